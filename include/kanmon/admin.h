@@ -1,0 +1,32 @@
+/*
+ * What the kanmon tool asks of a running gateway (frame ADMIN). Requests are
+ * binary and bounded; answers are JSON text made by the gateway.
+ * Who may ask: CLIENT = a `client` line of the policy, for its own requests;
+ * TERMINAL = a person's `terminal` line.
+ */
+#ifndef KANMON_ADMIN_H
+#define KANMON_ADMIN_H
+
+#include "kanmon/base.h"
+
+/*   symbol                    value  who may ask         fields after the operation */
+#define KMN_ADMIN_ROWS(ROW) \
+	ROW(KMN_ADMIN_STATUS, 1, "client or terminal", "none") \
+	ROW(KMN_ADMIN_REQUEST_LIST, 2, "client or terminal", "u8 also those that ended") \
+	ROW(KMN_ADMIN_REQUEST_SHOW, 3, "client or terminal", "u64 request") \
+	ROW(KMN_ADMIN_REQUEST_NEW, 4, "client", \
+	    "text token label, text key label, bytes key id (may be empty), text mechanism name, bytes data, text " \
+	    "purpose, u32 lifetime s (0: the rule's), raw[32] nonce") \
+	ROW(KMN_ADMIN_REQUEST_WITHDRAW, 5, "client", "u64 request, text reason") \
+	ROW(KMN_ADMIN_NOTE_SUBMIT, 6, "terminal", "bytes signed note (approval, rejection or veto)") \
+	ROW(KMN_ADMIN_CHECKPOINT, 7, "client or terminal", "none")
+
+#define KMN_ADMIN_ENUM(symbol, value, who, fields) symbol = (value),
+enum kmn_admin_op { KMN_ADMIN_ROWS(KMN_ADMIN_ENUM) };
+#undef KMN_ADMIN_ENUM
+
+#define KMN_ADMIN_DATA_MAX_BYTES (1u << 20)
+#define KMN_ADMIN_NOTE_MAX_BYTES 24576u
+#define KMN_ADMIN_REPLY_MAX_BYTES (1u << 20)
+
+#endif

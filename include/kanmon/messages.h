@@ -1,0 +1,67 @@
+/*
+ * Messages between the gateway's own processes, each over its own socket pair
+ * (transport/ipc.c): u32 length | u8 kind | body, as in frame.h. The receiver
+ * bounds and checks each one: gate and worker face hostile bytes and are not
+ * trusted by the keeper.
+ */
+#ifndef KANMON_MESSAGES_H
+#define KANMON_MESSAGES_H
+
+#include "kanmon/base.h"
+
+#define KMN_MESSAGE_MAX_BYTES (3u << 20)
+
+/*   symbol                 value  body */
+#define KMN_GATE_ROWS(ROW) /* gate -> keeper 1.., keeper -> gate 64.. */ \
+	ROW(KMN_G_OPEN, 1, \
+	    "u32 connection, bytes certificate DER, text TLS version, text cipher suite, raw[32] exporter, text peer " \
+	    "address") \
+	ROW(KMN_G_FRAME, 2, "u32 connection, u8 frame type, frame body to the end") \
+	ROW(KMN_G_CLOSED, 3, "u32 connection, text reason") \
+	ROW(KMN_G_REJECT, 4, "raw[32] SPKI SHA-256 or zeros, text peer address, text reason, u32 count") \
+	ROW(KMN_K_FRAME, 64, "u32 connection, u8 frame type, frame body to the end") \
+	ROW(KMN_K_CLOSE, 65, "u32 connection, text reason: close after what was sent before is out") \
+	ROW(KMN_K_PINS, 66, "u32 n, n * raw[32] SPKI SHA-256: the clients that may connect, whole set")
+
+/*   symbol                 value  body */
+#define KMN_WORKER_ROWS(ROW) /* keeper -> worker 1.., worker -> keeper 64.. */ \
+	ROW(KMN_W_CALL, 1, "u64 tag, u8 flags (KMN_WF_*), request payload to the end") \
+	ROW(KMN_W_DESCRIBE, 2, "u64 tag, u64 session, u64 object") \
+	ROW(KMN_W_FIND_KEY, 3, \
+	    "u64 tag, text token label, text key label, bytes key id: first key object (public, private, secret) " \
+	    "that fits and is " \
+	    "visible without login, described; for requests made ahead") \
+	ROW(KMN_W_DROP, 4, \
+	    "u64 tag, u64 session, u8 operation kind: close the side session of a held operation; answered by REPLY " \
+	    "without payload") \
+	ROW(KMN_W_TOKEN, 5, "u64 tag, u64 slot") \
+	ROW(KMN_W_READY, 64, \
+	    "u64 CK_RV of C_Initialize, u16 Cryptoki version, text manufacturer, text library description, u16 " \
+	    "library version") \
+	ROW(KMN_W_REPLY, 65, "u64 tag, response payload to the end") \
+	ROW(KMN_W_DESCRIPTION, 66, "u64 tag, u64 CK_RV, and if CKR_OK: struct kmn_key_facts (see kmn_key_facts_get)") \
+	ROW(KMN_W_TOKEN_FACTS, 67, \
+	    "u64 tag, u64 CK_RV, and if CKR_OK: text label, text manufacturer, text model, text serial, u16 " \
+	    "firmware, u16 hardware, u64 flags")
+
+/*   symbol                 value  body */
+#define KMN_SUPERVISOR_ROWS(ROW) /* keeper -> supervisor 1.., supervisor -> keeper 64.. ; fds by SCM_RIGHTS */ \
+	ROW(KMN_S_SPAWN, 1, "u32 worker: start one; answered by SPAWNED or FAILED") \
+	ROW(KMN_S_KILL, 2, "u32 worker") \
+	ROW(KMN_S_SERVING, 3, "empty: the keeper is ready, the gate may start to accept") \
+	ROW(KMN_S_SPAWNED, 64, "u32 worker, with its socket") \
+	ROW(KMN_S_FAILED, 65, "u32 worker, text reason") \
+	ROW(KMN_S_EXITED, 66, "u32 worker, text how (exit status or signal)") \
+	ROW(KMN_S_GATE, 67, \
+	    "text why (start, or how the one before ended), with the socket of a new gate; the old one is gone") \
+	ROW(KMN_S_STOP, 68, "text reason: finish, write gateway.stop, exit 0")
+
+#define KMN_MESSAGE_ENUM(symbol, value, body) symbol = (value),
+enum kmn_gate_message { KMN_GATE_ROWS(KMN_MESSAGE_ENUM) };
+enum kmn_worker_message { KMN_WORKER_ROWS(KMN_MESSAGE_ENUM) };
+enum kmn_supervisor_message { KMN_SUPERVISOR_ROWS(KMN_MESSAGE_ENUM) };
+#undef KMN_MESSAGE_ENUM
+
+#define KMN_WF_SIDE 1u /* an *Init: open a side session for this operation and start it there */
+
+#endif
