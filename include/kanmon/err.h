@@ -43,7 +43,8 @@
 	ROW(KMN_E_PASSPHRASE, "the passphrase does not open the key", CKR_DEVICE_ERROR) \
 	ROW(KMN_E_IO, "reading or writing failed", CKR_DEVICE_ERROR) \
 	ROW(KMN_E_BUSY, "another process holds the lock", CKR_DEVICE_ERROR) \
-	ROW(KMN_E_INTERNAL, "an invariant is broken", CKR_GENERAL_ERROR)
+	ROW(KMN_E_INTERNAL, "an invariant is broken", CKR_GENERAL_ERROR) \
+	ROW(KMN_E_AGAIN, "nothing yet, ask again", CKR_GENERAL_ERROR)
 
 #define KMN_ERR_NAME(code, text, ckr) code,
 typedef enum { KMN_ERR_ROWS(KMN_ERR_NAME) KMN_ERR_COUNT } kmn_err;

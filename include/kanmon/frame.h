@@ -9,7 +9,7 @@
 #ifndef KANMON_FRAME_H
 #define KANMON_FRAME_H
 
-#include "kanmon/base.h"
+#include "kanmon/err.h"
 
 #define KMN_FRAME_ALPN "kanmon/1"
 #define KMN_FRAME_VERSION 1u
@@ -21,30 +21,70 @@
 #define KMN_EXPORTER_LABEL "EXPORTER-kanmon-instance-v1" /* RFC 8446 7.5, empty context */
 #define KMN_WINDOW_NUMBERS 1024u                         /* width of the replay window, >= calls in flight */
 
-/*   symbol               value  who sends it    body */
-#define KMN_FRAME_ROWS(ROW) \
-	ROW(KMN_F_ATTACH, 1, CLIENT, \
-	    "u16 version, u8 ulong bytes, u8 little endian, u8 packed, text provider, text host, raw[32] client " \
-	    "random") \
-	ROW(KMN_F_JOIN, 2, CLIENT, "u16 version, raw[16] instance, raw[32] proof") \
-	ROW(KMN_F_CALL, 3, CLIENT, "u64 number, u64 acknowledged, request payload to the end") \
-	ROW(KMN_F_WATCH, 4, CLIENT, "empty: this connection carries READY from now on") \
-	ROW(KMN_F_END_WAIT, 5, CLIENT, "u64 number") \
-	ROW(KMN_F_DETACH, 6, CLIENT, "empty: the application is finished") \
-	ROW(KMN_F_ADMIN, 7, CLIENT, "u16 operation (admin.h), its fields to the end") \
-	ROW(KMN_F_ATTACHED, 128, GATEWAY, \
-	    "u16 version, raw[16] instance, raw[32] gateway random, u32 lease ms, text origin") \
-	ROW(KMN_F_JOINED, 129, GATEWAY, "u64 highest number seen") \
-	ROW(KMN_F_REPLY, 130, GATEWAY, "u64 number, response payload to the end") \
-	ROW(KMN_F_HELD, 131, GATEWAY, "u64 number, u64 request id (index of its intent record)") \
-	ROW(KMN_F_REFUSED, 132, GATEWAY, "u64 number or 0, u32 kmn_err, u64 request id or 2^64-1, text reason") \
-	ROW(KMN_F_READY, 133, GATEWAY, "u64 number: ask for its reply by sending its CALL again, same bytes") \
-	ROW(KMN_F_DETACHED, 134, GATEWAY, "empty") \
-	ROW(KMN_F_ADMIN_REPLY, 135, GATEWAY, "u32 kmn_err, bytes text (JSON when 0, else the reason)")
+/* When a client may send a frame; the gateway may send any at any time. */
+#define KMN_PHASE_FIRST 1u    /* neither attached nor joined: a tool's connection stays here */
+#define KMN_PHASE_ATTACHED 2u /* after ATTACHED or JOINED */
+#define KMN_PHASE_WATCHING 4u /* after WATCH */
+#define KMN_PHASE_ANY 7u
 
-#define KMN_FRAME_ENUM(symbol, value, sender, body) symbol = (value),
+#define KMN_FRAME_TEXT_MAX_BYTES 1024u /* each text in a frame but ADMIN_REPLY's */
+
+/*
+ * The fields of a body, in order, are words: u8 u16 u32 u64 (big-endian),
+ * rawN (N bytes as they are), text, bytes, rest (whatever is left, may be
+ * nothing). kmn_frame_check walks them.
+ *
+ *  symbol                value  sender   phases  fields                         what they are */
+/* clang-format off */
+#define KMN_FRAME_ROWS(ROW) \
+	ROW(KMN_F_ATTACH,        1,   CLIENT,  FIRST,    "u16 u8 u8 u8 text text raw32", \
+	    "version, ulong bytes, little endian, packed, provider, host, client random") \
+	ROW(KMN_F_JOIN,          2,   CLIENT,  FIRST,    "u16 raw16 raw32", "version, instance, proof") \
+	ROW(KMN_F_CALL,          3,   CLIENT,  ATTACHED, "u64 u64 rest", "number, acknowledged, request payload") \
+	ROW(KMN_F_WATCH,         4,   CLIENT,  ATTACHED, "", "this connection carries READY from now on") \
+	ROW(KMN_F_END_WAIT,      5,   CLIENT,  ATTACHED, "u64", "number") \
+	ROW(KMN_F_DETACH,        6,   CLIENT,  ATTACHED, "", "the application is finished") \
+	ROW(KMN_F_ADMIN,         7,   CLIENT,  FIRST,    "u16 rest", "operation (admin.h), its fields") \
+	ROW(KMN_F_ATTACHED,    128,   GATEWAY, ANY,      "u16 raw16 raw32 u32 text", \
+	    "version, instance, gateway random, lease ms, origin") \
+	ROW(KMN_F_JOINED,      129,   GATEWAY, ANY,      "u64", "highest number seen") \
+	ROW(KMN_F_REPLY,       130,   GATEWAY, ANY,      "u64 rest", "number, response payload") \
+	ROW(KMN_F_HELD,        131,   GATEWAY, ANY,      "u64 u64", "number, request id (index of its intent record)") \
+	ROW(KMN_F_REFUSED,     132,   GATEWAY, ANY,      "u64 u32 u64 text", \
+	    "number or 0, kmn_err, request id or 2^64-1, reason") \
+	ROW(KMN_F_READY,       133,   GATEWAY, ANY,      "u64", \
+	    "number: ask for its reply by sending its CALL again, same bytes") \
+	ROW(KMN_F_DETACHED,    134,   GATEWAY, ANY,      "", "") \
+	ROW(KMN_F_ADMIN_REPLY, 135,   GATEWAY, ANY,      "u32 bytes", "kmn_err, text (JSON when 0, else the reason)")
+/* clang-format on */
+
+#define KMN_FRAME_ENUM(symbol, value, sender, phases, fields, what) symbol = (value),
 enum kmn_frame_type { KMN_FRAME_ROWS(KMN_FRAME_ENUM) };
 #undef KMN_FRAME_ENUM
+
+enum kmn_frame_sender { KMN_SENDER_CLIENT, KMN_SENDER_GATEWAY };
+
+/* The name of a frame type ("KMN_F_CALL"), or "unknown"; static. */
+const char *kmn_frame_name(uint8_t type);
+
+/*
+ * Whether a frame of `type` from `sender` may come in `phase` (one KMN_PHASE_*
+ * bit) and has the shape of its row. The content is not judged.
+ *
+ * Limits:  KMN_FRAME_MAX_BYTES; before ATTACHED or JOINED
+ *          KMN_FRAME_FIRST_MAX_BYTES unless it is ADMIN; more is KMN_E_TOO_BIG.
+ * Errors:  KMN_E_MALFORMED (unknown, not from that end, not in that phase, or
+ *          bad text), KMN_E_TRUNCATED, KMN_E_TRAILING, KMN_E_TOO_BIG.
+ */
+kmn_err kmn_frame_check(
+    enum kmn_frame_sender sender, unsigned phase, uint8_t type, const void *body, size_t len_bytes) KMN_MUST_CHECK;
+
+/*
+ * The same judgement on what is known when only length and type have come: the
+ * receiver asks before it makes room. `len_bytes` is without the type.
+ */
+kmn_err kmn_frame_check_head(
+    enum kmn_frame_sender sender, unsigned phase, uint8_t type, size_t len_bytes) KMN_MUST_CHECK;
 
 /*
  * The instance's secret is never sent. Both ends compute
