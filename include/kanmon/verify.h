@@ -1,0 +1,88 @@
+/*
+ * The offline verifier: a trust file, the files of a ledger, and nothing that
+ * a gateway says about itself (docs/ledger.md 10). V1-V4 and V8 are here; who
+ * checks more (policy and quorum: V5-V7) is called with each record in order.
+ */
+#ifndef KANMON_VERIFY_H
+#define KANMON_VERIFY_H
+
+#include "kanmon/note.h"
+#include "kanmon/record.h"
+#include "kanmon/store.h"
+
+#define KMN_ORIGIN_MAX_BYTES KMN_NOTE_NAME_MAX_BYTES
+#define KMN_TRUST_MAX_BYTES 65536
+
+/* What an auditor is given (docs/ledger.md 12). */
+struct kmn_trust {
+	char origin[KMN_ORIGIN_MAX_BYTES + 1];
+	uint8_t policy_sha256[KMN_HASH_BYTES]; /* of the text of policy version 1 */
+	struct kmn_vkey log;
+	bool witnessed; /* a quorum of witnesses is asked for */
+};
+kmn_err kmn_trust_parse(const char *text, size_t len, struct kmn_trust *trust_out, struct kmn_why *why) KMN_MUST_CHECK;
+
+enum kmn_check {
+	KMN_V1 = 1,
+	KMN_V2,
+	KMN_V3,
+	KMN_V4,
+	KMN_V5,
+	KMN_V6,
+	KMN_V7,
+	KMN_V8,
+	KMN_V9,
+	KMN_V10,
+	KMN_V11,
+	KMN_V12
+};
+#define KMN_CHECK_COUNT 13 /* index by enum kmn_check; 0 is unused */
+
+enum kmn_severity {
+	KMN_INFO,    /* worth saying, fails nothing */
+	KMN_FINDING, /* exit 1 */
+	KMN_FATAL,   /* exit 1, nothing after it can be judged */
+	KMN_MISSING, /* exit 3: input that a check needs is not there */
+};
+
+struct kmn_place {
+	const char *file; /* relative to the ledger; NULL: the ledger as a whole */
+	uint64_t line;    /* 1-based, 0: none */
+	uint64_t index;   /* record, UINT64_MAX: none */
+};
+
+/* Where the verifier says what it found. */
+struct kmn_verify_sink {
+	void (*say)(void *cookie, enum kmn_check check, enum kmn_severity severity, const struct kmn_place *place,
+	    const char *text);
+	void *cookie;
+};
+
+/* Called for each record in order, after V1-V3 hold up to its line; says findings to `sink` itself. */
+typedef void kmn_verify_record(
+    void *cookie, const struct kmn_record *record, const struct kmn_place *place, const struct kmn_verify_sink *sink);
+
+struct kmn_verify_settings {
+	struct kmn_store *store;
+	const struct kmn_trust *trust;
+	const char *head; /* text of a checkpoint note that the auditor brought, or NULL */
+	size_t head_len;
+	kmn_verify_record *record; /* may be NULL */
+	void *cookie;
+	struct kmn_verify_sink sink;
+	uint64_t segment_records, segment_bytes; /* 0: the format's; as in struct kmn_log_settings */
+};
+
+struct kmn_verify_report {
+	unsigned count[KMN_CHECK_COUNT]; /* findings per check */
+	bool done[KMN_CHECK_COUNT];      /* the check was made to its end */
+	uint64_t records, segments, blobs, open_requests;
+	struct kmn_head head; /* of the segments, after the last commit */
+	uint64_t signed_size; /* largest size that the log key signed, of those given */
+	bool failed, missing, unwitnessed;
+	int exit_code; /* 0 verified, 1 failed, 2 short of witnesses or anchors, 3 incomplete input */
+};
+
+kmn_err kmn_verify(const struct kmn_verify_settings *settings, struct kmn_verify_report *report_out) KMN_MUST_CHECK;
+
+#endif
