@@ -11,7 +11,7 @@
 
 #define KMN_COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 #define KMN_MUST_CHECK __attribute__((warn_unused_result))
-#define KMN_PRINTF(format, first) __attribute__((format(printf, format, first)))
+#define KMN_PRINTF(at, first) __attribute__((format(printf, at, first)))
 #define KMN_HASH_BYTES 32 /* SHA-256, everywhere in the tree and the statements */
 
 /*
