@@ -1,0 +1,184 @@
+/*
+ * The policy: who is who, and what each client may do (docs/policy.md).
+ *
+ * A policy is parsed from its text once and never changes. The text's hash is
+ * what people pin and what records name; nothing here is decided on anything
+ * else than the text and the question.
+ */
+#ifndef KANMON_POLICY_H
+#define KANMON_POLICY_H
+
+#include <jansson.h>
+
+#include "kanmon/content.h"
+#include "kanmon/err.h"
+#include "kanmon/operation.h"
+
+#define KMN_POLICY_MAX_BYTES (256u << 10)
+#define KMN_POLICY_NAME_MAX_BYTES 64
+#define KMN_POLICY_NEEDS_MAX 8 /* groups that one rule may join with `and` */
+#define KMN_POLICY_REASON_BYTES 256
+
+struct kmn_policy;
+
+/* Where a text is not a policy: its line, from 1 (0: the text as a whole), and what is wrong with it, in words. */
+struct kmn_policy_error {
+	unsigned line;
+	char text[KMN_POLICY_REASON_BYTES];
+};
+
+/* A key that may sign for a person. A person has as many as they have lines, and one vote. */
+struct kmn_policy_custodian {
+	const char *name;   /* of the person, in groups */
+	const char *person; /* what follows `person:` */
+	const char *vkey;   /* as in the line */
+	bool auditor;       /* an `auditor` line: no member of a group, only of roles */
+};
+
+/* A TLS identity: an application's (client) or that of a person's tool (terminal). */
+struct kmn_policy_peer {
+	const char *name;
+	uint8_t spki_sha256[KMN_HASH_BYTES];
+	bool terminal;
+	const char *person;           /* terminal: what follows `person:` */
+	const char *const *tokens;    /* client: names of token lines, ends with NULL */
+	const char *const *operators; /* client: names of persons that may not approve its requests, ends with NULL */
+};
+
+/* A token line: what the HSM must show to be this token. NULL: not said, so not compared. */
+struct kmn_policy_token {
+	const char *name;
+	const char *label; /* the line's, or its name */
+	const char *module;
+	const char *serial;
+	const char *model;
+	const char *manufacturer;
+	const char *firmware; /* "7.7" or with * for any rest: "7.*" */
+};
+
+/* What the HSM shows of a token; NULL: not known here, then a line that asks for it is compared without it. */
+struct kmn_policy_token_facts {
+	const char *label;
+	const char *serial;
+	const char *model;
+	const char *manufacturer;
+	const char *firmware;
+};
+
+/*
+ * Read a policy text (without signature lines).
+ *
+ * Errors: KMN_E_MALFORMED with *error_out filled, KMN_E_TOO_BIG, KMN_E_NO_MEMORY.
+ */
+kmn_err kmn_policy_parse(
+    const char *text, size_t len, struct kmn_policy **policy_out, struct kmn_policy_error *error_out) KMN_MUST_CHECK;
+
+/*
+ * Read a complete signed note and accept it as the policy that follows `before` (NULL: as version 1).
+ * Version 1 must be signed by its own `role policy`; version N+1 by that of N and by its own, with `previous` the
+ * hash of N's text. The caller compares the hash of version 1 with the pinned one.
+ *
+ * Errors: KMN_E_MALFORMED or KMN_E_SIGNATURE with *error_out filled.
+ */
+kmn_err kmn_policy_accept(const char *note, size_t len, const struct kmn_policy *before, struct kmn_policy **policy_out,
+    struct kmn_policy_error *error_out) KMN_MUST_CHECK;
+
+void kmn_policy_free(struct kmn_policy *policy);
+
+const char *kmn_policy_text(const struct kmn_policy *policy, size_t *len_out);
+const uint8_t *kmn_policy_sha256(const struct kmn_policy *policy);
+const char *kmn_policy_origin(const struct kmn_policy *policy);
+uint64_t kmn_policy_version(const struct kmn_policy *policy);
+const uint8_t *kmn_policy_previous(const struct kmn_policy *policy); /* NULL for version 1 */
+int64_t kmn_policy_not_before(const struct kmn_policy *policy);      /* ms since the epoch */
+int64_t kmn_policy_expires(const struct kmn_policy *policy);         /* ms since the epoch */
+
+/* Walk the lines of each kind from 0; NULL after the last. */
+const struct kmn_policy_custodian *kmn_policy_custodian_at(const struct kmn_policy *policy, size_t n);
+const struct kmn_policy_peer *kmn_policy_peer_at(const struct kmn_policy *policy, size_t n);
+const struct kmn_policy_token *kmn_policy_token_at(const struct kmn_policy *policy, size_t n);
+const char *kmn_policy_rule_at(const struct kmn_policy *policy, size_t n);
+
+/* The client or terminal that shows this SPKI hash; NULL: nobody. */
+const struct kmn_policy_peer *kmn_policy_peer_get(const struct kmn_policy *policy, const uint8_t spki_sha256[32]);
+
+/* The first token line that fits what the HSM shows; NULL: a token that the policy does not know. */
+const struct kmn_policy_token *kmn_policy_token_get(
+    const struct kmn_policy *policy, const struct kmn_policy_token_facts *facts);
+
+/* What is asked of the policy. Borrowed pointers; NULL or 0: there is none. */
+struct kmn_question {
+	const uint8_t *client_spki_sha256;
+	const struct kmn_policy_token_facts *token; /* NULL: the call names no token (C_GetInfo) */
+	const char *call;                           /* "C_Sign" */
+	const char *mechanism;                      /* "CKM_ECDSA_SHA384", or NULL */
+	const struct kmn_norm *norm;                /* the normalised signature, or NULL */
+	bool has_object;                            /* an object is used or made; what follows describes it */
+	const char *object_class; /* "private-key", "public-key", "secret-key", "certificate", "data" */
+	const char *label;
+	const uint8_t *id;
+	size_t id_len;
+	const uint8_t *key_spki_sha256;
+	bool has_data;                     /* the data itself is known, not its digest only */
+	const struct kmn_content *content; /* what the data decodes to; NULL: to nothing that is known */
+	int64_t now;                       /* ms since the epoch: validity of the policy, bounds on content */
+};
+
+enum kmn_answer {
+	KMN_ANSWER_REFUSED, /* `need deny`, no rule, unknown client or token, policy not in force */
+	KMN_ANSWER_FREE,    /* `need none` */
+	KMN_ANSWER_HELD,    /* by quorum */
+};
+
+struct kmn_need {
+	const char *group;
+	unsigned least;   /* approvals that are needed */
+	unsigned persons; /* persons in the group */
+};
+
+struct kmn_verdict {
+	enum kmn_answer answer;
+	const char *rule; /* that decided; "none" where no rule did */
+	char durability;  /* 'A' or 'B' (ledger.md 2.3), for calls that the table puts in A or B */
+	struct kmn_need need[KMN_POLICY_NEEDS_MAX];
+	size_t needs;
+	unsigned independent;
+	uint32_t lifetime_s;                  /* how long a request stays open */
+	unsigned selfcheck;                   /* verify one signature of how many; 1: all */
+	bool content_missing;                 /* refused because only a digest came: a request made ahead helps */
+	char reason[KMN_POLICY_REASON_BYTES]; /* one line for operators: which rule, why, and the way out */
+};
+
+/*
+ * Judge one call: the first rule that fits decides, no rule refuses. Strings in the verdict belong to the policy.
+ * A rule with `content` that fits in all else and sees no data refuses there: a digest slips past no content rule.
+ */
+void kmn_policy_judge(
+    const struct kmn_policy *policy, const struct kmn_question *question, struct kmn_verdict *verdict_out);
+
+/*
+ * The same from the body of an intent (and the data, if it is kept): what keeper and auditor both go by.
+ * `data` may be NULL. Errors: KMN_E_MALFORMED when the body is not that of an intent.
+ */
+kmn_err kmn_policy_judge_intent(const struct kmn_policy *policy, const json_t *intent, const uint8_t *data, size_t len,
+    int64_t now, struct kmn_verdict *verdict_out) KMN_MUST_CHECK;
+
+/* Could any rule admit this mechanism for that client on that token (a token line's name)? Else it is hidden. */
+bool kmn_policy_mechanism_possible(
+    const struct kmn_policy *policy, const uint8_t client_spki_sha256[32], const char *token, const char *mechanism);
+
+/* Is the named person a member of the group? */
+bool kmn_policy_is_member(const struct kmn_policy *policy, const char *group, const char *name);
+
+/*
+ * Can these approvals, each person counted in one group only, meet the needs? `names` are persons' names.
+ * The same function says whether those who are left could still meet them.
+ */
+bool kmn_policy_is_met(
+    const struct kmn_policy *policy, const struct kmn_verdict *verdict, const char *const *names, size_t count);
+
+/* What is allowed but hardly meant (`kanmon policy check`): called once for each line; returns how many. */
+typedef void (*kmn_policy_lint_fn)(void *cookie, unsigned line, const char *text);
+size_t kmn_policy_lint(const struct kmn_policy *policy, kmn_policy_lint_fn fn, void *cookie);
+
+#endif

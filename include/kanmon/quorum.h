@@ -1,0 +1,176 @@
+/*
+ * The quorum: what the ledger's records, applied in order, say about each
+ * request. The keeper applies what it appends, the auditor what it reads;
+ * both run this code, so they cannot judge differently.
+ *
+ *   intent ──────────▶ open ──statement──▶ offered ──approvals──▶ (met) ──decision allow──▶ running
+ *   (not held: open)    │                    │                                              │ result
+ *                       └─ decision deny, rejected, vetoed, expired, withdrawn ──▶ ended ◀──┘ done, failed
+ *                                                          CKR_BUFFER_TOO_SMALL: back to offered (open)
+ *
+ * Invariants
+ *  Q1 a decision `allow` stands on the policy in force, and, where a rule needs groups, on votes that are earlier
+ *     in the ledger, valid, of distinct persons and keys, none of them the requester's.
+ *  Q2 a vote is a signature over exactly the statement that is recorded, and that is the one made again here.
+ *  Q3 a decision is used by one result; uses never exceed what was approved.
+ *  Q4 rejected, vetoed, expired and withdrawn requests stay so.
+ */
+#ifndef KANMON_QUORUM_H
+#define KANMON_QUORUM_H
+
+#include "kanmon/policy.h"
+#include "kanmon/statement.h"
+
+struct kmn_record;
+struct kmn_head;
+struct kmn_quorum;
+
+/*
+ * Bytes of a blob by SHA-256 (free()d by the caller), KMN_E_NOT_FOUND when it is not kept. Blobs are: data to be
+ * signed that was stored (its in.sha256), and the DER SubjectPublicKeyInfo of each key (its spki_sha256).
+ */
+typedef kmn_err (*kmn_blob_fn)(void *cookie, const uint8_t sha256[32], uint8_t **bytes_out, size_t *len_out);
+
+/* Is this the root of the ledger's first `size` records? NULL in the settings: not asked. */
+typedef bool (*kmn_head_fn)(void *cookie, const struct kmn_head *head);
+
+struct kmn_quorum_settings {
+	kmn_blob_fn blob; /* may be NULL: no blob is kept */
+	kmn_head_fn head; /* may be NULL: the keeper made the head itself */
+	void *cookie;
+};
+
+/* A record that says what must not be. In the keeper a broken invariant, for the auditor exit 1. */
+struct kmn_finding {
+	char check[8]; /* "V5".."V8" of ledger.md A.10 */
+	uint64_t i;    /* the record at fault */
+	char text[320];
+};
+
+kmn_err kmn_quorum_new(const struct kmn_quorum_settings *settings, struct kmn_quorum **quorum_out) KMN_MUST_CHECK;
+void kmn_quorum_free(struct kmn_quorum *quorum);
+
+/*
+ * Take the next record, of any type, in order. Types without meaning here are passed over.
+ * KMN_E_CORRUPT: a finding, *finding_out filled; the state has taken what could be taken and goes on.
+ */
+kmn_err kmn_quorum_apply(
+    struct kmn_quorum *quorum, const struct kmn_record *record, struct kmn_finding *finding_out) KMN_MUST_CHECK;
+
+/* The policy in force; NULL before genesis. Borrowed until the next `policy` record. */
+const struct kmn_policy *kmn_quorum_policy(const struct kmn_quorum *quorum);
+
+enum kmn_request_state {
+	KMN_REQUEST_OPEN,    /* intent recorded; where it is held, its statement comes next */
+	KMN_REQUEST_OFFERED, /* custodians may vote; met or not: kmn_quorum_is_met */
+	KMN_REQUEST_RUNNING, /* decision allow, no result yet */
+	KMN_REQUEST_DONE,    /* result CKR_OK */
+	KMN_REQUEST_FAILED,  /* result with another return value */
+	KMN_REQUEST_DENIED,  /* decision deny */
+	KMN_REQUEST_REJECTED,
+	KMN_REQUEST_VETOED,
+	KMN_REQUEST_EXPIRED,
+	KMN_REQUEST_WITHDRAWN,
+	KMN_REQUEST_UNDECIDED, /* allowed, and a crash took the result */
+	KMN_REQUEST_UNSTARTED, /* a crash came before the decision */
+};
+
+/* "offered", "running".. for people and JSON. */
+const char *kmn_request_state_name(enum kmn_request_state state);
+
+/* One signature that counts. */
+struct kmn_vote {
+	enum kmn_decision decision;
+	const char *name;   /* of the person, in the policy */
+	const char *person; /* person:ID */
+	uint64_t i;         /* record */
+	uint8_t leaf[32];
+	int64_t t;
+	const char *reason; /* "" for an approval */
+};
+
+/* What is known of a request. Borrowed until the next kmn_quorum_apply. */
+struct kmn_request {
+	uint64_t i; /* index and leaf hash of the intent */
+	uint8_t leaf[32];
+	int64_t t;
+	enum kmn_request_state state;
+	bool held;            /* by a quorum rule */
+	const json_t *intent; /* body */
+	uint8_t client_spki_sha256[32];
+	uint8_t operation[32];      /* kmn_operation_digest */
+	struct kmn_verdict verdict; /* of the policy in force at the intent */
+	uint64_t policy_version;
+	int64_t not_after;     /* ms */
+	const char *statement; /* text, NULL before its record */
+	uint64_t statement_i;
+	const struct kmn_vote *votes;
+	size_t vote_count;
+	unsigned uses, used;
+	uint64_t decision_i; /* of the last decision, 0: none */
+	uint64_t result_i;   /* of the last result, 0: none */
+	int64_t ended_t;     /* 0: has not ended */
+	uint64_t rv;         /* of the last result */
+};
+
+/* By index; NULL: there is none, or it ended so long ago that it is forgotten. */
+const struct kmn_request *kmn_quorum_request(const struct kmn_quorum *quorum, uint64_t i);
+
+/* The oldest request of this client for this operation that is held, has not ended and has not expired. */
+const struct kmn_request *kmn_quorum_find(
+    const struct kmn_quorum *quorum, const uint8_t client_spki_sha256[32], const uint8_t operation[32], int64_t now);
+
+/* Walk from the oldest kept, `after` NULL first; `ended` also those that ended. */
+const struct kmn_request *kmn_quorum_next(const struct kmn_quorum *quorum, const struct kmn_request *after, bool ended);
+
+/* May a decision `allow` be written now? */
+bool kmn_quorum_is_met(const struct kmn_quorum *quorum, const struct kmn_request *request, int64_t now);
+
+/*
+ * The verdict that ends the request now, as written in a decision ("rejected", "vetoed", "expired"); NULL: none.
+ * To be asked after each vote and when not_after has passed. A policy change ends what is open: "withdrawn".
+ */
+const char *kmn_quorum_ends(const struct kmn_quorum *quorum, const struct kmn_request *request, int64_t now);
+
+/* What a received note is worth. */
+struct kmn_note_check {
+	const struct kmn_request *request; /* NULL: about no request that is known; then there is nothing to record */
+	enum kmn_decision decision;
+	char check[KMN_POLICY_REASON_BYTES]; /* "ok", or why it does not count */
+};
+
+/* Judge a note before it is recorded; changes nothing. True: it counts. */
+bool kmn_quorum_check_note(
+    const struct kmn_quorum *quorum, const char *note, size_t len, int64_t now, struct kmn_note_check *check_out);
+
+/*
+ * Bodies of records, to be appended (kmn_log_append steals them) and then applied. *body_out: json_decref.
+ * The statement is made and put in the body; the vote's record type is that of its decision
+ * (kmn_quorum_vote_type: "approval", "rejection", "veto").
+ */
+kmn_err kmn_quorum_statement_body(const struct kmn_quorum *quorum, const struct kmn_request *request,
+    const struct kmn_head *head, json_t **body_out) KMN_MUST_CHECK;
+kmn_err kmn_quorum_vote_body(
+    const struct kmn_note_check *check, const char *note, size_t len, json_t **body_out) KMN_MUST_CHECK;
+const char *kmn_quorum_vote_type(enum kmn_decision decision);
+kmn_err kmn_quorum_decision_body(const struct kmn_quorum *quorum, const struct kmn_request *request,
+    const char *verdict, json_t **body_out) KMN_MUST_CHECK;
+
+/*
+ * Member open_requests of a `recovery` record: what a crash left undecided: decisions without result
+ * ({"i","leaf","state":"unknown"}) and requests not held without decision ("not-started").
+ */
+kmn_err kmn_quorum_open_requests(const struct kmn_quorum *quorum, json_t **array_out) KMN_MUST_CHECK;
+
+/* What the auditor reports at the end of the ledger. */
+struct kmn_quorum_counts {
+	uint64_t requests, held, allowed, results;
+	uint64_t signatures_verified; /* V7 */
+	uint64_t signatures_skipped;  /* only a digest of EdDSA, no public key kept, no normal form */
+	uint64_t statements_verified; /* V6 */
+	uint64_t open;                /* at the head, not expired: fails nothing */
+	uint64_t unfinished;          /* decisions allow without result, intents not held without decision: V8 */
+};
+void kmn_quorum_counts(const struct kmn_quorum *quorum, struct kmn_quorum_counts *counts_out);
+
+#endif
