@@ -1,0 +1,104 @@
+/*
+ * Attribute types and mechanism parameters as data: what the codec must know
+ * to carry them between ABIs, and what the ledger may show of them.
+ */
+#ifndef KANMON_PARAMS_H
+#define KANMON_PARAMS_H
+
+#include "kanmon/base.h"
+#include "kanmon/pkcs11.h"
+
+/* ---- attributes (attributes.c) ------------------------------------------------------------------------------- */
+
+enum kmn_attribute_kind {
+	KMN_ATTRIBUTE_BYTES, /* also dates and versions: they have no integers in them */
+	KMN_ATTRIBUTE_BOOL,
+	KMN_ATTRIBUTE_ULONG,
+	KMN_ATTRIBUTE_ULONGS,
+	KMN_ATTRIBUTE_TEMPLATE,
+};
+
+struct kmn_attribute {
+	uint64_t type;
+	const char *name; /* "CKA_LABEL" */
+	enum kmn_attribute_kind kind;
+	bool public; /* may stand in clear in the ledger */
+};
+
+/* The row of an attribute type, or NULL: unknown ones travel as bytes and are redacted. */
+const struct kmn_attribute *kmn_attribute_row(uint64_t type);
+const struct kmn_attribute *kmn_attribute_at(size_t i); /* rows in order of type, NULL after the last */
+
+/* ---- mechanism parameters (mechanisms.c) --------------------------------------------------------------------- */
+
+#define KMN_PARAM_MAX_DEPTH 4u
+#define KMN_PARAM_MAX_FIELD_BYTES 65536u
+
+enum kmn_field_kind {
+	KMN_FIELD_ULONG,      /* CK_ULONG, CK_FLAGS, and enumerations */
+	KMN_FIELD_MECH,       /* CK_MECHANISM_TYPE */
+	KMN_FIELD_MGF,        /* CK_RSA_PKCS_MGF_TYPE */
+	KMN_FIELD_HANDLE,     /* CK_OBJECT_HANDLE: translated by the worker */
+	KMN_FIELD_BOOL,       /* CK_BBOOL or CK_BYTE */
+	KMN_FIELD_INLINE,     /* `size` bytes inside the structure */
+	KMN_FIELD_BYTES,      /* pointer to bytes; their number is in the field at len_at, or fixed: `size` */
+	KMN_FIELD_TEXT,       /* pointer to a NUL-terminated string */
+	KMN_FIELD_STRUCT,     /* `inner` inside the structure (size 0) */
+	KMN_FIELD_POINTER,    /* pointer to one `inner` */
+	KMN_FIELD_MECHANISM,  /* pointer to a CK_MECHANISM, its own parameter flat or absent */
+	KMN_FIELD_NEW_OBJECT, /* CK_OBJECT_HANDLE that the module fills in */
+	KMN_FIELD_KIND_COUNT
+};
+
+enum kmn_field_way { KMN_WAY_IN, KMN_WAY_OUT, KMN_WAY_INOUT };
+
+/* How the number of bytes follows from the field at len_at. */
+enum kmn_field_unit {
+	KMN_UNIT_BYTES,
+	KMN_UNIT_BITS,    /* rounded up to bytes */
+	KMN_UNIT_POINTER, /* len_at is a CK_ULONG_PTR, itself written back (TLS_PRF) */
+	KMN_UNIT_FIXED,   /* `size`, no field says so */
+};
+
+struct kmn_layout;
+
+struct kmn_field {
+	const char *name; /* as in the PKCS#11 text: "pIv" */
+	enum kmn_field_kind kind;
+	enum kmn_field_way way;
+	enum kmn_field_unit unit;
+	uint16_t at;       /* offset in the structure */
+	uint16_t len_at;   /* offset of the length of a BYTES */
+	uint16_t size;     /* INLINE, and BYTES of UNIT_FIXED */
+	const char *shown; /* its name in the ledger, where it stands in clear; NULL: redacted */
+	const struct kmn_layout *inner;
+};
+
+struct kmn_layout {
+	uint8_t id;       /* on the wire */
+	const char *name; /* "CK_GCM_PARAMS" */
+	uint16_t size;    /* sizeof of the C structure */
+	const struct kmn_field *fields;
+	size_t field_count;
+};
+
+enum kmn_mech_takes {
+	KMN_TAKES_NOTHING, /* a stray parameter: only its length crosses */
+	KMN_TAKES_BYTES,   /* an IV or the like: as is */
+	KMN_TAKES_STRUCT,  /* one of layout[] */
+	KMN_TAKES_UNKNOWN, /* pointers without lengths, or not described: refused when there is a parameter */
+};
+
+struct kmn_mechanism {
+	uint64_t type;
+	const char *name; /* "CKM_RSA_PKCS_PSS" */
+	enum kmn_mech_takes takes;
+	const struct kmn_layout *layout[2]; /* told apart by size, then by value (PKCS5_PBKD2) */
+};
+
+/* The row of a mechanism, or NULL. */
+const struct kmn_mechanism *kmn_mechanism_row(uint64_t type);
+const struct kmn_mechanism *kmn_mechanism_at(size_t i); /* rows in order of type, NULL after the last */
+const struct kmn_layout *kmn_layout_of(uint8_t id);
+
+#endif

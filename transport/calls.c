@@ -1,0 +1,122 @@
+#include "kanmon/calls.h"
+
+#include <string.h>
+
+#include "kanmon/params.h"
+
+/*
+ * From an argument of a row to its struct kmn_param: PARAM(0, (DATA, pData,
+ * ulDataLen, DIGEST)) is PARAM_DATA(pData, ulDataLen, DIGEST).
+ */
+#define PARAM(i, argument) PARAM_AS(KMN_BARE argument)
+#define PARAM_AS(...) PARAM_OF(__VA_ARGS__)
+#define PARAM_OF(kind, ...) PARAM_##kind(__VA_ARGS__)
+#define ONE(p, kind, show) \
+	{ \
+#p, "", KMN_KIND_##kind, KMN_SHOW_##show \
+	}
+#define TWO(p, n, kind, show) \
+	{ \
+#p, #n, KMN_KIND_##kind, KMN_SHOW_##show \
+	}
+
+#define PARAM_SESSION(h) ONE(h, SESSION, VALUE)
+#define PARAM_SLOT(id) ONE(id, SLOT, VALUE)
+#define PARAM_OBJECT(h) ONE(h, OBJECT, VALUE)
+#define PARAM_KEY(h) ONE(h, KEY, VALUE)
+#define PARAM_ULONG(u) ONE(u, ULONG, VALUE)
+#define PARAM_FLAGS(f) ONE(f, FLAGS, VALUE)
+#define PARAM_MECH_TYPE(t) ONE(t, MECH_TYPE, VALUE)
+#define PARAM_BOOL(b) ONE(b, BOOL, VALUE)
+#define PARAM_MECHANISM(p) ONE(p, MECHANISM, VALUE)
+#define PARAM_DATA(p, n, show) TWO(p, n, DATA, show)
+#define PARAM_PIN(p, n) TWO(p, n, PIN, NOTHING)
+#define PARAM_LABEL(p) ONE(p, LABEL, VALUE)
+#define PARAM_TEMPLATE(p, n) TWO(p, n, TEMPLATE, VALUE)
+#define PARAM_NOTIFY(cookie, callback) TWO(cookie, callback, NOTIFY, NOTHING)
+#define PARAM_LOCAL(type, p) ONE(p, LOCAL, NOTHING)
+#define PARAM_VALUES(p, n) TWO(p, n, VALUES, VALUE)
+#define PARAM_ROOM(p, pn, show) TWO(p, pn, ROOM, show)
+#define PARAM_FILL(p, n, show) TWO(p, n, FILL, show)
+#define PARAM_SLOTS(p, pn) TWO(p, pn, SLOTS, VALUE)
+#define PARAM_MECH_TYPES(p, pn) TWO(p, pn, MECH_TYPES, DIGEST)
+#define PARAM_OBJECTS(p, max, pn) TWO(p, pn, OBJECTS, DIGEST)
+#define PARAM_NEW_SESSION(p) ONE(p, NEW_SESSION, VALUE)
+#define PARAM_NEW_OBJECT(p) ONE(p, NEW_OBJECT, VALUE)
+#define PARAM_MAYBE_OBJECT(p) ONE(p, MAYBE_OBJECT, VALUE)
+#define PARAM_ULONG_OUT(p) ONE(p, ULONG_OUT, VALUE)
+#define PARAM_INFO(p) ONE(p, INFO, VALUE)
+#define PARAM_SLOT_INFO(p) ONE(p, SLOT_INFO, VALUE)
+#define PARAM_TOKEN_INFO(p) ONE(p, TOKEN_INFO, VALUE)
+#define PARAM_MECH_INFO(p) ONE(p, MECH_INFO, VALUE)
+#define PARAM_SESSION_INFO(p) ONE(p, SESSION_INFO, VALUE)
+
+static const struct kmn_call calls[KMN_CALL_COUNT] = {
+#define KMN_CALL(symbol, since_version, class, durable, held, does, ops, ...) \
+	[KMN_##symbol] = {#symbol, since_version, KMN_POLICY_##class, KMN_DURABILITY_##durable, KMN_HOLD_##held, \
+	    KMN_EFFECT_##does, (ops), \
+	    sizeof((struct kmn_param[]){KMN_LIST(PARAM, __VA_ARGS__)}) / sizeof(struct kmn_param), \
+	    {KMN_LIST(PARAM, __VA_ARGS__)}},
+#include "kanmon/calls.def"
+#undef KMN_CALL
+};
+
+const struct kmn_call *
+kmn_call_row(uint32_t id)
+{
+	return id < KMN_CALL_COUNT ? &calls[id] : NULL;
+}
+
+const struct kmn_call *
+kmn_call_by_name(const char *name)
+{
+	for (size_t i = 0; i < KMN_CALL_COUNT; i++)
+		if (strcmp(calls[i].name, name) == 0)
+			return &calls[i];
+	return NULL;
+}
+
+enum kmn_call_id
+kmn_call_id_of(const struct kmn_call *row)
+{
+	return (enum kmn_call_id)(row - calls);
+}
+
+#define WORD(name, word) [KMN_POLICY_##name] = word,
+static const char *const policy_words[] = {KMN_POLICY_ROWS(WORD)};
+#undef WORD
+
+const char *
+kmn_policy_class_word(enum kmn_policy_class c)
+{
+	return policy_words[c];
+}
+
+bool
+kmn_policy_class_of(const char *word, enum kmn_policy_class *class_out)
+{
+	*class_out = KMN_POLICY_LOCAL;
+	for (size_t i = 0; i < KMN_POLICY_CLASS_COUNT; i++) {
+		if (strcmp(policy_words[i], word) != 0)
+			continue;
+		*class_out = (enum kmn_policy_class)i;
+		return true;
+	}
+	return false;
+}
+
+bool
+kmn_kind_is_out(enum kmn_kind kind)
+{
+	return kind >= KMN_KIND_VALUES && kind < KMN_KIND_COUNT;
+}
+
+#define NAME(kind) [KMN_KIND_##kind] = #kind,
+static const char *const kind_names[] = {KMN_KIND_ROWS(NAME)};
+#undef NAME
+
+const char *
+kmn_kind_name(enum kmn_kind kind)
+{
+	return kind_names[kind];
+}
