@@ -19,7 +19,8 @@
 	    "purpose, u32 lifetime s (0: the rule's), raw[32] nonce") \
 	ROW(KMN_ADMIN_REQUEST_WITHDRAW, 5, "client", "u64 request, text reason") \
 	ROW(KMN_ADMIN_NOTE_SUBMIT, 6, "terminal", "bytes signed note (approval, rejection or veto)") \
-	ROW(KMN_ADMIN_CHECKPOINT, 7, "client or terminal", "none")
+	ROW(KMN_ADMIN_CHECKPOINT, 7, "client or terminal", "none") \
+	ROW(KMN_ADMIN_POLICY, 8, "client or terminal", "none; answer {\"note\": text of the policy in force}")
 
 #define KMN_ADMIN_ENUM(symbol, value, who, fields) symbol = (value),
 enum kmn_admin_op { KMN_ADMIN_ROWS(KMN_ADMIN_ENUM) };

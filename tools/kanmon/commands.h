@@ -1,0 +1,101 @@
+/*
+ * The subcommands of `kanmon`: one row each. The dispatcher, `kanmon help`
+ * and `kanmon CMD --help` come from the rows; a new subcommand is a new row
+ * and its function.
+ */
+#ifndef KANMON_TOOLS_COMMANDS_H
+#define KANMON_TOOLS_COMMANDS_H
+
+#include "kanmon/base.h"
+
+/* Exit codes of every subcommand but `audit`, which has an auditor's own. */
+enum kmn_exit {
+	KMN_EXIT_OK = 0,
+	KMN_EXIT_FAILED = 1, /* refused, or something went wrong; stderr says what */
+	KMN_EXIT_USAGE = 2,  /* the command line cannot be understood; nothing was done */
+};
+
+/* clang-format off */
+/*   name                function          arguments, one-line help, what --help teaches */
+#define KMN_COMMAND_ROWS(ROW) \
+ROW("init",              init,             "DIR --policy FILE --origin NAME --listen ADDRESS:PORT --module PATH", \
+    "make a new gateway: its keys, settings and ledger", \
+    "The policy is version 1, signed by its own policy quorum (kanmon policy sign). What auditors\n" \
+    "get is DIR/trust, what clients pin is DIR/gateway.spki.\n\n" \
+    "  kanmon init /etc/kanmon/gw1 --policy policy.note --origin kanmon.example/gw1/2026 \\\n" \
+    "      --listen 192.0.2.7:7443 --module /usr/lib/softhsm/libsofthsm2.so\n" \
+    "  kanmond --config /etc/kanmon/gw1/kanmond.conf\n") \
+ROW("custodian new",     custodian_new,    "NAME --person ID --out DIR", \
+    "make a custodian's signing key (sealed) and the certificate of their terminal", \
+    "Writes NAME.key (sealed by a passphrase), NAME.vkey, NAME.crt and NAME.tls.key for the\n" \
+    "connection, and NAME.policy: the lines that the policy needs.\n\n" \
+    "  kanmon custodian new sato --person 0017 --out ~/kanmon\n" \
+    "  cat ~/kanmon/sato.policy\n") \
+ROW("custodian list",    custodian_list,   "[--policy FILE]", \
+    "list the custodians of the policy in force, or of a policy file", \
+    "  kanmon custodian list --as ~/kanmon/sato\n" \
+    "  kanmon custodian list --policy policy.txt\n") \
+ROW("custodian config",  custodian_config, "DIR/NAME --gateway ADDRESS:PORT --spki FILE --origin NAME", \
+    "write NAME.conf: which gateway the custodian's tool talks to", \
+    "  kanmon custodian config ~/kanmon/sato --gateway gw1.example:7443 \\\n" \
+    "      --spki gateway.spki --origin kanmon.example/gw1/2026\n") \
+ROW("client new",        client_new,       "NAME --out DIR", \
+    "make the certificate and key of an application (a CA host)", \
+    "Writes client.crt, client.key and NAME.policy with the line that the policy needs.\n\n" \
+    "  kanmon client new ca-prod --tokens root,issuing --out /etc/kanmon\n") \
+ROW("client config",     client_config,    "DIR --gateway ADDRESS:PORT --spki FILE --origin NAME", \
+    "write kanmon.conf: which gateway the provider talks to", \
+    "  kanmon client config /etc/kanmon --gateway gw1.example:7443 \\\n" \
+    "      --spki gateway.spki --origin kanmon.example/gw1/2026\n" \
+    "  KANMON_CONFIG=/etc/kanmon/kanmon.conf pkcs11-tool --module kanmon-pkcs11.so -L\n") \
+ROW("policy check",      policy_check,     "FILE", \
+    "parse a policy, check its signatures and say what is doubtful in it", \
+    "  kanmon policy check policy.txt\n") \
+ROW("policy sign",       policy_sign,      "FILE --key KEYFILE", \
+    "add a custodian's signature to a policy", \
+    "The policy is checked and shown before it is signed. FILE becomes a signed note, in place.\n\n" \
+    "  kanmon policy sign policy.txt --key ~/kanmon/sato.key\n") \
+ROW("policy show",       policy_show,      "[FILE]", \
+    "show the policy in force, or a policy file, and who signed it", \
+    "  kanmon policy show --as ~/kanmon/sato\n") \
+ROW("request new",       request_new,      "--token LABEL --key LABEL --mechanism NAME " \
+    "(--file FILE | --tbs-from CERT | --csr-info-from CSR)", \
+    "ask ahead for a signature: custodians approve the content, the CA's call meets it later", \
+    "--tbs-from takes the TBSCertificate (or TBSCertList) out of a pre-certificate that a throwaway\n" \
+    "key signed; --csr-info-from takes the CertificationRequestInfo out of a CSR.\n\n" \
+    "  kanmon request new --token root --key root-ca --mechanism CKM_SHA384_RSA_PKCS \\\n" \
+    "      --tbs-from pre.crt --purpose 'root certificate, ceremony of 1 November'\n") \
+ROW("request list",      request_list,     "[--all]", \
+    "list the requests that wait, with --all also those that ended", \
+    "  kanmon request list --as ~/kanmon/sato\n") \
+ROW("request show",      request_show,     "ID", \
+    "show what a request asks for and who answered", \
+    "  kanmon request show 42 --as ~/kanmon/sato\n") \
+ROW("request withdraw",  request_withdraw, "ID [--reason TEXT]", \
+    "take back a request of one's own", \
+    "  kanmon request withdraw 42 --reason 'wrong serial number'\n") \
+ROW("approve",           approve,          "ID", \
+    "check a request, show what will be signed, and approve it", \
+    "Fetches the request, derives its statement again here, says what could not be verified, shows\n" \
+    "the whole text, asks, signs with the sealed key and submits.\n\n" \
+    "  kanmon approve 42 --as ~/kanmon/sato\n") \
+ROW("reject",            reject,           "ID --reason TEXT", \
+    "reject a request, as a member of the group that would approve it", \
+    "  kanmon reject 42 --as ~/kanmon/sato --reason 'validity is too long'\n") \
+ROW("veto",              veto,             "ID --reason TEXT", \
+    "stop a request, as a member of the role veto", \
+    "  kanmon veto 42 --as ~/kanmon/sato --reason 'not in the ceremony script'\n") \
+ROW("status",            status,           "", \
+    "say how the gateway is", \
+    "  kanmon status --as ~/kanmon/sato --json\n") \
+ROW("audit",             audit,            "verify|show|prove LEDGER ...", \
+    "verify a ledger offline, show its records, prove one of them", \
+    "  kanmon audit verify /var/lib/kanmon/gw1/ledger --trust trust\n")
+/* clang-format on */
+
+/* Each takes its own words: argv[0] is the last word of its name. */
+#define KMN_COMMAND_PROTOTYPE(name, function, arguments, help, teach) int kmn_cmd_##function(int argc, char **argv);
+KMN_COMMAND_ROWS(KMN_COMMAND_PROTOTYPE)
+#undef KMN_COMMAND_PROTOTYPE
+
+#endif
