@@ -1,0 +1,72 @@
+/*
+ * The configuration of a client host, read alike by the provider and by the
+ * kanmon tool. One table of rows is the format; a name that is not in it is an
+ * error, told with file and line.
+ *
+ * Where it is, the first that applies:
+ *   1. the path that the caller gives, or `config=PATH` of a profile string
+ *   2. $KANMON_CONFIG                     (read with secure_getenv)
+ *   3. ~/.config/kanmon/kanmon.conf       (if it exists; $HOME with secure_getenv)
+ *   4. /etc/kanmon/kanmon.conf
+ *
+ * Threads: libconfuse's lexer is not reentrant, so loading takes a lock of its
+ * own. A loaded struct is never changed afterwards.
+ */
+#ifndef KANMON_CLIENT_SETTINGS_H
+#define KANMON_CLIENT_SETTINGS_H
+
+#include "kanmon/err.h"
+
+#define KMN_CLIENT_GATEWAYS_MAX 16
+#define KMN_CLIENT_CONNECTIONS_MAX 64
+#define KMN_CLIENT_PROFILE_MAX_BYTES 4096
+
+/*   name            field            type      least  most                        default      for people */
+#define KMN_CLIENT_SETTING_ROWS(ROW) \
+	ROW("gateway", gateways, LIST, 1, KMN_CLIENT_GATEWAYS_MAX, NULL, \
+	    "host:port of the gateway, or a list of them") \
+	ROW("gateway-spki", gateway_spki, HASH, 1, 1, NULL, "base64 SHA-256 of the gateway's public key (its pin)") \
+	ROW("origin", origin, TEXT, 1, 255, NULL, "the ledger's name: another gateway's answer is refused") \
+	ROW("certificate", certificate, PATH, 1, 4095, NULL, "PEM certificate of this client") \
+	ROW("key", key, PATH, 1, 4095, NULL, "PEM private key of this client") \
+	ROW("quorum-wait", quorum_wait_s, NUMBER, 0, 86400, "600", "seconds that a call held for approval waits") \
+	ROW("init-wait", init_wait_s, NUMBER, 0, 3600, "10", "seconds that C_Initialize tries to reach the gateway") \
+	ROW("connections", connections, NUMBER, 1, KMN_CLIENT_CONNECTIONS_MAX, "16", \
+	    "calls at the same time, at most") \
+	ROW("errors", errors, ERRORS, 0, 0, "standard", "standard, or device: refusals look like CKR_DEVICE_ERROR")
+
+enum kmn_client_errors { KMN_CLIENT_ERRORS_STANDARD, KMN_CLIENT_ERRORS_DEVICE };
+
+struct kmn_client_settings {
+	char *path;                              /* the file that was read */
+	char *gateways[KMN_CLIENT_GATEWAYS_MAX]; /* in the order in which they are tried */
+	size_t gateway_count;
+	uint8_t gateway_spki[KMN_HASH_BYTES];
+	char *origin;
+	char *certificate; /* paths: relative ones were taken as relative to the file's folder */
+	char *key;
+	uint32_t quorum_wait_s;
+	uint32_t init_wait_s;
+	uint32_t connections;
+	enum kmn_client_errors errors;
+};
+
+/*
+ * Reads the file, then lets the profile override single settings.
+ *
+ * path     the file, or NULL: looked for as said above.
+ * profile  NULL, or `name=value` pairs with blanks or ';' between them; a value may stand in '' or "".
+ *          `config=PATH` names the file. A profile that is not of this form is KMN_E_ARGUMENTS.
+ * why_out  KMN_CLIENT_WHY_BYTES of room, or NULL: one line for people ("" on success), never a secret.
+ *
+ * Errors: KMN_E_CONFIG (no file, or wrong; why_out has file and line), KMN_E_ARGUMENTS (the profile),
+ * KMN_E_NO_MEMORY.
+ */
+#define KMN_CLIENT_WHY_BYTES 512
+kmn_err kmn_client_settings_load(
+    const char *path, const char *profile, char *why_out, struct kmn_client_settings **settings_out) KMN_MUST_CHECK;
+
+/* NULL is fine. */
+void kmn_client_settings_free(struct kmn_client_settings *settings);
+
+#endif
