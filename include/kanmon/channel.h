@@ -19,11 +19,12 @@
 #define KANMON_CHANNEL_H
 
 #include "kanmon/frame.h"
+#include "kanmon/tls.h"
 
 struct kmn_channel_identity;
 struct kmn_channel;
 
-#define KMN_CHANNEL_WHY_BYTES 256 /* room for one line that says what failed, for people */
+#define KMN_CHANNEL_WHY_BYTES KMN_TLS_WHY_BYTES /* room for one line that says what failed, for people */
 #define KMN_CHANNEL_GATEWAYS_MAX 16
 
 struct kmn_channel_settings {

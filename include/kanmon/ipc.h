@@ -24,7 +24,7 @@ struct kmn_ipc_message {
 	uint8_t kind;
 	const uint8_t *body; /* a view, never NULL; wiped and gone at the next call that receives */
 	size_t len_bytes;
-	int fd; /* came with the message and is the receiver's to close, or -1 */
+	int fd; /* came with the message (kmn_ipc_take_fds) and is the receiver's to close, or -1 */
 };
 
 /*
@@ -35,6 +35,13 @@ kmn_err kmn_ipc_new(int fd, size_t queue_max_bytes, struct kmn_ipc **ipc_out) KM
 
 /* Closes the socket, wipes and frees what was queued and received. NULL is fine. */
 void kmn_ipc_free(struct kmn_ipc *ipc);
+
+/*
+ * Lets messages bring a descriptor, at most one each; call it before the first
+ * receive. Without it, a message with one is KMN_E_MALFORMED and the kernel
+ * drops the descriptor: gate and worker must not fill their reader's table.
+ */
+void kmn_ipc_take_fds(struct kmn_ipc *ipc);
 
 /* The socket, for poll and epoll. */
 int kmn_ipc_fd(const struct kmn_ipc *ipc);

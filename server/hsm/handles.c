@@ -1,0 +1,390 @@
+#include "server/hsm/handles.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#define SESSIONS_MAX 65536u
+#define OBJECTS_MAX (1u << 20)
+#define BUCKETS_FIRST 256u
+
+/*
+ * One virtual handle. It hangs in two chains: by its virtual number, and by
+ * what it is to the vendor. Session objects also hang on their session.
+ */
+struct entry {
+	uint64_t virtual;
+	CK_SLOT_ID slot;
+	CK_ULONG vendor;
+	bool is_session;
+	CK_FLAGS flags;            /* session: as it was opened */
+	struct entry *objects;     /* session: the session objects made in it */
+	struct entry *session;     /* session object: where it was made */
+	struct entry *sibling;     /* session object: the next one of the same session */
+	struct entry **at_sibling; /* session object: what points to it in that list */
+	struct entry *by_virtual;  /* next in the chain */
+	struct entry *by_vendor;   /* next in the chain */
+};
+
+/* All fields are guarded by `lock`. */
+struct kmn_handles {
+	pthread_mutex_t lock;
+	uint64_t next; /* the next virtual handle */
+	struct entry **by_virtual, **by_vendor;
+	size_t buckets; /* of each index, a power of two */
+	size_t sessions, objects;
+};
+
+static size_t
+mix(uint64_t a, uint64_t b)
+{
+	uint64_t x = (a ^ (b << 32 | b >> 32)) * UINT64_C(0x9e3779b97f4a7c15);
+
+	return (size_t)(x ^ x >> 29);
+}
+
+static struct entry **
+virtual_chain(struct kmn_handles *h, uint64_t virtual)
+{
+	return &h->by_virtual[mix(virtual, 0) & (h->buckets - 1)];
+}
+
+/* Session numbers are one space for the whole module, object numbers one per slot. */
+static struct entry **
+vendor_chain(struct kmn_handles *h, bool is_session, CK_SLOT_ID slot, CK_ULONG vendor)
+{
+	return &h->by_vendor[mix(vendor, is_session ? ~UINT64_C(0) : slot) & (h->buckets - 1)];
+}
+
+static struct entry *
+find_virtual(struct kmn_handles *h, bool is_session, uint64_t virtual)
+{
+	for (struct entry *e = *virtual_chain(h, virtual); e != NULL; e = e->by_virtual)
+		if (e->virtual == virtual && e->is_session == is_session)
+			return e;
+	return NULL;
+}
+
+static struct entry *
+find_vendor(struct kmn_handles *h, bool is_session, CK_SLOT_ID slot, CK_ULONG vendor)
+{
+	for (struct entry *e = *vendor_chain(h, is_session, slot, vendor); e != NULL; e = e->by_vendor)
+		if (e->vendor == vendor && e->is_session == is_session && (is_session || e->slot == slot))
+			return e;
+	return NULL;
+}
+
+static void
+link_entry(struct kmn_handles *h, struct entry *e)
+{
+	struct entry **v = virtual_chain(h, e->virtual);
+	struct entry **w = vendor_chain(h, e->is_session, e->slot, e->vendor);
+
+	e->by_virtual = *v;
+	*v = e;
+	e->by_vendor = *w;
+	*w = e;
+}
+
+/* Doubles both indexes. Without memory they stay as they are: slower, not wrong. */
+static void
+grow(struct kmn_handles *h)
+{
+	size_t buckets = h->buckets, more = buckets * 2;
+	struct entry **old = h->by_virtual;
+	struct entry **by_virtual = calloc(more, sizeof(struct entry *));
+	struct entry **by_vendor = calloc(more, sizeof(struct entry *));
+
+	if (by_virtual == NULL || by_vendor == NULL) {
+		free(by_virtual);
+		free(by_vendor);
+		return;
+	}
+	free(h->by_vendor);
+	h->by_virtual = by_virtual;
+	h->by_vendor = by_vendor;
+	h->buckets = more;
+	for (size_t i = 0; i < buckets; i++)
+		for (struct entry *e = old[i], *next; e != NULL; e = next) {
+			next = e->by_virtual;
+			link_entry(h, e);
+		}
+	free(old);
+}
+
+static void
+unlink_entry(struct kmn_handles *h, struct entry *e)
+{
+	struct entry **at = virtual_chain(h, e->virtual);
+
+	while (*at != e)
+		at = &(*at)->by_virtual;
+	*at = e->by_virtual;
+	at = vendor_chain(h, e->is_session, e->slot, e->vendor);
+	while (*at != e)
+		at = &(*at)->by_vendor;
+	*at = e->by_vendor;
+	if (e->session != NULL) {
+		*e->at_sibling = e->sibling;
+		if (e->sibling != NULL)
+			e->sibling->at_sibling = e->at_sibling;
+	}
+}
+
+static void
+hang_on(struct entry *e, struct entry *session)
+{
+	e->session = session;
+	e->sibling = session->objects;
+	e->at_sibling = &session->objects;
+	if (e->sibling != NULL)
+		e->sibling->at_sibling = &e->sibling;
+	session->objects = e;
+}
+
+/* The handle dies; with a session die the session objects made in it. */
+static void
+drop(struct kmn_handles *h, struct entry *e)
+{
+	while (e->objects != NULL)
+		drop(h, e->objects);
+	unlink_entry(h, e);
+	if (e->is_session)
+		h->sessions--;
+	else
+		h->objects--;
+	free(e);
+}
+
+static kmn_err
+add(struct kmn_handles *h, const struct entry *what, struct entry *session, uint64_t *virtual_out)
+{
+	struct entry *e;
+
+	if (h->next >= KMN_HANDLE_END || (what->is_session ? h->sessions >= SESSIONS_MAX : h->objects >= OBJECTS_MAX))
+		return KMN_E_TOO_BIG;
+	if ((e = malloc(sizeof(*e))) == NULL)
+		return KMN_E_NO_MEMORY;
+	*e = *what;
+	e->virtual = h->next++;
+	if (session != NULL)
+		hang_on(e, session);
+	if (h->sessions + h->objects >= h->buckets)
+		grow(h);
+	link_entry(h, e);
+	if (e->is_session)
+		h->sessions++;
+	else
+		h->objects++;
+	*virtual_out = e->virtual;
+	return KMN_OK;
+}
+
+/* A number that no live entry has, from the end of the range where vendors have none. */
+static CK_ULONG
+refused(struct kmn_handles *h, bool is_session, CK_SLOT_ID slot)
+{
+	CK_ULONG number = ~(CK_ULONG)0;
+
+	while (find_vendor(h, is_session, slot, number) != NULL)
+		number--;
+	return number;
+}
+
+kmn_err
+kmn_handles_new(struct kmn_handles **handles_out)
+{
+	struct kmn_handles *h = calloc(1, sizeof(*h));
+
+	*handles_out = NULL;
+	if (h == NULL)
+		return KMN_E_NO_MEMORY;
+	h->next = 1;
+	h->buckets = BUCKETS_FIRST;
+	h->by_virtual = calloc(h->buckets, sizeof(struct entry *));
+	h->by_vendor = calloc(h->buckets, sizeof(struct entry *));
+	if (h->by_virtual == NULL || h->by_vendor == NULL || pthread_mutex_init(&h->lock, NULL) != 0) {
+		free(h->by_virtual);
+		free(h->by_vendor);
+		free(h);
+		return KMN_E_NO_MEMORY;
+	}
+	*handles_out = h;
+	return KMN_OK;
+}
+
+void
+kmn_handles_free(struct kmn_handles *h)
+{
+	if (h == NULL)
+		return;
+	for (size_t i = 0; i < h->buckets; i++)
+		for (struct entry *e = h->by_virtual[i], *next; e != NULL; e = next) {
+			next = e->by_virtual;
+			free(e);
+		}
+	pthread_mutex_destroy(&h->lock);
+	free(h->by_virtual);
+	free(h->by_vendor);
+	free(h);
+}
+
+kmn_err
+kmn_handles_session_add(struct kmn_handles *h, const struct kmn_session *session, uint64_t *virtual_out)
+{
+	struct entry e = {
+	    .slot = session->slot, .vendor = session->vendor, .is_session = true, .flags = session->flags};
+	struct entry *stale;
+	kmn_err err;
+
+	*virtual_out = 0;
+	pthread_mutex_lock(&h->lock);
+	/* A number that the vendor gives out again: its session died without a word (token pulled). */
+	if ((stale = find_vendor(h, true, session->slot, session->vendor)) != NULL)
+		drop(h, stale);
+	err = add(h, &e, NULL, virtual_out);
+	pthread_mutex_unlock(&h->lock);
+	return err;
+}
+
+bool
+kmn_handles_session(struct kmn_handles *h, uint64_t virtual, struct kmn_session *session_out)
+{
+	struct entry *e;
+
+	*session_out = (struct kmn_session){0};
+	pthread_mutex_lock(&h->lock);
+	if ((e = find_virtual(h, true, virtual)) != NULL)
+		*session_out = (struct kmn_session){.vendor = e->vendor, .slot = e->slot, .flags = e->flags};
+	else if (virtual != CK_INVALID_HANDLE)
+		session_out->vendor = refused(h, true, 0);
+	pthread_mutex_unlock(&h->lock);
+	return e != NULL;
+}
+
+void
+kmn_handles_session_drop(struct kmn_handles *h, uint64_t virtual)
+{
+	struct entry *e;
+
+	pthread_mutex_lock(&h->lock);
+	if ((e = find_virtual(h, true, virtual)) != NULL)
+		drop(h, e);
+	pthread_mutex_unlock(&h->lock);
+}
+
+/* An entry of that slot that dies, or NULL. */
+static struct entry *
+doomed(struct kmn_handles *h, size_t bucket, CK_SLOT_ID slot, bool objects_too)
+{
+	for (struct entry *e = h->by_virtual[bucket]; e != NULL; e = e->by_virtual)
+		if (e->slot == slot && (e->is_session || objects_too))
+			return e;
+	return NULL;
+}
+
+void
+kmn_handles_slot_drop(struct kmn_handles *h, CK_SLOT_ID slot, bool objects_too)
+{
+	struct entry *e;
+
+	pthread_mutex_lock(&h->lock);
+	for (size_t i = 0; i < h->buckets; i++)
+		while ((e = doomed(h, i, slot, objects_too)) != NULL)
+			drop(h, e);
+	pthread_mutex_unlock(&h->lock);
+}
+
+uint64_t
+kmn_handles_mark(struct kmn_handles *h)
+{
+	uint64_t mark;
+
+	pthread_mutex_lock(&h->lock);
+	mark = h->next;
+	pthread_mutex_unlock(&h->lock);
+	return mark;
+}
+
+kmn_err
+kmn_handles_object_made(struct kmn_handles *h, CK_SLOT_ID slot, CK_OBJECT_HANDLE vendor, uint64_t mark,
+    uint64_t session, uint64_t *virtual_out)
+{
+	struct entry e = {.slot = slot, .vendor = vendor}, *known, *owner;
+	kmn_err err = KMN_OK;
+
+	*virtual_out = 0;
+	if (vendor == CK_INVALID_HANDLE)
+		return KMN_OK;
+	pthread_mutex_lock(&h->lock);
+	owner = find_virtual(h, true, session);
+	/* Found by another session between its making and now: that is this object, anything older is not. */
+	known = find_vendor(h, false, slot, vendor);
+	if (known != NULL && known->virtual >= mark) {
+		*virtual_out = known->virtual;
+		if (owner != NULL && known->session == NULL)
+			hang_on(known, owner);
+	} else {
+		if (known != NULL)
+			drop(h, known);
+		err = add(h, &e, owner, virtual_out);
+	}
+	pthread_mutex_unlock(&h->lock);
+	return err;
+}
+
+kmn_err
+kmn_handles_object_found(struct kmn_handles *h, CK_SLOT_ID slot, CK_OBJECT_HANDLE vendor, uint64_t *virtual_out)
+{
+	struct entry e = {.slot = slot, .vendor = vendor}, *known;
+	kmn_err err = KMN_OK;
+
+	*virtual_out = 0;
+	if (vendor == CK_INVALID_HANDLE)
+		return KMN_OK;
+	pthread_mutex_lock(&h->lock);
+	if ((known = find_vendor(h, false, slot, vendor)) != NULL)
+		*virtual_out = known->virtual;
+	else
+		err = add(h, &e, NULL, virtual_out);
+	pthread_mutex_unlock(&h->lock);
+	return err;
+}
+
+CK_OBJECT_HANDLE
+kmn_handles_object(struct kmn_handles *h, CK_SLOT_ID slot, uint64_t virtual)
+{
+	CK_OBJECT_HANDLE vendor = CK_INVALID_HANDLE;
+	struct entry *e;
+
+	pthread_mutex_lock(&h->lock);
+	if ((e = find_virtual(h, false, virtual)) != NULL && e->slot == slot)
+		vendor = e->vendor;
+	else if (virtual != CK_INVALID_HANDLE)
+		vendor = refused(h, false, slot);
+	pthread_mutex_unlock(&h->lock);
+	return vendor;
+}
+
+uint64_t
+kmn_handles_object_session(struct kmn_handles *h, CK_SLOT_ID slot, uint64_t virtual)
+{
+	uint64_t session = 0;
+	struct entry *e;
+
+	pthread_mutex_lock(&h->lock);
+	if ((e = find_virtual(h, false, virtual)) != NULL && e->slot == slot && e->session != NULL)
+		session = e->session->virtual;
+	pthread_mutex_unlock(&h->lock);
+	return session;
+}
+
+void
+kmn_handles_object_drop(struct kmn_handles *h, CK_SLOT_ID slot, uint64_t virtual)
+{
+	struct entry *e;
+
+	pthread_mutex_lock(&h->lock);
+	if ((e = find_virtual(h, false, virtual)) != NULL && e->slot == slot)
+		drop(h, e);
+	pthread_mutex_unlock(&h->lock);
+}
