@@ -1,0 +1,76 @@
+/*
+ * What the supervisor hands to each role of kanmond. The role's process reads
+ * it from an inherited pipe, is confined, and calls the main below: it never
+ * reads the configuration file, and its command line says nothing.
+ *
+ * Lifetime: all of it is valid for the life of the process. Descriptors are
+ * the role's from here on. A main's result is the exit status of its process:
+ * 0 ended as it was told to, anything else is a failure.
+ */
+#ifndef KANMON_ROLES_H
+#define KANMON_ROLES_H
+
+#include "kanmon/base.h"
+
+/* Bounds of the gateway as a whole; each role keeps those that it can count. Set in `limits { }`. */
+struct kmn_limits {
+	uint32_t connections;          /* open at the gate, handshakes included */
+	uint32_t connections_per_peer; /* by pinned key */
+	uint32_t handshake_ms;         /* from accept to the first frame (ATTACH, JOIN, ADMIN) */
+	uint32_t idle_ms;              /* a connection without a frame, when nothing is running on it; 0: no limit */
+	uint32_t instances;            /* attached applications, each with its worker process */
+	uint32_t instances_per_client;
+	uint32_t requests; /* held or asked for ahead, undecided, in the whole gateway */
+	uint32_t requests_per_client;
+};
+
+/* One vendor module: `module "NAME" { }`. */
+struct kmn_module {
+	const char *name;
+	const char *path;               /* absolute */
+	const char *init_args;          /* CK_C_INITIALIZE_ARGS.pReserved, NULL: none */
+	const char *const *environment; /* "NAME=VALUE", NULL at the end */
+};
+
+/* What runs: body of gateway.start. */
+struct kmn_build {
+	const char *version;
+	uint8_t binary_sha256[KMN_HASH_BYTES]; /* of the running executable */
+	uint8_t config_sha256[KMN_HASH_BYTES]; /* of the configuration file's bytes */
+	const char *boot_id;                   /* the kernel's, as text */
+};
+
+struct kmn_gate_setup {
+	const int *listeners; /* listening, non-blocking TCP sockets */
+	unsigned listener_count;
+	int keeper;                    /* socket, for kmn_ipc_new */
+	const char *certificate, *key; /* PEM; the key is in guarded memory */
+	size_t certificate_bytes, key_bytes;
+	struct kmn_limits limits;
+};
+
+struct kmn_keeper_setup {
+	int supervisor;         /* socket, for kmn_ipc_new */
+	const char *ledger;     /* folder, absolute; the keeper's user owns it */
+	const uint8_t *log_key; /* 64 bytes: libsodium's secret key, in guarded memory (kmn_log_settings.secret) */
+	const char *origin;
+	const struct kmn_module *modules; /* what SPAWN starts; path and the rest are the worker's matter */
+	unsigned module_count;
+	uint32_t lease_ms;           /* an instance without a connection is lost after this */
+	uint32_t request_lifetime_s; /* of a request whose rule says no `expires` */
+	uint32_t spawn_ms;           /* SPAWN to KMN_W_READY; longer and the worker is killed */
+	struct kmn_limits limits;
+	struct kmn_build build;
+};
+
+struct kmn_worker_setup {
+	int keeper;               /* socket, for kmn_ipc_new */
+	struct kmn_module module; /* its environment rows are in the process' environment already */
+};
+
+/* server/gate, server/keeper, server/hsm. */
+int kmn_gate_main(const struct kmn_gate_setup *setup);
+int kmn_keeper_main(const struct kmn_keeper_setup *setup);
+int kmn_worker_main(const struct kmn_worker_setup *setup);
+
+#endif
