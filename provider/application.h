@@ -1,0 +1,52 @@
+/*
+ * The application: this process between C_Initialize and C_Finalize.
+ *
+ *   none --C_Initialize--> starting --attached--> running --C_Finalize--> ending --> none
+ *                              +--failed--> none
+ *   any --fork--> (in the child) none
+ *
+ * A call enters and leaves; C_Finalize waits for those inside. First it wakes
+ * calls that wait for something that is not the HSM; after KMN_GRACE_MS it
+ * gives up on answers that still do not come.
+ *
+ * Fork: the child starts at none. Descriptors are closed there without a word
+ * to the gateway, memory is left as it is: a lock in it may be held by a thread
+ * that the child does not have. A child made without fork() is noticed by its
+ * process id at its first call.
+ */
+#ifndef KANMON_PROVIDER_APPLICATION_H
+#define KANMON_PROVIDER_APPLICATION_H
+
+#include "kanmon/pkcs11.h"
+#include "provider/pool.h"
+#include "provider/wait.h"
+
+#define KMN_GRACE_MS 5000u
+#define KMN_KNOWN_SLOTS 32u
+
+struct kmn_application {
+	struct kmn_client_settings *settings; /* set once */
+	struct kmn_pool *pool;                /* set once */
+	struct kmn_flights flights;
+	struct kmn_wake ending;   /* C_Finalize has begun */
+	struct kmn_wake quitting; /* and its patience is over */
+
+	pthread_mutex_t slots_lock; /* guards the two below: the answers for when the gateway is gone */
+	CK_SLOT_ID slot_id[KMN_KNOWN_SLOTS];
+	CK_SLOT_INFO slot_info[KMN_KNOWN_SLOTS];
+	size_t slot_count;
+
+	struct kmn_application *forgotten; /* in a child: what its parent had, and its parent's parent */
+};
+
+/* The running application, with one call more inside; NULL when there is none. */
+struct kmn_application *kmn_application_enter(void);
+void kmn_application_leave(struct kmn_application *app);
+
+/* Blocks until C_Finalize begins. The caller is inside. */
+void kmn_application_wait_for_end(const struct kmn_application *app);
+
+CK_RV kmn_application_start(const char *profile);
+CK_RV kmn_application_finish(void);
+
+#endif

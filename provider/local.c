@@ -1,0 +1,86 @@
+/* The four functions that do not cross the channel by themselves. */
+#include "config.h"
+
+#include "provider/provider.h"
+
+#include <ctype.h>
+#include <string.h>
+
+#include "provider/application.h"
+
+#define EXPORT __attribute__((visibility("default")))
+
+/*
+ * pReserved is NULL or a profile string. A caller that means something else by
+ * it gave bytes that are no such text; kmn_client_settings_load() judges the rest.
+ */
+static bool
+is_profile(const char *reserved)
+{
+	for (size_t i = 0; i < KMN_CLIENT_PROFILE_MAX_BYTES; i++) {
+		if (reserved[i] == '\0')
+			return true;
+		if (!isprint((unsigned char)reserved[i]) && !isspace((unsigned char)reserved[i]))
+			return false;
+	}
+	return false;
+}
+
+/* The rules on mutexes: we use the system's own, and say so to who insists on others. */
+static CK_RV
+check_arguments(const CK_C_INITIALIZE_ARGS *args)
+{
+	int given = (args->CreateMutex != NULL) + (args->DestroyMutex != NULL) + (args->LockMutex != NULL) +
+		    (args->UnlockMutex != NULL);
+
+	if (given != 0 && given != 4)
+		return CKR_ARGUMENTS_BAD;
+	if (args->pReserved != NULL && !is_profile(args->pReserved))
+		return CKR_ARGUMENTS_BAD;
+	if (given == 4 && (args->flags & CKF_OS_LOCKING_OK) == 0)
+		return CKR_CANT_LOCK;
+	return CKR_OK;
+}
+
+EXPORT CK_RV
+C_Initialize(void *init_args)
+{
+	const CK_C_INITIALIZE_ARGS *args = init_args;
+	CK_RV rv = args != NULL ? check_arguments(args) : CKR_OK;
+
+	return rv != CKR_OK ? rv : kmn_application_start(args != NULL ? args->pReserved : NULL);
+}
+
+EXPORT CK_RV
+C_Finalize(void *reserved)
+{
+	return reserved != NULL ? CKR_ARGUMENTS_BAD : kmn_application_finish();
+}
+
+EXPORT CK_RV
+C_GetFunctionList(CK_FUNCTION_LIST **list)
+{
+	if (list == NULL)
+		return CKR_ARGUMENTS_BAD;
+	*list = &kmn_function_list;
+	return CKR_OK;
+}
+
+/* No event comes yet: a caller that waits learns that the wait is over when C_Finalize ends it. */
+EXPORT CK_RV
+C_WaitForSlotEvent(CK_FLAGS flags, CK_SLOT_ID *slot, void *reserved)
+{
+	struct kmn_application *app = kmn_application_enter();
+	CK_RV rv = CKR_NO_EVENT;
+
+	if (app == NULL)
+		return CKR_CRYPTOKI_NOT_INITIALIZED;
+	if (slot == NULL || reserved != NULL) {
+		rv = CKR_ARGUMENTS_BAD;
+	} else if ((flags & CKF_DONT_BLOCK) == 0) {
+		kmn_application_wait_for_end(app);
+		rv = CKR_CRYPTOKI_NOT_INITIALIZED;
+	}
+	kmn_application_leave(app);
+	return rv;
+}

@@ -1,0 +1,536 @@
+#include "config.h"
+
+#include "provider/pool.h"
+
+#include <pthread.h>
+#include <sodium.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "kanmon/reader.h"
+#include "kanmon/writer.h"
+#include "provider/debug.h"
+
+#define SLOTS (KMN_CLIENT_CONNECTIONS_MAX + 2) /* and the one that watches, and a last one that says goodbye */
+#define CONNECT_MS 5000u                       /* one attempt */
+#define AFTER_LEASE_MS 1000u /* one attempt when the lease is over: nobody waits long for what is gone */
+#define ANSWER_MS 10000u     /* ATTACHED and JOINED */
+#define GOODBYE_MS 2000u
+#define PAUSE_LEAST_MS 50u
+#define PAUSE_MOST_MS 2000u
+
+struct kmn_pool {
+	const struct kmn_client_settings *settings; /* set once */
+	const struct kmn_wake *ending;              /* set once */
+	struct kmn_channel_identity *identity;      /* set once */
+	uint8_t instance[KMN_INSTANCE_ID_BYTES];    /* set by attach */
+	uint8_t *secret;                            /* sodium_malloc; set by attach */
+	uint32_t lease_ms;                          /* set by attach */
+	_Atomic(struct kmn_channel *) open[SLOTS];  /* all there are, for a forked child to close */
+	pthread_mutex_t lock;                       /* guards what is below */
+	pthread_cond_t room;                        /* a connection was given back or dropped, or all is over */
+	struct kmn_channel *idle[KMN_CLIENT_CONNECTIONS_MAX];
+	size_t idle_count;
+	size_t busy; /* taken or being made, for calls; busy + idle_count <= connections */
+	bool lost;
+	bool ended;
+	uint64_t down_since_ms; /* first failure to connect since the last success; 0: none */
+};
+
+static kmn_err
+load_identity(struct kmn_pool *pool)
+{
+	const struct kmn_client_settings *s = pool->settings;
+	struct kmn_channel_settings c = {
+	    .certificate_path = s->certificate,
+	    .key_path = s->key,
+	    .gateways = (const char *const *)s->gateways,
+	    .gateway_count = s->gateway_count,
+	};
+	char why[KMN_CHANNEL_WHY_BYTES] = "";
+	kmn_err e;
+
+	memcpy(c.gateway_spki_sha256, s->gateway_spki, sizeof(c.gateway_spki_sha256));
+	if ((e = kmn_channel_identity_load(&c, why, &pool->identity)) != KMN_OK)
+		kmn_debug(KMN_TOPIC_CONFIG, "%s: %s", kmn_err_text(e), why);
+	return e;
+}
+
+kmn_err
+kmn_pool_new(const struct kmn_client_settings *settings, const struct kmn_wake *ending, struct kmn_pool **pool_out)
+{
+	struct kmn_pool *pool = calloc(1, sizeof(*pool));
+	kmn_err e = KMN_E_NO_MEMORY;
+
+	*pool_out = NULL;
+	if (pool == NULL)
+		return e;
+	pool->settings = settings;
+	pool->ending = ending;
+	(void)pthread_mutex_init(&pool->lock, NULL);
+	(void)pthread_cond_init(&pool->room, NULL);
+	if (sodium_init() < 0 || (pool->secret = sodium_malloc(KMN_INSTANCE_SECRET_BYTES)) == NULL ||
+	    (e = load_identity(pool)) != KMN_OK)
+		goto done;
+	*pool_out = pool;
+	pool = NULL;
+done:
+	kmn_pool_free(pool);
+	return e;
+}
+
+/* ---- one connection ---------------------------------------------------------------------------------------------- */
+
+static void
+enlist(struct kmn_pool *pool, struct kmn_channel *channel)
+{
+	for (size_t i = 0; i < SLOTS; i++) {
+		struct kmn_channel *none = NULL;
+
+		if (atomic_compare_exchange_strong(&pool->open[i], &none, channel))
+			return;
+	}
+}
+
+/* Out of the list first: a child forked in between leaves a descriptor open, but never touches freed memory. */
+static void
+discard(struct kmn_pool *pool, struct kmn_channel *channel)
+{
+	for (size_t i = 0; i < SLOTS; i++) {
+		struct kmn_channel *same = channel;
+
+		if (atomic_compare_exchange_strong(&pool->open[i], &same, NULL))
+			break;
+	}
+	kmn_channel_close(channel);
+}
+
+/* Connects; the failure is told to those who debug. */
+static kmn_err
+connect_one(struct kmn_pool *pool, uint32_t timeout_ms, int interrupt_fd, struct kmn_channel **channel_out)
+{
+	char why[KMN_CHANNEL_WHY_BYTES] = "";
+	kmn_err e = kmn_channel_open(pool->identity, timeout_ms, interrupt_fd, why, channel_out);
+
+	if (e == KMN_OK)
+		enlist(pool, *channel_out);
+	else if (e != KMN_E_CANCELED)
+		kmn_debug(KMN_TOPIC_CHANNEL, "%s: %s", kmn_err_text(e), why);
+	return e;
+}
+
+/* What a REFUSED frame says, told to those who debug. */
+static kmn_err
+refusal(const struct kmn_channel_frame *frame)
+{
+	struct kmn_reader r;
+	char reason[KMN_FRAME_TEXT_MAX_BYTES + 1];
+	uint32_t code;
+
+	kmn_reader_init(&r, frame->body, frame->len_bytes);
+	(void)kmn_reader_u64(&r);
+	code = kmn_reader_u32(&r);
+	(void)kmn_reader_u64(&r);
+	kmn_reader_text(&r, reason, sizeof(reason));
+	if (kmn_reader_end(&r) != KMN_OK || code == KMN_OK || code >= KMN_ERR_COUNT)
+		return KMN_E_MALFORMED;
+	kmn_debug(KMN_TOPIC_CHANNEL, "the gateway refuses: %s", reason);
+	return (kmn_err)code;
+}
+
+/* Sends the first frame of a connection and takes its answer, which must be of the type `want`. */
+static kmn_err
+introduce(struct kmn_channel *channel, uint8_t type, const struct kmn_writer *w, int interrupt_fd, uint8_t want,
+    uint32_t timeout_ms, struct kmn_channel_frame *frame_out)
+{
+	kmn_err e = w->err;
+
+	if (e == KMN_OK)
+		e = kmn_channel_send(channel, type, w->bytes, w->len, timeout_ms);
+	if (e == KMN_OK)
+		e = kmn_channel_receive(channel, timeout_ms, interrupt_fd, frame_out);
+	if (e == KMN_OK && frame_out->type == KMN_F_REFUSED)
+		return refusal(frame_out);
+	if (e == KMN_OK && frame_out->type != want)
+		e = KMN_E_MALFORMED;
+	if (e != KMN_OK && e != KMN_E_CANCELED)
+		kmn_debug(KMN_TOPIC_CHANNEL, "%s: %s: %s", kmn_channel_peer(channel), kmn_err_text(e),
+		    kmn_channel_why(channel));
+	return e;
+}
+
+/* ---- attach ------------------------------------------------------------------------------------------------------ */
+
+static void
+put_attach(struct kmn_writer *w, const uint8_t client_random[32])
+{
+	static const uint16_t one = 1;
+	char host[256] = "";
+	uint8_t little_endian;
+
+	memcpy(&little_endian, &one, 1);
+	if (gethostname(host, sizeof(host) - 1) != 0)
+		host[0] = '\0';
+	kmn_writer_u16(w, KMN_FRAME_VERSION);
+	kmn_writer_u8(w, sizeof(CK_ULONG));
+	kmn_writer_u8(w, little_endian);
+	kmn_writer_u8(w, sizeof(CK_MECHANISM) != 3 * sizeof(CK_ULONG) ? 1 : 0);
+	kmn_writer_text(w, PACKAGE_STRING);
+	kmn_writer_text(w, host);
+	kmn_writer_raw(w, client_random, 32);
+}
+
+static kmn_err
+take_attached(struct kmn_pool *pool, struct kmn_channel *channel, const struct kmn_channel_frame *frame,
+    const uint8_t client_random[32])
+{
+	struct kmn_reader r;
+	uint8_t gateway_random[32];
+	char origin[KMN_FRAME_TEXT_MAX_BYTES + 1];
+	uint16_t version;
+	kmn_err e;
+
+	kmn_reader_init(&r, frame->body, frame->len_bytes);
+	version = kmn_reader_u16(&r);
+	kmn_reader_raw(&r, pool->instance, sizeof(pool->instance));
+	kmn_reader_raw(&r, gateway_random, sizeof(gateway_random));
+	pool->lease_ms = kmn_reader_u32(&r);
+	kmn_reader_text(&r, origin, sizeof(origin));
+	if ((e = kmn_reader_end(&r)) != KMN_OK)
+		return e;
+	if (version != KMN_FRAME_VERSION || strcmp(origin, pool->settings->origin) != 0) {
+		kmn_debug(KMN_TOPIC_CONFIG, "the gateway's origin is %s, the configuration says %s", origin,
+		    pool->settings->origin);
+		return KMN_E_PEER;
+	}
+	kmn_instance_secret(gateway_random, client_random, kmn_channel_exporter(channel), pool->secret);
+	return KMN_OK;
+}
+
+static kmn_err
+attach_once(struct kmn_pool *pool, uint32_t connect_ms, uint32_t answer_ms)
+{
+	int interrupt_fd = kmn_wake_fd(pool->ending);
+	uint8_t client_random[32];
+	struct kmn_channel_frame frame;
+	struct kmn_channel *channel = NULL;
+	struct kmn_writer w;
+	kmn_err e;
+
+	kmn_writer_init(&w, KMN_FRAME_FIRST_MAX_BYTES);
+	if (getrandom(client_random, sizeof(client_random), 0) != (ssize_t)sizeof(client_random)) {
+		e = KMN_E_INTERNAL;
+		goto done;
+	}
+	put_attach(&w, client_random);
+	if ((e = connect_one(pool, connect_ms, interrupt_fd, &channel)) != KMN_OK ||
+	    (e = introduce(channel, KMN_F_ATTACH, &w, interrupt_fd, KMN_F_ATTACHED, answer_ms, &frame)) != KMN_OK ||
+	    (e = take_attached(pool, channel, &frame, client_random)) != KMN_OK)
+		goto done;
+	kmn_debug(KMN_TOPIC_CHANNEL, "attached at %s", kmn_channel_peer(channel));
+	pool->idle[pool->idle_count++] = channel;
+	channel = NULL;
+done:
+	if (channel != NULL)
+		discard(pool, channel);
+	kmn_writer_clear(&w);
+	return e;
+}
+
+static uint32_t
+least_u32(uint64_t a, uint64_t b)
+{
+	return (uint32_t)(a < b ? a : b);
+}
+
+/* A failure that another attempt may not meet. */
+static bool
+is_passing(kmn_err e)
+{
+	return e == KMN_E_UNREACHABLE || e == KMN_E_CLOSED || e == KMN_E_TIMEOUT || e == KMN_E_IO || e == KMN_E_BUSY;
+}
+
+kmn_err
+kmn_pool_attach(struct kmn_pool *pool)
+{
+	uint64_t start = kmn_now_ms(), wait_ms = (uint64_t)pool->settings->init_wait_s * 1000u, gone = 0;
+	uint32_t pause_ms = PAUSE_LEAST_MS;
+	kmn_err e;
+
+	for (;;) {
+		uint64_t left = wait_ms - gone;
+
+		/* a short init-wait is for a gateway that is not there; one that is may need to start its worker */
+		e = attach_once(pool, left < AFTER_LEASE_MS ? AFTER_LEASE_MS : least_u32(left, CONNECT_MS),
+		    left < ANSWER_MS ? ANSWER_MS : (uint32_t)left);
+		gone = kmn_now_ms() - start;
+		if (!is_passing(e) || gone + pause_ms > wait_ms)
+			return e;
+		kmn_wake_pause(pool->ending, pause_ms);
+		gone = kmn_now_ms() - start;
+		if (gone > wait_ms)
+			return e;
+		pause_ms = least_u32(pause_ms * 2u, PAUSE_MOST_MS);
+	}
+}
+
+/* ---- join -------------------------------------------------------------------------------------------------------- */
+
+static kmn_err
+join_once(struct kmn_pool *pool, uint32_t timeout_ms, int interrupt_fd, struct kmn_channel **channel_out)
+{
+	uint8_t proof[KMN_HASH_BYTES];
+	struct kmn_channel_frame frame;
+	struct kmn_channel *channel;
+	struct kmn_writer w;
+	kmn_err e;
+
+	*channel_out = NULL;
+	if ((e = connect_one(pool, timeout_ms, interrupt_fd, &channel)) != KMN_OK)
+		return e;
+	kmn_join_proof(pool->secret, kmn_channel_exporter(channel), proof);
+	kmn_writer_init(&w, KMN_FRAME_FIRST_MAX_BYTES);
+	kmn_writer_u16(&w, KMN_FRAME_VERSION);
+	kmn_writer_raw(&w, pool->instance, sizeof(pool->instance));
+	kmn_writer_raw(&w, proof, sizeof(proof));
+	e = introduce(channel, KMN_F_JOIN, &w, interrupt_fd, KMN_F_JOINED, ANSWER_MS, &frame);
+	kmn_writer_clear(&w);
+	if (e != KMN_OK) {
+		discard(pool, channel);
+		return e;
+	}
+	kmn_debug(KMN_TOPIC_CHANNEL, "joined at %s", kmn_channel_peer(channel));
+	*channel_out = channel;
+	return KMN_OK;
+}
+
+/*
+ * Notes how an attempt ended. True when the caller shall try again: it failed,
+ * and the lease, counted from the first failure, is not over.
+ */
+static bool
+judge(struct kmn_pool *pool, kmn_err *e)
+{
+	uint64_t now = kmn_now_ms();
+	bool again = false;
+
+	(void)pthread_mutex_lock(&pool->lock);
+	if (*e == KMN_OK) {
+		pool->down_since_ms = 0;
+	} else if (*e == KMN_E_INSTANCE) {
+		pool->lost = true;
+		(void)pthread_cond_broadcast(&pool->room);
+	} else if (*e != KMN_E_CANCELED && *e != KMN_E_NO_MEMORY) {
+		if (pool->down_since_ms == 0)
+			pool->down_since_ms = now;
+		again = now - pool->down_since_ms < pool->lease_ms;
+		*e = KMN_E_UNREACHABLE;
+	}
+	(void)pthread_mutex_unlock(&pool->lock);
+	return again;
+}
+
+static uint32_t
+attempt_ms(struct kmn_pool *pool)
+{
+	uint32_t ms = CONNECT_MS;
+
+	(void)pthread_mutex_lock(&pool->lock);
+	if (pool->down_since_ms != 0 && kmn_now_ms() - pool->down_since_ms >= pool->lease_ms)
+		ms = AFTER_LEASE_MS;
+	(void)pthread_mutex_unlock(&pool->lock);
+	return ms;
+}
+
+/* Joins, trying again within the lease; KMN_E_TIMEOUT at `until_ms`. */
+static kmn_err
+join(struct kmn_pool *pool, uint64_t until_ms, struct kmn_channel **channel_out)
+{
+	uint32_t pause_ms = PAUSE_LEAST_MS;
+	kmn_err e;
+
+	for (;;) {
+		uint64_t now = kmn_now_ms();
+
+		if (now >= until_ms)
+			return KMN_E_TIMEOUT;
+		e = join_once(
+		    pool, least_u32(attempt_ms(pool), until_ms - now), kmn_wake_fd(pool->ending), channel_out);
+		if (!judge(pool, &e))
+			return e;
+		now = kmn_now_ms();
+		kmn_wake_pause(pool->ending, now < until_ms ? least_u32(pause_ms, until_ms - now) : 0);
+		pause_ms = least_u32(pause_ms * 2u, PAUSE_MOST_MS);
+	}
+}
+
+/* ---- take and give ----------------------------------------------------------------------------------------------- */
+
+/*
+ * Waits for an idle connection or for the right to make one: KMN_OK with
+ * *channel_out, or without it when a new one is due. Either way it counts as
+ * busy from here on.
+ */
+static kmn_err
+reserve(struct kmn_pool *pool, struct kmn_channel **channel_out)
+{
+	kmn_err e = KMN_OK;
+
+	*channel_out = NULL;
+	(void)pthread_mutex_lock(&pool->lock);
+	while (!pool->ended && !pool->lost && pool->idle_count == 0 && pool->busy >= pool->settings->connections)
+		(void)pthread_cond_wait(&pool->room, &pool->lock);
+	if (pool->ended || pool->lost) {
+		e = pool->ended ? KMN_E_CANCELED : KMN_E_INSTANCE;
+	} else {
+		pool->busy++;
+		if (pool->idle_count > 0)
+			*channel_out = pool->idle[--pool->idle_count];
+	}
+	(void)pthread_mutex_unlock(&pool->lock);
+	return e;
+}
+
+static void
+release(struct kmn_pool *pool, struct kmn_channel *idle)
+{
+	(void)pthread_mutex_lock(&pool->lock);
+	pool->busy--;
+	if (idle != NULL)
+		pool->idle[pool->idle_count++] = idle;
+	(void)pthread_cond_signal(&pool->room);
+	(void)pthread_mutex_unlock(&pool->lock);
+}
+
+kmn_err
+kmn_pool_take(struct kmn_pool *pool, struct kmn_channel **channel_out)
+{
+	kmn_err e;
+
+	while ((e = reserve(pool, channel_out)) == KMN_OK) {
+		if (*channel_out == NULL) {
+			if ((e = join(pool, UINT64_MAX, channel_out)) != KMN_OK)
+				release(pool, NULL);
+			return e;
+		}
+		if (kmn_channel_alive(*channel_out))
+			return KMN_OK;
+		kmn_debug(KMN_TOPIC_CHANNEL, "an idle connection is gone");
+		kmn_pool_drop(pool, *channel_out);
+	}
+	return e;
+}
+
+void
+kmn_pool_give(struct kmn_pool *pool, struct kmn_channel *channel)
+{
+	release(pool, channel);
+}
+
+void
+kmn_pool_drop(struct kmn_pool *pool, struct kmn_channel *channel)
+{
+	discard(pool, channel);
+	release(pool, NULL);
+}
+
+kmn_err
+kmn_pool_watch(struct kmn_pool *pool, uint64_t until_ms, struct kmn_channel **channel_out)
+{
+	kmn_err e;
+
+	(void)pthread_mutex_lock(&pool->lock);
+	e = pool->lost ? KMN_E_INSTANCE : KMN_OK;
+	(void)pthread_mutex_unlock(&pool->lock);
+	if (e == KMN_OK && (e = join(pool, until_ms, channel_out)) == KMN_OK &&
+	    kmn_channel_send(*channel_out, KMN_F_WATCH, NULL, 0, CONNECT_MS) != KMN_OK) {
+		discard(pool, *channel_out);
+		*channel_out = NULL;
+		e = KMN_E_TIMEOUT; /* broke at once: the caller comes back */
+	}
+	return e;
+}
+
+void
+kmn_pool_unwatch(struct kmn_pool *pool, struct kmn_channel *channel)
+{
+	if (channel != NULL)
+		discard(pool, channel);
+}
+
+void
+kmn_pool_end(struct kmn_pool *pool)
+{
+	(void)pthread_mutex_lock(&pool->lock);
+	pool->ended = true;
+	(void)pthread_cond_broadcast(&pool->room);
+	(void)pthread_mutex_unlock(&pool->lock);
+}
+
+void
+kmn_pool_lose(struct kmn_pool *pool)
+{
+	(void)pthread_mutex_lock(&pool->lock);
+	pool->lost = true;
+	(void)pthread_cond_broadcast(&pool->room);
+	(void)pthread_mutex_unlock(&pool->lock);
+}
+
+uint32_t
+kmn_pool_lease_ms(const struct kmn_pool *pool)
+{
+	return pool->lease_ms;
+}
+
+/* ---- the end ----------------------------------------------------------------------------------------------------- */
+
+void
+kmn_pool_detach(struct kmn_pool *pool)
+{
+	struct kmn_channel_frame frame;
+	struct kmn_channel *channel = NULL;
+	kmn_err e = KMN_OK;
+
+	while (channel == NULL && pool->idle_count > 0) {
+		channel = pool->idle[--pool->idle_count];
+		if (!kmn_channel_alive(channel)) {
+			discard(pool, channel);
+			channel = NULL;
+		}
+	}
+	if (channel == NULL && !pool->lost && pool->down_since_ms == 0)
+		e = join_once(pool, GOODBYE_MS, -1, &channel);
+	if (e != KMN_OK || channel == NULL)
+		return;
+	e = kmn_channel_send(channel, KMN_F_DETACH, NULL, 0, GOODBYE_MS);
+	if (e == KMN_OK)
+		e = kmn_channel_receive(channel, GOODBYE_MS, -1, &frame);
+	if (e != KMN_OK)
+		kmn_debug(KMN_TOPIC_CHANNEL, "detach: %s", kmn_err_text(e));
+	discard(pool, channel);
+}
+
+void
+kmn_pool_free(struct kmn_pool *pool)
+{
+	if (pool == NULL)
+		return;
+	while (pool->idle_count > 0)
+		discard(pool, pool->idle[--pool->idle_count]);
+	kmn_channel_identity_free(pool->identity);
+	sodium_free(pool->secret);
+	(void)pthread_mutex_destroy(&pool->lock);
+	(void)pthread_cond_destroy(&pool->room);
+	free(pool);
+}
+
+void
+kmn_pool_abandon(struct kmn_pool *pool)
+{
+	for (size_t i = 0; i < SLOTS; i++)
+		kmn_channel_abandon(atomic_exchange(&pool->open[i], NULL));
+	sodium_memzero(pool->secret, KMN_INSTANCE_SECRET_BYTES);
+}

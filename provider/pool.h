@@ -1,0 +1,70 @@
+/*
+ * The connections of one attached application. Each carries one call at a
+ * time; there are as many as calls run at the same time, up to `connections`,
+ * and one more that only listens for READY.
+ *
+ *   new --kmn_pool_attach--> attached --JOIN refused: KMN_E_INSTANCE--> lost
+ *   attached --kmn_pool_detach--> nothing but kmn_pool_free is left
+ *
+ * The gateway keeps a lost application for a lease. Within it a failure to
+ * connect is only latency: take tries again. After it take tries once, shortly,
+ * and answers KMN_E_UNREACHABLE.
+ *
+ * Invariants: a channel that was taken belongs to its thread until it is given
+ * back or dropped; a lost instance is never joined again (its handles mean
+ * nothing to a new one).
+ * Threads: all functions may be called by any thread, but attach, detach, free
+ * and abandon only when no other is inside.
+ */
+#ifndef KANMON_PROVIDER_POOL_H
+#define KANMON_PROVIDER_POOL_H
+
+#include "kanmon/channel.h"
+#include "kanmon/client_settings.h"
+#include "provider/wake.h"
+
+struct kmn_pool;
+
+/*
+ * Loads certificate and key; connects nothing. `settings` and `ending` (raised
+ * when C_Finalize begins) outlive the pool.
+ */
+kmn_err kmn_pool_new(const struct kmn_client_settings *settings, const struct kmn_wake *ending,
+    struct kmn_pool **pool_out) KMN_MUST_CHECK;
+/* Closes all connections that are not taken. NULL is fine. */
+void kmn_pool_free(struct kmn_pool *pool);
+
+/* Makes this process an application of the gateway, trying for init-wait. */
+kmn_err kmn_pool_attach(struct kmn_pool *pool) KMN_MUST_CHECK;
+/* Says that the application is finished, if that needs no long wait. */
+void kmn_pool_detach(struct kmn_pool *pool);
+
+/*
+ * A connection for one call: an idle one that is still alive, or a new one.
+ * Errors: KMN_E_INSTANCE (lost), KMN_E_UNREACHABLE (the lease is over),
+ * KMN_E_CANCELED (C_Finalize), KMN_E_NO_MEMORY.
+ */
+kmn_err kmn_pool_take(struct kmn_pool *pool, struct kmn_channel **channel_out) KMN_MUST_CHECK;
+void kmn_pool_give(struct kmn_pool *pool, struct kmn_channel *channel);
+/* For a channel that failed. */
+void kmn_pool_drop(struct kmn_pool *pool, struct kmn_channel *channel);
+
+/* The connection that listens for READY; as take, and KMN_E_TIMEOUT at `until_ms` (kmn_now_ms). */
+kmn_err kmn_pool_watch(struct kmn_pool *pool, uint64_t until_ms, struct kmn_channel **channel_out) KMN_MUST_CHECK;
+/* Closes it. NULL is fine. */
+void kmn_pool_unwatch(struct kmn_pool *pool, struct kmn_channel *channel);
+
+/* C_Finalize has begun and raised `ending`: whoever wants or waits for a connection gets KMN_E_CANCELED. */
+void kmn_pool_end(struct kmn_pool *pool);
+
+/* The gateway said that it does not know this application any more. */
+void kmn_pool_lose(struct kmn_pool *pool);
+uint32_t kmn_pool_lease_ms(const struct kmn_pool *pool);
+
+/*
+ * In a forked child: closes its copies of the sockets, says nothing, frees
+ * nothing, wipes the instance's secret. Async-signal-safe.
+ */
+void kmn_pool_abandon(struct kmn_pool *pool);
+
+#endif

@@ -1,0 +1,204 @@
+#include "config.h"
+
+#include "provider/wait.h"
+
+#include <time.h>
+
+#include "kanmon/reader.h"
+#include "provider/debug.h"
+
+kmn_err
+kmn_cond_init(pthread_cond_t *cond)
+{
+	pthread_condattr_t attr;
+	int failed;
+
+	if (pthread_condattr_init(&attr) != 0)
+		return KMN_E_NO_MEMORY;
+	failed = pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	if (failed == 0)
+		failed = pthread_cond_init(cond, &attr);
+	(void)pthread_condattr_destroy(&attr);
+	return failed == 0 ? KMN_OK : KMN_E_NO_MEMORY;
+}
+
+void
+kmn_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *lock, uint64_t until_ms)
+{
+	struct timespec t = {
+	    .tv_sec = (time_t)(until_ms / 1000u),
+	    .tv_nsec = (long)(until_ms % 1000u) * 1000000L,
+	};
+
+	(void)pthread_cond_timedwait(cond, lock, &t); /* callers look at their condition, not at the result */
+}
+
+kmn_err
+kmn_flights_init(struct kmn_flights *f)
+{
+	*f = (struct kmn_flights){0};
+	if (pthread_mutex_init(&f->lock, NULL) != 0)
+		return KMN_E_NO_MEMORY;
+	return kmn_cond_init(&f->news);
+}
+
+void
+kmn_flights_clear(struct kmn_flights *f, struct kmn_pool *pool)
+{
+	kmn_pool_unwatch(pool, f->watch);
+	f->watch = NULL;
+	(void)pthread_cond_destroy(&f->news);
+	(void)pthread_mutex_destroy(&f->lock);
+}
+
+/* ---- numbers ----------------------------------------------------------------------------------------------------- */
+
+uint64_t
+kmn_flights_ask(struct kmn_flights *f, struct kmn_flight *flight)
+{
+	uint64_t acknowledged;
+
+	(void)pthread_mutex_lock(&f->lock);
+	if (flight->number == 0) {
+		flight->number = ++f->last;
+		flight->before = f->highest;
+		flight->after = NULL;
+		if (f->highest != NULL)
+			f->highest->after = flight;
+		else
+			f->lowest = flight;
+		f->highest = flight;
+	}
+	flight->ready = false;
+	flight->generation = f->generation;
+	acknowledged = f->lowest->number;
+	(void)pthread_mutex_unlock(&f->lock);
+	return acknowledged;
+}
+
+void
+kmn_flights_finish(struct kmn_flights *f, struct kmn_flight *flight)
+{
+	if (flight->number == 0)
+		return;
+	(void)pthread_mutex_lock(&f->lock);
+	if (flight->before != NULL)
+		flight->before->after = flight->after;
+	else
+		f->lowest = flight->after;
+	if (flight->after != NULL)
+		flight->after->before = flight->before;
+	else
+		f->highest = flight->before;
+	(void)pthread_mutex_unlock(&f->lock);
+	flight->number = 0;
+}
+
+static void
+note_ready(struct kmn_flights *f, uint64_t number)
+{
+	(void)pthread_mutex_lock(&f->lock);
+	for (struct kmn_flight *flight = f->lowest; flight != NULL; flight = flight->after) {
+		if (flight->number == number)
+			flight->ready = true;
+	}
+	(void)pthread_mutex_unlock(&f->lock);
+	kmn_debug(KMN_TOPIC_WAIT, "call %llu is decided", (unsigned long long)number);
+}
+
+/* ---- the leader -------------------------------------------------------------------------------------------------- */
+
+static kmn_err
+begin_watch(struct kmn_flights *f, struct kmn_pool *pool, uint64_t until_ms)
+{
+	kmn_err e = kmn_pool_watch(pool, until_ms, &f->watch);
+
+	if (e != KMN_OK)
+		return e == KMN_E_TIMEOUT ? KMN_OK : e; /* the leader's own time: it looks at the clock itself */
+	(void)pthread_mutex_lock(&f->lock);
+	f->generation++;
+	(void)pthread_mutex_unlock(&f->lock);
+	return KMN_OK;
+}
+
+/* One step: makes the watch, or takes one frame from it. KMN_OK also when time is over. */
+static kmn_err
+lead(struct kmn_flights *f, struct kmn_pool *pool, const struct kmn_wake *ending, uint64_t until_ms)
+{
+	struct kmn_channel_frame frame;
+	struct kmn_reader r;
+	uint64_t now = kmn_now_ms(), number = 0;
+	kmn_err e;
+
+	if (f->watch == NULL)
+		return begin_watch(f, pool, until_ms);
+	e = kmn_channel_receive(f->watch, now < until_ms ? (uint32_t)(until_ms - now) : 0, kmn_wake_fd(ending), &frame);
+	if (e == KMN_E_TIMEOUT || e == KMN_E_CANCELED)
+		return KMN_OK;
+	if (e == KMN_OK && frame.type != KMN_F_READY)
+		e = KMN_E_MALFORMED;
+	if (e == KMN_OK) {
+		kmn_reader_init(&r, frame.body, frame.len_bytes);
+		number = kmn_reader_u64(&r);
+		e = kmn_reader_end(&r);
+	}
+	if (e == KMN_OK) {
+		note_ready(f, number);
+		return KMN_OK;
+	}
+	kmn_debug(KMN_TOPIC_CHANNEL, "the watching connection broke: %s", kmn_err_text(e));
+	kmn_pool_unwatch(pool, f->watch);
+	f->watch = NULL;
+	return KMN_OK;
+}
+
+/* Why the flight need not sleep any more; KMN_E_BUSY when it must. */
+static kmn_err
+state_of(const struct kmn_flights *f, const struct kmn_flight *flight, uint64_t again_ms, uint64_t deadline_ms)
+{
+	uint64_t now = kmn_now_ms();
+
+	if (f->ended)
+		return KMN_E_CANCELED;
+	if (flight->ready || flight->generation != f->generation)
+		return KMN_OK;
+	if (now >= deadline_ms)
+		return KMN_E_TIMEOUT;
+	return now >= again_ms ? KMN_OK : KMN_E_BUSY;
+}
+
+kmn_err
+kmn_flights_wait(struct kmn_flights *f, struct kmn_pool *pool, const struct kmn_wake *ending,
+    const struct kmn_flight *flight, uint64_t deadline_ms)
+{
+	uint64_t again_ms = kmn_now_ms() + KMN_ASK_EVERY_MS;
+	uint64_t until_ms = again_ms < deadline_ms ? again_ms : deadline_ms;
+	kmn_err e;
+
+	(void)pthread_mutex_lock(&f->lock);
+	while ((e = state_of(f, flight, again_ms, deadline_ms)) == KMN_E_BUSY) {
+		if (f->leading) {
+			kmn_cond_wait_until(&f->news, &f->lock, until_ms);
+			continue;
+		}
+		f->leading = true;
+		(void)pthread_mutex_unlock(&f->lock);
+		e = lead(f, pool, ending, until_ms);
+		(void)pthread_mutex_lock(&f->lock);
+		f->leading = false;
+		(void)pthread_cond_broadcast(&f->news);
+		if (e != KMN_OK)
+			break;
+	}
+	(void)pthread_mutex_unlock(&f->lock);
+	return e;
+}
+
+void
+kmn_flights_end(struct kmn_flights *f)
+{
+	(void)pthread_mutex_lock(&f->lock);
+	f->ended = true;
+	(void)pthread_cond_broadcast(&f->news);
+	(void)pthread_mutex_unlock(&f->lock);
+}

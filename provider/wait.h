@@ -1,0 +1,74 @@
+/*
+ * The calls under way: their numbers, and the waiting of those that are held
+ * until a quorum has decided.
+ *
+ * A held call occupies no connection. Its thread waits for READY on one
+ * connection that all waiting threads share: one of them (the leader) reads
+ * it, the others sleep; when the leader's wait is over another one leads.
+ * Nobody else reads it, so the provider needs no thread of its own.
+ *
+ *   started --CALL sent--> asked --HELD--> waiting --READY, or a newer watch--> asked ...
+ *                            |                |
+ *                            +--REPLY,        +--quorum-wait is over: END_WAIT--> REPLY --> ended
+ *                               REFUSED--> ended
+ *
+ * A READY may be sent while nobody watches. So a call may sleep only if it was
+ * asked for after the watch began (`generation`); otherwise it asks again. The
+ * same, every KMN_ASK_EVERY_MS, makes up for a READY that was lost any other way.
+ *
+ * Invariants: a number is given once, and stands for one request's bytes; the
+ * list is in order of numbers, so its head is the lowest number without answer;
+ * only the leader reads, opens or closes the watch.
+ */
+#ifndef KANMON_PROVIDER_WAIT_H
+#define KANMON_PROVIDER_WAIT_H
+
+#include <pthread.h>
+
+#include "provider/pool.h"
+
+#define KMN_ASK_EVERY_MS 20000u
+
+/* One call under way; on the stack of its thread. */
+struct kmn_flight {
+	uint64_t number;                   /* 0 before it has one */
+	uint64_t generation;               /* of the watch when its CALL was last sent */
+	bool ready;                        /* READY came since then */
+	struct kmn_flight *before, *after; /* lower and higher numbers */
+};
+
+struct kmn_flights {
+	pthread_mutex_t lock; /* guards all but watch, and the flights in the list */
+	pthread_cond_t news;  /* something came for a waiting call, or the leader left */
+	uint64_t last;        /* highest number given */
+	struct kmn_flight *lowest, *highest;
+	uint64_t generation; /* watches made so far */
+	bool leading;        /* a thread is the leader */
+	bool ended;
+	struct kmn_channel *watch; /* the leader's */
+};
+
+kmn_err kmn_flights_init(struct kmn_flights *f) KMN_MUST_CHECK;
+/* When no call is under way. */
+void kmn_flights_clear(struct kmn_flights *f, struct kmn_pool *pool);
+
+/* Before CALL is sent, each time: gives a number to a flight without one, and the `acknowledged` that goes with it. */
+uint64_t kmn_flights_ask(struct kmn_flights *f, struct kmn_flight *flight);
+/* The call has its answer, or never will. */
+void kmn_flights_finish(struct kmn_flights *f, struct kmn_flight *flight);
+
+/*
+ * Waits after HELD. KMN_OK: send CALL again; KMN_E_TIMEOUT: `deadline_ms` is
+ * over; KMN_E_CANCELED: C_Finalize; else as kmn_pool_watch.
+ */
+kmn_err kmn_flights_wait(struct kmn_flights *f, struct kmn_pool *pool, const struct kmn_wake *ending,
+    const struct kmn_flight *flight, uint64_t deadline_ms) KMN_MUST_CHECK;
+
+/* C_Finalize: ends all waits. `ending` was raised before, so that the leader notices. */
+void kmn_flights_end(struct kmn_flights *f);
+
+/* A condition variable whose timed waits count by kmn_now_ms. */
+kmn_err kmn_cond_init(pthread_cond_t *cond) KMN_MUST_CHECK;
+void kmn_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *lock, uint64_t until_ms);
+
+#endif
