@@ -50,9 +50,10 @@ struct kmn_gate_setup {
 };
 
 struct kmn_keeper_setup {
-	int supervisor;         /* socket, for kmn_ipc_new */
-	const char *ledger;     /* folder, absolute; the keeper's user owns it */
-	const uint8_t *log_key; /* 64 bytes: libsodium's secret key, in guarded memory (kmn_log_settings.secret) */
+	int supervisor;          /* socket, for kmn_ipc_new */
+	int ledger;              /* its folder, open, for kmn_store_files_at; the keeper's user owns it */
+	const char *ledger_path; /* for people to read: the path may lead through folders closed to the keeper */
+	const uint8_t *log_key;  /* 64 bytes: libsodium's secret key, in guarded memory (kmn_log_settings.secret) */
 	const char *origin;
 	const struct kmn_module *modules; /* what SPAWN starts; path and the rest are the worker's matter */
 	unsigned module_count;

@@ -1,3 +1,5 @@
+#include "config.h"
+
 #include "server/hsm/handles.h"
 
 #include <pthread.h>
@@ -26,7 +28,7 @@ struct entry {
 };
 
 /* All fields are guarded by `lock`. */
-struct kmn_handles {
+struct kmn_virtual {
 	pthread_mutex_t lock;
 	uint64_t next; /* the next virtual handle */
 	struct entry **by_virtual, **by_vendor;
@@ -43,20 +45,20 @@ mix(uint64_t a, uint64_t b)
 }
 
 static struct entry **
-virtual_chain(struct kmn_handles *h, uint64_t virtual)
+virtual_chain(struct kmn_virtual *h, uint64_t virtual)
 {
 	return &h->by_virtual[mix(virtual, 0) & (h->buckets - 1)];
 }
 
 /* Session numbers are one space for the whole module, object numbers one per slot. */
 static struct entry **
-vendor_chain(struct kmn_handles *h, bool is_session, CK_SLOT_ID slot, CK_ULONG vendor)
+vendor_chain(struct kmn_virtual *h, bool is_session, CK_SLOT_ID slot, CK_ULONG vendor)
 {
 	return &h->by_vendor[mix(vendor, is_session ? ~UINT64_C(0) : slot) & (h->buckets - 1)];
 }
 
 static struct entry *
-find_virtual(struct kmn_handles *h, bool is_session, uint64_t virtual)
+find_virtual(struct kmn_virtual *h, bool is_session, uint64_t virtual)
 {
 	for (struct entry *e = *virtual_chain(h, virtual); e != NULL; e = e->by_virtual)
 		if (e->virtual == virtual && e->is_session == is_session)
@@ -65,7 +67,7 @@ find_virtual(struct kmn_handles *h, bool is_session, uint64_t virtual)
 }
 
 static struct entry *
-find_vendor(struct kmn_handles *h, bool is_session, CK_SLOT_ID slot, CK_ULONG vendor)
+find_vendor(struct kmn_virtual *h, bool is_session, CK_SLOT_ID slot, CK_ULONG vendor)
 {
 	for (struct entry *e = *vendor_chain(h, is_session, slot, vendor); e != NULL; e = e->by_vendor)
 		if (e->vendor == vendor && e->is_session == is_session && (is_session || e->slot == slot))
@@ -74,7 +76,7 @@ find_vendor(struct kmn_handles *h, bool is_session, CK_SLOT_ID slot, CK_ULONG ve
 }
 
 static void
-link_entry(struct kmn_handles *h, struct entry *e)
+link_entry(struct kmn_virtual *h, struct entry *e)
 {
 	struct entry **v = virtual_chain(h, e->virtual);
 	struct entry **w = vendor_chain(h, e->is_session, e->slot, e->vendor);
@@ -87,7 +89,7 @@ link_entry(struct kmn_handles *h, struct entry *e)
 
 /* Doubles both indexes. Without memory they stay as they are: slower, not wrong. */
 static void
-grow(struct kmn_handles *h)
+grow(struct kmn_virtual *h)
 {
 	size_t buckets = h->buckets, more = buckets * 2;
 	struct entry **old = h->by_virtual;
@@ -112,7 +114,7 @@ grow(struct kmn_handles *h)
 }
 
 static void
-unlink_entry(struct kmn_handles *h, struct entry *e)
+unlink_entry(struct kmn_virtual *h, struct entry *e)
 {
 	struct entry **at = virtual_chain(h, e->virtual);
 
@@ -143,7 +145,7 @@ hang_on(struct entry *e, struct entry *session)
 
 /* The handle dies; with a session die the session objects made in it. */
 static void
-drop(struct kmn_handles *h, struct entry *e)
+drop(struct kmn_virtual *h, struct entry *e)
 {
 	while (e->objects != NULL)
 		drop(h, e->objects);
@@ -156,7 +158,7 @@ drop(struct kmn_handles *h, struct entry *e)
 }
 
 static kmn_err
-add(struct kmn_handles *h, const struct entry *what, struct entry *session, uint64_t *virtual_out)
+add(struct kmn_virtual *h, const struct entry *what, struct entry *session, uint64_t *virtual_out)
 {
 	struct entry *e;
 
@@ -181,7 +183,7 @@ add(struct kmn_handles *h, const struct entry *what, struct entry *session, uint
 
 /* A number that no live entry has, from the end of the range where vendors have none. */
 static CK_ULONG
-refused(struct kmn_handles *h, bool is_session, CK_SLOT_ID slot)
+refused(struct kmn_virtual *h, bool is_session, CK_SLOT_ID slot)
 {
 	CK_ULONG number = ~(CK_ULONG)0;
 
@@ -191,11 +193,11 @@ refused(struct kmn_handles *h, bool is_session, CK_SLOT_ID slot)
 }
 
 kmn_err
-kmn_handles_new(struct kmn_handles **handles_out)
+kmn_virtual_new(struct kmn_virtual **table_out)
 {
-	struct kmn_handles *h = calloc(1, sizeof(*h));
+	struct kmn_virtual *h = calloc(1, sizeof(*h));
 
-	*handles_out = NULL;
+	*table_out = NULL;
 	if (h == NULL)
 		return KMN_E_NO_MEMORY;
 	h->next = 1;
@@ -208,12 +210,12 @@ kmn_handles_new(struct kmn_handles **handles_out)
 		free(h);
 		return KMN_E_NO_MEMORY;
 	}
-	*handles_out = h;
+	*table_out = h;
 	return KMN_OK;
 }
 
 void
-kmn_handles_free(struct kmn_handles *h)
+kmn_virtual_free(struct kmn_virtual *h)
 {
 	if (h == NULL)
 		return;
@@ -229,7 +231,7 @@ kmn_handles_free(struct kmn_handles *h)
 }
 
 kmn_err
-kmn_handles_session_add(struct kmn_handles *h, const struct kmn_session *session, uint64_t *virtual_out)
+kmn_virtual_session_add(struct kmn_virtual *h, const struct kmn_session *session, uint64_t *virtual_out)
 {
 	struct entry e = {
 	    .slot = session->slot, .vendor = session->vendor, .is_session = true, .flags = session->flags};
@@ -247,7 +249,7 @@ kmn_handles_session_add(struct kmn_handles *h, const struct kmn_session *session
 }
 
 bool
-kmn_handles_session(struct kmn_handles *h, uint64_t virtual, struct kmn_session *session_out)
+kmn_virtual_session(struct kmn_virtual *h, uint64_t virtual, struct kmn_session *session_out)
 {
 	struct entry *e;
 
@@ -262,7 +264,7 @@ kmn_handles_session(struct kmn_handles *h, uint64_t virtual, struct kmn_session 
 }
 
 void
-kmn_handles_session_drop(struct kmn_handles *h, uint64_t virtual)
+kmn_virtual_session_drop(struct kmn_virtual *h, uint64_t virtual)
 {
 	struct entry *e;
 
@@ -274,7 +276,7 @@ kmn_handles_session_drop(struct kmn_handles *h, uint64_t virtual)
 
 /* An entry of that slot that dies, or NULL. */
 static struct entry *
-doomed(struct kmn_handles *h, size_t bucket, CK_SLOT_ID slot, bool objects_too)
+doomed(struct kmn_virtual *h, size_t bucket, CK_SLOT_ID slot, bool objects_too)
 {
 	for (struct entry *e = h->by_virtual[bucket]; e != NULL; e = e->by_virtual)
 		if (e->slot == slot && (e->is_session || objects_too))
@@ -283,7 +285,7 @@ doomed(struct kmn_handles *h, size_t bucket, CK_SLOT_ID slot, bool objects_too)
 }
 
 void
-kmn_handles_slot_drop(struct kmn_handles *h, CK_SLOT_ID slot, bool objects_too)
+kmn_virtual_slot_drop(struct kmn_virtual *h, CK_SLOT_ID slot, bool objects_too)
 {
 	struct entry *e;
 
@@ -295,7 +297,7 @@ kmn_handles_slot_drop(struct kmn_handles *h, CK_SLOT_ID slot, bool objects_too)
 }
 
 uint64_t
-kmn_handles_mark(struct kmn_handles *h)
+kmn_virtual_mark(struct kmn_virtual *h)
 {
 	uint64_t mark;
 
@@ -306,7 +308,7 @@ kmn_handles_mark(struct kmn_handles *h)
 }
 
 kmn_err
-kmn_handles_object_made(struct kmn_handles *h, CK_SLOT_ID slot, CK_OBJECT_HANDLE vendor, uint64_t mark,
+kmn_virtual_object_made(struct kmn_virtual *h, CK_SLOT_ID slot, CK_OBJECT_HANDLE vendor, uint64_t mark,
     uint64_t session, uint64_t *virtual_out)
 {
 	struct entry e = {.slot = slot, .vendor = vendor}, *known, *owner;
@@ -333,7 +335,7 @@ kmn_handles_object_made(struct kmn_handles *h, CK_SLOT_ID slot, CK_OBJECT_HANDLE
 }
 
 kmn_err
-kmn_handles_object_found(struct kmn_handles *h, CK_SLOT_ID slot, CK_OBJECT_HANDLE vendor, uint64_t *virtual_out)
+kmn_virtual_object_found(struct kmn_virtual *h, CK_SLOT_ID slot, CK_OBJECT_HANDLE vendor, uint64_t *virtual_out)
 {
 	struct entry e = {.slot = slot, .vendor = vendor}, *known;
 	kmn_err err = KMN_OK;
@@ -351,7 +353,7 @@ kmn_handles_object_found(struct kmn_handles *h, CK_SLOT_ID slot, CK_OBJECT_HANDL
 }
 
 CK_OBJECT_HANDLE
-kmn_handles_object(struct kmn_handles *h, CK_SLOT_ID slot, uint64_t virtual)
+kmn_virtual_object(struct kmn_virtual *h, CK_SLOT_ID slot, uint64_t virtual)
 {
 	CK_OBJECT_HANDLE vendor = CK_INVALID_HANDLE;
 	struct entry *e;
@@ -366,7 +368,7 @@ kmn_handles_object(struct kmn_handles *h, CK_SLOT_ID slot, uint64_t virtual)
 }
 
 uint64_t
-kmn_handles_object_session(struct kmn_handles *h, CK_SLOT_ID slot, uint64_t virtual)
+kmn_virtual_object_session(struct kmn_virtual *h, CK_SLOT_ID slot, uint64_t virtual)
 {
 	uint64_t session = 0;
 	struct entry *e;
@@ -379,7 +381,7 @@ kmn_handles_object_session(struct kmn_handles *h, CK_SLOT_ID slot, uint64_t virt
 }
 
 void
-kmn_handles_object_drop(struct kmn_handles *h, CK_SLOT_ID slot, uint64_t virtual)
+kmn_virtual_object_drop(struct kmn_virtual *h, CK_SLOT_ID slot, uint64_t virtual)
 {
 	struct entry *e;
 

@@ -20,7 +20,7 @@
 
 #define KMN_HANDLE_END (UINT64_C(1) << 31) /* one past the last virtual handle */
 
-struct kmn_handles;
+struct kmn_virtual;
 
 /* What an open session is to the vendor. */
 struct kmn_session {
@@ -29,27 +29,27 @@ struct kmn_session {
 	CK_FLAGS flags; /* as it was opened */
 };
 
-kmn_err kmn_handles_new(struct kmn_handles **handles_out) KMN_MUST_CHECK;
-void kmn_handles_free(struct kmn_handles *handles);
+kmn_err kmn_virtual_new(struct kmn_virtual **table_out) KMN_MUST_CHECK;
+void kmn_virtual_free(struct kmn_virtual *table);
 
 /*
  * A session that the vendor just opened. *virtual_out is 0 on failure.
  * KMN_E_TOO_BIG: every virtual handle was used, or 65536 sessions are open.
  */
-kmn_err kmn_handles_session_add(
-    struct kmn_handles *handles, const struct kmn_session *session, uint64_t *virtual_out) KMN_MUST_CHECK;
+kmn_err kmn_virtual_session_add(
+    struct kmn_virtual *table, const struct kmn_session *session, uint64_t *virtual_out) KMN_MUST_CHECK;
 
 /* The session behind a virtual handle; if there is none, false, and a vendor handle that the vendor refuses. */
-bool kmn_handles_session(struct kmn_handles *handles, uint64_t virtual, struct kmn_session *session_out);
+bool kmn_virtual_session(struct kmn_virtual *table, uint64_t virtual, struct kmn_session *session_out);
 
 /* C_CloseSession succeeded: the session's handle dies, and those of the session objects made in it. */
-void kmn_handles_session_drop(struct kmn_handles *handles, uint64_t virtual);
+void kmn_virtual_session_drop(struct kmn_virtual *table, uint64_t virtual);
 
 /* C_CloseAllSessions succeeded (objects too: C_InitToken did): all handles of that slot that died by it. */
-void kmn_handles_slot_drop(struct kmn_handles *handles, CK_SLOT_ID slot, bool objects_too);
+void kmn_virtual_slot_drop(struct kmn_virtual *table, CK_SLOT_ID slot, bool objects_too);
 
-/* A mark that says "from now on" to kmn_handles_object_made; take it before the vendor is called. */
-uint64_t kmn_handles_mark(struct kmn_handles *handles);
+/* A mark that says "from now on" to kmn_virtual_object_made; take it before the vendor is called. */
+uint64_t kmn_virtual_mark(struct kmn_virtual *table);
 
 /*
  * The vendor said that it made this object: a handle left over from an object
@@ -57,20 +57,20 @@ uint64_t kmn_handles_mark(struct kmn_handles *handles);
  * a session object, or 0 for a token object. CK_INVALID_HANDLE gives 0.
  * KMN_E_TOO_BIG: every virtual handle was used, or 2^20 objects are known.
  */
-kmn_err kmn_handles_object_made(struct kmn_handles *handles, CK_SLOT_ID slot, CK_OBJECT_HANDLE vendor, uint64_t mark,
+kmn_err kmn_virtual_object_made(struct kmn_virtual *table, CK_SLOT_ID slot, CK_OBJECT_HANDLE vendor, uint64_t mark,
     uint64_t session, uint64_t *virtual_out) KMN_MUST_CHECK;
 
 /* The vendor named this object: the virtual handle that it has, or a new one. Errors as above. */
-kmn_err kmn_handles_object_found(
-    struct kmn_handles *handles, CK_SLOT_ID slot, CK_OBJECT_HANDLE vendor, uint64_t *virtual_out) KMN_MUST_CHECK;
+kmn_err kmn_virtual_object_found(
+    struct kmn_virtual *table, CK_SLOT_ID slot, CK_OBJECT_HANDLE vendor, uint64_t *virtual_out) KMN_MUST_CHECK;
 
 /* The vendor's number of a virtual object handle on that slot; an unknown one gives a number that the vendor refuses. */
-CK_OBJECT_HANDLE kmn_handles_object(struct kmn_handles *handles, CK_SLOT_ID slot, uint64_t virtual);
+CK_OBJECT_HANDLE kmn_virtual_object(struct kmn_virtual *table, CK_SLOT_ID slot, uint64_t virtual);
 
 /* The session that keeps a session object alive (virtual), or 0: token object or unknown. */
-uint64_t kmn_handles_object_session(struct kmn_handles *handles, CK_SLOT_ID slot, uint64_t virtual);
+uint64_t kmn_virtual_object_session(struct kmn_virtual *table, CK_SLOT_ID slot, uint64_t virtual);
 
 /* C_DestroyObject succeeded. */
-void kmn_handles_object_drop(struct kmn_handles *handles, CK_SLOT_ID slot, uint64_t virtual);
+void kmn_virtual_object_drop(struct kmn_virtual *table, CK_SLOT_ID slot, uint64_t virtual);
 
 #endif

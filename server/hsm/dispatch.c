@@ -1,0 +1,449 @@
+#include "config.h"
+
+#include "server/hsm/dispatch.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "kanmon/messages.h"
+#include "server/hsm/invoke.h"
+#include "server/hsm/operations.h"
+
+#define SPARE_ARENAS 16u
+#define OPERATION_ARENA_BYTES (4u << 20) /* an *Init carries a mechanism and a handle */
+
+struct kmn_dispatch {
+	CK_FUNCTION_LIST *module; /* set once, as all but the spare arenas */
+	struct kmn_virtual *handles;
+	struct kmn_operations *operations;
+	struct kmn_spki_maker *maker;
+	/* Written by calls that close every session of a slot, read by those that open one of ours or the caller's. */
+	pthread_rwlock_t slot_wide;
+	pthread_mutex_t lock; /* guards the spare arenas */
+	struct kmn_arena *spare[SPARE_ARENAS];
+	unsigned spares;
+};
+
+/* One request while it runs. */
+struct run {
+	struct kmn_dispatch *d;
+	const struct kmn_call_view *view;
+	bool in_session;
+	uint64_t session;          /* virtual */
+	struct kmn_session target; /* where the call goes */
+	bool side;                 /* target is a side session, found or opened for this call */
+	bool fresh;                /* ... opened for this call */
+	uint64_t mark;             /* from before the vendor was called */
+	size_t made;               /* objects that the vendor made in this call */
+	kmn_err failed;            /* a handle could not be given */
+};
+
+kmn_err
+kmn_dispatch_new(CK_FUNCTION_LIST *module, struct kmn_dispatch **dispatch_out)
+{
+	struct kmn_dispatch *d = calloc(1, sizeof(*d));
+	kmn_err e;
+
+	*dispatch_out = NULL;
+	if (d == NULL)
+		return KMN_E_NO_MEMORY;
+	d->module = module;
+	pthread_rwlock_init(&d->slot_wide, NULL);
+	pthread_mutex_init(&d->lock, NULL);
+	if ((e = kmn_virtual_new(&d->handles)) != KMN_OK ||
+	    (e = kmn_operations_new(module, &d->operations)) != KMN_OK ||
+	    (e = kmn_spki_maker_new(&d->maker)) != KMN_OK) {
+		kmn_dispatch_free(d);
+		return e;
+	}
+	*dispatch_out = d;
+	return KMN_OK;
+}
+
+void
+kmn_dispatch_free(struct kmn_dispatch *d)
+{
+	if (d == NULL)
+		return;
+	kmn_operations_free(d->operations);
+	kmn_virtual_free(d->handles);
+	kmn_spki_maker_free(d->maker);
+	while (d->spares > 0)
+		kmn_arena_free(d->spare[--d->spares]);
+	pthread_mutex_destroy(&d->lock);
+	pthread_rwlock_destroy(&d->slot_wide);
+	free(d);
+}
+
+static struct kmn_arena *
+borrow_arena(struct kmn_dispatch *d)
+{
+	struct kmn_arena *a = NULL;
+
+	pthread_mutex_lock(&d->lock);
+	if (d->spares > 0)
+		a = d->spare[--d->spares];
+	pthread_mutex_unlock(&d->lock);
+	return a != NULL ? a : kmn_arena_new(KMN_ARENA_BYTES);
+}
+
+static void
+return_arena(struct kmn_dispatch *d, struct kmn_arena *a)
+{
+	kmn_arena_reset(a); /* wipes: it may have held a PIN */
+	pthread_mutex_lock(&d->lock);
+	if (d->spares < SPARE_ARENAS) {
+		d->spare[d->spares++] = a;
+		a = NULL;
+	}
+	pthread_mutex_unlock(&d->lock);
+	kmn_arena_free(a);
+}
+
+/* ---- handles, as the thunks ask for them ---- */
+
+static CK_SESSION_HANDLE
+session_in(void *cookie, uint64_t session)
+{
+	struct run *r = cookie;
+
+	(void)session; /* a call names one session, and where it goes was decided */
+	return r->target.vendor;
+}
+
+static CK_OBJECT_HANDLE
+object_in(void *cookie, uint64_t object)
+{
+	struct run *r = cookie;
+
+	return kmn_virtual_object(r->d->handles, r->target.slot, object);
+}
+
+static uint64_t
+session_out(void *cookie, const struct kmn_call_view *view, CK_SESSION_HANDLE session)
+{
+	struct run *r = cookie;
+	const struct kmn_value *flags = kmn_view_nth(view, KMN_KIND_FLAGS, 0);
+	struct kmn_session s = {
+	    .vendor = session, .slot = r->target.slot, .flags = flags == NULL ? 0 : (CK_FLAGS)flags->number};
+	uint64_t virtual;
+
+	if ((r->failed = kmn_virtual_session_add(r->d->handles, &s, &virtual)) != KMN_OK)
+		(void)r->d->module->C_CloseSession(session);
+	return virtual;
+}
+
+/* Whether the object number `nth` that this call makes is to be a session object. */
+static bool
+makes_session_object(const struct run *r, size_t nth)
+{
+	const struct kmn_template_view *t = kmn_view_template(r->view, nth);
+	struct kmn_attribute_view row;
+	uint64_t origin;
+	bool token = false;
+
+	if (t == NULL)
+		t = kmn_view_template(r->view, 0);
+	if (t != NULL && kmn_template_find(t, CKA_TOKEN, &row) && kmn_attribute_bool(&row, &token))
+		return !token;
+	/* A copy is what its origin is, everything else a session object. */
+	if (r->view->id == KMN_C_CopyObject && kmn_view_object(r->view, 0, &origin))
+		return kmn_virtual_object_session(r->d->handles, r->target.slot, origin) != 0;
+	return true;
+}
+
+static bool
+makes_objects(const struct kmn_call_view *view)
+{
+	return kmn_view_nth(view, KMN_KIND_NEW_OBJECT, 0) != NULL ||
+	       kmn_view_nth(view, KMN_KIND_MAYBE_OBJECT, 0) != NULL;
+}
+
+static uint64_t
+object_out(void *cookie, const struct kmn_call_view *view, CK_OBJECT_HANDLE object)
+{
+	struct run *r = cookie;
+	uint64_t virtual;
+	kmn_err e;
+
+	if (makes_objects(view)) {
+		uint64_t owner = makes_session_object(r, r->made++) ? r->session : 0;
+
+		e = kmn_virtual_object_made(r->d->handles, r->target.slot, object, r->mark, owner, &virtual);
+		/* Nobody could ever name it: it must not stay behind. */
+		if (e != KMN_OK)
+			(void)r->d->module->C_DestroyObject(r->target.vendor, object);
+	} else {
+		e = kmn_virtual_object_found(r->d->handles, r->target.slot, object, &virtual);
+	}
+	if (e != KMN_OK)
+		r->failed = e;
+	return virtual;
+}
+
+/* ---- where a call goes ---- */
+
+/*
+ * Whether the application's own session refuses another operation now. It is
+ * asked with a key that does not exist, so that nothing can begin there.
+ */
+static bool
+own_session_is_busy(const struct run *r)
+{
+	CK_MECHANISM mechanism = {CKM_RSA_PKCS, NULL, 0};
+	CK_FUNCTION_LIST *m = r->d->module;
+	CK_RV (*init)(CK_SESSION_HANDLE, CK_MECHANISM_PTR, CK_OBJECT_HANDLE) = NULL;
+
+	if (!kmn_operations_any_own(r->d->operations, r->session))
+		return false;
+	switch (r->view->call->operations) {
+	case KMN_OP_SIGN:
+		init = m->C_SignInit;
+		break;
+	case KMN_OP_SIGN_RECOVER:
+		init = m->C_SignRecoverInit;
+		break;
+	case KMN_OP_ENCRYPT:
+		init = m->C_EncryptInit;
+		break;
+	case KMN_OP_DECRYPT:
+		init = m->C_DecryptInit;
+		break;
+	default:
+		break;
+	}
+	return init != NULL && init(r->target.vendor, &mechanism, ~(CK_OBJECT_HANDLE)0) == CKR_OPERATION_ACTIVE;
+}
+
+/* Opens a side session for the operation that this call starts. */
+static CK_RV
+open_side(struct run *r)
+{
+	CK_SESSION_HANDLE side;
+	CK_RV rv;
+
+	if (own_session_is_busy(r))
+		return CKR_OPERATION_ACTIVE;
+	rv = r->d->module->C_OpenSession(
+	    r->target.slot, (r->target.flags & CKF_RW_SESSION) | CKF_SERIAL_SESSION, NULL, NULL, &side);
+	if (rv == CKR_OK) {
+		r->target.vendor = side;
+		r->side = r->fresh = true;
+	}
+	return rv;
+}
+
+static bool
+is_context_login(const struct kmn_call_view *view)
+{
+	const struct kmn_value *user = kmn_view_nth(view, KMN_KIND_ULONG, 0);
+
+	return view->id == KMN_C_Login && user != NULL && user->number == CKU_CONTEXT_SPECIFIC;
+}
+
+static bool
+starts_something(const struct kmn_call_view *view)
+{
+	const struct kmn_mech_view *mechanism = kmn_view_mechanism(view);
+
+	return view->call->effect == KMN_EFFECT_STARTS && (mechanism == NULL || mechanism->form != KMN_MECH_NULL);
+}
+
+/* The side session that this call belongs to, if there is one: a call of its kind, or its login. */
+static const struct kmn_operation *
+side_of(const struct run *r)
+{
+	const struct kmn_operation *op = NULL;
+	unsigned kinds = r->view->call->operations;
+
+	if (is_context_login(r->view))
+		op = kmn_operations_get_side(r->d->operations, r->session);
+	else if (kinds != 0 && (kinds & (kinds - 1)) == 0) /* calls of two kinds are never at home in a side session */
+		op = kmn_operations_get(r->d->operations, r->session, kinds);
+	if (op != NULL && !op->side) {
+		kmn_operation_unref(r->d->operations, op);
+		op = NULL;
+	}
+	return op;
+}
+
+/* ---- what the outcome does ---- */
+
+static void
+after_start(struct run *r, struct kmn_arena **arena, CK_RV rv)
+{
+	struct kmn_operation op = {.session = r->session,
+	    .kind = r->view->call->operations,
+	    .slot = r->target.slot,
+	    .side = r->side,
+	    .vendor = r->target.vendor,
+	    .arena = *arena};
+
+	if (rv != CKR_OK && r->fresh)
+		(void)r->d->module->C_CloseSession(r->target.vendor);
+	if (rv != CKR_OK)
+		return;
+	if (!starts_something(r->view)) { /* *Init with a NULL mechanism cancels */
+		kmn_operations_end(r->d->operations, r->session, op.kind);
+		return;
+	}
+	if ((r->failed = kmn_operations_add(r->d->operations, &op)) == KMN_OK)
+		*arena = NULL;
+	else if (r->fresh)
+		(void)r->d->module->C_CloseSession(r->target.vendor);
+}
+
+/*
+ * In a side session an operation ends as PKCS#11 says, and the session with
+ * it. In the application's own session a module may keep one that failed, and
+ * may still look at its parameter: then it ends with the next one's start.
+ */
+static void
+after_operation(struct run *r, CK_RV rv)
+{
+	if (!kmn_view_ends_operation(r->view, rv))
+		return;
+	if (r->side || rv == CKR_OK || rv == CKR_OPERATION_NOT_INITIALIZED)
+		kmn_operations_end(r->d->operations, r->session, r->view->call->operations);
+}
+
+static void
+after_call(struct run *r, struct kmn_arena **arena, CK_RV rv)
+{
+	uint64_t object;
+
+	if (r->view->call->effect == KMN_EFFECT_STARTS)
+		after_start(r, arena, rv);
+	else if (r->view->call->operations != KMN_OP_NONE)
+		after_operation(r, rv);
+	if (r->view->id == KMN_C_CloseSession && (rv == CKR_OK || rv == CKR_SESSION_HANDLE_INVALID)) {
+		kmn_virtual_session_drop(r->d->handles, r->session);
+		kmn_operations_end(r->d->operations, r->session, KMN_OP_EVERY);
+	}
+	if (rv != CKR_OK)
+		return;
+	if (r->view->id == KMN_C_DestroyObject && kmn_view_object(r->view, 0, &object))
+		kmn_virtual_object_drop(r->d->handles, r->target.slot, object);
+	if (r->view->id == KMN_C_CloseAllSessions || r->view->id == KMN_C_InitToken) {
+		kmn_virtual_slot_drop(r->d->handles, r->target.slot, r->view->id == KMN_C_InitToken);
+		kmn_operations_forget(r->d->operations, r->target.slot);
+	}
+}
+
+/* ---- the call ---- */
+
+static void
+put_error(struct run *r, size_t from, CK_RV rv, struct kmn_writer *w)
+{
+	if (w->err == KMN_OK || w->len > from) {
+		w->len = from;
+		w->err = KMN_OK;
+	}
+	kmn_response_put_error(r->view->id, rv, w);
+}
+
+static void
+invoke(struct run *r, struct kmn_writer *w)
+{
+	const struct kmn_handles handles = {r, session_in, object_in, session_out, object_out};
+	bool keeps_arena = r->view->call->effect == KMN_EFFECT_STARTS && kmn_view_mechanism(r->view) != NULL;
+	struct kmn_arena *arena = keeps_arena ? kmn_arena_new(OPERATION_ARENA_BYTES) : borrow_arena(r->d);
+	size_t from = w->len;
+	CK_RV rv = CKR_HOST_MEMORY;
+
+	if (arena == NULL || kmn_invoke(r->view, r->d->module, &handles, arena, w, &rv) != KMN_OK)
+		put_error(r, from, CKR_HOST_MEMORY, w);
+	after_call(r, &arena, rv);
+	if (r->failed != KMN_OK)
+		put_error(r, from, CKR_HOST_MEMORY, w);
+	if (keeps_arena || arena == NULL)
+		kmn_arena_free(arena);
+	else
+		return_arena(r->d, arena);
+}
+
+/* Calls that close every session of a slot, and calls that open one, keep out of each other's way. */
+static void
+lock_slot(const struct run *r, bool opens)
+{
+	if (r->view->id == KMN_C_CloseAllSessions || r->view->id == KMN_C_InitToken)
+		pthread_rwlock_wrlock(&r->d->slot_wide);
+	else if (opens || r->view->id == KMN_C_OpenSession)
+		pthread_rwlock_rdlock(&r->d->slot_wide);
+}
+
+static void
+unlock_slot(const struct run *r, bool opens)
+{
+	if (opens || r->view->id == KMN_C_OpenSession || r->view->id == KMN_C_CloseAllSessions ||
+	    r->view->id == KMN_C_InitToken)
+		pthread_rwlock_unlock(&r->d->slot_wide);
+}
+
+void
+kmn_dispatch_call(struct kmn_dispatch *d, const struct kmn_call_view *view, uint8_t flags, struct kmn_writer *w)
+{
+	struct run r = {.d = d, .view = view, .mark = kmn_virtual_mark(d->handles)};
+	const struct kmn_operation *op = NULL;
+	bool opens = false, known = false;
+	uint64_t slot;
+	CK_RV rv = CKR_OK;
+
+	if ((r.in_session = kmn_view_session(view, &r.session))) {
+		known = kmn_virtual_session(d->handles, r.session, &r.target);
+		if ((op = side_of(&r)) != NULL) {
+			r.target.vendor = op->vendor;
+			r.side = true;
+		}
+		opens = known && op == NULL && (flags & KMN_WF_SIDE) != 0 && starts_something(view);
+	} else if (kmn_view_slot(view, &slot)) {
+		r.target.slot = (CK_SLOT_ID)slot;
+	}
+	lock_slot(&r, opens);
+	if (opens && (rv = open_side(&r)) != CKR_OK) {
+		put_error(&r, w->len, rv, w);
+	} else {
+		if (view->id == KMN_C_CloseSession)
+			kmn_operations_end_side(d->operations, r.session, KMN_OP_EVERY);
+		invoke(&r, w);
+	}
+	unlock_slot(&r, opens);
+	kmn_operation_unref(d->operations, op);
+}
+
+void
+kmn_dispatch_drop(struct kmn_dispatch *d, uint64_t session, unsigned kind)
+{
+	kmn_operations_end_side(d->operations, session, kind);
+}
+
+CK_RV
+kmn_dispatch_describe(struct kmn_dispatch *d, uint64_t session, uint64_t object, struct kmn_key_facts *facts)
+{
+	const struct kmn_facts_source source = {d->module, d->handles, d->maker};
+	CK_RV rv;
+
+	pthread_rwlock_rdlock(&d->slot_wide);
+	rv = kmn_facts_describe(&source, session, object, facts);
+	pthread_rwlock_unlock(&d->slot_wide);
+	return rv;
+}
+
+CK_RV
+kmn_dispatch_find_key(struct kmn_dispatch *d, const char *token_label, const char *key_label, const void *id,
+    size_t id_len, struct kmn_key_facts *facts)
+{
+	const struct kmn_facts_source source = {d->module, d->handles, d->maker};
+	CK_RV rv;
+
+	pthread_rwlock_rdlock(&d->slot_wide);
+	rv = kmn_facts_find(&source, token_label, key_label, id, id_len, facts);
+	pthread_rwlock_unlock(&d->slot_wide);
+	return rv;
+}
+
+CK_RV
+kmn_dispatch_token(struct kmn_dispatch *d, uint64_t slot, struct kmn_token_facts *facts)
+{
+	return kmn_facts_token(d->module, (CK_SLOT_ID)slot, facts);
+}

@@ -1,0 +1,56 @@
+/*
+ * Operations that are active in the application's sessions (FindObjects, Sign
+ * and their kin), as far as the worker must know them:
+ *
+ *  - the memory of its mechanism's parameter lives until the operation ends;
+ *  - an operation that may be held for a quorum runs in a vendor session of
+ *    its own, its side session, because modules cannot be trusted to cancel
+ *    one: closing that session is the only way to be sure.
+ *
+ * Threads: any. An operation that was got stays whole until it is put back,
+ * also when it ends meanwhile.
+ */
+#ifndef KANMON_HSM_OPERATIONS_H
+#define KANMON_HSM_OPERATIONS_H
+
+#include "kanmon/calls.h"
+#include "kanmon/err.h"
+#include "server/hsm/invoke.h"
+
+struct kmn_operations;
+
+struct kmn_operation {
+	uint64_t session; /* virtual */
+	unsigned kind;    /* one bit of enum kmn_operation_kind */
+	CK_SLOT_ID slot;
+	bool side;                /* `vendor` is a side session, closed with the operation */
+	CK_SESSION_HANDLE vendor; /* where it runs */
+	struct kmn_arena *arena;  /* of its *Init call; owned */
+};
+
+kmn_err kmn_operations_new(CK_FUNCTION_LIST *module, struct kmn_operations **ops_out) KMN_MUST_CHECK;
+/* Frees what is still active; closes nothing. */
+void kmn_operations_free(struct kmn_operations *ops);
+
+/* The operation of that kind in that session, to be given back with kmn_operation_unref; NULL if there is none. */
+const struct kmn_operation *kmn_operations_get(struct kmn_operations *ops, uint64_t session, unsigned kind);
+/* The side session that was opened last for that session, likewise: the one a context-specific login is meant for. */
+const struct kmn_operation *kmn_operations_get_side(struct kmn_operations *ops, uint64_t session);
+void kmn_operation_unref(struct kmn_operations *ops, const struct kmn_operation *op); /* NULL is fine */
+
+/* True if an operation of any kind is active in the application's own session. */
+bool kmn_operations_any_own(struct kmn_operations *ops, uint64_t session);
+
+/* An operation began: what was known of that kind in that session ends. Takes the arena and the side session. */
+kmn_err kmn_operations_add(struct kmn_operations *ops, const struct kmn_operation *op) KMN_MUST_CHECK;
+
+/* Ends operations of those kinds: closes their side sessions. */
+void kmn_operations_end(struct kmn_operations *ops, uint64_t session, unsigned kinds);
+/* Closes the side sessions of those kinds, and leaves the others. */
+void kmn_operations_end_side(struct kmn_operations *ops, uint64_t session, unsigned kinds);
+/* The module closed all sessions of that slot: ends their operations and closes nothing. */
+void kmn_operations_forget(struct kmn_operations *ops, CK_SLOT_ID slot);
+
+#define KMN_OP_EVERY (~0u)
+
+#endif

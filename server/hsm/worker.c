@@ -1,0 +1,358 @@
+/*
+ * The hsm worker: the one process that holds the vendor's module, for one
+ * application. The main thread reads the keeper's messages, a pool of threads
+ * does what they ask, answers go out whole under a lock.
+ */
+#include "config.h"
+
+#include <pthread.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "kanmon/ipc.h"
+#include "kanmon/roles.h"
+#include "kanmon/say.h"
+#include "server/hsm/dispatch.h"
+#include "server/hsm/pool.h"
+#include "server/hsm/vendor.h"
+
+#define THREADS_MAX 64u    /* calls that run in the module at once */
+#define QUEUE_MAX 1024u    /* messages read and not begun; more stay in the socket */
+#define END_WAIT_MS 30000u /* for calls that run when the keeper is gone */
+
+struct worker {
+	struct kmn_ipc *ipc; /* received from by the main thread alone, sent to under the lock */
+	pthread_mutex_t send_lock;
+	struct kmn_dispatch *dispatch; /* set once */
+};
+
+/* A message on its way to a thread. Its body follows, in guarded memory if it may hold a secret. */
+struct job {
+	struct kmn_task task; /* first */
+	bool guarded;
+	uint8_t kind;
+	uint8_t flags;             /* CALL: KMN_WF_* */
+	uint64_t tag;              /* every message begins with it */
+	kmn_err bad;               /* CALL: why the payload is no request */
+	struct kmn_call_view view; /* CALL: points into body */
+	size_t len;
+	uint8_t body[];
+};
+
+static void
+job_free(struct job *j)
+{
+	if (j->guarded) {
+		sodium_free(j);
+		return;
+	}
+	sodium_memzero(j, sizeof(*j) + j->len);
+	free(j);
+}
+
+static void
+discard(void *cookie, struct kmn_task *task)
+{
+	(void)cookie;
+	job_free((struct job *)task);
+}
+
+/* ---- answers ---- */
+
+/* A keeper that is gone needs no answer; the main thread learns of it by itself. */
+static void
+answer(struct worker *w, uint8_t kind, struct kmn_writer *body)
+{
+	pthread_mutex_lock(&w->send_lock);
+	(void)!kmn_ipc_send_writer(w->ipc, kind, body);
+	pthread_mutex_unlock(&w->send_lock);
+}
+
+static void
+run_call(struct worker *w, struct job *j, struct kmn_writer *out)
+{
+	struct kmn_reader r;
+
+	kmn_writer_u64(out, j->tag);
+	if (j->bad == KMN_OK) {
+		kmn_dispatch_call(w->dispatch, &j->view, j->flags, out);
+	} else { /* the keeper decodes each request before it sends it on: one of us is broken, and the call does not run */
+		kmn_reader_init(&r, j->body, j->len);
+		kmn_response_put_error((enum kmn_call_id)kmn_reader_u16(&r), CKR_DEVICE_ERROR, out);
+		kmn_say(KMN_SAY_ERROR, "request that cannot be read: %s", kmn_err_text(j->bad));
+	}
+	answer(w, KMN_W_REPLY, out);
+}
+
+static void
+run_drop(struct worker *w, struct job *j, struct kmn_writer *out)
+{
+	struct kmn_reader r;
+	uint64_t session;
+	uint8_t kind;
+
+	kmn_reader_init(&r, j->body, j->len);
+	session = kmn_reader_u64(&r);
+	kind = kmn_reader_u8(&r);
+	if (kmn_reader_end(&r) == KMN_OK)
+		kmn_dispatch_drop(w->dispatch, session, kind);
+	kmn_writer_u64(out, j->tag);
+	answer(w, KMN_W_REPLY, out);
+}
+
+static void
+answer_description(
+    struct worker *w, const struct job *j, CK_RV rv, const struct kmn_key_facts *facts, struct kmn_writer *out)
+{
+	kmn_writer_u64(out, j->tag);
+	kmn_writer_u64(out, rv);
+	if (rv == CKR_OK)
+		kmn_key_facts_put(out, facts);
+	answer(w, KMN_W_DESCRIPTION, out);
+}
+
+static void
+run_describe(struct worker *w, struct job *j, struct kmn_writer *out)
+{
+	struct kmn_key_facts facts;
+	struct kmn_reader r;
+	uint64_t session, object;
+	CK_RV rv = CKR_ARGUMENTS_BAD;
+
+	kmn_reader_init(&r, j->body, j->len);
+	session = kmn_reader_u64(&r);
+	object = kmn_reader_u64(&r);
+	if (kmn_reader_end(&r) == KMN_OK)
+		rv = kmn_dispatch_describe(w->dispatch, session, object, &facts);
+	answer_description(w, j, rv, &facts, out);
+}
+
+static void
+run_find_key(struct worker *w, struct job *j, struct kmn_writer *out)
+{
+	char token[64], label[KMN_KEY_LABEL_MAX_BYTES];
+	struct kmn_key_facts facts;
+	struct kmn_reader r;
+	const uint8_t *id;
+	size_t id_len;
+	CK_RV rv = CKR_ARGUMENTS_BAD;
+
+	kmn_reader_init(&r, j->body, j->len);
+	kmn_reader_text(&r, token, sizeof(token));
+	kmn_reader_text(&r, label, sizeof(label));
+	id_len = kmn_reader_bytes(&r, KMN_KEY_ID_MAX_BYTES, &id);
+	if (kmn_reader_end(&r) == KMN_OK)
+		rv = kmn_dispatch_find_key(w->dispatch, token, label, id, id_len, &facts);
+	answer_description(w, j, rv, &facts, out);
+}
+
+static void
+run_token(struct worker *w, struct job *j, struct kmn_writer *out)
+{
+	struct kmn_token_facts facts;
+	struct kmn_reader r;
+	uint64_t slot;
+	CK_RV rv = CKR_ARGUMENTS_BAD;
+
+	kmn_reader_init(&r, j->body, j->len);
+	slot = kmn_reader_u64(&r);
+	if (kmn_reader_end(&r) == KMN_OK)
+		rv = kmn_dispatch_token(w->dispatch, slot, &facts);
+	kmn_writer_u64(out, j->tag);
+	kmn_writer_u64(out, rv);
+	if (rv == CKR_OK) {
+		kmn_writer_text(out, facts.label);
+		kmn_writer_text(out, facts.manufacturer);
+		kmn_writer_text(out, facts.model);
+		kmn_writer_text(out, facts.serial);
+		kmn_writer_u16(out, facts.firmware);
+		kmn_writer_u16(out, facts.hardware);
+		kmn_writer_u64(out, facts.flags);
+	}
+	answer(w, KMN_W_TOKEN_FACTS, out);
+}
+
+/* ---- the messages, as a table ---- */
+
+static const struct message {
+	uint8_t kind;
+	bool lane; /* the body begins with the session whose calls it must not overtake */
+	void (*run)(struct worker *, struct job *, struct kmn_writer *);
+} messages[] = {
+    {KMN_W_CALL, false, run_call}, /* its lane stands in the request */
+    {KMN_W_DESCRIBE, true, run_describe},
+    {KMN_W_FIND_KEY, false, run_find_key},
+    {KMN_W_DROP, true, run_drop},
+    {KMN_W_TOKEN, false, run_token},
+};
+
+static const struct message *
+message_of(uint8_t kind)
+{
+	for (size_t i = 0; i < KMN_COUNT_OF(messages); i++)
+		if (messages[i].kind == kind)
+			return &messages[i];
+	return NULL;
+}
+
+static void
+run(void *cookie, struct kmn_task *task)
+{
+	struct worker *w = cookie;
+	struct job *j = (struct job *)task;
+	struct kmn_writer out;
+
+	kmn_writer_init(&out, KMN_MESSAGE_MAX_BYTES - 1); /* its kind comes before it */
+	message_of(j->kind)->run(w, j, &out);
+	kmn_writer_clear(&out);
+	job_free(j);
+}
+
+/* ---- reading ---- */
+
+/* Whether a request's memory must be guarded: it has a PIN, or a template that may hold a key's value. */
+static bool
+may_hold_secret(const uint8_t *payload, size_t len)
+{
+	const struct kmn_call *row;
+	struct kmn_reader r;
+
+	kmn_reader_init(&r, payload, len);
+	row = kmn_call_row(kmn_reader_u16(&r));
+	for (size_t i = 0; row != NULL && i < row->param_count; i++)
+		if (row->param[i].kind == KMN_KIND_PIN || row->param[i].kind == KMN_KIND_TEMPLATE)
+			return true;
+	return false;
+}
+
+static struct job *
+job_new(const struct kmn_ipc_message *message, const uint8_t *body, size_t len)
+{
+	bool guarded = message->kind == KMN_W_CALL && may_hold_secret(body, len);
+	size_t size = sizeof(struct job) + len;
+	struct job *j;
+
+	/* sodium_malloc() puts the end of what it gives before a guard page, so alignment needs whole units. */
+	size = (size + 15) & ~(size_t)15;
+	if ((j = guarded ? sodium_malloc(size) : malloc(size)) == NULL)
+		return NULL;
+	memset(j, 0, sizeof(*j));
+	j->guarded = guarded;
+	j->kind = message->kind;
+	j->len = len;
+	if (len > 0)
+		memcpy(j->body, body, len);
+	return j;
+}
+
+/* A message of the keeper becomes a job with its lane. KMN_E_MALFORMED: no message of ours at all. */
+static kmn_err
+read_message(const struct kmn_ipc_message *message, struct job **job_out)
+{
+	const struct message *m = message_of(message->kind);
+	const uint8_t *body;
+	struct kmn_reader r;
+	uint8_t flags = 0;
+	uint64_t tag;
+	size_t len;
+
+	*job_out = NULL;
+	if (m == NULL)
+		return KMN_E_MALFORMED;
+	kmn_reader_init(&r, message->body, message->len_bytes);
+	tag = kmn_reader_u64(&r);
+	if (m->kind == KMN_W_CALL)
+		flags = kmn_reader_u8(&r);
+	len = kmn_reader_rest(&r, &body);
+	if (r.err != KMN_OK)
+		return r.err;
+	if ((*job_out = job_new(message, body, len)) == NULL)
+		return KMN_E_NO_MEMORY;
+	(*job_out)->tag = tag;
+	(*job_out)->flags = flags;
+	return KMN_OK;
+}
+
+/* Sessions' lanes are their virtual handles, which are never 0. */
+static void
+find_lane(struct job *j)
+{
+	struct kmn_reader r;
+
+	if (j->kind == KMN_W_CALL) {
+		j->bad = kmn_call_view_decode(j->body, j->len, &j->view);
+		if (j->bad != KMN_OK || !kmn_view_session(&j->view, &j->task.lane))
+			j->task.lane = 0;
+	} else if (message_of(j->kind)->lane) {
+		kmn_reader_init(&r, j->body, j->len);
+		j->task.lane = kmn_reader_u64(&r);
+	}
+}
+
+/* Reads until the keeper is gone, which is the good end, or says something that cannot be understood. */
+static kmn_err
+serve(struct worker *w, struct kmn_pool *pool)
+{
+	struct kmn_ipc_message message;
+	struct job *j;
+	kmn_err e;
+
+	while ((e = kmn_ipc_receive(w->ipc, &message)) == KMN_OK) {
+		if (message.fd >= 0)
+			close(message.fd); /* none of our messages brings one */
+		if ((e = read_message(&message, &j)) != KMN_OK)
+			return e;
+		find_lane(j);
+		if ((e = kmn_pool_put(pool, &j->task)) != KMN_OK) {
+			job_free(j);
+			return e;
+		}
+	}
+	return e == KMN_E_CLOSED ? KMN_OK : e;
+}
+
+static kmn_err
+work(struct worker *w, CK_FUNCTION_LIST *module)
+{
+	const struct kmn_pool_settings settings = {
+	    .threads_max = THREADS_MAX, .queue_max = QUEUE_MAX, .run = run, .discard = discard, .cookie = w};
+	struct kmn_pool *pool = NULL;
+	kmn_err e;
+
+	if ((e = kmn_dispatch_new(module, &w->dispatch)) == KMN_OK && (e = kmn_pool_new(&settings, &pool)) == KMN_OK)
+		e = serve(w, pool);
+	if (pool != NULL && !kmn_pool_stop(pool, END_WAIT_MS)) {
+		kmn_say(KMN_SAY_ERROR, "a call of the module does not end: the process ends without it");
+		_exit(1);
+	}
+	kmn_pool_free(pool);
+	kmn_dispatch_free(w->dispatch);
+	return e;
+}
+
+int
+kmn_worker_main(const struct kmn_worker_setup *setup)
+{
+	struct worker w = {.ipc = NULL};
+	struct kmn_vendor vendor;
+	struct kmn_writer ready;
+	kmn_err e;
+
+	if (sodium_init() < 0 || (e = kmn_ipc_new(setup->keeper, 0, &w.ipc)) != KMN_OK)
+		return 1;
+	pthread_mutex_init(&w.send_lock, NULL);
+	kmn_vendor_open(setup->module.path, setup->module.init_args, &vendor);
+	kmn_writer_init(&ready, KMN_MESSAGE_MAX_BYTES - 1);
+	kmn_vendor_put_ready(&vendor, &ready);
+	answer(&w, KMN_W_READY, &ready);
+	kmn_writer_clear(&ready);
+	e = vendor.module == NULL ? KMN_E_MODULE : work(&w, vendor.module);
+	if (e != KMN_OK)
+		kmn_say(KMN_SAY_ERROR, "%s: %s", kmn_err_text(e), vendor.module == NULL ? vendor.description : "ends");
+	kmn_vendor_close(&vendor);
+	pthread_mutex_destroy(&w.send_lock);
+	kmn_ipc_free(w.ipc);
+	return e == KMN_OK ? 0 : 1;
+}
