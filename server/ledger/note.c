@@ -54,13 +54,18 @@ public_ok(const uint8_t pub[KMN_ED25519_PUBLIC_BYTES])
 kmn_err
 kmn_vkey_make(const char *name, const uint8_t pub[KMN_ED25519_PUBLIC_BYTES], struct kmn_vkey *out)
 {
+	struct kmn_vkey vkey = {.type = KMN_NOTE_ED25519}; /* name and pub may be those of *out */
+	bool ok = name_ok(name, strlen(name)) && public_ok(pub);
+
+	if (ok) {
+		memcpy(vkey.name, name, strlen(name) + 1);
+		memcpy(vkey.pub, pub, KMN_ED25519_PUBLIC_BYTES);
+		key_id(name, vkey.type, pub, vkey.id);
+	}
 	memset(out, 0, sizeof(*out));
-	if (!name_ok(name, strlen(name)) || !public_ok(pub))
+	if (!ok)
 		return KMN_E_MALFORMED;
-	memcpy(out->name, name, strlen(name) + 1);
-	out->type = KMN_NOTE_ED25519;
-	memcpy(out->pub, pub, KMN_ED25519_PUBLIC_BYTES);
-	key_id(name, out->type, pub, out->id);
+	*out = vkey;
 	return KMN_OK;
 }
 

@@ -1,0 +1,472 @@
+/* Opening: what is on disk, how much of it stands, and what is moved aside. */
+#include "config.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/ledger/inner.h"
+
+/* One opening, while it lasts. */
+struct opening {
+	struct kmn_log *log;
+	kmn_log_replay *replay;
+	void *cookie;
+	struct kmn_recovery *recovery;
+	struct kmn_why *why;
+	struct kmn_walk walk;
+	uint64_t *first; /* segments */
+	size_t count;
+};
+
+/* The log may only go on with the key and the name that its genesis says. */
+static kmn_err
+check_genesis(struct kmn_log *log, const struct kmn_record *record, struct kmn_why *why)
+{
+	char vkey[KMN_VKEY_MAX_BYTES];
+	const char *written;
+	kmn_err e;
+
+	if ((e = kmn_vkey_make(log->ahead.origin, log->vkey.pub, &log->vkey)) != KMN_OK)
+		return e;
+	kmn_vkey_format(&log->vkey, vkey);
+	if (!kmn_json_get_text(record->body, "vkey", &written) || strcmp(written, vkey) != 0) {
+		kmn_why_set(why, "the log key is not the one in genesis");
+		return KMN_E_CONFIG;
+	}
+	return KMN_OK;
+}
+
+static kmn_err
+each_record(
+    void *cookie, const struct kmn_record *record, kmn_err body, uint64_t line, uint64_t offset, struct kmn_why *why)
+{
+	struct opening *opening = cookie;
+	struct kmn_log *log = opening->log;
+	kmn_err e = KMN_OK;
+
+	(void)line;
+	(void)offset;
+	if (body != KMN_OK) /* another build's record: this one cannot know what it means for the state */
+		return KMN_E_CORRUPT;
+	if (record->i == 0) {
+		memcpy(log->ahead.origin, opening->walk.chain.origin, sizeof(log->ahead.origin));
+		e = check_genesis(log, record, why);
+	}
+	if (e == KMN_OK && log->tree != NULL)
+		e = kmn_tree_add(log->tree, record->leaf);
+	if (e == KMN_OK && opening->replay != NULL)
+		e = opening->replay(opening->cookie, record);
+	return e;
+}
+
+/* A commit line by its form alone: what stands before it is broken, so its root cannot be judged. */
+static bool
+looks_like_commit(const char *line, size_t len)
+{
+	char text[128], b64[45];
+	uint8_t root[KMN_HASH_BYTES];
+	uint64_t size;
+	size_t root_len;
+	int used = 0;
+
+	if (len >= sizeof(text) || len < 9 || memcmp(line, "#commit ", 8) != 0)
+		return false;
+	memcpy(text, line, len);
+	text[len] = '\0';
+	return sscanf(text, "#commit %16" SCNu64 " %44s%n", &size, b64, &used) == 2 && (size_t)used == len &&
+	       kmn_b64_parse(b64, strlen(b64), root, sizeof(root), &root_len) == KMN_OK && root_len == sizeof(root);
+}
+
+/*
+ * Only one batch is ever in flight (L1), so what a crash can leave after the
+ * last good commit is at most one batch, in part. It is torn, and was never
+ * released, if its commit line is missing; or if that line is there, is the
+ * end of the file, and bytes before it read as zero, which a line never holds
+ * and a sector that was not written does. Anything else was durable once and
+ * has been changed since.
+ */
+static bool
+tail_is_torn(const char *tail, size_t len)
+{
+	bool zero = memchr(tail, '\0', len) != NULL;
+
+	for (size_t at = 0; at < len;) {
+		const char *lf = memchr(tail + at, '\n', len - at);
+		size_t end = lf == NULL ? len : (size_t)(lf - tail);
+
+		if (lf != NULL && looks_like_commit(tail + at, end - at) && !(zero && end + 1 == len))
+			return false;
+		at = end + 1;
+	}
+	return true;
+}
+
+static kmn_err
+cut_segment(struct kmn_store *store, const char *name, uint64_t offset)
+{
+	int fd = store->open(store, name, O_WRONLY);
+	kmn_err e = KMN_OK;
+
+	if (fd < 0)
+		return KMN_E_IO;
+	if (store->truncate(store, fd, offset) < 0 || store->sync(store, fd) < 0)
+		e = KMN_E_IO;
+	if (store->close(store, fd) < 0)
+		e = KMN_E_IO;
+	return e;
+}
+
+/* Moves the bytes from `offset` on into quarantine/: first the copy is durable, then they go. */
+static kmn_err
+quarantine(struct opening *opening, const char *segment, const char *tail, size_t len, uint64_t offset)
+{
+	struct kmn_recovery *recovery = opening->recovery;
+	struct kmn_store *store = opening->log->store;
+	const char *name;
+	kmn_err e;
+
+	kmn_sha256(tail, len, recovery->sha256);
+	(void)snprintf(recovery->segment, sizeof(recovery->segment), "%s", segment);
+	(void)snprintf(recovery->quarantine, sizeof(recovery->quarantine),
+	    "quarantine/%020" PRIu64 ".%" PRIu64 ".%02x%02x%02x%02x", opening->walk.chain.segment, offset,
+	    recovery->sha256[0], recovery->sha256[1], recovery->sha256[2], recovery->sha256[3]);
+	name = strchr(recovery->quarantine, '/') + 1;
+	if ((e = kmn_store_replace(store, "quarantine", name, tail, len)) != KMN_OK ||
+	    (e = cut_segment(store, segment, offset)) != KMN_OK)
+		return e;
+	recovery->torn = true;
+	recovery->offset = offset;
+	recovery->bytes = len;
+	return KMN_OK;
+}
+
+/* The last segment did not end at a commit: torn tail or damage. */
+static kmn_err
+recover_tail(struct opening *opening)
+{
+	struct kmn_walk *walk = &opening->walk;
+	char name[KMN_SEGMENT_NAME_BYTES], *bytes = NULL;
+	uint64_t offset = walk->good.bytes;
+	size_t len;
+	kmn_err e;
+
+	(void)snprintf(name, sizeof(name), KMN_SEGMENT_NAME, walk->chain.segment);
+	if ((e = kmn_store_read(opening->log->store, name, walk->size, &bytes, &len)) != KMN_OK)
+		return e;
+	if (!tail_is_torn(bytes + offset, len - offset)) {
+		kmn_why_set(opening->why, "%s line %" PRIu64 ": damaged before the last commit", name, walk->line);
+		e = KMN_E_CORRUPT;
+	} else if (walk->good.front.size == 0) {
+		kmn_why_set(opening->why, "%s: genesis was never committed; create the ledger again", name);
+		e = KMN_E_CORRUPT;
+	} else if (len > offset) {
+		e = quarantine(opening, name, bytes + offset, len - offset, offset);
+	}
+	free(bytes);
+	walk->chain = walk->good;
+	return e;
+}
+
+static kmn_err
+walk_segment(struct opening *opening, size_t n)
+{
+	struct kmn_walk *walk = &opening->walk;
+	char name[KMN_SEGMENT_NAME_BYTES];
+	bool last = n + 1 == opening->count;
+	kmn_err e;
+
+	(void)snprintf(name, sizeof(name), KMN_SEGMENT_NAME, opening->first[n]);
+	if (opening->first[n] != walk->chain.front.size || (n > 0 && !kmn_chain_full(&walk->chain))) {
+		kmn_why_set(opening->why, "%s does not follow the segment before it", name);
+		return KMN_E_CORRUPT;
+	}
+	kmn_chain_turn(&walk->chain);
+	if ((e = kmn_walk_file(walk, opening->first[n], 0)) != KMN_OK)
+		return e;
+	if (walk->end == KMN_WALK_CLEAN)
+		return KMN_OK;
+	if (walk->end == KMN_WALK_STOPPED) {
+		kmn_why_set(opening->why, "%s line %" PRIu64 ": %.160s", name, walk->line, walk->why.text);
+		return walk->error;
+	}
+	if (last)
+		return recover_tail(opening);
+	kmn_why_set(opening->why, "%s line %" PRIu64 ": %.160s", name, walk->line, walk->why.text);
+	return KMN_E_CORRUPT;
+}
+
+static kmn_err
+walk_all(struct opening *opening)
+{
+	kmn_err e = KMN_OK;
+
+	for (size_t n = 0; e == KMN_OK && n < opening->count; n++)
+		e = walk_segment(opening, n);
+	return e;
+}
+
+/* Offset behind the last "#mark" line of `bytes`, the line itself and the record line before it; false: none. */
+static bool
+last_mark(const char *bytes, size_t len, size_t *record_out, size_t *mark_out, size_t *behind_out)
+{
+	for (size_t end = len; end > 0;) {
+		const char *lf = memrchr(bytes, '\n', end - 1);
+		size_t at = lf == NULL ? 0 : (size_t)(lf - bytes) + 1;
+
+		if (at > 0 && end - at > 6 && memcmp(bytes + at, "#mark ", 6) == 0 && bytes[end - 1] == '\n') {
+			const char *before = memrchr(bytes, '\n', at - 1);
+
+			*record_out = before == NULL ? 0 : (size_t)(before - bytes) + 1;
+			*mark_out = at;
+			*behind_out = end;
+			return true;
+		}
+		end = at;
+	}
+	return false;
+}
+
+static kmn_err
+parse_frontier(const char *line, size_t len, struct kmn_frontier *front)
+{
+	uint8_t list[KMN_TREE_LEVELS][KMN_HASH_BYTES];
+	size_t count = 0, hash_len;
+	const char *at, *end = line + len;
+	uint64_t size = 0;
+
+	for (at = line; at < end && *at >= '0' && *at <= '9' && size <= KMN_JSON_INT_MAX; at++)
+		size = size * 10 + (uint64_t)(*at - '0');
+	for (; at < end && count < KMN_TREE_LEVELS; count++, at += 1 + KMN_B64_LEN(KMN_HASH_BYTES))
+		if ((size_t)(end - at) < 1 + KMN_B64_LEN(KMN_HASH_BYTES) || *at != ' ' ||
+		    kmn_b64_parse(at + 1, KMN_B64_LEN(KMN_HASH_BYTES), list[count], KMN_HASH_BYTES, &hash_len) !=
+			KMN_OK)
+			return KMN_E_CORRUPT;
+	return at == end ? kmn_frontier_load(front, size, list, count) : KMN_E_CORRUPT;
+}
+
+/*
+ * Sets the chain as it was at the last mark of the last segment, which says
+ * its frontier; the record line before it says the rest. The frontier is a
+ * hint: wrong, it fails at the next commit, or against `checkpoint`.
+ */
+static kmn_err
+start_at_mark(struct opening *opening, const char *bytes, size_t record, size_t mark, size_t behind)
+{
+	struct kmn_chain *chain = &opening->walk.chain;
+	const char *commit = memchr(bytes + behind, '\n', opening->walk.size - behind);
+	struct kmn_record before;
+	char want[KMN_FRAMING_MAX_BYTES];
+	kmn_err e;
+
+	if (commit == NULL || parse_frontier(bytes + mark + 6, behind - mark - 7, &chain->front) != KMN_OK)
+		return KMN_E_CORRUPT;
+	if ((e = kmn_record_parse(bytes + record, mark - record - 1, &before, NULL)) != KMN_OK)
+		return e;
+	chain->t = before.t;
+	chain->m = before.m;
+	chain->last = before.kind;
+	memcpy(chain->prev, before.leaf, KMN_HASH_BYTES);
+	chain->header = true;
+	chain->commit = chain->front.size;
+	chain->bytes = (uint64_t)(commit - bytes) + 1;
+	e = before.i + 1 == chain->front.size && kmn_chain_commit(chain, want) == chain->bytes - behind &&
+		    memcmp(want, bytes + behind, chain->bytes - behind) == 0
+		? KMN_OK
+		: KMN_E_CORRUPT;
+	kmn_record_clear(&before);
+	return e;
+}
+
+/* The last segment from its last mark on; KMN_E_NOT_FOUND: there is none, or it does not hold. */
+static kmn_err
+walk_tail(struct opening *opening)
+{
+	struct kmn_walk *walk = &opening->walk;
+	uint64_t first = opening->first[opening->count - 1];
+	char name[KMN_SEGMENT_NAME_BYTES], *bytes = NULL;
+	size_t len, record, mark, behind;
+	kmn_err e;
+
+	(void)snprintf(name, sizeof(name), KMN_SEGMENT_NAME, first);
+	if ((e = kmn_store_read(opening->log->store, name, SIZE_MAX / 2, &bytes, &len)) != KMN_OK)
+		return e;
+	walk->size = len;
+	walk->chain.segment = first;
+	e = last_mark(bytes, len, &record, &mark, &behind) &&
+		    start_at_mark(opening, bytes, record, mark, behind) == KMN_OK
+		? KMN_OK
+		: KMN_E_NOT_FOUND;
+	free(bytes);
+	if (e == KMN_OK)
+		e = kmn_walk_file(walk, first, walk->chain.bytes);
+	if (e != KMN_OK || walk->end == KMN_WALK_CLEAN)
+		return e;
+	return walk->end == KMN_WALK_STOPPED ? walk->error : recover_tail(opening);
+}
+
+/* Genesis alone, for the name and the key, when the rest is not read. */
+static kmn_err
+read_genesis(struct opening *opening)
+{
+	struct kmn_log *log = opening->log;
+	struct kmn_record record;
+	char name[KMN_SEGMENT_NAME_BYTES], head[2 * KMN_LINE_MAX_BYTES];
+	const char *line, *end;
+	struct kmn_chain chain = log->ahead;
+	enum kmn_line kind;
+	kmn_err e = KMN_E_CORRUPT, body;
+	ssize_t len;
+	int fd;
+
+	(void)snprintf(name, sizeof(name), KMN_SEGMENT_NAME, UINT64_C(0));
+	if ((fd = log->store->open(log->store, name, O_RDONLY)) < 0)
+		return KMN_E_IO;
+	len = log->store->pread(log->store, fd, head, sizeof(head), 0);
+	(void)log->store->close(log->store, fd);
+	if (len <= 0 || (line = memchr(head, '\n', (size_t)len)) == NULL)
+		return KMN_E_CORRUPT;
+	line++;
+	if ((end = memchr(line, '\n', (size_t)(head + len - line))) == NULL ||
+	    kmn_chain_feed(&chain, head, (size_t)(line - 1 - head), &kind, &record, &body, opening->why) != KMN_OK ||
+	    kmn_chain_feed(&chain, line, (size_t)(end - line), &kind, &record, &body, opening->why) != KMN_OK)
+		return e;
+	memcpy(log->ahead.origin, chain.origin, sizeof(chain.origin));
+	memcpy(opening->walk.chain.origin, chain.origin, sizeof(chain.origin));
+	e = check_genesis(log, &record, opening->why);
+	kmn_record_clear(&record);
+	return e;
+}
+
+/* False: a log that was opened at its tail knows the root of its last size only. */
+static bool
+root_at(const struct kmn_log *log, uint64_t size, struct kmn_head *head_out)
+{
+	kmn_frontier_head(&log->ahead.front, head_out);
+	return size == head_out->size || (log->tree != NULL && kmn_tree_head(log->tree, size, head_out) == KMN_OK);
+}
+
+/* What was published must still be there: less, or another root, is a ledger that was rolled back. */
+static kmn_err
+check_published(struct opening *opening)
+{
+	struct kmn_log *log = opening->log;
+	struct kmn_head head, here;
+	struct kmn_note note;
+	char *bytes;
+	size_t len, count;
+	bool verified;
+	kmn_err e = kmn_store_read(log->store, "checkpoint", KMN_NOTE_MAX_BYTES, &bytes, &len);
+
+	if (e == KMN_E_NOT_FOUND)
+		return KMN_OK; /* derived: it is written again */
+	if (e != KMN_OK)
+		return e;
+	if (kmn_note_parse(bytes, len, &note, NULL) != KMN_OK ||
+	    kmn_note_verify(&note, &log->vkey, 1, &verified, &count, NULL) != KMN_OK || count != 1 ||
+	    kmn_checkpoint_parse(&note, log->ahead.origin, &head, NULL) != KMN_OK) {
+		kmn_why_set(opening->why, "checkpoint is not one that this ledger signed");
+		e = KMN_E_CORRUPT;
+	} else if (head.size > log->ahead.front.size) {
+		kmn_why_set(opening->why,
+		    "the ledger has %" PRIu64 " records, its checkpoint says %" PRIu64 ": rolled back",
+		    log->ahead.front.size, head.size);
+		e = KMN_E_CORRUPT;
+	} else if (root_at(log, head.size, &here) && memcmp(here.root, head.root, KMN_HASH_BYTES) != 0) {
+		kmn_why_set(opening->why, "the checkpoint has another root at size %" PRIu64, head.size);
+		e = KMN_E_CORRUPT;
+	} else {
+		log->published = head.size;
+	}
+	free(bytes);
+	return e;
+}
+
+static kmn_err
+read_ledger(struct opening *opening, bool whole)
+{
+	kmn_err e = KMN_E_NOT_FOUND;
+
+	if (!whole) {
+		if ((e = read_genesis(opening)) == KMN_OK)
+			e = walk_tail(opening);
+	}
+	if (e == KMN_E_NOT_FOUND) { /* asked for, or no mark that holds */
+		kmn_chain_init(&opening->walk.chain, opening->log->ahead.origin, opening->log->ahead.max_records,
+		    opening->log->ahead.max_bytes);
+		if ((opening->log->tree = kmn_tree_new()) == NULL)
+			return KMN_E_NO_MEMORY;
+		e = walk_all(opening);
+	}
+	return e;
+}
+
+kmn_err
+kmn_log_recover(struct kmn_log *log, const struct kmn_log_settings *settings, kmn_log_replay *replay, void *cookie,
+    struct kmn_recovery *recovery, struct kmn_why *why)
+{
+	struct opening opening = {.log = log, .replay = replay, .cookie = cookie, .recovery = recovery, .why = why};
+	kmn_err e;
+
+	memset(recovery, 0, sizeof(*recovery));
+	kmn_chain_init(&log->ahead, settings->origin, settings->segment_records, settings->segment_bytes);
+	opening.walk =
+	    (struct kmn_walk){.store = log->store, .chain = log->ahead, .record = each_record, .cookie = &opening};
+	if ((e = kmn_segments(log->store, &opening.first, &opening.count, why)) != KMN_OK)
+		goto done;
+	if ((e = read_ledger(&opening, replay != NULL)) != KMN_OK)
+		goto done;
+	log->ahead = log->disk = opening.walk.chain;
+	log->disk_offset = opening.walk.chain.bytes;
+	if ((e = check_published(&opening)) != KMN_OK)
+		goto done;
+	kmn_frontier_head(&log->disk.front, &log->durable);
+	recovery->last_commit = log->durable;
+	recovery->clean = log->disk.last == KMN_R_GATEWAY_STOP && !recovery->torn;
+done:
+	kmn_walk_clear(&opening.walk);
+	free(opening.first);
+	return e;
+}
+
+static kmn_err
+each_leaf(
+    void *cookie, const struct kmn_record *record, kmn_err body, uint64_t line, uint64_t offset, struct kmn_why *why)
+{
+	struct kmn_log *log = cookie;
+
+	(void)body;
+	(void)line;
+	(void)offset;
+	(void)why;
+	return kmn_tree_add(log->tree, record->leaf);
+}
+
+kmn_err
+kmn_log_load_tree(struct kmn_log *log)
+{
+	struct kmn_walk walk = {.store = log->store, .record = each_leaf, .cookie = log};
+	uint64_t *first = NULL;
+	size_t count = 0;
+	kmn_err e;
+
+	kmn_chain_init(&walk.chain, log->ahead.origin, log->ahead.max_records, log->ahead.max_bytes);
+	if ((log->tree = kmn_tree_new()) == NULL)
+		return KMN_E_NO_MEMORY;
+	e = kmn_segments(log->store, &first, &count, NULL);
+	for (size_t n = 0; e == KMN_OK && n < count; n++) {
+		kmn_chain_turn(&walk.chain);
+		if ((e = kmn_walk_file(&walk, first[n], 0)) == KMN_OK && walk.end == KMN_WALK_BAD)
+			e = KMN_E_CORRUPT;
+		walk.chain = walk.good;
+	}
+	if (e != KMN_OK) {
+		kmn_tree_free(log->tree);
+		log->tree = NULL;
+	}
+	kmn_walk_clear(&walk);
+	free(first);
+	return e;
+}
