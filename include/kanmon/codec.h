@@ -112,6 +112,7 @@ struct kmn_mech_view {
 /* One field of a parameter; those of inner structures come in their place with their depth. */
 struct kmn_field_view {
 	const struct kmn_field *field;
+	unsigned ordinal;     /* in this walk */
 	unsigned depth;       /* 0 for the outer structure */
 	bool null;            /* a pointer that was NULL */
 	uint64_t number;      /* scalars; of pointers the stated length or count */
@@ -119,16 +120,18 @@ struct kmn_field_view {
 	size_t len;
 };
 
-/* Walks the fields of a KMN_MECH_STRUCT, depth first: false after the last. `at` is zeroed before the first. */
+/*
+ * Walks the fields of a KMN_MECH_STRUCT, depth first and each once: false after
+ * the last. The cursor is all zero before the first.
+ */
 struct kmn_field_cursor {
-	size_t at;
-	struct {
-		const struct kmn_layout *layout;
-		size_t next;   /* field */
-		uint64_t left; /* structures of this array still to come */
-	} level[KMN_PARAM_MAX_DEPTH];
+	size_t at;        /* in the encoded fields */
+	unsigned ordinal; /* how many came before: write-back names fields by it */
 	unsigned depth;
-	bool started;
+	struct {
+		const struct kmn_layout *layout; /* NULL: not yet begun */
+		size_t next;
+	} level[KMN_PARAM_MAX_DEPTH];
 };
 bool kmn_mech_next(const struct kmn_mech_view *m, struct kmn_field_cursor *cursor, struct kmn_field_view *field_out);
 
@@ -153,8 +156,7 @@ struct kmn_call_view {
 	enum kmn_call_id id;
 	const struct kmn_call *call;
 	struct kmn_value value[KMN_CALL_ARGS_MAX]; /* call->param_count of them */
-	bool abi_bound; /* carries bytes whose layout is the client's ABI (vendor parameters, unknown attributes):
-			 * only for a worker of the same ABI */
+	bool abi_bound; /* a vendor's parameter, bytes in the client's ABI: only for a worker of the same ABI */
 };
 
 /*
@@ -213,10 +215,33 @@ bool kmn_response_session(const struct kmn_response_view *v, uint64_t *session_o
 /* Item i of a list (SLOTS, MECH_TYPES, OBJECTS); the list has result->len / 8 items. */
 uint64_t kmn_result_item(const struct kmn_result *r, size_t i);
 
-/* ---- responses made by the gateway itself -------------------------------------------------------------------- */
+/* ---- responses ----------------------------------------------------------------------------------------------- */
+
+/* How much of an output is there. */
+enum kmn_output {
+	KMN_OUTPUT_NONE,   /* nothing: the module was not asked, or gave nothing */
+	KMN_OUTPUT_NUMBER, /* a length or count alone: a length query, CKR_BUFFER_TOO_SMALL */
+	KMN_OUTPUT_WHOLE,  /* the content (with its length or count) */
+};
+
+/* Forms of a row of VALUES in a response: u64 type | u8 form | what the form says. */
+enum kmn_values_form {
+	KMN_GOT_UNAVAILABLE,   /* ulValueLen is CK_UNAVAILABLE_INFORMATION */
+	KMN_GOT_LENGTH_BYTES,  /* u64 bytes */
+	KMN_GOT_LENGTH_ULONGS, /* u64 CK_ULONGs */
+	KMN_GOT_LENGTH_ROWS,   /* u64 attributes */
+	KMN_GOT_BYTES,         /* bytes */
+	KMN_GOT_ULONGS,        /* u32 n, n * u64 */
+	KMN_GOT_ROWS,          /* u32 n, n rows of this kind */
+};
 
 /* A response with that CK_RV and no outputs, valid for every row: refusals and failures. */
 void kmn_response_put_error(enum kmn_call_id id, uint64_t rv, struct kmn_writer *w);
+
+/* Parts of responses, for the worker: scalars and lengths of this ABI, and CK_INFO and its kin. */
+void kmn_ulong_put(struct kmn_writer *w, CK_ULONG value);
+void kmn_length_put(struct kmn_writer *w, CK_ULONG length);
+void kmn_struct_put(struct kmn_writer *w, enum kmn_kind kind, const void *native);
 
 /* ---- requests made by the gateway itself --------------------------------------------------------------------- */
 

@@ -12,6 +12,7 @@
 
 enum kmn_attribute_kind {
 	KMN_ATTRIBUTE_BYTES, /* also dates and versions: they have no integers in them */
+	KMN_ATTRIBUTE_TEXT,  /* bytes that people read */
 	KMN_ATTRIBUTE_BOOL,
 	KMN_ATTRIBUTE_ULONG,
 	KMN_ATTRIBUTE_ULONGS,
@@ -39,25 +40,25 @@ enum kmn_field_kind {
 	KMN_FIELD_MECH,       /* CK_MECHANISM_TYPE */
 	KMN_FIELD_MGF,        /* CK_RSA_PKCS_MGF_TYPE */
 	KMN_FIELD_HANDLE,     /* CK_OBJECT_HANDLE: translated by the worker */
-	KMN_FIELD_BOOL,       /* CK_BBOOL or CK_BYTE */
+	KMN_FIELD_BYTE,       /* CK_BBOOL or CK_BYTE */
 	KMN_FIELD_INLINE,     /* `size` bytes inside the structure */
-	KMN_FIELD_BYTES,      /* pointer to bytes; their number is in the field at len_at, or fixed: `size` */
+	KMN_FIELD_BYTES,      /* pointer to bytes, how many is said by `unit` */
 	KMN_FIELD_TEXT,       /* pointer to a NUL-terminated string */
-	KMN_FIELD_STRUCT,     /* `inner` inside the structure (size 0) */
-	KMN_FIELD_POINTER,    /* pointer to one `inner` */
-	KMN_FIELD_MECHANISM,  /* pointer to a CK_MECHANISM, its own parameter flat or absent */
-	KMN_FIELD_NEW_OBJECT, /* CK_OBJECT_HANDLE that the module fills in */
+	KMN_FIELD_STRUCT,     /* `inner` inside the structure */
+	KMN_FIELD_POINTER,    /* pointer to one `inner` (of a CK_MECHANISM only the type crosses) */
+	KMN_FIELD_NEW_OBJECT, /* CK_OBJECT_HANDLE that the module fills in: not in a request */
 	KMN_FIELD_KIND_COUNT
 };
 
 enum kmn_field_way { KMN_WAY_IN, KMN_WAY_OUT, KMN_WAY_INOUT };
 
-/* How the number of bytes follows from the field at len_at. */
+/* How many bytes a KMN_FIELD_BYTES points to. */
 enum kmn_field_unit {
-	KMN_UNIT_BYTES,
-	KMN_UNIT_BITS,    /* rounded up to bytes */
-	KMN_UNIT_POINTER, /* len_at is a CK_ULONG_PTR, itself written back (TLS_PRF) */
-	KMN_UNIT_FIXED,   /* `size`, no field says so */
+	KMN_UNIT_OWN,      /* CK_ULONG at len_at, which belongs to this field alone and is no field by itself */
+	KMN_UNIT_OWN_PTR,  /* the same, but what is at len_at is a CK_ULONG_PTR that may come back changed */
+	KMN_UNIT_FIELD,    /* CK_ULONG at len_at, which is a field of this structure before this one */
+	KMN_UNIT_BITS_OUT, /* that number of bits is in the field `len_at` of the structure one level further out */
+	KMN_UNIT_FIXED,    /* `size`; no field says so */
 };
 
 struct kmn_layout;
@@ -69,7 +70,8 @@ struct kmn_field {
 	enum kmn_field_unit unit;
 	uint16_t at;       /* offset in the structure */
 	uint16_t len_at;   /* offset of the length of a BYTES */
-	uint16_t size;     /* INLINE, and BYTES of UNIT_FIXED */
+	uint16_t size;     /* INLINE, and BYTES of KMN_UNIT_FIXED */
+	bool guarded;      /* callers are known to state a wrong length: read with care, at most 256 bytes */
 	const char *shown; /* its name in the ledger, where it stands in clear; NULL: redacted */
 	const struct kmn_layout *inner;
 };
@@ -86,7 +88,7 @@ enum kmn_mech_takes {
 	KMN_TAKES_NOTHING, /* a stray parameter: only its length crosses */
 	KMN_TAKES_BYTES,   /* an IV or the like: as is */
 	KMN_TAKES_STRUCT,  /* one of layout[] */
-	KMN_TAKES_UNKNOWN, /* pointers without lengths, or not described: refused when there is a parameter */
+	KMN_TAKES_REFUSED, /* results or parameters with pointers that cannot be carried: never crosses */
 };
 
 struct kmn_mechanism {

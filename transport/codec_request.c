@@ -1,0 +1,372 @@
+/*
+ * Requests: from the caller's arguments, and as views. calls.h says what each
+ * kind of argument is on the wire; what belongs to a pointer starts with a u8
+ * that says whether it was NULL:
+ *
+ *   DATA, PIN                  NULL: u64 stated length; else bytes
+ *   LABEL                      else 32 bytes
+ *   ROOM, FILL and lists       u64 capacity, either way
+ *   MAYBE_OBJECT               nothing more
+ *   MECHANISM, TEMPLATE        codec_params.c, codec_template.c
+ */
+#include "transport/codec_parts.h"
+
+#include <string.h>
+
+/* ---- requests, from the caller's arguments ------------------------------------------------------------------- */
+
+static void
+fail(struct kmn_writer *w, kmn_err e)
+{
+	if (w->err == KMN_OK)
+		w->err = e;
+}
+
+/* Bytes in: where the pointer is NULL the stated length crosses alone. */
+static void
+put_data(struct kmn_writer *w, const struct kmn_arg *a, size_t max)
+{
+	kmn_writer_bool(w, a->p == NULL);
+	if (a->p == NULL)
+		kmn_length_put(w, a->u);
+	else if (a->u > max)
+		fail(w, KMN_E_TOO_BIG);
+	else
+		kmn_writer_bytes(w, a->p, a->u);
+}
+
+/* Room for an output: whether the pointer is NULL, and the capacity, apart from each other. */
+static void
+put_room(struct kmn_writer *w, const struct kmn_arg *a, CK_ULONG capacity)
+{
+	kmn_writer_bool(w, a->p == NULL);
+	kmn_length_put(w, capacity);
+}
+
+static void
+put_arg(struct kmn_writer *w, enum kmn_kind kind, const struct kmn_arg *a)
+{
+	switch (kind) {
+	case KMN_KIND_SESSION:
+	case KMN_KIND_SLOT:
+	case KMN_KIND_OBJECT:
+	case KMN_KIND_KEY:
+	case KMN_KIND_ULONG:
+	case KMN_KIND_FLAGS:
+	case KMN_KIND_MECH_TYPE:
+		kmn_ulong_put(w, a->u);
+		return;
+	case KMN_KIND_BOOL:
+		kmn_writer_u8(w, (uint8_t)a->u);
+		return;
+	case KMN_KIND_MECHANISM:
+		kmn_mech_put(w, a->p);
+		return;
+	case KMN_KIND_DATA:
+		put_data(w, a, KMN_DATA_MAX_BYTES);
+		return;
+	case KMN_KIND_PIN:
+		put_data(w, a, KMN_PIN_MAX_BYTES);
+		return;
+	case KMN_KIND_LABEL:
+		kmn_writer_bool(w, a->p == NULL);
+		if (a->p != NULL)
+			kmn_writer_raw(w, a->p, KMN_LABEL_BYTES);
+		return;
+	case KMN_KIND_TEMPLATE:
+		kmn_template_put(w, a->p, a->u, KMN_TEMPLATE_IN);
+		return;
+	case KMN_KIND_VALUES:
+		kmn_template_put(w, a->p, a->u, KMN_TEMPLATE_ROOM);
+		return;
+	case KMN_KIND_ROOM:
+	case KMN_KIND_SLOTS:
+	case KMN_KIND_MECH_TYPES:
+		put_room(w, a, *a->n);
+		return;
+	case KMN_KIND_FILL:
+	case KMN_KIND_OBJECTS:
+		put_room(w, a, a->u);
+		return;
+	case KMN_KIND_MAYBE_OBJECT:
+		kmn_writer_bool(w, a->p == NULL);
+		return;
+	case KMN_KIND_NOTIFY:
+	case KMN_KIND_LOCAL:
+	case KMN_KIND_NEW_SESSION:
+	case KMN_KIND_NEW_OBJECT:
+	case KMN_KIND_ULONG_OUT:
+	case KMN_KIND_INFO:
+	case KMN_KIND_SLOT_INFO:
+	case KMN_KIND_TOKEN_INFO:
+	case KMN_KIND_MECH_INFO:
+	case KMN_KIND_SESSION_INFO:
+	case KMN_KIND_COUNT:
+		return;
+	}
+}
+
+/* The one thing refused without asking the module: nowhere to put what must come back. */
+static bool
+outputs_are_there(const struct kmn_param *p, const struct kmn_arg *a)
+{
+	switch (p->kind) {
+	case KMN_KIND_ROOM:
+	case KMN_KIND_SLOTS:
+	case KMN_KIND_MECH_TYPES:
+	case KMN_KIND_OBJECTS:
+		return a->n != NULL;
+	case KMN_KIND_NEW_SESSION:
+	case KMN_KIND_NEW_OBJECT:
+	case KMN_KIND_ULONG_OUT:
+	case KMN_KIND_INFO:
+	case KMN_KIND_SLOT_INFO:
+	case KMN_KIND_TOKEN_INFO:
+	case KMN_KIND_MECH_INFO:
+	case KMN_KIND_SESSION_INFO:
+		return a->p != NULL;
+	default:
+		return true;
+	}
+}
+
+kmn_err
+kmn_request_encode(enum kmn_call_id id, const struct kmn_arg *arg, size_t arg_count, struct kmn_writer *w)
+{
+	const struct kmn_call *call = kmn_call_row(id);
+
+	if (call == NULL || call->param_count != arg_count || call->policy == KMN_POLICY_LOCAL)
+		return KMN_E_INTERNAL;
+	for (size_t i = 0; i < arg_count; i++)
+		if (!outputs_are_there(&call->param[i], &arg[i]))
+			return KMN_E_ARGUMENTS;
+	kmn_writer_u16(w, (uint16_t)id);
+	for (size_t i = 0; i < arg_count; i++)
+		put_arg(w, call->param[i].kind, &arg[i]);
+	return w->err;
+}
+
+void
+kmn_request_put_scalar(enum kmn_call_id id, uint64_t value, struct kmn_writer *w)
+{
+	kmn_writer_u16(w, (uint16_t)id);
+	kmn_writer_u64(w, value);
+}
+
+/* ---- views of requests --------------------------------------------------------------------------------------- */
+
+static void
+get_data(struct kmn_reader *r, size_t max, struct kmn_value *v)
+{
+	v->null = kmn_reader_bool(r);
+	if (v->null) {
+		v->number = kmn_reader_u64(r);
+		return;
+	}
+	v->len = kmn_reader_bytes(r, max, &v->bytes);
+	v->number = v->len;
+}
+
+static void
+get_label(struct kmn_reader *r, struct kmn_value *v)
+{
+	v->null = kmn_reader_bool(r);
+	if (v->null || r->err != KMN_OK)
+		return;
+	if ((size_t)(r->end - r->at) < KMN_LABEL_BYTES) {
+		kmn_reader_fail(r, KMN_E_TRUNCATED);
+		return;
+	}
+	v->bytes = r->at;
+	v->len = KMN_LABEL_BYTES;
+	r->at += KMN_LABEL_BYTES;
+}
+
+static void
+get_arg(struct kmn_reader *r, struct kmn_value *v)
+{
+	switch (v->param->kind) {
+	case KMN_KIND_SESSION:
+	case KMN_KIND_SLOT:
+	case KMN_KIND_OBJECT:
+	case KMN_KIND_KEY:
+	case KMN_KIND_ULONG:
+	case KMN_KIND_FLAGS:
+	case KMN_KIND_MECH_TYPE:
+		v->number = kmn_reader_u64(r);
+		return;
+	case KMN_KIND_BOOL:
+		v->number = kmn_reader_u8(r);
+		return;
+	case KMN_KIND_MECHANISM:
+		kmn_mech_get(r, &v->mech);
+		v->null = v->mech.form == KMN_MECH_NULL;
+		return;
+	case KMN_KIND_DATA:
+		get_data(r, KMN_DATA_MAX_BYTES, v);
+		return;
+	case KMN_KIND_PIN:
+		get_data(r, KMN_PIN_MAX_BYTES, v);
+		return;
+	case KMN_KIND_LABEL:
+		get_label(r, v);
+		return;
+	case KMN_KIND_TEMPLATE:
+	case KMN_KIND_VALUES:
+		kmn_template_get(
+		    r, v->param->kind == KMN_KIND_VALUES ? KMN_TEMPLATE_ROOM : KMN_TEMPLATE_IN, &v->template);
+		v->null = v->template.null;
+		v->number = v->template.count;
+		return;
+	case KMN_KIND_ROOM:
+	case KMN_KIND_SLOTS:
+	case KMN_KIND_MECH_TYPES:
+	case KMN_KIND_FILL:
+	case KMN_KIND_OBJECTS:
+		v->null = kmn_reader_bool(r);
+		v->number = kmn_reader_u64(r);
+		return;
+	case KMN_KIND_MAYBE_OBJECT:
+		v->null = kmn_reader_bool(r);
+		return;
+	case KMN_KIND_NOTIFY:
+	case KMN_KIND_NEW_SESSION:
+	case KMN_KIND_NEW_OBJECT:
+	case KMN_KIND_ULONG_OUT:
+	case KMN_KIND_INFO:
+	case KMN_KIND_SLOT_INFO:
+	case KMN_KIND_TOKEN_INFO:
+	case KMN_KIND_MECH_INFO:
+	case KMN_KIND_SESSION_INFO:
+		return;
+	case KMN_KIND_LOCAL:
+	case KMN_KIND_COUNT:
+		kmn_reader_fail(r, KMN_E_MALFORMED);
+		return;
+	}
+}
+
+kmn_err
+kmn_call_view_decode(const void *bytes, size_t len_bytes, struct kmn_call_view *v)
+{
+	struct kmn_reader r;
+	const struct kmn_call *call;
+	uint16_t id;
+	kmn_err e;
+
+	memset(v, 0, sizeof(*v));
+	kmn_reader_init(&r, bytes, len_bytes);
+	id = kmn_reader_u16(&r);
+	call = kmn_call_row(id);
+	if (call == NULL || call->policy == KMN_POLICY_LOCAL)
+		kmn_reader_fail(&r, KMN_E_MALFORMED);
+	for (size_t i = 0; r.err == KMN_OK && i < call->param_count; i++) {
+		v->value[i].param = &call->param[i];
+		get_arg(&r, &v->value[i]);
+	}
+	if ((e = kmn_reader_end(&r)) != KMN_OK) {
+		memset(v, 0, sizeof(*v));
+		return e;
+	}
+	v->id = (enum kmn_call_id)id;
+	v->call = call;
+	for (size_t i = 0; i < call->param_count; i++)
+		if (v->value[i].mech.form == KMN_MECH_BYTES && kmn_mechanism_row(v->value[i].mech.type) == NULL)
+			v->abi_bound = true;
+	return KMN_OK;
+}
+
+const struct kmn_value *
+kmn_view_nth(const struct kmn_call_view *v, enum kmn_kind kind, size_t nth)
+{
+	for (size_t i = 0; v->call != NULL && i < v->call->param_count; i++)
+		if (v->value[i].param->kind == kind && nth-- == 0)
+			return &v->value[i];
+	return NULL;
+}
+
+static bool
+number_of(const struct kmn_call_view *v, enum kmn_kind kind, size_t nth, uint64_t *number_out)
+{
+	const struct kmn_value *value = kmn_view_nth(v, kind, nth);
+
+	*number_out = value != NULL ? value->number : 0;
+	return value != NULL;
+}
+
+bool
+kmn_view_session(const struct kmn_call_view *v, uint64_t *session_out)
+{
+	return number_of(v, KMN_KIND_SESSION, 0, session_out);
+}
+
+bool
+kmn_view_slot(const struct kmn_call_view *v, uint64_t *slot_out)
+{
+	return number_of(v, KMN_KIND_SLOT, 0, slot_out);
+}
+
+bool
+kmn_view_key(const struct kmn_call_view *v, size_t nth, uint64_t *key_out)
+{
+	return number_of(v, KMN_KIND_KEY, nth, key_out);
+}
+
+bool
+kmn_view_object(const struct kmn_call_view *v, size_t nth, uint64_t *object_out)
+{
+	return number_of(v, KMN_KIND_OBJECT, nth, object_out);
+}
+
+const struct kmn_mech_view *
+kmn_view_mechanism(const struct kmn_call_view *v)
+{
+	const struct kmn_value *value = kmn_view_nth(v, KMN_KIND_MECHANISM, 0);
+
+	return value != NULL ? &value->mech : NULL;
+}
+
+const struct kmn_value *
+kmn_view_data(const struct kmn_call_view *v, size_t nth)
+{
+	return kmn_view_nth(v, KMN_KIND_DATA, nth);
+}
+
+const struct kmn_template_view *
+kmn_view_template(const struct kmn_call_view *v, size_t nth)
+{
+	const struct kmn_value *value = kmn_view_nth(v, KMN_KIND_TEMPLATE, nth);
+
+	return value != NULL ? &value->template : NULL;
+}
+
+const struct kmn_value *
+kmn_view_room(const struct kmn_call_view *v)
+{
+	return kmn_view_nth(v, KMN_KIND_ROOM, 0);
+}
+
+bool
+kmn_view_is_length_query(const struct kmn_call_view *v)
+{
+	const struct kmn_value *room = kmn_view_room(v);
+
+	return room != NULL && room->null;
+}
+
+bool
+kmn_view_ends_operation(const struct kmn_call_view *v, uint64_t rv)
+{
+	switch (v->call->effect) {
+	case KMN_EFFECT_NONE:
+	case KMN_EFFECT_STARTS:
+		return false;
+	case KMN_EFFECT_CONTINUES:
+		return rv != CKR_OK && rv != CKR_BUFFER_TOO_SMALL;
+	case KMN_EFFECT_ANSWERS:
+		return rv != CKR_BUFFER_TOO_SMALL && !(rv == CKR_OK && kmn_view_is_length_query(v));
+	case KMN_EFFECT_ENDS:
+		return true;
+	}
+	return true;
+}
