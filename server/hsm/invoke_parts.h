@@ -1,0 +1,54 @@
+/* What the files of the thunks share; nobody else includes it. */
+#ifndef KANMON_HSM_INVOKE_PARTS_H
+#define KANMON_HSM_INVOKE_PARTS_H
+
+#include "server/hsm/invoke.h"
+
+#define KMN_SLACK_BYTES 4096u        /* behind an output: what a careless module may write too much */
+#define KMN_SLACK_VALUE_BYTES 16384u /* behind an attribute's value: modules that ignore the capacity write it whole */
+#define KMN_SLACK_NUMBER_BYTES 64u   /* behind a number or a structure */
+
+/* Zeroed, aligned for anything, with `slack` zeroed bytes behind it; NULL when the arena is full. */
+void *kmn_arena_take(struct kmn_arena *a, size_t bytes, size_t slack);
+
+/* ---- invoke_params.c ---- */
+
+#define KMN_PARAM_OUTS_MAX 16u
+
+/* A field that the module may change, and what was in it before. */
+struct kmn_param_out {
+	unsigned ordinal;
+	const struct kmn_field *field;
+	uint8_t *bytes; /* or the handle */
+	size_t room;
+	const uint8_t *before; /* NULL: zeros */
+	CK_ULONG *length;      /* KMN_UNIT_OWN_PTR */
+};
+
+struct kmn_param_native {
+	CK_MECHANISM mechanism;
+	struct kmn_param_out out[KMN_PARAM_OUTS_MAX];
+	size_t outs;
+};
+
+/* Builds the module's parameter; false: arena full or a number that this ABI has no room for. */
+bool kmn_param_build(const struct kmn_mech_view *m, const struct kmn_handles *handles, struct kmn_arena *a,
+    struct kmn_param_native *native_out) KMN_MUST_CHECK;
+/* Appends the output of a MECHANISM: what the module changed. */
+void kmn_param_put_changes(const struct kmn_param_native *native, const struct kmn_handles *handles,
+    const struct kmn_call_view *v, struct kmn_writer *w);
+
+/* ---- invoke_template.c ---- */
+
+/* Builds attributes to give to the module; NULL with *failed set as above. A NULL template is NULL too. */
+CK_ATTRIBUTE *kmn_template_build(const struct kmn_template_view *t, struct kmn_arena *a, bool *failed);
+/* Rows of C_GetAttributeValue hold more than their room: the module overran it. */
+bool kmn_values_overran(const struct kmn_template_view *t, const CK_ATTRIBUTE *rows);
+/* Appends the rows as they are after the call. */
+void kmn_values_put(const struct kmn_template_view *t, const CK_ATTRIBUTE *rows, struct kmn_writer *w);
+
+/* A number or length of the wire in this ABI; false where it does not fit. */
+bool kmn_native_ulong(uint64_t wire, CK_ULONG *value_out);
+CK_ULONG kmn_native_length(uint64_t wire);
+
+#endif
