@@ -1,3 +1,5 @@
+#define _GNU_SOURCE 1 /* fchmod */
+
 #include "tests/unit/transport/certs.h"
 
 #include <fcntl.h>
