@@ -1,0 +1,842 @@
+/*
+ * One call, from its frame to its answer. The steps are drawn in state.h.
+ *
+ * Three ways through, chosen by the row of the call and the policy:
+ *   counted   queries, sessions, and the parts of an operation that give nothing away: forwarded, counted (class C)
+ *   once      one record after the fact, durable before the answer (class B, logins)
+ *   fully     intent and decision durable before the module sees the call, result before the answer (class A)
+ */
+#include "server/keeper/state.h"
+
+#include "kanmon/say.h"
+#include "kanmon/view.h"
+
+#include <openssl/crypto.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- making and freeing ---------------------------------------------------------------------------------------- */
+
+struct kmn_call_state *
+kmn_call_new(struct kmn_keeper *k, struct kmn_conn *conn, uint64_t number, const uint8_t *payload, size_t len)
+{
+	struct kmn_call_state *call = calloc(1, sizeof(*call));
+	uint8_t be[8];
+	EVP_MD_CTX *md;
+
+	if (call == NULL || (call->bytes = malloc(len > 0 ? len : 1)) == NULL) {
+		free(call);
+		return NULL;
+	}
+	call->keeper = k;
+	call->instance = conn->instance;
+	call->conn = conn;
+	call->chan = conn->chan;
+	call->number = number;
+	memcpy(call->bytes, payload, len);
+	call->len = len;
+	call->received_us = (int64_t)kmn_keeper_now_us();
+	kmn_sha256(payload, len, call->payload_sha256);
+	for (size_t i = 0; i < sizeof(be); i++)
+		be[i] = (uint8_t)(number >> (56 - 8 * i));
+	if ((md = EVP_MD_CTX_new()) == NULL || EVP_DigestInit_ex(md, EVP_sha256(), NULL) != 1 ||
+	    EVP_DigestUpdate(md, be, sizeof(be)) != 1 || EVP_DigestUpdate(md, payload, len) != 1 ||
+	    EVP_DigestFinal_ex(md, call->req_sha256, NULL) != 1)
+		KMN_BUG("SHA-256 fails");
+	EVP_MD_CTX_free(md);
+	return call;
+}
+
+/* The next login in the queue runs. */
+static void
+next_login(struct kmn_keeper *k)
+{
+	struct kmn_call_state *call = TAILQ_FIRST(&k->logins);
+
+	if (call != NULL && call->step != KMN_STEP_RUNNING)
+		kmn_call_send(call);
+}
+
+static void
+leave_logins(struct kmn_call_state *call)
+{
+	if (!call->in_logins)
+		return;
+	call->in_logins = false;
+	TAILQ_REMOVE(&call->keeper->logins, call, turn);
+	next_login(call->keeper);
+}
+
+void
+kmn_call_free(struct kmn_call_state *call)
+{
+	if (call == NULL)
+		return;
+	if (call->waits_for > 0)
+		TAILQ_REMOVE(&call->keeper->durable, call, durable);
+	kmn_hold_forget(call);
+	if (call->instance->worker != NULL)
+		kmn_worker_forget(call->instance->worker, call);
+	leave_logins(call);
+	json_decref(call->intent);
+	OPENSSL_clear_free(call->own_data, call->own_data_len);
+	if (call->reply != NULL)
+		OPENSSL_cleanse(call->reply, call->reply_len);
+	free(call->reply);
+	OPENSSL_cleanse(call->bytes, call->len);
+	free(call->bytes);
+	OPENSSL_cleanse(call, sizeof(*call));
+	free(call);
+}
+
+/* ---- answers ---------------------------------------------------------------------------------------------------- */
+
+/* K2: the only way of a reply to the gate. */
+void
+kmn_call_answer(struct kmn_call_state *call)
+{
+	struct kmn_keeper *k = call->keeper;
+	struct kmn_writer w;
+
+	if (call->step != KMN_STEP_DONE)
+		KMN_BUG("an answer before its record");
+	if (call->conn == NULL) {
+		if (call->parked)
+			kmn_hold_ready(call);
+		return;
+	}
+	kmn_writer_init(&w, KMN_FRAME_MAX_BYTES);
+	kmn_writer_u64(&w, call->number);
+	kmn_writer_raw(&w, call->reply, call->reply_len);
+	kmn_gatelink_send(k, call->conn, KMN_F_REPLY, &w);
+	call->conn = NULL;
+}
+
+static void
+release(struct kmn_call_state *call)
+{
+	call->step = KMN_STEP_DONE;
+	leave_logins(call);
+	/* The request may have carried a PIN: from here on only its outcome is needed. */
+	OPENSSL_cleanse(call->bytes, call->len);
+	kmn_call_answer(call);
+}
+
+void
+kmn_call_finish(struct kmn_call_state *call, uint8_t *reply, size_t len)
+{
+	call->reply = reply;
+	call->reply_len = len;
+	call->step = KMN_STEP_RELEASE;
+	if (call->durability == 'C')
+		release(call);
+	else
+		kmn_keeper_when_durable(call, release);
+}
+
+kmn_err
+kmn_call_reply_error(const struct kmn_call_state *call, CK_RV rv, uint8_t **reply_out, size_t *len_out)
+{
+	struct kmn_writer w;
+	kmn_err e;
+
+	kmn_writer_init(&w, KMN_FRAME_FIRST_MAX_BYTES);
+	kmn_response_put_error(call->view.id, rv, &w);
+	e = kmn_writer_take(&w, reply_out, len_out);
+	kmn_writer_clear(&w);
+	return e;
+}
+
+void
+kmn_call_finish_rv(struct kmn_call_state *call, CK_RV rv)
+{
+	uint8_t *reply;
+	size_t len;
+
+	if (kmn_call_reply_error(call, rv, &reply, &len) != KMN_OK)
+		KMN_BUG("out of memory");
+	kmn_call_finish(call, reply, len);
+}
+
+/* ---- what a refusal looks like to PKCS#11 (docs/channel.md, "Return values") ------------------------------------ */
+
+static CK_RV
+refusal_rv(const struct kmn_call_state *call)
+{
+	switch (call->view.id) {
+	case KMN_C_Login:
+	case KMN_C_Logout:
+		return CKR_FUNCTION_CANCELED;
+	case KMN_C_CopyObject:
+	case KMN_C_DestroyObject:
+	case KMN_C_SetAttributeValue:
+		return CKR_ACTION_PROHIBITED;
+	case KMN_C_CreateObject:
+	case KMN_C_GenerateKey:
+	case KMN_C_GenerateKeyPair:
+		return CKR_TEMPLATE_INCONSISTENT;
+	default:
+		return CKR_FUNCTION_REJECTED;
+	}
+}
+
+/* The error of a data call ends its operation in the vendor's module too: its own session is closed. */
+void
+kmn_call_drop_side(struct kmn_call_state *call)
+{
+	struct kmn_operation *op = call->operation;
+	struct kmn_writer w;
+	unsigned bit = 0;
+
+	call->operation = NULL;
+	call->data = NULL; /* may be a view into the operation's spool */
+	call->data_len = 0;
+	if (op == NULL || !op->active || !op->side)
+		return;
+	while (op->kind >> bit != 1u)
+		bit++;
+	kmn_writer_init(&w, 64);
+	kmn_writer_u64(&w, call->session_handle);
+	kmn_writer_u8(&w, (uint8_t)bit);
+	if (kmn_worker_ask(call->keeper, call->instance->worker, KMN_W_DROP, w.bytes, w.len, NULL, NULL) != KMN_OK)
+		kmn_say(KMN_SAY_ERROR, "a denied operation could not be dropped");
+	kmn_writer_clear(&w);
+	kmn_operation_end(op);
+}
+
+static void
+say_refused(const struct kmn_call_state *call)
+{
+	kmn_say(KMN_SAY_WARNING, "%s of %s refused: %s", call->view.call->name, call->peer_name, call->verdict.reason);
+}
+
+/* A refusal of a call that has no intent: one `op` record. */
+static void
+refuse_op(struct kmn_call_state *call, CK_RV rv)
+{
+	uint8_t *reply;
+	struct kmn_response_view response;
+	size_t len;
+	json_t *body;
+
+	say_refused(call);
+	call->durability = 'B';
+	if (kmn_call_reply_error(call, rv, &reply, &len) != KMN_OK ||
+	    kmn_response_view_decode(reply, len, &response) != KMN_OK)
+		KMN_BUG("a refusal cannot be written");
+	kmn_sha256(reply, len, call->resp_sha256);
+	if (kmn_record_op(call, &response, &body) != KMN_OK ||
+	    kmn_keeper_append(call->keeper, KMN_R_OP, body, NULL) != KMN_OK) {
+		free(reply);
+		return;
+	}
+	kmn_call_drop_side(call);
+	kmn_call_finish(call, reply, len);
+}
+
+/* A refusal of a class A call: intent and decision `deny`. */
+void
+kmn_call_refuse(struct kmn_call_state *call)
+{
+	struct kmn_keeper *k = call->keeper;
+	const struct kmn_request *request;
+	json_t *body;
+
+	say_refused(call);
+	call->durability = 'A';
+	if (kmn_keeper_append(k, KMN_R_INTENT, json_incref(call->intent), &call->request) != KMN_OK)
+		return;
+	request = kmn_quorum_request(k->quorum, call->request.i);
+	if (request == NULL || kmn_quorum_decision_body(k->quorum, request, "deny", &body) != KMN_OK)
+		KMN_BUG("a refusal cannot be recorded");
+	if (kmn_keeper_append(k, KMN_R_DECISION, body, NULL) != KMN_OK)
+		return;
+	kmn_call_drop_side(call);
+	kmn_call_finish_rv(call, refusal_rv(call));
+}
+
+/* ---- the module's answer ---------------------------------------------------------------------------------------- */
+
+static void
+track_session(struct kmn_call_state *call, const struct kmn_response_view *response)
+{
+	struct kmn_instance *instance = call->instance;
+	const struct kmn_value *flags;
+	uint64_t handle;
+
+	if (response->rv != CKR_OK)
+		return;
+	switch (call->view.id) {
+	case KMN_C_OpenSession:
+		flags = kmn_view_nth(&call->view, KMN_KIND_FLAGS, 0);
+		if (kmn_response_session(response, &handle) &&
+		    kmn_session_add(instance, handle, call->slot, flags != NULL ? flags->number : 0) != KMN_OK)
+			KMN_BUG("out of memory");
+		break;
+	case KMN_C_CloseSession:
+		kmn_session_remove(instance, call->session_handle);
+		break;
+	case KMN_C_CloseAllSessions:
+		kmn_session_remove_slot(instance, call->slot);
+		break;
+	case KMN_C_InitToken:
+		kmn_token_forget(instance, call->slot);
+		break;
+	default:
+		break;
+	}
+}
+
+/* The operations that C_SetOperationState may have brought back: nobody said by what mechanism. */
+static void
+track_restored(struct kmn_call_state *call)
+{
+	static const unsigned kinds[] = {KMN_OP_ENCRYPT, KMN_OP_DECRYPT, KMN_OP_SIGN, KMN_OP_SIGN_RECOVER};
+
+	for (size_t i = 0; i < KMN_COUNT_OF(kinds); i++) {
+		struct kmn_operation *op = kmn_session_operation(call->session, kinds[i]);
+
+		kmn_operation_end(op);
+		op->active = true;
+	}
+}
+
+static void
+track_operation(struct kmn_call_state *call, const struct kmn_response_view *response)
+{
+	const struct kmn_call *row = call->view.call;
+
+	if (call->session == NULL)
+		return;
+	if (call->view.id == KMN_C_SetOperationState && response->rv == CKR_OK)
+		track_restored(call);
+	for (unsigned kind = KMN_OP_ENCRYPT; kind <= KMN_OP_SIGN_RECOVER; kind <<= 1) {
+		struct kmn_operation *op;
+
+		if ((row->operations & kind & KMN_KEY_OPERATIONS) == 0)
+			continue;
+		op = kmn_session_operation(call->session, kind);
+		if (row->effect == KMN_EFFECT_STARTS) {
+			if (response->rv == CKR_OK)
+				kmn_operation_begin(op, call);
+		} else if (kmn_view_ends_operation(&call->view, response->rv) &&
+		    (response->rv == CKR_OK || response->rv == CKR_OPERATION_NOT_INITIALIZED || op->side)) {
+			if (call->operation == op)
+				call->operation = NULL;
+			kmn_operation_end(op);
+		}
+	}
+}
+
+static void
+count(struct kmn_call_state *call)
+{
+	if (call->conn != NULL)
+		call->conn->counts[call->view.id]++;
+}
+
+static json_t *
+copy_reply(struct kmn_reader *r, uint8_t **reply_out, size_t *len_out)
+{
+	const uint8_t *payload;
+
+	*len_out = kmn_reader_rest(r, &payload);
+	if ((*reply_out = malloc(*len_out > 0 ? *len_out : 1)) == NULL)
+		KMN_BUG("out of memory");
+	memcpy(*reply_out, payload, *len_out);
+	return NULL;
+}
+
+/* Record what came back, then answer when that is durable. */
+static void
+finish_recorded(struct kmn_call_state *call, const struct kmn_response_view *response, uint8_t *reply, size_t len)
+{
+	enum kmn_record_kind kind = call->durability == 'A' ? KMN_R_RESULT
+	    : call->view.call->policy == KMN_POLICY_LOGIN   ? KMN_R_SESSION
+							    : KMN_R_OP;
+	const char *selfcheck = NULL;
+	json_t *body = NULL;
+	kmn_err e;
+
+	if (kmn_check_signature(call, response, &selfcheck) != KMN_OK) {
+		/* A signature that the public key does not confirm is never released (product.md, 1). */
+		kmn_say(KMN_SAY_ERROR, "%s: the HSM's signature does not verify: not released", call->view.call->name);
+		OPENSSL_cleanse(reply, len);
+		free(reply);
+		if (kmn_call_reply_error(call, CKR_DEVICE_ERROR, &reply, &len) != KMN_OK ||
+		    kmn_response_view_decode(reply, len, &call->own_response) != KMN_OK)
+			KMN_BUG("out of memory");
+		response = &call->own_response;
+	}
+	kmn_sha256(reply, len, call->resp_sha256);
+	e = kind == KMN_R_RESULT ? kmn_record_result(call, response, selfcheck, &body)
+	    : kind == KMN_R_OP   ? kmn_record_op(call, response, &body)
+				 : kmn_record_session(call, response, &body);
+	if (e != KMN_OK)
+		kmn_keeper_fail(call->keeper, "a result cannot be put into words");
+	if (e != KMN_OK || kmn_keeper_append(call->keeper, kind, body, NULL) != KMN_OK) {
+		free(reply);
+		return;
+	}
+	call->decided = false;
+	track_operation(call, response);
+	kmn_call_finish(call, reply, len);
+	kmn_hold_ran(call);
+}
+
+/* A key that the call made is described before its record is written. */
+static void
+made_described(struct kmn_keeper *k, void *cookie, struct kmn_reader *r)
+{
+	struct kmn_call_state *call = cookie;
+	struct kmn_response_view response;
+	uint8_t *reply = call->reply;
+	size_t len = call->reply_len;
+
+	if (r == NULL)
+		return; /* the worker died: its instance ends */
+	if (kmn_reader_u64(r) == CKR_OK) {
+		kmn_key_facts_get(r, &call->made);
+		call->has_made = r->err == KMN_OK;
+	}
+	if (call->has_made && kmn_record_keep_spki(k, &call->made) != KMN_OK)
+		return;
+	call->reply = NULL;
+	call->reply_len = 0;
+	if (kmn_response_view_decode(reply, len, &response) != KMN_OK)
+		KMN_BUG("an answer that was read cannot be read again");
+	finish_recorded(call, &response, reply, len);
+}
+
+/* Asks about the key a call made: the private half of a pair, for the last handle is the one that matters. */
+static bool
+describe_made(struct kmn_call_state *call, const struct kmn_response_view *response, uint8_t *reply, size_t len)
+{
+	struct kmn_writer w;
+	uint64_t object;
+	kmn_err e;
+
+	if (response->rv != CKR_OK || call->view.call->policy != KMN_POLICY_KEY_MANAGEMENT ||
+	    (!kmn_response_object(response, 1, &object) && !kmn_response_object(response, 0, &object)))
+		return false;
+	call->reply = reply;
+	call->reply_len = len;
+	kmn_writer_init(&w, 64);
+	kmn_writer_u64(&w, call->session_handle);
+	kmn_writer_u64(&w, object);
+	e = kmn_worker_ask(
+	    call->keeper, call->instance->worker, KMN_W_DESCRIBE, w.bytes, w.len, made_described, call);
+	kmn_writer_clear(&w);
+	if (e != KMN_OK)
+		call->reply = NULL;
+	return e == KMN_OK;
+}
+
+static void
+replied(struct kmn_keeper *k, void *cookie, struct kmn_reader *r)
+{
+	struct kmn_call_state *call = cookie;
+	struct kmn_response_view response;
+	uint8_t *reply;
+	size_t len;
+
+	if (r == NULL)
+		return; /* the worker died: its instance ends, and with it this call */
+	copy_reply(r, &reply, &len);
+	if (kmn_response_view_decode(reply, len, &response) != KMN_OK || response.id != call->view.id) {
+		free(reply);
+		kmn_say(KMN_SAY_ERROR, "worker %u: an answer of another shape", call->instance->worker->id);
+		kmn_instance_end(k, call->instance, "its worker answers in a shape that cannot be");
+		return;
+	}
+	call->took_us = kmn_keeper_now_us() - call->started_us;
+	track_session(call, &response);
+	if (call->durability == 'C') {
+		count(call);
+		track_operation(call, &response);
+		if (call->view.call->policy == KMN_POLICY_SESSION)
+			kmn_call_note_session(call, &response);
+		kmn_call_finish(call, reply, len);
+	} else if (!describe_made(call, &response, reply, len)) {
+		finish_recorded(call, &response, reply, len);
+	}
+}
+
+/* ---- to the module ---------------------------------------------------------------------------------------------- */
+
+void
+kmn_call_send(struct kmn_call_state *call)
+{
+	struct kmn_writer w;
+	kmn_err e;
+
+	call->step = KMN_STEP_RUNNING;
+	call->started_us = kmn_keeper_now_us();
+	kmn_writer_init(&w, KMN_MESSAGE_MAX_BYTES);
+	kmn_writer_u8(&w, call->starts_side ? KMN_WF_SIDE : 0);
+	kmn_writer_raw(&w, call->bytes, call->len);
+	e = w.err;
+	if (e == KMN_OK)
+		e = kmn_worker_ask(call->keeper, call->instance->worker, KMN_W_CALL, w.bytes, w.len, replied, call);
+	kmn_writer_clear(&w);
+	if (e != KMN_OK)
+		kmn_instance_end(call->keeper, call->instance, "its worker does not listen");
+}
+
+/* One login at a time over all workers: SoftHSM processes that log in at the same moment fail at random. */
+static void
+send_in_turn(struct kmn_call_state *call)
+{
+	if (call->view.id != KMN_C_Login && call->view.id != KMN_C_InitToken && call->view.id != KMN_C_InitPIN &&
+	    call->view.id != KMN_C_SetPIN) {
+		kmn_call_send(call);
+		return;
+	}
+	call->in_logins = true;
+	call->step = KMN_STEP_START;
+	TAILQ_INSERT_TAIL(&call->keeper->logins, call, turn);
+	next_login(call->keeper);
+}
+
+/*
+ * K1, and R2's comparison: what is about to run is what was recorded and, where a quorum decided, approved. The only
+ * place where the digests are compared.
+ */
+static bool
+is_what_was_decided(struct kmn_call_state *call)
+{
+	const struct kmn_request *request = kmn_quorum_request(call->keeper->quorum, call->request.i);
+	uint8_t digest[KMN_HASH_BYTES];
+
+	return request != NULL && request->state == KMN_REQUEST_RUNNING &&
+	    kmn_operation_digest(call->intent, digest) == KMN_OK &&
+	    CRYPTO_memcmp(digest, request->operation, sizeof(digest)) == 0 &&
+	    memcmp(request->client_spki_sha256, call->instance->spki_sha256, KMN_HASH_BYTES) == 0;
+}
+
+static void
+run(struct kmn_call_state *call)
+{
+	if (!is_what_was_decided(call))
+		KMN_BUG("the call is not the one that was decided");
+	send_in_turn(call);
+}
+
+void
+kmn_call_decide_and_run(struct kmn_call_state *call)
+{
+	struct kmn_keeper *k = call->keeper;
+	const struct kmn_request *request = kmn_quorum_request(k->quorum, call->request.i);
+	json_t *body;
+
+	if (request == NULL || kmn_quorum_decision_body(k->quorum, request, "allow", &body) != KMN_OK)
+		KMN_BUG("a decision cannot be recorded");
+	call->step = KMN_STEP_START;
+	call->use = request->used + 1;
+	if (kmn_keeper_append(k, KMN_R_DECISION, body, &call->decision) != KMN_OK)
+		return;
+	call->decided = true;
+	kmn_keeper_when_durable(call, run);
+}
+
+/* ---- judging ---------------------------------------------------------------------------------------------------- */
+
+static void
+judge_recorded(struct kmn_call_state *call)
+{
+	struct kmn_keeper *k = call->keeper;
+
+	call->durability = 'A';
+	if (kmn_record_intent(call, &call->intent) != KMN_OK) {
+		kmn_say(KMN_SAY_WARNING, "%s: what it asks cannot be put into a record", call->view.call->name);
+		snprintf(call->verdict.reason, sizeof(call->verdict.reason), "its arguments cannot be put into a record");
+		call->verdict.rule = "none";
+		refuse_op(call, CKR_ARGUMENTS_BAD);
+		return;
+	}
+	for (unsigned i = 0; i < call->keys; i++)
+		if (kmn_record_keep_spki(k, &call->key[i]) != KMN_OK)
+			return;
+	if (kmn_policy_judge_intent(kmn_keeper_policy(k), call->intent, call->data, call->data_len,
+		kmn_keeper_now_ms(), &call->verdict) != KMN_OK)
+		KMN_BUG("an intent that cannot be judged");
+	if (call->verdict.answer != KMN_ANSWER_REFUSED)
+		kmn_judge_others(call);
+	if (call->verdict.answer == KMN_ANSWER_HELD && call->view.call->hold == KMN_HOLD_NEVER) {
+		call->verdict.answer = KMN_ANSWER_REFUSED;
+		snprintf(call->verdict.reason, sizeof(call->verdict.reason),
+		    "rule %s: a quorum cannot hold %s; use the one-part call", call->verdict.rule, call->view.call->name);
+	}
+	if (call->verdict.answer == KMN_ANSWER_REFUSED) {
+		kmn_call_refuse(call);
+	} else if (call->verdict.answer == KMN_ANSWER_HELD) {
+		kmn_hold_start(call);
+	} else if (call->verdict.durability == 'B' && call->view.call->policy == KMN_POLICY_KEY_USE) {
+		call->durability = 'B';
+		send_in_turn(call);
+	} else if (kmn_keeper_append(k, KMN_R_INTENT, json_incref(call->intent), &call->request) == KMN_OK) {
+		kmn_call_decide_and_run(call);
+	}
+}
+
+/* Parts of an operation: they go into its digest, so that the record of its end covers them. */
+static bool
+feed_parts(struct kmn_call_state *call)
+{
+	const struct kmn_value *data = kmn_view_data(&call->view, 0);
+
+	if (call->operation == NULL || data == NULL || call->view.id == KMN_C_Sign || call->view.id == KMN_C_SignRecover)
+		return true;
+	return kmn_operation_feed(call->operation, data->bytes, data->len) == KMN_OK;
+}
+
+/* What gives nothing away is counted, not recorded singly; the policy is asked all the same. */
+static void
+judge_counted(struct kmn_call_state *call)
+{
+	struct kmn_verdict *v = &call->verdict;
+
+	kmn_judge_question(call, v);
+	if (call->view.call->effect == KMN_EFFECT_STARTS && call->view.call->policy == KMN_POLICY_KEY_USE) {
+		/* Content is seen at the data call: an Init that only lacks it starts where it can be stopped. */
+		call->starts_side = v->answer == KMN_ANSWER_HELD || v->content_missing;
+		if (v->content_missing)
+			v->answer = KMN_ANSWER_HELD;
+		if (v->answer != KMN_ANSWER_REFUSED && kmn_record_intent(call, &call->intent) != KMN_OK)
+			v->answer = KMN_ANSWER_REFUSED;
+	} else if (v->answer == KMN_ANSWER_HELD && call->operation == NULL) {
+		v->answer = KMN_ANSWER_REFUSED;
+		snprintf(v->reason, sizeof(v->reason), "rule %s: a quorum cannot hold %s; let a rule before it say need none",
+		    v->rule, call->view.call->name);
+	}
+	if (v->answer == KMN_ANSWER_REFUSED) {
+		refuse_op(call, refusal_rv(call));
+		return;
+	}
+	call->durability = 'C';
+	if (!feed_parts(call))
+		kmn_call_finish_rv(call, CKR_HOST_MEMORY);
+	else
+		kmn_call_send(call);
+}
+
+static void
+judge_once(struct kmn_call_state *call)
+{
+	kmn_judge_question(call, &call->verdict);
+	call->durability = 'B';
+	if (call->verdict.answer == KMN_ANSWER_HELD) {
+		call->verdict.answer = KMN_ANSWER_REFUSED;
+		snprintf(call->verdict.reason, sizeof(call->verdict.reason), "rule %s: approval per login is not in this version",
+		    call->verdict.rule);
+	}
+	if (call->verdict.answer == KMN_ANSWER_REFUSED)
+		refuse_op(call, refusal_rv(call));
+	else
+		send_in_turn(call);
+}
+
+/* Which way: by the row, and by whether anything leaves the module. */
+static void
+judge(struct kmn_call_state *call)
+{
+	const struct kmn_call *row = call->view.call;
+	bool key_use = row->policy == KMN_POLICY_KEY_USE;
+
+	if (row->durability == KMN_DURABILITY_C || (key_use && row->effect == KMN_EFFECT_STARTS) ||
+	    call->view.id == KMN_C_SignUpdate || kmn_view_is_length_query(&call->view))
+		judge_counted(call);
+	else if (key_use && row->effect != KMN_EFFECT_NONE && call->view.id != KMN_C_DigestKey && call->operation == NULL)
+		kmn_call_send_unstarted(call);
+	else if (row->durability == KMN_DURABILITY_B)
+		judge_once(call);
+	else
+		judge_recorded(call);
+}
+
+/*
+ * A data call without an operation: the module says so itself. Should it give something away all the same, nothing of
+ * it leaves.
+ */
+static void
+unstarted_replied(struct kmn_keeper *k, void *cookie, struct kmn_reader *r)
+{
+	struct kmn_call_state *call = cookie;
+	struct kmn_response_view response;
+	uint8_t *reply;
+	size_t len;
+
+	if (r == NULL)
+		return;
+	copy_reply(r, &reply, &len);
+	if (kmn_response_view_decode(reply, len, &response) != KMN_OK || response.id != call->view.id ||
+	    response.rv == CKR_OK) {
+		OPENSSL_cleanse(reply, len);
+		free(reply);
+		kmn_instance_end(k, call->instance, "its module ran an operation that nobody started");
+		return;
+	}
+	count(call);
+	kmn_call_finish(call, reply, len);
+}
+
+void
+kmn_call_send_unstarted(struct kmn_call_state *call)
+{
+	struct kmn_writer w;
+
+	call->durability = 'C';
+	call->step = KMN_STEP_RUNNING;
+	kmn_writer_init(&w, KMN_MESSAGE_MAX_BYTES);
+	kmn_writer_u8(&w, 0);
+	kmn_writer_raw(&w, call->bytes, call->len);
+	if (w.err != KMN_OK ||
+	    kmn_worker_ask(
+		call->keeper, call->instance->worker, KMN_W_CALL, w.bytes, w.len, unstarted_replied, call) != KMN_OK)
+		kmn_call_finish_rv(call, CKR_DEVICE_ERROR);
+	kmn_writer_clear(&w);
+}
+
+/* ---- facts ------------------------------------------------------------------------------------------------------ */
+
+static void ask_facts(struct kmn_call_state *call);
+
+static void
+token_told(struct kmn_keeper *k, void *cookie, struct kmn_reader *r)
+{
+	struct kmn_call_state *call = cookie;
+
+	(void)k;
+	if (r == NULL)
+		return;
+	call->token = kmn_token_take(call->instance, call->slot, r);
+	call->token_asked = true;
+	ask_facts(call);
+}
+
+static void
+key_told(struct kmn_keeper *k, void *cookie, struct kmn_reader *r)
+{
+	struct kmn_call_state *call = cookie;
+
+	(void)k;
+	if (r == NULL)
+		return;
+	call->keys_asked++;
+	if (kmn_reader_u64(r) == CKR_OK) {
+		kmn_key_facts_get(r, &call->key[call->keys]);
+		if (kmn_reader_end(r) == KMN_OK)
+			call->keys++;
+	}
+	ask_facts(call);
+}
+
+static void
+ask(struct kmn_call_state *call, uint8_t kind, const struct kmn_writer *w,
+    void (*told)(struct kmn_keeper *, void *, struct kmn_reader *))
+{
+	if (w->err != KMN_OK ||
+	    kmn_worker_ask(call->keeper, call->instance->worker, kind, w->bytes, w->len, told, call) != KMN_OK)
+		kmn_instance_end(call->keeper, call->instance, "its worker does not listen");
+}
+
+/* Asks the worker for what is not known yet, one thing after the other, then judges. */
+static void
+ask_facts(struct kmn_call_state *call)
+{
+	struct kmn_writer w;
+
+	kmn_writer_init(&w, 64);
+	if (call->has_slot && call->token == NULL)
+		call->token = kmn_token_get(call->instance, call->slot);
+	if (call->has_slot && call->token == NULL && !call->token_asked) {
+		kmn_writer_u64(&w, call->slot);
+		ask(call, KMN_W_TOKEN, &w, token_told);
+	} else if (call->keys_asked < call->key_count) {
+		kmn_writer_u64(&w, call->session_handle);
+		kmn_writer_u64(&w, call->key_handle[call->keys_asked]);
+		ask(call, KMN_W_DESCRIBE, &w, key_told);
+	} else if (call->keys < call->key_count) {
+		/* A handle of nothing: the module says what is wrong with it, in its own words. */
+		kmn_call_send_unstarted(call);
+	} else {
+		judge(call);
+	}
+	kmn_writer_clear(&w);
+}
+
+static void
+want_key(struct kmn_call_state *call, uint64_t handle)
+{
+	if (handle != 0 && call->key_count < KMN_KEEPER_KEYS_MAX)
+		call->key_handle[call->key_count++] = handle;
+}
+
+/* The handles that this call must be judged by, the one that its record names first. */
+static void
+find_keys(struct kmn_call_state *call)
+{
+	enum kmn_policy_class class = call->view.call->policy;
+	const struct kmn_mech_view *mech = kmn_view_mechanism(&call->view);
+	uint64_t handle, inside[KMN_KEEPER_KEYS_MAX];
+	size_t n;
+
+	if (class != KMN_POLICY_KEY_USE && class != KMN_POLICY_KEY_MANAGEMENT)
+		return;
+	/* Of C_WrapKey the key that leaves is the one that matters most: its second. */
+	if (call->view.id == KMN_C_WrapKey && kmn_view_key(&call->view, 1, &handle))
+		want_key(call, handle);
+	if (kmn_view_key(&call->view, 0, &handle))
+		want_key(call, handle);
+	if (call->view.id != KMN_C_WrapKey && kmn_view_key(&call->view, 1, &handle))
+		want_key(call, handle);
+	if (kmn_view_object(&call->view, 0, &handle))
+		want_key(call, handle);
+	n = mech != NULL ? kmn_mech_handles(mech, inside, KMN_COUNT_OF(inside)) : 0;
+	for (size_t i = 0; i < n && i < KMN_COUNT_OF(inside); i++)
+		want_key(call, inside[i]);
+}
+
+static void
+find_operation(struct kmn_call_state *call)
+{
+	const struct kmn_call *row = call->view.call;
+
+	if (call->session == NULL || row->effect == KMN_EFFECT_STARTS || row->effect == KMN_EFFECT_NONE)
+		return;
+	for (unsigned kind = KMN_OP_SIGN_RECOVER; kind >= KMN_OP_ENCRYPT; kind >>= 1) {
+		struct kmn_operation *op;
+
+		if ((row->operations & kind & KMN_KEY_OPERATIONS) == 0)
+			continue;
+		op = kmn_session_operation(call->session, kind);
+		if (op->active)
+			call->operation = op;
+	}
+}
+
+void
+kmn_call_start(struct kmn_keeper *k, struct kmn_call_state *call)
+{
+	kmn_err e = kmn_call_view_decode(call->bytes, call->len, &call->view);
+
+	call->durability = 'C';
+	call->peer_name = call->conn->peer->name;
+	if (e != KMN_OK || (call->view.abi_bound && !call->instance->same_abi)) {
+		call->step = KMN_STEP_DONE;
+		kmn_gatelink_reject(k, call->conn, "a call that is none");
+		return;
+	}
+	call->step = KMN_STEP_FACTS;
+	if (kmn_view_session(&call->view, &call->session_handle))
+		call->session = kmn_session_get(call->instance, call->session_handle);
+	call->has_slot = kmn_view_slot(&call->view, &call->slot);
+	if (call->session != NULL) {
+		call->has_slot = true;
+		call->slot = call->session->slot;
+	}
+	find_operation(call);
+	find_keys(call);
+	ask_facts(call);
+}

@@ -1,0 +1,385 @@
+/*
+ * Applications: attach, join, numbers used once, end. R1 and rule 4: a number
+ * runs at most once, and its outcome is kept until the client said that it
+ * has it.
+ */
+#include "server/keeper/state.h"
+
+#include "kanmon/say.h"
+
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NO_REQUEST UINT64_MAX
+
+/* ---- attach and join ------------------------------------------------------------------------------------------- */
+
+static void
+set_alone(struct kmn_instance *instance)
+{
+	if (instance->connections == 0)
+		instance->alone_since_ms = kmn_keeper_boot_ms();
+}
+
+static void
+set_conn(struct kmn_instance *instance, struct kmn_conn *conn)
+{
+	conn->instance = instance;
+	instance->connections++;
+	instance->alone_since_ms = 0;
+}
+
+unsigned
+kmn_instance_count(const struct kmn_keeper *k)
+{
+	const struct kmn_instance *instance;
+	unsigned n = 0;
+
+	LIST_FOREACH (instance, &k->instances, link)
+		n++;
+	return n;
+}
+
+static void
+instance_free(struct kmn_instance *instance)
+{
+	struct kmn_token *token;
+
+	LIST_REMOVE(instance, link);
+	kmn_session_remove_all(instance);
+	while ((token = LIST_FIRST(&instance->tokens)) != NULL) {
+		LIST_REMOVE(token, link);
+		free(token);
+	}
+	sodium_memzero(instance, sizeof(*instance));
+	free(instance);
+}
+
+static struct kmn_instance *
+instance_new(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader *r)
+{
+	struct kmn_instance *instance = calloc(1, sizeof(*instance));
+	uint8_t client_random[32];
+	uint16_t version = kmn_reader_u16(r);
+	uint8_t ulong_bytes = kmn_reader_u8(r), little = kmn_reader_u8(r), packed = kmn_reader_u8(r);
+
+	if (instance == NULL)
+		return NULL;
+	kmn_reader_text(r, instance->provider, sizeof(instance->provider));
+	kmn_reader_text(r, instance->host, sizeof(instance->host));
+	kmn_reader_raw(r, client_random, sizeof(client_random));
+	if (kmn_reader_end(r) != KMN_OK || version != KMN_FRAME_VERSION) {
+		free(instance);
+		return NULL;
+	}
+	/* Bytes whose layout is the client's ABI are only for a worker of that ABI, and ours is this machine's. */
+	instance->same_abi = ulong_bytes == sizeof(CK_ULONG) && little == (*(const uint8_t *)&(uint16_t){1}) && packed == 0;
+	randombytes_buf(instance->id, sizeof(instance->id));
+	randombytes_buf(instance->gateway_random, sizeof(instance->gateway_random));
+	kmn_instance_secret(instance->gateway_random, client_random, conn->exporter, instance->secret);
+	memcpy(instance->spki_sha256, conn->spki_sha256, sizeof(instance->spki_sha256));
+	kmn_replay_init(&instance->guard, KMN_WINDOW_NUMBERS);
+	LIST_INSERT_HEAD(&k->instances, instance, link);
+	return instance;
+}
+
+void
+kmn_instance_attach(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader *r)
+{
+	struct kmn_instance *instance;
+
+	if (kmn_instance_count(k) >= k->setup->max_instances) {
+		kmn_gatelink_refuse(k, conn, 0, KMN_E_BUSY, NO_REQUEST, "too many applications: see max-instances");
+		return;
+	}
+	if ((instance = instance_new(k, conn, r)) == NULL) {
+		kmn_gatelink_refuse(k, conn, 0, KMN_E_MALFORMED, NO_REQUEST, "this gateway speaks version 1");
+		return;
+	}
+	set_conn(instance, conn);
+	instance->attaching = conn;
+	if (kmn_conn_open_record(k, conn) != KMN_OK)
+		return;
+	if ((instance->worker = kmn_worker_new(k, instance)) == NULL)
+		kmn_instance_end(k, instance, "no memory for a worker");
+}
+
+void
+kmn_instance_ready(struct kmn_keeper *k, struct kmn_instance *instance)
+{
+	struct kmn_conn *conn = instance->attaching;
+	struct kmn_writer w;
+
+	instance->attaching = NULL;
+	if (conn == NULL) /* it went away meanwhile; the lease ends the instance */
+		return;
+	kmn_writer_init(&w, KMN_FRAME_FIRST_MAX_BYTES);
+	kmn_writer_u16(&w, KMN_FRAME_VERSION);
+	kmn_writer_raw(&w, instance->id, sizeof(instance->id));
+	kmn_writer_raw(&w, instance->gateway_random, sizeof(instance->gateway_random));
+	kmn_writer_u32(&w, k->setup->lease_ms);
+	kmn_writer_text(&w, kmn_log_origin(k->log));
+	sodium_memzero(instance->gateway_random, sizeof(instance->gateway_random));
+	kmn_gatelink_send(k, conn, KMN_F_ATTACHED, &w);
+}
+
+static struct kmn_instance *
+find(struct kmn_keeper *k, const uint8_t id[KMN_INSTANCE_ID_BYTES])
+{
+	struct kmn_instance *instance;
+
+	LIST_FOREACH (instance, &k->instances, link)
+		if (memcmp(instance->id, id, KMN_INSTANCE_ID_BYTES) == 0)
+			return instance;
+	return NULL;
+}
+
+void
+kmn_instance_join(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader *r)
+{
+	uint8_t id[KMN_INSTANCE_ID_BYTES], proof[KMN_HASH_BYTES], want[KMN_HASH_BYTES];
+	uint16_t version = kmn_reader_u16(r);
+	struct kmn_instance *instance;
+	struct kmn_writer w;
+
+	kmn_reader_raw(r, id, sizeof(id));
+	kmn_reader_raw(r, proof, sizeof(proof));
+	if (kmn_reader_end(r) != KMN_OK || version != KMN_FRAME_VERSION) {
+		kmn_gatelink_refuse(k, conn, 0, KMN_E_MALFORMED, NO_REQUEST, "this gateway speaks version 1");
+		return;
+	}
+	instance = find(k, id);
+	/* Another client's instance does not exist for this one, whatever it can prove. */
+	if (instance == NULL || instance->attaching != NULL ||
+	    memcmp(instance->spki_sha256, conn->spki_sha256, KMN_HASH_BYTES) != 0) {
+		kmn_gatelink_refuse(k, conn, 0, KMN_E_INSTANCE, NO_REQUEST, "no such application: it ended, or its lease did");
+		return;
+	}
+	kmn_join_proof(instance->secret, conn->exporter, want);
+	if (sodium_memcmp(proof, want, sizeof(want)) != 0) {
+		kmn_gatelink_reject(k, conn, "joins an application without knowing its secret");
+		return;
+	}
+	set_conn(instance, conn);
+	if (kmn_conn_open_record(k, conn) != KMN_OK)
+		return;
+	kmn_writer_init(&w, 64);
+	kmn_writer_u64(&w, instance->guard.highest);
+	kmn_gatelink_send(k, conn, KMN_F_JOINED, &w);
+}
+
+/* ---- numbers ---------------------------------------------------------------------------------------------------- */
+
+static struct kmn_call_state **
+place(struct kmn_instance *instance, uint64_t number)
+{
+	return &instance->call[number % KMN_WINDOW_NUMBERS];
+}
+
+static struct kmn_call_state *
+kept(struct kmn_instance *instance, uint64_t number)
+{
+	struct kmn_call_state *call = *place(instance, number);
+
+	return call != NULL && call->number == number ? call : NULL;
+}
+
+/* The client has every answer below this number: they need not be kept. */
+static void
+acknowledge(struct kmn_keeper *k, struct kmn_instance *instance, uint64_t acknowledged)
+{
+	if (acknowledged > instance->guard.highest + 1)
+		acknowledged = instance->guard.highest + 1;
+	for (; instance->acknowledged < acknowledged; instance->acknowledged++) {
+		struct kmn_call_state *call = kept(instance, instance->acknowledged);
+
+		if (call == NULL || call->step != KMN_STEP_DONE)
+			continue;
+		kmn_hold_delivered(k, call);
+		*place(instance, call->number) = NULL;
+		kmn_call_free(call);
+	}
+}
+
+/* The same number again: the same outcome, if it carries the same bytes. */
+static void
+again(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_call_state *call, const uint8_t sha256[KMN_HASH_BYTES])
+{
+	if (call == NULL || memcmp(call->payload_sha256, sha256, KMN_HASH_BYTES) != 0) {
+		kmn_gatelink_replayed(k, conn, call == NULL ? 0 : call->number,
+		    call == NULL ? "a request number whose answer was acknowledged" : "a request number with other bytes");
+		return;
+	}
+	call->conn = conn;
+	if (call->step == KMN_STEP_DONE)
+		kmn_call_answer(call);
+	else if (call->step == KMN_STEP_HELD && call->parked)
+		kmn_hold_tell(call);
+}
+
+static void
+begin(struct kmn_keeper *k, struct kmn_conn *conn, uint64_t number, const uint8_t *payload, size_t len)
+{
+	struct kmn_instance *instance = conn->instance;
+	struct kmn_call_state **at = place(instance, number), *call;
+
+	if (*at != NULL) { /* left of the window now, and nobody can ask for it any more */
+		kmn_hold_delivered(k, *at);
+		kmn_call_free(*at);
+		*at = NULL;
+	}
+	if ((call = kmn_call_new(k, conn, number, payload, len)) == NULL) {
+		kmn_gatelink_refuse(k, conn, number, KMN_E_NO_MEMORY, NO_REQUEST, "out of memory");
+		return;
+	}
+	*at = call;
+	kmn_call_start(k, call);
+}
+
+void
+kmn_instance_call(struct kmn_keeper *k, struct kmn_conn *conn, const uint8_t *body, size_t len)
+{
+	struct kmn_instance *instance = conn->instance;
+	uint8_t sha256[KMN_HASH_BYTES];
+	uint64_t number, acknowledged;
+	enum kmn_replay_verdict verdict;
+	const uint8_t *payload;
+	struct kmn_reader r;
+	size_t payload_len;
+
+	kmn_reader_init(&r, body, len);
+	number = kmn_reader_u64(&r);
+	acknowledged = kmn_reader_u64(&r);
+	payload_len = kmn_reader_rest(&r, &payload);
+	if (kmn_reader_end(&r) != KMN_OK)
+		return; /* kmn_frame_check() has seen its shape */
+	verdict = kmn_replay_judge(&instance->guard, number);
+	if (verdict == KMN_REPLAY_SEEN) {
+		kmn_sha256(payload, payload_len, sha256);
+		again(k, conn, kept(instance, number), sha256);
+		return;
+	}
+	if (verdict != KMN_REPLAY_NEW) {
+		kmn_gatelink_replayed(k, conn, number, "a request number outside the window");
+		return;
+	}
+	if (*place(instance, number) != NULL && (*place(instance, number))->step != KMN_STEP_DONE) {
+		kmn_gatelink_refuse(k, conn, number, KMN_E_BUSY, NO_REQUEST, "too many calls in flight");
+		return;
+	}
+	if (kmn_replay_commit(&instance->guard, number) != KMN_OK)
+		KMN_BUG("a new number cannot be committed");
+	acknowledge(k, instance, acknowledged);
+	begin(k, conn, number, payload, payload_len);
+}
+
+void
+kmn_instance_end_wait(struct kmn_keeper *k, struct kmn_conn *conn, uint64_t number)
+{
+	struct kmn_call_state *call = kept(conn->instance, number);
+
+	if (call == NULL) {
+		kmn_gatelink_refuse(k, conn, number, KMN_E_NOT_FOUND, NO_REQUEST, "no such call");
+		return;
+	}
+	call->conn = conn;
+	if (call->step == KMN_STEP_DONE)
+		kmn_call_answer(call);
+	else if (call->step == KMN_STEP_HELD)
+		kmn_hold_end_wait(call);
+	/* else it runs already: its own outcome comes */
+}
+
+/* ---- the end ---------------------------------------------------------------------------------------------------- */
+
+void
+kmn_instance_conn_gone(struct kmn_keeper *k, struct kmn_conn *conn)
+{
+	struct kmn_instance *instance = conn->instance;
+
+	(void)k;
+	if (instance == NULL)
+		return;
+	if (instance->attaching == conn)
+		instance->attaching = NULL;
+	for (size_t i = 0; i < KMN_WINDOW_NUMBERS; i++)
+		if (instance->call[i] != NULL && instance->call[i]->conn == conn)
+			instance->call[i]->conn = NULL;
+	conn->instance = NULL;
+	instance->connections--;
+	set_alone(instance);
+}
+
+/* A decision stands and the outcome is lost: the ledger says so, and the approval stays used. */
+static void
+record_undecided(struct kmn_keeper *k, const struct kmn_instance *instance, const char *reason)
+{
+	json_t *open = json_array();
+	struct kmn_head head;
+
+	for (size_t i = 0; i < KMN_WINDOW_NUMBERS; i++) {
+		const struct kmn_call_state *call = instance->call[i];
+		json_t *ref;
+
+		if (call == NULL || !call->decided)
+			continue;
+		ref = kmn_ref_json(&call->request);
+		(void)json_object_set_new(ref, "state", json_string("unknown"));
+		(void)json_array_append_new(open, ref);
+	}
+	if (json_array_size(open) == 0) {
+		json_decref(open);
+		return;
+	}
+	kmn_log_durable(k->log, &head);
+	if (kmn_keeper_append(k, KMN_R_RECOVERY,
+		json_pack("{s:o, s:o, s:o, s:[]}", "reason", kmn_json_label(reason, strlen(reason)), "last_commit",
+		    kmn_head_json(&head), "open_requests", open, "guards"),
+		NULL) != KMN_OK)
+		return;
+}
+
+static void
+close_connections(struct kmn_keeper *k, const struct kmn_instance *instance, const char *reason)
+{
+	for (size_t i = 0; i < KMN_KEEPER_BUCKETS; i++) {
+		struct kmn_conn *conn = LIST_FIRST(&k->conns[i]), *next;
+
+		for (; conn != NULL; conn = next) {
+			next = LIST_NEXT(conn, link);
+			if (conn->instance == instance)
+				kmn_gatelink_close(k, conn, reason);
+		}
+	}
+}
+
+void
+kmn_instance_end(struct kmn_keeper *k, struct kmn_instance *instance, const char *reason)
+{
+	if (instance->attaching != NULL)
+		kmn_gatelink_refuse(k, instance->attaching, 0, KMN_E_MODULE, NO_REQUEST, reason);
+	record_undecided(k, instance, reason);
+	for (size_t i = 0; i < KMN_WINDOW_NUMBERS; i++) {
+		kmn_call_free(instance->call[i]);
+		instance->call[i] = NULL;
+	}
+	close_connections(k, instance, reason);
+	if (instance->worker != NULL)
+		kmn_worker_release(k, instance->worker);
+	instance_free(instance);
+}
+
+void
+kmn_instance_tick(struct kmn_keeper *k)
+{
+	struct kmn_instance *instance = LIST_FIRST(&k->instances), *next;
+	int64_t now = kmn_keeper_boot_ms();
+
+	for (; instance != NULL; instance = next) {
+		next = LIST_NEXT(instance, link);
+		if (instance->alone_since_ms != 0 && now - instance->alone_since_ms > (int64_t)k->setup->lease_ms)
+			kmn_instance_end(k, instance, "its lease is over");
+	}
+}

@@ -1,0 +1,352 @@
+/*
+ * The keeper's state, shared by the files of this room and by nobody else.
+ *
+ * One thread, one epoll loop: no field here has a lock. The ledger's committer
+ * is the only other thread and is reached through log.h alone.
+ *
+ *   connection (gate)  n ── 1  instance (application)  1 ── 1  worker (HSM module)
+ *                                 │ 1 ── n session ── n operation
+ *                                 │ 1 ── n call (by number, inside the replay window)
+ *
+ * A call's life, and the function that makes each step:
+ *
+ *   kmn_call_start ──▶ FACTS ──judge──▶ RUNNING ──reply──▶ RELEASE ──durable──▶ DONE
+ *                        │ describe      ▲   (class C: no record; B: op; A: result)
+ *                        │               │ durable(decision)
+ *                        ├─ class A ──▶ START
+ *                        │               ▲ kmn_hold_advance: the quorum is met
+ *                        └─ held ─────▶ HELD ──rejected, expired, wait over──▶ RELEASE
+ *
+ * Invariants:
+ *  K1 a request payload of class A reaches a worker only from kmn_call_run(), after its decision is durable.
+ *  K2 a reply reaches the gate only from kmn_call_answer(), in state DONE; for classes A and B that is after its
+ *     record is durable.
+ *  K3 a number is looked at once (replay.h); its outcome is kept until the client acknowledged it.
+ *  K4 every record that is appended is applied to the quorum state at once, by kmn_keeper_append() alone.
+ */
+#ifndef KANMON_KEEPER_STATE_H
+#define KANMON_KEEPER_STATE_H
+
+#include <openssl/evp.h>
+#include <sys/queue.h>
+
+#include "kanmon/codec.h"
+#include "kanmon/frame.h"
+#include "kanmon/ipc.h"
+#include "kanmon/key.h"
+#include "kanmon/log.h"
+#include "kanmon/quorum.h"
+#include "kanmon/replay.h"
+#include "kanmon/roles.h"
+
+#define KMN_KEEPER_BUCKETS 256u         /* of each table below */
+#define KMN_KEEPER_SPOOL_MAX (1u << 20) /* bytes of a multi-part signature kept for its content */
+#define KMN_KEEPER_KEYS_MAX 6           /* key or object handles that one call is judged by */
+#define KMN_HOUSE_WORKER 0u             /* the keeper's own worker: public keys and token facts, never logs in */
+
+struct kmn_keeper;
+struct kmn_call_state;
+
+/* One TLS connection, as the gate reported it. */
+struct kmn_conn {
+	LIST_ENTRY(kmn_conn) link;
+	uint32_t id;   /* the gate's */
+	uint64_t chan; /* index of its channel.open record, its name in the ledger */
+	uint8_t spki_sha256[KMN_HASH_BYTES];
+	uint8_t cert_sha256[KMN_HASH_BYTES];
+	uint8_t exporter[KMN_EXPORTER_BYTES];
+	char address[128], tls[16], suite[64];
+	const struct kmn_policy_peer *peer; /* the policy's; never NULL */
+	struct kmn_instance *instance;      /* NULL until ATTACH or JOIN */
+	bool opened;                        /* channel.open is written */
+	bool watching;
+	uint64_t counts[KMN_CALL_COUNT];  /* class C calls, all */
+	uint64_t counted[KMN_CALL_COUNT]; /* of these, already in a channel.counts record */
+};
+
+/* Token of a slot, as the module told it last. */
+struct kmn_token {
+	LIST_ENTRY(kmn_token) link;
+	uint64_t slot;
+	char label[64], manufacturer[64], model[32], serial[32], firmware[16];
+	struct kmn_policy_token_facts facts; /* points above */
+};
+
+/* An operation of a session that a key takes part in, or one that may be active. */
+struct kmn_operation {
+	unsigned kind; /* one bit of enum kmn_operation_kind */
+	bool active;   /* false: none was started */
+	bool side;     /* runs on its own vendor session, for a quorum may hold it */
+	bool known;    /* key and mechanism are known (not after C_SetOperationState) */
+	struct kmn_key_facts key;
+	uint64_t mechanism;
+	bool has_pss;
+	struct kmn_pss pss;
+	json_t *mech_view;    /* as the ledger shows it; owned */
+	EVP_MD_CTX *sha256;   /* of all parts so far; NULL before the first */
+	EVP_MD_CTX *scheme;   /* the mechanism's own hash of all parts; NULL if it has none */
+	uint64_t parts_len;   /* bytes */
+	uint8_t *spool;       /* the parts while they are at most KMN_KEEPER_SPOOL_MAX; owned */
+	size_t spool_len;
+	bool spool_full;
+};
+
+struct kmn_session {
+	LIST_ENTRY(kmn_session) link;
+	uint64_t handle; /* virtual */
+	uint64_t slot;
+	uint64_t flags;
+	struct kmn_operation operation[8]; /* by bit number of enum kmn_operation_kind */
+};
+
+enum kmn_call_step {
+	KMN_STEP_FACTS,   /* asks the worker what the call is about */
+	KMN_STEP_START,   /* decision written, waits until it is durable */
+	KMN_STEP_HELD,    /* waits for a quorum */
+	KMN_STEP_RUNNING, /* the module works */
+	KMN_STEP_RELEASE, /* outcome written, waits until it is durable */
+	KMN_STEP_DONE,    /* outcome kept for the client */
+};
+
+struct kmn_call_state {
+	TAILQ_ENTRY(kmn_call_state) durable; /* in keeper->durable while waits_for > 0 */
+	TAILQ_ENTRY(kmn_call_state) turn;    /* in keeper->logins while it waits for its turn */
+	LIST_ENTRY(kmn_call_state) held;     /* in keeper->held while HELD */
+	struct kmn_keeper *keeper;
+	struct kmn_instance *instance;
+	struct kmn_conn *conn; /* waits for the answer; NULL: lost, or parked */
+	uint64_t chan, number;
+	uint8_t *bytes; /* request payload, owned, wiped */
+	size_t len;
+	uint8_t payload_sha256[KMN_HASH_BYTES]; /* compares repeated numbers */
+	uint8_t req_sha256[KMN_HASH_BYTES];     /* number and payload, as the ledger has it */
+	struct kmn_call_view view;              /* into bytes */
+	enum kmn_call_step step;
+	int64_t received_us;
+	uint64_t started_us; /* when the module was asked */
+
+	struct kmn_session *session; /* by handle at the start; NULL: none or unknown */
+	uint64_t session_handle;
+	struct kmn_operation *operation; /* that a key-use data call belongs to */
+	bool parked;                     /* HELD was sent */
+	bool has_slot;
+	uint64_t slot;
+	struct kmn_token *token;
+	struct kmn_key_facts key[KMN_KEEPER_KEYS_MAX];
+	unsigned keys, keys_asked;
+
+	char durability; /* 'A', 'B' or 'C' */
+	bool starts_side;
+	struct kmn_verdict verdict;
+	json_t *intent;          /* body as this call would have it; owned */
+	bool has_norm, has_data; /* of a signature */
+	struct kmn_norm norm;
+	uint8_t *data; /* what is signed, view into bytes or the operation's spool */
+	size_t data_len;
+	struct kmn_ref request, decision; /* class A */
+	unsigned use;
+	bool decided; /* a decision allow stands and no result yet */
+
+	size_t waits_for;                              /* ledger size that must be durable, 0: nothing */
+	void (*then)(struct kmn_call_state *call);     /* what goes on then */
+	uint8_t *reply;                                /* response payload, owned, wiped */
+	size_t reply_len;
+	bool ready_due; /* READY is to be sent when DONE */
+};
+
+struct kmn_instance {
+	LIST_ENTRY(kmn_instance) link;
+	uint8_t id[KMN_INSTANCE_ID_BYTES];
+	uint8_t secret[KMN_INSTANCE_SECRET_BYTES];
+	uint8_t gateway_random[32]; /* until ATTACHED is sent */
+	uint8_t spki_sha256[KMN_HASH_BYTES];
+	char provider[KMN_FRAME_TEXT_MAX_BYTES + 1], host[KMN_FRAME_TEXT_MAX_BYTES + 1];
+	struct kmn_worker *worker;
+	struct kmn_conn *attaching; /* waits for ATTACHED */
+	struct kmn_replay guard;
+	uint64_t acknowledged;
+	struct kmn_call_state *call[KMN_WINDOW_NUMBERS]; /* by number modulo the window */
+	LIST_HEAD(, kmn_session) sessions[64];
+	LIST_HEAD(, kmn_token) tokens;
+	unsigned connections;
+	int64_t alone_since_ms; /* boot time when the last connection went, 0: has one */
+};
+
+enum kmn_worker_step { KMN_WORKER_ASKED, KMN_WORKER_STARTING, KMN_WORKER_READY };
+
+struct kmn_pending {
+	TAILQ_ENTRY(kmn_pending) link;
+	uint64_t tag;
+	uint8_t answer; /* KMN_W_REPLY.. that is due */
+	void (*done)(struct kmn_keeper *keeper, void *cookie, struct kmn_reader *r); /* r is NULL: the worker died */
+	void *cookie;
+};
+
+struct kmn_worker {
+	LIST_ENTRY(kmn_worker) link;
+	TAILQ_ENTRY(kmn_worker) start; /* in keeper->starting until READY */
+	uint32_t id;
+	enum kmn_worker_step step;
+	struct kmn_ipc *ipc; /* NULL until SPAWNED */
+	struct kmn_instance *instance; /* NULL: the house worker, or its instance is gone */
+	TAILQ_HEAD(, kmn_pending) pending;
+	char manufacturer[64], description[64];
+};
+
+struct kmn_keeper {
+	const struct kmn_keeper_setup *setup;
+	int epoll;
+	bool stopping;
+	char stop_reason[128];
+	int exit_status;
+	struct kmn_ipc *supervisor, *gate;
+	struct kmn_store *store;
+	struct kmn_log *log;
+	struct kmn_quorum *quorum;
+	int64_t started_ms;
+	uint64_t next_tag;
+	uint32_t next_worker;
+	LIST_HEAD(, kmn_conn) conns[KMN_KEEPER_BUCKETS];
+	LIST_HEAD(, kmn_instance) instances;
+	LIST_HEAD(, kmn_worker) workers;
+	TAILQ_HEAD(, kmn_worker) starting; /* one start at a time: SoftHSM fails at random otherwise */
+	TAILQ_HEAD(, kmn_call_state) durable; /* in the order of waits_for */
+	TAILQ_HEAD(, kmn_call_state) logins;  /* one C_Login at a time, for the same reason; head runs */
+	LIST_HEAD(, kmn_call_state) held;
+	struct kmn_worker *house;
+	struct kmn_admin_wait *admin_waits;
+	uint8_t spki_stored[64][KMN_HASH_BYTES]; /* public keys whose blob is known to be kept, a ring */
+	unsigned spki_stored_next;
+	uint64_t statements_due; /* intents whose statement record is still to be written */
+};
+
+/* ---- keeper.c: the loop, and what everybody needs ------------------------------------------------------------- */
+
+int64_t kmn_keeper_now_ms(void);  /* wall clock */
+int64_t kmn_keeper_boot_ms(void); /* CLOCK_BOOTTIME */
+uint64_t kmn_keeper_now_us(void); /* CLOCK_MONOTONIC */
+const struct kmn_policy *kmn_keeper_policy(const struct kmn_keeper *k);
+kmn_err kmn_keeper_watch(struct kmn_keeper *k, int fd, void *what) KMN_MUST_CHECK;
+
+/*
+ * Append a record and apply it to the quorum state. The body is stolen. A
+ * failure is final: the keeper stops (fail closed), and the result only tells
+ * the caller to go no further.
+ */
+kmn_err kmn_keeper_append(struct kmn_keeper *k, enum kmn_record_kind kind, json_t *body, struct kmn_ref *ref_out)
+    KMN_MUST_CHECK;
+/* No service from here on: says why, and the loop ends. */
+void kmn_keeper_fail(struct kmn_keeper *k, const char *why);
+/* Go on with `then` when everything appended so far is durable. */
+void kmn_keeper_when_durable(struct kmn_call_state *call, void (*then)(struct kmn_call_state *call));
+
+/* ---- gatelink.c: connections and frames ----------------------------------------------------------------------- */
+
+void kmn_gatelink_take(struct kmn_keeper *k, struct kmn_ipc *gate, const char *why);
+void kmn_gatelink_lost(struct kmn_keeper *k);
+void kmn_gatelink_message(struct kmn_keeper *k, const struct kmn_ipc_message *message);
+void kmn_gatelink_send(struct kmn_keeper *k, const struct kmn_conn *conn, uint8_t type, struct kmn_writer *body);
+void kmn_gatelink_refuse(struct kmn_keeper *k, const struct kmn_conn *conn, uint64_t number, kmn_err e,
+    uint64_t request, const char *reason);
+void kmn_gatelink_close(struct kmn_keeper *k, struct kmn_conn *conn, const char *reason);
+kmn_err kmn_gatelink_send_pins(struct kmn_keeper *k) KMN_MUST_CHECK;
+/* Write what class C calls were counted since the last time. */
+void kmn_gatelink_write_counts(struct kmn_keeper *k);
+/* channel.open of a connection, once. */
+kmn_err kmn_conn_open_record(struct kmn_keeper *k, struct kmn_conn *conn) KMN_MUST_CHECK;
+
+/* ---- instance.c ------------------------------------------------------------------------------------------------ */
+
+void kmn_instance_attach(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader *r);
+void kmn_instance_join(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader *r);
+void kmn_instance_ready(struct kmn_keeper *k, struct kmn_instance *instance); /* its worker is */
+void kmn_instance_call(struct kmn_keeper *k, struct kmn_conn *conn, const uint8_t *body, size_t len);
+void kmn_instance_end_wait(struct kmn_keeper *k, struct kmn_conn *conn, uint64_t number);
+void kmn_instance_conn_gone(struct kmn_keeper *k, struct kmn_conn *conn);
+/* Ends the application: calls in flight become undecided in the ledger, the worker is told to go. */
+void kmn_instance_end(struct kmn_keeper *k, struct kmn_instance *instance, const char *reason);
+void kmn_instance_tick(struct kmn_keeper *k);
+unsigned kmn_instance_count(const struct kmn_keeper *k);
+
+/* ---- session.c ------------------------------------------------------------------------------------------------- */
+
+struct kmn_session *kmn_session_get(struct kmn_instance *instance, uint64_t handle);
+kmn_err kmn_session_add(struct kmn_instance *instance, uint64_t handle, uint64_t slot, uint64_t flags) KMN_MUST_CHECK;
+void kmn_session_remove(struct kmn_instance *instance, uint64_t handle);
+void kmn_session_remove_slot(struct kmn_instance *instance, uint64_t slot);
+void kmn_session_remove_all(struct kmn_instance *instance);
+/* The operation of that kind (one bit). */
+struct kmn_operation *kmn_session_operation(struct kmn_session *session, unsigned kind);
+void kmn_operation_begin(struct kmn_operation *op, struct kmn_call_state *call);
+void kmn_operation_end(struct kmn_operation *op);
+/* Takes a part into the digests and the spool. */
+kmn_err kmn_operation_feed(struct kmn_operation *op, const uint8_t *part, size_t len) KMN_MUST_CHECK;
+
+/* ---- workerlink.c ---------------------------------------------------------------------------------------------- */
+
+struct kmn_worker *kmn_worker_new(struct kmn_keeper *k, struct kmn_instance *instance);
+void kmn_worker_release(struct kmn_keeper *k, struct kmn_worker *worker); /* its instance is gone: end it */
+void kmn_workerlink_spawned(struct kmn_keeper *k, uint32_t id, int fd);
+void kmn_workerlink_exited(struct kmn_keeper *k, uint32_t id, const char *how);
+void kmn_workerlink_readable(struct kmn_keeper *k, struct kmn_worker *worker);
+struct kmn_worker *kmn_worker_by_id(struct kmn_keeper *k, uint32_t id);
+/*
+ * Sends a message that begins with a tag (written here) and calls `done` with
+ * what comes back after the tag; with a NULL reader if the worker dies.
+ */
+kmn_err kmn_worker_ask(struct kmn_keeper *k, struct kmn_worker *worker, uint8_t kind, const void *body, size_t len,
+    void (*done)(struct kmn_keeper *, void *, struct kmn_reader *), void *cookie) KMN_MUST_CHECK;
+/* Forget what this cookie asked: its owner is going away. The answers are dropped. */
+void kmn_worker_forget(struct kmn_worker *worker, const void *cookie);
+
+/* ---- call.c ---------------------------------------------------------------------------------------------------- */
+
+void kmn_call_start(struct kmn_keeper *k, struct kmn_call_state *call);
+void kmn_call_free(struct kmn_call_state *call);
+/* Write the decision `allow` (K1: nothing runs before) and run when it is durable. */
+void kmn_call_decide_and_run(struct kmn_call_state *call);
+/* The call does not run: its answer is `rv`, once what is recorded is durable. */
+void kmn_call_finish_rv(struct kmn_call_state *call, CK_RV rv);
+/* The answer is this response payload (taken over) once what is recorded is durable. */
+void kmn_call_finish(struct kmn_call_state *call, uint8_t *reply, size_t len);
+void kmn_call_answer(struct kmn_call_state *call);
+kmn_err kmn_call_reply_error(struct kmn_call_state *call, CK_RV rv, uint8_t **reply_out, size_t *len_out)
+    KMN_MUST_CHECK;
+
+/* ---- hold.c: calls that wait for a quorum ---------------------------------------------------------------------- */
+
+/* Find or create the request of a call that a rule holds, and park the call. */
+void kmn_hold_start(struct kmn_call_state *call);
+/* After a vote, a statement or a tick: run or end what waits for this request. */
+void kmn_hold_advance(struct kmn_keeper *k, uint64_t request);
+/* The client ends its wait. */
+void kmn_hold_end_wait(struct kmn_call_state *call);
+void kmn_hold_forget(struct kmn_call_state *call);
+/* Writes the statements that are due, now that their intents are durable. */
+void kmn_hold_statements(struct kmn_keeper *k);
+void kmn_hold_tick(struct kmn_keeper *k);
+
+/* ---- record.c: bodies of records ------------------------------------------------------------------------------- */
+
+json_t *kmn_record_key(const struct kmn_key_facts *facts, const struct kmn_token *token);
+/* The intent of a call (docs/ledger.md 4), from its view, facts and data. */
+kmn_err kmn_record_intent(struct kmn_call_state *call, json_t **body_out) KMN_MUST_CHECK;
+json_t *kmn_record_hsm(const struct kmn_call_state *call);
+kmn_err kmn_record_op(struct kmn_call_state *call, const struct kmn_response_view *response, json_t **body_out)
+    KMN_MUST_CHECK;
+kmn_err kmn_record_result(struct kmn_call_state *call, const struct kmn_response_view *response, const char *selfcheck,
+    json_t **body_out) KMN_MUST_CHECK;
+kmn_err kmn_record_session(struct kmn_call_state *call, const struct kmn_response_view *response, json_t **body_out)
+    KMN_MUST_CHECK;
+/* A free decision: `allow` or `deny` of a call that needs nobody. */
+json_t *kmn_record_decision(const struct kmn_call_state *call, const char *verdict);
+const char *kmn_record_rv_name(uint64_t rv, char storage[32]);
+/* Keeps the DER public key of a key as a blob, once. */
+kmn_err kmn_record_keep_spki(struct kmn_keeper *k, const struct kmn_key_facts *facts) KMN_MUST_CHECK;
+
+/* ---- admin.c --------------------------------------------------------------------------------------------------- */
+
+void kmn_admin_take(struct kmn_keeper *k, struct kmn_conn *conn, const uint8_t *body, size_t len);
+void kmn_admin_conn_gone(struct kmn_keeper *k, const struct kmn_conn *conn);
+
+#endif

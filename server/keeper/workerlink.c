@@ -1,0 +1,273 @@
+/*
+ * Workers: asked of the supervisor one after the other (SoftHSM processes that
+ * initialise at the same moment fail at random), spoken to by tagged messages.
+ * What a worker says is bounded and checked like a stranger's words.
+ */
+#include "server/keeper/state.h"
+
+#include "kanmon/say.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define QUEUE_MAX_BYTES (32u << 20)
+
+static kmn_err
+tell_supervisor(struct kmn_keeper *k, uint8_t kind, uint32_t id)
+{
+	struct kmn_writer w;
+	kmn_err e;
+
+	kmn_writer_init(&w, 64);
+	kmn_writer_u32(&w, id);
+	e = kmn_ipc_queue_writer(k->supervisor, kind, &w);
+	kmn_writer_clear(&w);
+	return e;
+}
+
+/* Asks for the worker whose turn it is, if it was not asked for yet. */
+static void
+start_next(struct kmn_keeper *k)
+{
+	struct kmn_worker *first = TAILQ_FIRST(&k->starting);
+
+	if (first == NULL || first->step != KMN_WORKER_ASKED || first->ipc != NULL)
+		return;
+	first->step = KMN_WORKER_STARTING;
+	if (tell_supervisor(k, KMN_S_SPAWN, first->id) != KMN_OK)
+		kmn_keeper_fail(k, "the supervisor does not listen");
+}
+
+struct kmn_worker *
+kmn_worker_new(struct kmn_keeper *k, struct kmn_instance *instance)
+{
+	struct kmn_worker *worker = calloc(1, sizeof(*worker));
+
+	if (worker == NULL)
+		return NULL;
+	worker->id = k->next_worker++;
+	worker->instance = instance;
+	worker->step = KMN_WORKER_ASKED;
+	TAILQ_INIT(&worker->pending);
+	LIST_INSERT_HEAD(&k->workers, worker, link);
+	TAILQ_INSERT_TAIL(&k->starting, worker, start);
+	start_next(k);
+	return worker;
+}
+
+struct kmn_worker *
+kmn_worker_by_id(struct kmn_keeper *k, uint32_t id)
+{
+	struct kmn_worker *worker;
+
+	LIST_FOREACH (worker, &k->workers, link)
+		if (worker->id == id)
+			return worker;
+	return NULL;
+}
+
+/* Tells everybody who waits for this worker that nothing comes any more. */
+static void
+fail_pending(struct kmn_keeper *k, struct kmn_worker *worker)
+{
+	struct kmn_pending *p;
+
+	while ((p = TAILQ_FIRST(&worker->pending)) != NULL) {
+		TAILQ_REMOVE(&worker->pending, p, link);
+		if (p->done != NULL)
+			p->done(k, p->cookie, NULL);
+		free(p);
+	}
+}
+
+static void
+worker_free(struct kmn_keeper *k, struct kmn_worker *worker)
+{
+	bool was_starting = worker->step != KMN_WORKER_READY;
+
+	if (was_starting)
+		TAILQ_REMOVE(&k->starting, worker, start);
+	LIST_REMOVE(worker, link);
+	if (k->house == worker)
+		k->house = NULL;
+	fail_pending(k, worker);
+	kmn_ipc_free(worker->ipc);
+	free(worker);
+	if (was_starting)
+		start_next(k);
+}
+
+void
+kmn_worker_release(struct kmn_keeper *k, struct kmn_worker *worker)
+{
+	worker->instance = NULL;
+	/* One that is being started is waited for: its exit or its socket is still to come. */
+	if (worker->step == KMN_WORKER_STARTING && worker->ipc == NULL)
+		return;
+	if (worker->step != KMN_WORKER_ASKED && tell_supervisor(k, KMN_S_KILL, worker->id) != KMN_OK)
+		kmn_keeper_fail(k, "the supervisor does not listen");
+	worker_free(k, worker);
+}
+
+void
+kmn_workerlink_spawned(struct kmn_keeper *k, uint32_t id, int fd)
+{
+	struct kmn_worker *worker = kmn_worker_by_id(k, id);
+
+	if (worker == NULL || worker->ipc != NULL || kmn_ipc_new(fd, QUEUE_MAX_BYTES, &worker->ipc) != KMN_OK) {
+		kmn_say(KMN_SAY_ERROR, "worker %u has no place here", id);
+		return;
+	}
+	if (kmn_keeper_watch(k, kmn_ipc_fd(worker->ipc), worker) != KMN_OK)
+		kmn_keeper_fail(k, "a worker's socket cannot be watched");
+	if (worker->instance == NULL && worker != k->house)
+		kmn_worker_release(k, worker);
+}
+
+static void
+lost(struct kmn_keeper *k, struct kmn_worker *worker, const char *how)
+{
+	struct kmn_instance *instance = worker->instance;
+
+	if (instance == NULL && worker != k->house) {
+		worker_free(k, worker);
+		return;
+	}
+	kmn_say(KMN_SAY_WARNING, "worker %u: %s", worker->id, how);
+	if (instance != NULL)
+		kmn_instance_end(k, instance, how); /* releases the worker */
+	else
+		worker_free(k, worker);
+}
+
+void
+kmn_workerlink_exited(struct kmn_keeper *k, uint32_t id, const char *how)
+{
+	struct kmn_worker *worker = kmn_worker_by_id(k, id);
+
+	if (worker != NULL)
+		lost(k, worker, how);
+}
+
+static void
+became_ready(struct kmn_keeper *k, struct kmn_worker *worker, struct kmn_reader *r)
+{
+	uint64_t rv = kmn_reader_u64(r);
+
+	(void)kmn_reader_u16(r);
+	kmn_reader_text(r, worker->manufacturer, sizeof(worker->manufacturer));
+	kmn_reader_text(r, worker->description, sizeof(worker->description));
+	(void)kmn_reader_u16(r);
+	if (kmn_reader_end(r) != KMN_OK || worker->step != KMN_WORKER_STARTING) {
+		lost(k, worker, "its first words are not what they must be");
+		return;
+	}
+	if (rv != CKR_OK) {
+		char name[32];
+
+		kmn_say(KMN_SAY_ERROR, "the HSM module does not start: %s", kmn_record_rv_name(rv, name));
+		lost(k, worker, "the HSM module does not start");
+		return;
+	}
+	worker->step = KMN_WORKER_READY;
+	TAILQ_REMOVE(&k->starting, worker, start);
+	if (worker->instance != NULL)
+		kmn_instance_ready(k, worker->instance);
+	start_next(k);
+}
+
+/* True if the message was the answer to something that was asked. */
+static bool
+answered(struct kmn_keeper *k, struct kmn_worker *worker, uint8_t kind, struct kmn_reader *r)
+{
+	uint64_t tag = kmn_reader_u64(r);
+	struct kmn_pending *p;
+
+	TAILQ_FOREACH (p, &worker->pending, link)
+		if (p->tag == tag)
+			break;
+	if (r->err != KMN_OK || p == NULL || p->answer != kind)
+		return false;
+	TAILQ_REMOVE(&worker->pending, p, link);
+	if (p->done != NULL)
+		p->done(k, p->cookie, r);
+	free(p);
+	return true;
+}
+
+void
+kmn_workerlink_readable(struct kmn_keeper *k, struct kmn_worker *worker)
+{
+	uint32_t id = worker->id;
+	struct kmn_ipc_message m;
+	struct kmn_reader r;
+	kmn_err e;
+
+	while ((e = kmn_ipc_poll(worker->ipc, &m)) == KMN_OK) {
+		kmn_reader_init(&r, m.body, m.len_bytes);
+		if (m.kind == KMN_W_READY) {
+			became_ready(k, worker, &r);
+		} else if (!answered(k, worker, m.kind, &r)) {
+			lost(k, worker, "it says what nobody asked");
+			return;
+		}
+		/* Whatever was done may have ended this worker. */
+		if ((worker = kmn_worker_by_id(k, id)) == NULL)
+			return;
+	}
+	if (e != KMN_E_AGAIN)
+		lost(k, worker, "its socket is closed");
+}
+
+static uint8_t
+answer_of(uint8_t kind)
+{
+	switch (kind) {
+	case KMN_W_CALL:
+	case KMN_W_DROP:
+		return KMN_W_REPLY;
+	case KMN_W_TOKEN:
+		return KMN_W_TOKEN_FACTS;
+	default:
+		return KMN_W_DESCRIPTION;
+	}
+}
+
+kmn_err
+kmn_worker_ask(struct kmn_keeper *k, struct kmn_worker *worker, uint8_t kind, const void *body, size_t len,
+    void (*done)(struct kmn_keeper *, void *, struct kmn_reader *), void *cookie)
+{
+	struct kmn_pending *p;
+	struct kmn_writer w;
+	kmn_err e;
+
+	if (worker == NULL || worker->ipc == NULL || worker->step != KMN_WORKER_READY)
+		return KMN_E_WORKER;
+	if ((p = calloc(1, sizeof(*p))) == NULL)
+		return KMN_E_NO_MEMORY;
+	p->tag = ++k->next_tag;
+	p->answer = answer_of(kind);
+	p->done = done;
+	p->cookie = cookie;
+	kmn_writer_init(&w, KMN_MESSAGE_MAX_BYTES);
+	kmn_writer_u64(&w, p->tag);
+	kmn_writer_raw(&w, body, len);
+	e = kmn_ipc_queue_writer(worker->ipc, kind, &w);
+	kmn_writer_clear(&w);
+	if (e != KMN_OK) {
+		free(p);
+		return e;
+	}
+	TAILQ_INSERT_TAIL(&worker->pending, p, link);
+	return KMN_OK;
+}
+
+void
+kmn_worker_forget(struct kmn_worker *worker, const void *cookie)
+{
+	struct kmn_pending *p;
+
+	TAILQ_FOREACH (p, &worker->pending, link)
+		if (p->cookie == cookie)
+			p->done = NULL;
+}
