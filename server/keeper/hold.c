@@ -1,0 +1,444 @@
+/*
+ * Calls that a quorum holds. The request lives in the ledger and in the quorum
+ * state, and outlives the call, its process and this one; a call only waits
+ * for it, runs when it is met, or gives up waiting.
+ */
+#include "server/keeper/state.h"
+
+#include "kanmon/say.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NO_REQUEST UINT64_MAX
+
+void
+kmn_hold_forget(struct kmn_call_state *call)
+{
+	if (!call->in_held)
+		return;
+	call->in_held = false;
+	LIST_REMOVE(call, held);
+}
+
+/* Tells the client that its call waits, and for which request; the connection is free again. */
+void
+kmn_hold_tell(struct kmn_call_state *call)
+{
+	struct kmn_writer w;
+
+	call->parked = true;
+	if (call->conn == NULL)
+		return;
+	kmn_writer_init(&w, 64);
+	kmn_writer_u64(&w, call->number);
+	kmn_writer_u64(&w, call->request.i);
+	kmn_gatelink_send(call->keeper, call->conn, KMN_F_HELD, &w);
+	call->conn = NULL;
+}
+
+/* Its outcome is there: the client is told on the connections that watch, and asks for it. */
+void
+kmn_hold_ready(struct kmn_call_state *call)
+{
+	struct kmn_keeper *k = call->keeper;
+	struct kmn_conn *conn;
+
+	for (size_t i = 0; i < KMN_KEEPER_BUCKETS; i++)
+		LIST_FOREACH (conn, &k->conns[i], link) {
+			struct kmn_writer w;
+
+			if (conn->instance != call->instance || !conn->watching)
+				continue;
+			kmn_writer_init(&w, 64);
+			kmn_writer_u64(&w, call->number);
+			kmn_gatelink_send(k, conn, KMN_F_READY, &w);
+		}
+}
+
+static void
+hold(struct kmn_call_state *call)
+{
+	call->step = KMN_STEP_HELD;
+	call->in_held = true;
+	LIST_INSERT_HEAD(&call->keeper->held, call, held);
+}
+
+static void
+parked(struct kmn_call_state *call)
+{
+	uint64_t request = call->request.i;
+	struct kmn_keeper *k = call->keeper;
+
+	hold(call);
+	kmn_hold_tell(call);
+	kmn_hold_advance(k, request);
+}
+
+/* Data is kept where a person will read it: what the statement says of it must be derivable for ever. */
+static kmn_err
+keep_data(struct kmn_call_state *call)
+{
+	uint8_t sha256[KMN_HASH_BYTES];
+
+	if (!call->has_data || call->data_len > KMN_CONTENT_MAX_BYTES)
+		return KMN_OK;
+	return kmn_log_blob_put(call->keeper->log, call->data, call->data_len, sha256);
+}
+
+static unsigned
+open_requests(const struct kmn_keeper *k, const uint8_t *client_spki_sha256)
+{
+	const struct kmn_request *r = NULL;
+	unsigned n = 0;
+
+	while ((r = kmn_quorum_next(k->quorum, r, false)) != NULL)
+		n += r->held &&
+		    (client_spki_sha256 == NULL || memcmp(r->client_spki_sha256, client_spki_sha256, KMN_HASH_BYTES) == 0);
+	return n;
+}
+
+bool
+kmn_hold_has_room(const struct kmn_keeper *k, const uint8_t client_spki_sha256[KMN_HASH_BYTES])
+{
+	return open_requests(k, NULL) < k->setup->limits.requests &&
+	    open_requests(k, client_spki_sha256) < k->setup->limits.requests_per_client;
+}
+
+/* ---- a result that ran and whose answer was lost ----------------------------------------------------------------- */
+
+static bool
+was_delivered(const struct kmn_keeper *k, uint64_t request)
+{
+	for (size_t i = 0; i < KMN_COUNT_OF(k->delivered); i++)
+		if (k->delivered[i] == request + 1)
+			return true;
+	return false;
+}
+
+/* The client has acknowledged the answer of this call: the same call made again is a new one. */
+void
+kmn_hold_delivered(struct kmn_keeper *k, const struct kmn_call_state *call)
+{
+	if (call->parked)
+		k->delivered[k->delivered_next++ % KMN_COUNT_OF(k->delivered)] = call->request.i + 1;
+}
+
+static const struct kmn_request *
+find_undelivered(struct kmn_call_state *call, const uint8_t operation[KMN_HASH_BYTES])
+{
+	const struct kmn_request *r = NULL;
+
+	if ((call->view.call->operations & (KMN_OP_SIGN | KMN_OP_SIGN_RECOVER)) == 0)
+		return NULL; /* handles and plaintexts belong to the process that got them */
+	while ((r = kmn_quorum_next(call->keeper->quorum, r, true)) != NULL)
+		if (r->state == KMN_REQUEST_DONE && r->held && kmn_keeper_now_ms() < r->not_after &&
+		    memcmp(r->operation, operation, KMN_HASH_BYTES) == 0 &&
+		    memcmp(r->client_spki_sha256, call->instance->spki_sha256, KMN_HASH_BYTES) == 0 &&
+		    !was_delivered(call->keeper, r->i))
+			return r;
+	return NULL;
+}
+
+/* The signature that a result record holds. */
+static kmn_err
+recorded_signature(struct kmn_keeper *k, const struct kmn_request *request, struct kmn_ref *ref, uint8_t *out, size_t max,
+    size_t *len_out)
+{
+	struct kmn_record record;
+	const char *b64;
+	char *line;
+	size_t len;
+	kmn_err e;
+
+	if ((e = kmn_log_line(k->log, request->result_i, &line, &len)) != KMN_OK)
+		return e;
+	if ((e = kmn_record_parse(line, len, &record, NULL)) != KMN_OK) {
+		free(line);
+		return e;
+	}
+	*ref = (struct kmn_ref){.i = record.i};
+	memcpy(ref->leaf, record.leaf, sizeof(ref->leaf));
+	if (!kmn_json_get_text(json_object_get(record.body, "out"), "b64", &b64))
+		e = KMN_E_NOT_FOUND;
+	else
+		e = kmn_b64_parse(b64, strlen(b64), out, max, len_out);
+	kmn_record_clear(&record);
+	free(line);
+	return e;
+}
+
+/* Hands out the recorded bytes again; the HSM is not asked. False: they cannot be, and the call is a new request. */
+static bool
+redeliver(struct kmn_call_state *call, const struct kmn_request *request)
+{
+	const struct kmn_value *room = kmn_view_room(&call->view);
+	uint8_t signature[KMN_KEY_SPKI_MAX_BYTES], *reply;
+	struct kmn_writer w;
+	struct kmn_ref ref;
+	size_t len, reply_len;
+	kmn_err e;
+
+	if (recorded_signature(call->keeper, request, &ref, signature, sizeof(signature), &len) != KMN_OK)
+		return false;
+	call->request.i = request->i;
+	memcpy(call->request.leaf, request->leaf, sizeof(call->request.leaf));
+	kmn_writer_init(&w, KMN_FRAME_FIRST_MAX_BYTES + sizeof(signature));
+	kmn_response_put_bytes(call->view.id, signature, len, room->number, &w);
+	e = kmn_writer_take(&w, &reply, &reply_len);
+	kmn_writer_clear(&w);
+	if (e != KMN_OK || kmn_keeper_append(call->keeper, KMN_R_REDELIVER,
+			       json_pack("{s:o, s:I, s:I}", "result", kmn_ref_json(&ref), "chan", (json_int_t)call->chan,
+				   "seq", (json_int_t)call->number),
+			       NULL) != KMN_OK) {
+		free(reply);
+		return true;
+	}
+	if (len <= room->number)
+		kmn_call_drop_side(call);
+	kmn_call_finish(call, reply, reply_len);
+	return true;
+}
+
+/* ---- start ------------------------------------------------------------------------------------------------------ */
+
+static void
+refuse(struct kmn_call_state *call, const char *reason)
+{
+	call->verdict.answer = KMN_ANSWER_REFUSED;
+	snprintf(call->verdict.reason, sizeof(call->verdict.reason), "rule %.60s: %s", call->verdict.rule, reason);
+	kmn_call_refuse(call);
+}
+
+/* A signature that cannot be checked against a public key must not be made under a quorum (fail closed). */
+static bool
+checkable(const struct kmn_call_state *call)
+{
+	const struct kmn_operation *op = call->operation;
+
+	return op == NULL || !op->known || op->key.class != CKO_PRIVATE_KEY ||
+	    (op->kind & (KMN_OP_SIGN | KMN_OP_SIGN_RECOVER)) == 0 || (op->key.spki_len > 0 && call->has_norm);
+}
+
+static void
+new_request(struct kmn_call_state *call)
+{
+	struct kmn_keeper *k = call->keeper;
+	int64_t expires = kmn_keeper_now_ms() +
+	    1000 * (int64_t)(call->verdict.lifetime_s > 0 ? call->verdict.lifetime_s : k->setup->request_lifetime_s);
+
+	if (!kmn_hold_has_room(k, call->instance->spki_sha256)) {
+		refuse(call, "too many open requests: let some be decided or withdraw them");
+		return;
+	}
+	if (keep_data(call) != KMN_OK) {
+		kmn_keeper_fail(k, "what is to be approved cannot be kept");
+		return;
+	}
+	if (json_object_set_new(call->intent, "expires", json_integer((json_int_t)expires)) != 0)
+		KMN_BUG("out of memory");
+	if (kmn_keeper_append(k, KMN_R_INTENT, json_incref(call->intent), &call->request) != KMN_OK)
+		return;
+	k->statements_due++;
+	kmn_say(KMN_SAY_INFO, "request %llu: %s of %s waits for approval under rule %s", (unsigned long long)call->request.i,
+	    call->view.call->name, call->peer_name, call->verdict.rule);
+	kmn_keeper_when_durable(call, parked);
+}
+
+void
+kmn_hold_start(struct kmn_call_state *call)
+{
+	struct kmn_keeper *k = call->keeper;
+	uint8_t operation[KMN_HASH_BYTES];
+	const struct kmn_request *r;
+
+	if (!checkable(call)) {
+		refuse(call, "no public key is known that its signature could be checked with");
+		return;
+	}
+	if (kmn_operation_digest(call->intent, operation) != KMN_OK)
+		KMN_BUG("an intent without an operation digest");
+	r = kmn_quorum_find(k->quorum, call->instance->spki_sha256, operation, kmn_keeper_now_ms());
+	if (r != NULL && r->state != KMN_REQUEST_RUNNING) {
+		call->request.i = r->i;
+		memcpy(call->request.leaf, r->leaf, sizeof(call->request.leaf));
+		kmn_keeper_when_durable(call, parked);
+		return;
+	}
+	if ((r = find_undelivered(call, operation)) != NULL && redeliver(call, r))
+		return;
+	new_request(call);
+}
+
+/* ---- what becomes of it ----------------------------------------------------------------------------------------- */
+
+static struct kmn_call_state *
+waiting_for(struct kmn_keeper *k, uint64_t request)
+{
+	struct kmn_call_state *call;
+
+	LIST_FOREACH (call, &k->held, held)
+		if (call->request.i == request)
+			return call;
+	return NULL;
+}
+
+/* Everybody who waits for a request that ended without running. */
+static void
+end_waiting(struct kmn_keeper *k, uint64_t request, CK_RV rv)
+{
+	struct kmn_call_state *call;
+
+	while ((call = waiting_for(k, request)) != NULL) {
+		kmn_hold_forget(call);
+		kmn_call_drop_side(call);
+		call->durability = 'A';
+		kmn_call_finish_rv(call, rv);
+	}
+}
+
+static CK_RV
+ended_rv(const char *verdict)
+{
+	bool refused = strcmp(verdict, "rejected") == 0 || strcmp(verdict, "vetoed") == 0 || strcmp(verdict, "deny") == 0;
+
+	return refused ? CKR_FUNCTION_REJECTED : CKR_FUNCTION_CANCELED;
+}
+
+/* Writes the decision that ends a request, and lets its callers go. */
+kmn_err
+kmn_hold_end(struct kmn_keeper *k, uint64_t request, const char *verdict)
+{
+	const struct kmn_request *r = kmn_quorum_request(k->quorum, request);
+	json_t *body;
+	kmn_err e;
+
+	if (r == NULL)
+		return KMN_E_NOT_FOUND;
+	if ((e = kmn_quorum_decision_body(k->quorum, r, verdict, &body)) != KMN_OK ||
+	    (e = kmn_keeper_append(k, KMN_R_DECISION, body, NULL)) != KMN_OK)
+		return e;
+	kmn_say(KMN_SAY_INFO, "request %llu: %s", (unsigned long long)request, verdict);
+	end_waiting(k, request, ended_rv(verdict));
+	return KMN_OK;
+}
+
+void
+kmn_hold_advance(struct kmn_keeper *k, uint64_t request)
+{
+	const struct kmn_request *r = kmn_quorum_request(k->quorum, request);
+	int64_t now = kmn_keeper_now_ms();
+	struct kmn_call_state *call;
+	const char *verdict;
+
+	if (r == NULL || !r->held || (r->state != KMN_REQUEST_OPEN && r->state != KMN_REQUEST_OFFERED))
+		return;
+	if ((verdict = kmn_quorum_ends(k->quorum, r, now)) != NULL) {
+		if (kmn_hold_end(k, request, verdict) != KMN_OK)
+			kmn_keeper_fail(k, "a decision cannot be recorded");
+		return;
+	}
+	if (!kmn_quorum_is_met(k->quorum, r, now) || (call = waiting_for(k, request)) == NULL)
+		return;
+	kmn_hold_forget(call);
+	kmn_call_decide_and_run(call);
+}
+
+/* A request ran: others that waited for it start over, and find its result or ask anew. */
+void
+kmn_hold_ran(struct kmn_call_state *ran)
+{
+	struct kmn_keeper *k = ran->keeper;
+	const struct kmn_request *r = kmn_quorum_request(k->quorum, ran->request.i);
+	struct kmn_call_state *call;
+
+	if (ran->durability != 'A' || r == NULL || !r->held)
+		return;
+	if (r->state == KMN_REQUEST_OFFERED) { /* CKR_BUFFER_TOO_SMALL gave the use back */
+		kmn_hold_advance(k, r->i);
+		return;
+	}
+	while ((call = waiting_for(k, ran->request.i)) != NULL) {
+		kmn_hold_forget(call);
+		kmn_hold_start(call);
+	}
+}
+
+static void
+note_wait_over(struct kmn_call_state *call)
+{
+	struct kmn_response_view response;
+	uint8_t *reply;
+	json_t *body;
+	size_t len;
+
+	if (kmn_call_reply_error(call, CKR_FUNCTION_CANCELED, &reply, &len) != KMN_OK ||
+	    kmn_response_view_decode(reply, len, &response) != KMN_OK ||
+	    kmn_record_session(call, &response, &body) != KMN_OK)
+		KMN_BUG("the end of a wait cannot be put into words");
+	free(reply);
+	if (kmn_keeper_append(call->keeper, KMN_R_SESSION, body, NULL) != KMN_OK)
+		return;
+}
+
+void
+kmn_hold_end_wait(struct kmn_call_state *call)
+{
+	kmn_hold_forget(call);
+	note_wait_over(call);
+	kmn_call_drop_side(call);
+	call->durability = 'A';
+	kmn_call_finish_rv(call, CKR_FUNCTION_CANCELED);
+}
+
+/* ---- statements and time ---------------------------------------------------------------------------------------- */
+
+void
+kmn_hold_statements(struct kmn_keeper *k)
+{
+	const struct kmn_request *r = NULL;
+	struct kmn_head head;
+	json_t *body;
+
+	if (k->statements_due == 0)
+		return;
+	kmn_log_durable(k->log, &head);
+	k->statements_due = 0;
+	while ((r = kmn_quorum_next(k->quorum, r, false)) != NULL) {
+		uint64_t i = r->i;
+
+		if (!r->held || r->statement != NULL || r->state != KMN_REQUEST_OPEN)
+			continue;
+		if (i >= head.size) {
+			k->statements_due++;
+			continue;
+		}
+		if (kmn_quorum_statement_body(k->quorum, r, &head, &body) != KMN_OK) {
+			kmn_say(KMN_SAY_ERROR, "request %llu has no statement: it cannot be approved", (unsigned long long)i);
+			if (kmn_hold_end(k, i, "deny") != KMN_OK)
+				kmn_keeper_fail(k, "a decision cannot be recorded");
+		} else if (kmn_keeper_append(k, KMN_R_STATEMENT, body, NULL) != KMN_OK) {
+			return;
+		}
+		r = kmn_quorum_request(k->quorum, i); /* what was borrowed before the append is stale */
+		if (r == NULL)
+			return;
+	}
+}
+
+void
+kmn_hold_tick(struct kmn_keeper *k)
+{
+	const struct kmn_request *r = NULL;
+
+	while ((r = kmn_quorum_next(k->quorum, r, false)) != NULL) {
+		uint64_t i = r->i;
+
+		if (!r->held || kmn_quorum_ends(k->quorum, r, kmn_keeper_now_ms()) == NULL)
+			continue;
+		kmn_hold_advance(k, i);
+		if ((r = kmn_quorum_request(k->quorum, i)) == NULL)
+			return; /* the rest comes with the next tick */
+	}
+}

@@ -1,0 +1,482 @@
+/*
+ * The keeper's loop: opens the ledger, applies all of it, says that it serves,
+ * and then does one thing at a time. Between two waits everything appended is
+ * handed to the committer as one batch (group commit).
+ */
+#include "server/keeper/state.h"
+
+#include "kanmon/say.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <time.h>
+#include <unistd.h>
+
+#define TICK_MS 1000
+#define STOP_WAIT_MS 5000
+#define SUPERVISOR_QUEUE_BYTES (1u << 20)
+#define GATE_QUEUE_BYTES (64u << 20)
+
+/* ---- clocks and chance ------------------------------------------------------------------------------------------ */
+
+static uint64_t
+clock_ns(clockid_t clock)
+{
+	struct timespec ts;
+
+	if (clock_gettime(clock, &ts) != 0)
+		KMN_BUG("no clock");
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+int64_t
+kmn_keeper_now_ms(void)
+{
+	return (int64_t)(clock_ns(CLOCK_REALTIME) / 1000000u);
+}
+
+int64_t
+kmn_keeper_boot_ms(void)
+{
+	return (int64_t)(clock_ns(CLOCK_BOOTTIME) / 1000000u);
+}
+
+uint64_t
+kmn_keeper_now_us(void)
+{
+	return clock_ns(CLOCK_MONOTONIC) / 1000u;
+}
+
+void
+kmn_keeper_random(void *out, size_t len)
+{
+	randombytes_buf(out, len);
+}
+
+/* ---- records ---------------------------------------------------------------------------------------------------- */
+
+const struct kmn_policy *
+kmn_keeper_policy(const struct kmn_keeper *k)
+{
+	const struct kmn_policy *policy = kmn_quorum_policy(k->quorum);
+
+	if (policy == NULL)
+		KMN_BUG("a ledger without a policy");
+	return policy;
+}
+
+void
+kmn_keeper_fail(struct kmn_keeper *k, const char *why)
+{
+	if (!k->failed)
+		kmn_say(KMN_SAY_ERROR, "no service any more: %s", why);
+	k->failed = true;
+}
+
+kmn_err
+kmn_keeper_append(struct kmn_keeper *k, enum kmn_record_kind kind, json_t *body, struct kmn_ref *ref_out)
+{
+	struct kmn_finding finding;
+	struct kmn_record record;
+	struct kmn_why why;
+	kmn_err e;
+
+	if (k->failed) {
+		json_decref(body);
+		return KMN_E_LEDGER;
+	}
+	if ((e = kmn_log_append(k->log, kind, body, ref_out, &record, &why)) != KMN_OK) {
+		kmn_say(KMN_SAY_ERROR, "record %s: %s: %s", kmn_record_name(kind), kmn_err_text(e), why.text);
+		kmn_keeper_fail(k, "the ledger takes no records");
+		return KMN_E_LEDGER;
+	}
+	e = kmn_quorum_apply(k->quorum, &record, &finding);
+	kmn_record_clear(&record);
+	if (e == KMN_E_CORRUPT) {
+		kmn_say(KMN_SAY_ERROR, "%s: record %llu: %s", finding.check, (unsigned long long)finding.i, finding.text);
+		KMN_BUG("the keeper wrote what an auditor would refuse");
+	}
+	if (e != KMN_OK)
+		kmn_keeper_fail(k, kmn_err_text(e));
+	return e;
+}
+
+void
+kmn_keeper_when_durable(struct kmn_call_state *call, void (*then)(struct kmn_call_state *call))
+{
+	if (call->waits_for > 0)
+		KMN_BUG("a call waits twice");
+	call->waits_for = kmn_log_size(call->keeper->log);
+	call->then = then;
+	TAILQ_INSERT_TAIL(&call->keeper->durable, call, durable);
+}
+
+/* Lets go on what waited for records that are on disk now. */
+static void
+release_durable(struct kmn_keeper *k)
+{
+	struct kmn_call_state *call;
+	struct kmn_head head;
+
+	kmn_log_durable(k->log, &head);
+	while (!k->failed && (call = TAILQ_FIRST(&k->durable)) != NULL && call->waits_for <= head.size) {
+		TAILQ_REMOVE(&k->durable, call, durable);
+		call->waits_for = 0;
+		call->then(call);
+	}
+	kmn_hold_statements(k);
+}
+
+/* ---- events ----------------------------------------------------------------------------------------------------- */
+
+kmn_err
+kmn_keeper_watch(struct kmn_keeper *k, int fd, void *what)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data.ptr = what};
+
+	return epoll_ctl(k->epoll, EPOLL_CTL_ADD, fd, &event) == 0 ? KMN_OK : KMN_E_IO;
+}
+
+/* Asks for EPOLLOUT exactly while something waits to go out. */
+static void
+want(struct kmn_keeper *k, struct kmn_ipc *ipc, void *what)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data.ptr = what};
+
+	if (kmn_ipc_queued_bytes(ipc) > 0)
+		event.events |= EPOLLOUT;
+	if (epoll_ctl(k->epoll, EPOLL_CTL_MOD, kmn_ipc_fd(ipc), &event) != 0)
+		kmn_keeper_fail(k, "a socket cannot be watched");
+}
+
+static void
+flush_all(struct kmn_keeper *k)
+{
+	struct kmn_worker *worker, *next;
+
+	if (kmn_ipc_flush(k->supervisor) != KMN_OK)
+		kmn_keeper_fail(k, "the supervisor is gone");
+	else
+		want(k, k->supervisor, k);
+	/* A gate that is gone is the supervisor's to replace: its end is read from its socket. */
+	if (k->gate != NULL && kmn_ipc_flush(k->gate) == KMN_OK)
+		want(k, k->gate, &k->gate);
+	for (worker = LIST_FIRST(&k->workers); worker != NULL; worker = next) {
+		next = LIST_NEXT(worker, link);
+		if (worker->ipc != NULL && kmn_ipc_flush(worker->ipc) == KMN_OK)
+			want(k, worker->ipc, worker);
+	}
+}
+
+static void
+told_gate(struct kmn_keeper *k, struct kmn_reader *r, int fd)
+{
+	struct kmn_ipc *gate;
+	char why[256];
+
+	kmn_reader_text(r, why, sizeof(why));
+	if (kmn_reader_end(r) != KMN_OK || fd < 0 || kmn_ipc_new(fd, GATE_QUEUE_BYTES, &gate) != KMN_OK)
+		kmn_keeper_fail(k, "the supervisor brings no gate");
+	else
+		kmn_gatelink_take(k, gate, why);
+}
+
+static void
+told_stop(struct kmn_keeper *k, struct kmn_reader *r)
+{
+	kmn_reader_text(r, k->stop_reason, sizeof(k->stop_reason));
+	k->stopping = true;
+	k->stop_at_ms = kmn_keeper_boot_ms() + STOP_WAIT_MS;
+}
+
+static void
+supervisor_message(struct kmn_keeper *k, const struct kmn_ipc_message *m)
+{
+	struct kmn_reader r;
+	uint32_t id;
+	char text[256];
+
+	kmn_reader_init(&r, m->body, m->len_bytes);
+	switch (m->kind) {
+	case KMN_S_GATE:
+		told_gate(k, &r, m->fd);
+		return;
+	case KMN_S_STOP:
+		told_stop(k, &r);
+		return;
+	case KMN_S_SPAWNED:
+		kmn_workerlink_spawned(k, kmn_reader_u32(&r), m->fd);
+		return;
+	default: /* FAILED, EXITED */
+		id = kmn_reader_u32(&r);
+		kmn_reader_text(&r, text, sizeof(text));
+		kmn_workerlink_exited(k, id, text);
+	}
+}
+
+static void
+supervisor_readable(struct kmn_keeper *k)
+{
+	struct kmn_ipc_message m;
+	kmn_err e;
+
+	while ((e = kmn_ipc_poll(k->supervisor, &m)) == KMN_OK)
+		supervisor_message(k, &m);
+	if (e != KMN_E_AGAIN)
+		kmn_keeper_fail(k, "the supervisor is gone");
+}
+
+static void
+gate_readable(struct kmn_keeper *k)
+{
+	struct kmn_ipc *gate = k->gate;
+	struct kmn_ipc_message m;
+	kmn_err e = KMN_E_AGAIN;
+
+	while (k->gate == gate && gate != NULL && (e = kmn_ipc_poll(gate, &m)) == KMN_OK)
+		kmn_gatelink_message(k, &m);
+	if (k->gate == gate && e != KMN_E_AGAIN)
+		kmn_gatelink_lost(k);
+}
+
+static void
+dispatch(struct kmn_keeper *k, const struct epoll_event *event)
+{
+	struct kmn_worker *worker;
+
+	if (event->data.ptr == k) {
+		supervisor_readable(k);
+	} else if (event->data.ptr == &k->gate) {
+		gate_readable(k);
+	} else if (event->data.ptr == k->log) {
+		uint64_t n;
+
+		if (read(kmn_log_eventfd(k->log), &n, sizeof(n)) < 0 && errno != EAGAIN)
+			kmn_keeper_fail(k, "the committer does not answer");
+		if (kmn_log_poisoned(k->log))
+			kmn_keeper_fail(k, "the ledger cannot be written");
+	} else {
+		LIST_FOREACH (worker, &k->workers, link) /* it may have ended in this round */
+			if (worker == event->data.ptr) {
+				kmn_workerlink_readable(k, worker);
+				break;
+			}
+	}
+}
+
+static bool
+something_runs(const struct kmn_keeper *k)
+{
+	const struct kmn_instance *instance;
+
+	LIST_FOREACH (instance, &k->instances, link)
+		for (size_t i = 0; i < KMN_WINDOW_NUMBERS; i++)
+			if (instance->call[i] != NULL && instance->call[i]->step != KMN_STEP_HELD &&
+			    instance->call[i]->step != KMN_STEP_DONE)
+				return true;
+	return false;
+}
+
+static void
+tick(struct kmn_keeper *k)
+{
+	int64_t now = kmn_keeper_boot_ms();
+
+	if (now - k->ticked_ms < TICK_MS)
+		return;
+	k->ticked_ms = now;
+	kmn_instance_tick(k);
+	kmn_hold_tick(k);
+	kmn_gatelink_write_counts(k);
+}
+
+static void
+loop(struct kmn_keeper *k)
+{
+	struct epoll_event events[64];
+
+	while (!k->failed && !(k->stopping && (!something_runs(k) || kmn_keeper_boot_ms() >= k->stop_at_ms))) {
+		int n;
+
+		kmn_log_flush(k->log);
+		flush_all(k);
+		n = epoll_wait(k->epoll, events, KMN_COUNT_OF(events), TICK_MS);
+		if (n < 0 && errno != EINTR)
+			kmn_keeper_fail(k, "epoll fails");
+		for (int i = 0; i < n && !k->failed; i++)
+			dispatch(k, &events[i]);
+		tick(k);
+		release_durable(k);
+	}
+}
+
+/* ---- start and end ---------------------------------------------------------------------------------------------- */
+
+static kmn_err
+replayed(void *cookie, const struct kmn_record *record)
+{
+	struct kmn_keeper *k = cookie;
+	struct kmn_finding finding;
+	kmn_err e = kmn_quorum_apply(k->quorum, record, &finding);
+
+	if (e == KMN_E_CORRUPT)
+		kmn_say(KMN_SAY_ERROR, "the ledger says what must not be: %s: record %llu: %s", finding.check,
+		    (unsigned long long)finding.i, finding.text);
+	return e;
+}
+
+static kmn_err
+blob(void *cookie, const uint8_t sha256[32], uint8_t **bytes_out, size_t *len_out)
+{
+	struct kmn_keeper *k = cookie;
+
+	/* While the log opens there is no log yet: the file's hash is checked here all the same. */
+	return k->log != NULL ? kmn_log_blob_get(k->log, sha256, bytes_out, len_out)
+			      : kmn_blob_read(k->store, sha256, bytes_out, len_out);
+}
+
+static kmn_err
+open_ledger(struct kmn_keeper *k, struct kmn_recovery *recovery)
+{
+	struct kmn_quorum_settings quorum = {.blob = blob, .cookie = k};
+	struct kmn_log_settings settings = {.origin = k->setup->origin, .secret = k->setup->log_key};
+	struct kmn_why why = {""};
+	kmn_err e;
+
+	kmn_log_sources_system(&settings.sources);
+	if ((e = kmn_store_files_at(k->setup->ledger, &k->store)) != KMN_OK)
+		return e;
+	settings.store = k->store;
+	if ((e = kmn_quorum_new(&quorum, &k->quorum)) != KMN_OK)
+		return e;
+	if ((e = kmn_log_open(&settings, replayed, k, recovery, &k->log, &why)) != KMN_OK)
+		kmn_say(KMN_SAY_ERROR, "ledger %s: %s: %s", k->setup->ledger_path, kmn_err_text(e), why.text);
+	return e;
+}
+
+/* What an unclean end left behind: said in the ledger before anything else happens (W7). */
+static kmn_err
+record_recovery(struct kmn_keeper *k, const struct kmn_recovery *recovery)
+{
+	json_t *open, *body, *dropped;
+	kmn_err e;
+
+	if ((e = kmn_quorum_open_requests(k->quorum, &open)) != KMN_OK)
+		return e;
+	if (recovery->clean && !recovery->torn && json_array_size(open) == 0) {
+		json_decref(open);
+		return KMN_OK;
+	}
+	kmn_say(KMN_SAY_WARNING, "recovered: %s%zu calls undecided", recovery->torn ? "a torn tail was moved aside, " : "",
+	    json_array_size(open));
+	body = json_pack("{s:s, s:o, s:o, s:[]}", "reason",
+	    recovery->torn ? "torn tail after an unclean end" : "unclean end", "last_commit",
+	    kmn_head_json(&recovery->last_commit), "open_requests", open, "guards");
+	if ((dropped = kmn_recovery_dropped(recovery)) != NULL && json_object_set_new(body, "dropped", dropped) != 0)
+		KMN_BUG("out of memory");
+	return kmn_keeper_append(k, KMN_R_RECOVERY, body, NULL);
+}
+
+static kmn_err
+record_start(struct kmn_keeper *k)
+{
+	const struct kmn_build *build = &k->setup->build;
+
+	return kmn_keeper_append(k, KMN_R_GATEWAY_START,
+	    json_pack("{s:{s:s, s:o}, s:s, s:o, s:[]}", "build", "version", build->version, "binary_sha256",
+		kmn_json_b64(build->binary_sha256, KMN_HASH_BYTES), "boot_id", build->boot_id, "config_sha256",
+		kmn_json_b64(build->config_sha256, KMN_HASH_BYTES), "guards"),
+	    NULL);
+}
+
+static void
+count_statements_due(struct kmn_keeper *k)
+{
+	const struct kmn_request *r = NULL;
+
+	while ((r = kmn_quorum_next(k->quorum, r, false)) != NULL)
+		k->statements_due += r->held && r->state == KMN_REQUEST_OPEN && r->statement == NULL;
+}
+
+static kmn_err
+start(struct kmn_keeper *k)
+{
+	struct kmn_recovery recovery;
+	kmn_err e;
+
+	if ((e = open_ledger(k, &recovery)) != KMN_OK || (e = record_recovery(k, &recovery)) != KMN_OK ||
+	    (e = record_start(k)) != KMN_OK || (e = kmn_log_wait(k->log)) != KMN_OK)
+		return e;
+	count_statements_due(k);
+	k->started_ms = kmn_keeper_now_ms();
+	if ((k->epoll = epoll_create1(EPOLL_CLOEXEC)) < 0)
+		return KMN_E_IO;
+	if ((e = kmn_ipc_new(k->setup->supervisor, SUPERVISOR_QUEUE_BYTES, &k->supervisor)) != KMN_OK ||
+	    (e = kmn_keeper_watch(k, kmn_ipc_fd(k->supervisor), k)) != KMN_OK ||
+	    (e = kmn_keeper_watch(k, kmn_log_eventfd(k->log), k->log)) != KMN_OK)
+		return e;
+	if ((k->house = kmn_worker_new(k, NULL)) == NULL)
+		return KMN_E_NO_MEMORY;
+	return kmn_ipc_queue(k->supervisor, KMN_S_SERVING, NULL, 0);
+}
+
+/* Nobody is left waiting: who cannot get an answer is told that there is none. */
+static void
+refuse_waiting(struct kmn_keeper *k)
+{
+	struct kmn_call_state *call;
+
+	TAILQ_FOREACH (call, &k->durable, durable)
+		if (call->conn != NULL)
+			kmn_gatelink_refuse(k, call->conn, call->number, KMN_E_LEDGER, UINT64_MAX, "the ledger cannot be written");
+	if (k->gate != NULL && kmn_ipc_flush(k->gate) != KMN_OK)
+		kmn_say(KMN_SAY_ERROR, "the gate is gone");
+}
+
+static int
+finish(struct kmn_keeper *k)
+{
+	struct kmn_instance *instance;
+
+	refuse_waiting(k);
+	while ((instance = LIST_FIRST(&k->instances)) != NULL)
+		kmn_instance_end(k, instance, "the gateway stops");
+	if (k->gate != NULL)
+		kmn_gatelink_lost(k);
+	if (!k->failed &&
+	    kmn_keeper_append(k, KMN_R_GATEWAY_STOP, json_pack("{s:s}", "reason", k->stop_reason), NULL) != KMN_OK)
+		k->failed = true;
+	if (kmn_log_close(k->log) != KMN_OK)
+		k->failed = true;
+	kmn_quorum_free(k->quorum);
+	kmn_store_files_free(k->store);
+	return k->failed ? 1 : 0;
+}
+
+int
+kmn_keeper_main(const struct kmn_keeper_setup *setup)
+{
+	struct kmn_keeper *k = calloc(1, sizeof(*k));
+	kmn_err e;
+	int status;
+
+	if (k == NULL || sodium_init() < 0)
+		return 1;
+	k->setup = setup;
+	TAILQ_INIT(&k->starting);
+	TAILQ_INIT(&k->durable);
+	TAILQ_INIT(&k->logins);
+	if ((e = start(k)) != KMN_OK) {
+		kmn_say(KMN_SAY_ERROR, "the keeper does not start: %s", kmn_err_text(e));
+		return 1;
+	}
+	loop(k);
+	status = finish(k);
+	free(k);
+	return status;
+}
