@@ -80,7 +80,6 @@ kmn_call_free(struct kmn_call_state *call)
 		kmn_worker_forget(call->instance->worker, call);
 	leave_logins(call);
 	json_decref(call->intent);
-	OPENSSL_clear_free(call->own_data, call->own_data_len);
 	if (call->reply != NULL)
 		OPENSSL_cleanse(call->reply, call->reply_len);
 	free(call->reply);
@@ -321,7 +320,7 @@ track_operation(struct kmn_call_state *call, const struct kmn_response_view *res
 			if (response->rv == CKR_OK)
 				kmn_operation_begin(op, call);
 		} else if (kmn_view_ends_operation(&call->view, response->rv) &&
-		    (response->rv == CKR_OK || response->rv == CKR_OPERATION_NOT_INITIALIZED || op->side)) {
+			   (response->rv == CKR_OK || response->rv == CKR_OPERATION_NOT_INITIALIZED || op->side)) {
 			if (call->operation == op)
 				call->operation = NULL;
 			kmn_operation_end(op);
@@ -336,7 +335,7 @@ count(struct kmn_call_state *call)
 		call->conn->counts[call->view.id]++;
 }
 
-static json_t *
+static void
 copy_reply(struct kmn_reader *r, uint8_t **reply_out, size_t *len_out)
 {
 	const uint8_t *payload;
@@ -345,16 +344,15 @@ copy_reply(struct kmn_reader *r, uint8_t **reply_out, size_t *len_out)
 	if ((*reply_out = malloc(*len_out > 0 ? *len_out : 1)) == NULL)
 		KMN_BUG("out of memory");
 	memcpy(*reply_out, payload, *len_out);
-	return NULL;
 }
 
 /* Record what came back, then answer when that is durable. */
 static void
 finish_recorded(struct kmn_call_state *call, const struct kmn_response_view *response, uint8_t *reply, size_t len)
 {
-	enum kmn_record_kind kind = call->durability == 'A' ? KMN_R_RESULT
-	    : call->view.call->policy == KMN_POLICY_LOGIN   ? KMN_R_SESSION
-							    : KMN_R_OP;
+	enum kmn_record_kind kind = call->durability == 'A'                       ? KMN_R_RESULT
+				    : call->view.call->policy == KMN_POLICY_LOGIN ? KMN_R_SESSION
+										  : KMN_R_OP;
 	const char *selfcheck = NULL;
 	json_t *body = NULL;
 	kmn_err e;
@@ -369,6 +367,7 @@ finish_recorded(struct kmn_call_state *call, const struct kmn_response_view *res
 			KMN_BUG("out of memory");
 		response = &call->own_response;
 	}
+	call->selfcheck = selfcheck;
 	kmn_sha256(reply, len, call->resp_sha256);
 	e = kind == KMN_R_RESULT ? kmn_record_result(call, response, selfcheck, &body)
 	    : kind == KMN_R_OP   ? kmn_record_op(call, response, &body)
@@ -425,12 +424,22 @@ describe_made(struct kmn_call_state *call, const struct kmn_response_view *respo
 	kmn_writer_init(&w, 64);
 	kmn_writer_u64(&w, call->session_handle);
 	kmn_writer_u64(&w, object);
-	e = kmn_worker_ask(
-	    call->keeper, call->instance->worker, KMN_W_DESCRIBE, w.bytes, w.len, made_described, call);
+	e = kmn_worker_ask(call->keeper, call->instance->worker, KMN_W_DESCRIBE, w.bytes, w.len, made_described, call);
 	kmn_writer_clear(&w);
 	if (e != KMN_OK)
 		call->reply = NULL;
 	return e == KMN_OK;
+}
+
+/* Opened and closed sessions are named singly, but nobody waits for it. */
+static void
+note_session(struct kmn_call_state *call, const struct kmn_response_view *response)
+{
+	json_t *body;
+
+	if (kmn_record_session(call, response, &body) != KMN_OK ||
+	    kmn_keeper_append(call->keeper, KMN_R_SESSION, body, NULL) != KMN_OK)
+		kmn_say(KMN_SAY_ERROR, "a session has no record");
 }
 
 static void
@@ -456,7 +465,7 @@ replied(struct kmn_keeper *k, void *cookie, struct kmn_reader *r)
 		count(call);
 		track_operation(call, &response);
 		if (call->view.call->policy == KMN_POLICY_SESSION)
-			kmn_call_note_session(call, &response);
+			note_session(call, &response);
 		kmn_call_finish(call, reply, len);
 	} else if (!describe_made(call, &response, reply, len)) {
 		finish_recorded(call, &response, reply, len);
@@ -510,9 +519,9 @@ is_what_was_decided(struct kmn_call_state *call)
 	uint8_t digest[KMN_HASH_BYTES];
 
 	return request != NULL && request->state == KMN_REQUEST_RUNNING &&
-	    kmn_operation_digest(call->intent, digest) == KMN_OK &&
-	    CRYPTO_memcmp(digest, request->operation, sizeof(digest)) == 0 &&
-	    memcmp(request->client_spki_sha256, call->instance->spki_sha256, KMN_HASH_BYTES) == 0;
+	       kmn_operation_digest(call->intent, digest) == KMN_OK &&
+	       CRYPTO_memcmp(digest, request->operation, sizeof(digest)) == 0 &&
+	       memcmp(request->client_spki_sha256, call->instance->spki_sha256, KMN_HASH_BYTES) == 0;
 }
 
 static void
@@ -550,7 +559,8 @@ judge_recorded(struct kmn_call_state *call)
 	call->durability = 'A';
 	if (kmn_record_intent(call, &call->intent) != KMN_OK) {
 		kmn_say(KMN_SAY_WARNING, "%s: what it asks cannot be put into a record", call->view.call->name);
-		snprintf(call->verdict.reason, sizeof(call->verdict.reason), "its arguments cannot be put into a record");
+		snprintf(
+		    call->verdict.reason, sizeof(call->verdict.reason), "its arguments cannot be put into a record");
 		call->verdict.rule = "none";
 		refuse_op(call, CKR_ARGUMENTS_BAD);
 		return;
@@ -558,15 +568,16 @@ judge_recorded(struct kmn_call_state *call)
 	for (unsigned i = 0; i < call->keys; i++)
 		if (kmn_record_keep_spki(k, &call->key[i]) != KMN_OK)
 			return;
-	if (kmn_policy_judge_intent(kmn_keeper_policy(k), call->intent, call->data, call->data_len,
-		kmn_keeper_now_ms(), &call->verdict) != KMN_OK)
+	if (kmn_policy_judge_intent(kmn_keeper_policy(k), call->intent, call->data, call->data_len, kmn_keeper_now_ms(),
+		&call->verdict) != KMN_OK)
 		KMN_BUG("an intent that cannot be judged");
 	if (call->verdict.answer != KMN_ANSWER_REFUSED)
 		kmn_judge_others(call);
 	if (call->verdict.answer == KMN_ANSWER_HELD && call->view.call->hold == KMN_HOLD_NEVER) {
 		call->verdict.answer = KMN_ANSWER_REFUSED;
 		snprintf(call->verdict.reason, sizeof(call->verdict.reason),
-		    "rule %s: a quorum cannot hold %s; use the one-part call", call->verdict.rule, call->view.call->name);
+		    "rule %s: a quorum cannot hold %s; use the one-part call", call->verdict.rule,
+		    call->view.call->name);
 	}
 	if (call->verdict.answer == KMN_ANSWER_REFUSED) {
 		kmn_call_refuse(call);
@@ -580,15 +591,18 @@ judge_recorded(struct kmn_call_state *call)
 	}
 }
 
-/* Parts of an operation: they go into its digest, so that the record of its end covers them. */
-static bool
-feed_parts(struct kmn_call_state *call)
+/* Parts of a signature go into its digests, so that the record of its end covers them. */
+static kmn_err
+feed_part(struct kmn_call_state *call)
 {
 	const struct kmn_value *data = kmn_view_data(&call->view, 0);
+	struct kmn_operation *op;
 
-	if (call->operation == NULL || data == NULL || call->view.id == KMN_C_Sign || call->view.id == KMN_C_SignRecover)
-		return true;
-	return kmn_operation_feed(call->operation, data->bytes, data->len) == KMN_OK;
+	if (call->session == NULL || data == NULL || call->view.call->effect != KMN_EFFECT_CONTINUES ||
+	    (call->view.call->operations & KMN_OP_SIGN) == 0)
+		return KMN_OK;
+	op = kmn_session_operation(call->session, KMN_OP_SIGN);
+	return op->active ? kmn_operation_feed(op, data->bytes, data->len) : KMN_OK;
 }
 
 /* What gives nothing away is counted, not recorded singly; the policy is asked all the same. */
@@ -607,18 +621,16 @@ judge_counted(struct kmn_call_state *call)
 			v->answer = KMN_ANSWER_REFUSED;
 	} else if (v->answer == KMN_ANSWER_HELD && call->operation == NULL) {
 		v->answer = KMN_ANSWER_REFUSED;
-		snprintf(v->reason, sizeof(v->reason), "rule %s: a quorum cannot hold %s; let a rule before it say need none",
-		    v->rule, call->view.call->name);
+		snprintf(v->reason, sizeof(v->reason),
+		    "rule %s: a quorum cannot hold %s; let a rule before it say need none", v->rule,
+		    call->view.call->name);
 	}
 	if (v->answer == KMN_ANSWER_REFUSED) {
 		refuse_op(call, refusal_rv(call));
 		return;
 	}
 	call->durability = 'C';
-	if (!feed_parts(call))
-		kmn_call_finish_rv(call, CKR_HOST_MEMORY);
-	else
-		kmn_call_send(call);
+	kmn_call_send(call);
 }
 
 static void
@@ -628,31 +640,13 @@ judge_once(struct kmn_call_state *call)
 	call->durability = 'B';
 	if (call->verdict.answer == KMN_ANSWER_HELD) {
 		call->verdict.answer = KMN_ANSWER_REFUSED;
-		snprintf(call->verdict.reason, sizeof(call->verdict.reason), "rule %s: approval per login is not in this version",
-		    call->verdict.rule);
+		snprintf(call->verdict.reason, sizeof(call->verdict.reason),
+		    "rule %s: approval per login is not in this version", call->verdict.rule);
 	}
 	if (call->verdict.answer == KMN_ANSWER_REFUSED)
 		refuse_op(call, refusal_rv(call));
 	else
 		send_in_turn(call);
-}
-
-/* Which way: by the row, and by whether anything leaves the module. */
-static void
-judge(struct kmn_call_state *call)
-{
-	const struct kmn_call *row = call->view.call;
-	bool key_use = row->policy == KMN_POLICY_KEY_USE;
-
-	if (row->durability == KMN_DURABILITY_C || (key_use && row->effect == KMN_EFFECT_STARTS) ||
-	    call->view.id == KMN_C_SignUpdate || kmn_view_is_length_query(&call->view))
-		judge_counted(call);
-	else if (key_use && row->effect != KMN_EFFECT_NONE && call->view.id != KMN_C_DigestKey && call->operation == NULL)
-		kmn_call_send_unstarted(call);
-	else if (row->durability == KMN_DURABILITY_B)
-		judge_once(call);
-	else
-		judge_recorded(call);
 }
 
 /*
@@ -681,8 +675,8 @@ unstarted_replied(struct kmn_keeper *k, void *cookie, struct kmn_reader *r)
 	kmn_call_finish(call, reply, len);
 }
 
-void
-kmn_call_send_unstarted(struct kmn_call_state *call)
+static void
+send_unstarted(struct kmn_call_state *call)
 {
 	struct kmn_writer w;
 
@@ -691,11 +685,33 @@ kmn_call_send_unstarted(struct kmn_call_state *call)
 	kmn_writer_init(&w, KMN_MESSAGE_MAX_BYTES);
 	kmn_writer_u8(&w, 0);
 	kmn_writer_raw(&w, call->bytes, call->len);
-	if (w.err != KMN_OK ||
-	    kmn_worker_ask(
-		call->keeper, call->instance->worker, KMN_W_CALL, w.bytes, w.len, unstarted_replied, call) != KMN_OK)
+	if (w.err != KMN_OK || kmn_worker_ask(call->keeper, call->instance->worker, KMN_W_CALL, w.bytes, w.len,
+				   unstarted_replied, call) != KMN_OK)
 		kmn_call_finish_rv(call, CKR_DEVICE_ERROR);
 	kmn_writer_clear(&w);
+}
+
+/* Which way: by the row, and by whether anything leaves the module. */
+static void
+judge(struct kmn_call_state *call)
+{
+	const struct kmn_call *row = call->view.call;
+	bool key_use = row->policy == KMN_POLICY_KEY_USE;
+
+	if (feed_part(call) != KMN_OK) {
+		kmn_call_finish_rv(call, CKR_HOST_MEMORY);
+		return;
+	}
+	if (row->durability == KMN_DURABILITY_C || (key_use && row->effect == KMN_EFFECT_STARTS) ||
+	    call->view.id == KMN_C_SignUpdate || kmn_view_is_length_query(&call->view))
+		judge_counted(call);
+	else if (key_use && row->effect != KMN_EFFECT_NONE && call->view.id != KMN_C_DigestKey &&
+		 call->operation == NULL)
+		send_unstarted(call);
+	else if (row->durability == KMN_DURABILITY_B)
+		judge_once(call);
+	else
+		judge_recorded(call);
 }
 
 /* ---- facts ------------------------------------------------------------------------------------------------------ */
@@ -724,7 +740,8 @@ key_told(struct kmn_keeper *k, void *cookie, struct kmn_reader *r)
 	if (r == NULL)
 		return;
 	call->keys_asked++;
-	if (kmn_reader_u64(r) == CKR_OK) {
+	call->key_rv = kmn_reader_u64(r);
+	if (call->key_rv == CKR_OK) {
 		kmn_key_facts_get(r, &call->key[call->keys]);
 		if (kmn_reader_end(r) == KMN_OK)
 			call->keys++;
@@ -739,6 +756,23 @@ ask(struct kmn_call_state *call, uint8_t kind, const struct kmn_writer *w,
 	if (w->err != KMN_OK ||
 	    kmn_worker_ask(call->keeper, call->instance->worker, kind, w->bytes, w->len, told, call) != KMN_OK)
 		kmn_instance_end(call->keeper, call->instance, "its worker does not listen");
+}
+
+/*
+ * A handle of nothing. An Init goes to the module, which says what is wrong in its own words and gives nothing away;
+ * what could have an effect is answered with what the module said of the handle.
+ */
+static void
+unknown_key(struct kmn_call_state *call)
+{
+	bool as_key = kmn_view_nth(&call->view, KMN_KIND_KEY, 0) != NULL;
+
+	if (call->view.call->effect == KMN_EFFECT_STARTS)
+		send_unstarted(call);
+	else if (call->key_rv == CKR_OBJECT_HANDLE_INVALID && as_key)
+		kmn_call_finish_rv(call, CKR_KEY_HANDLE_INVALID);
+	else
+		kmn_call_finish_rv(call, call->key_rv != CKR_OK ? (CK_RV)call->key_rv : CKR_DEVICE_ERROR);
 }
 
 /* Asks the worker for what is not known yet, one thing after the other, then judges. */
@@ -758,8 +792,7 @@ ask_facts(struct kmn_call_state *call)
 		kmn_writer_u64(&w, call->key_handle[call->keys_asked]);
 		ask(call, KMN_W_DESCRIBE, &w, key_told);
 	} else if (call->keys < call->key_count) {
-		/* A handle of nothing: the module says what is wrong with it, in its own words. */
-		kmn_call_send_unstarted(call);
+		unknown_key(call);
 	} else {
 		judge(call);
 	}

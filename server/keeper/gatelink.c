@@ -23,9 +23,9 @@ conn_get(struct kmn_keeper *k, uint32_t id)
 {
 	struct kmn_conn *conn;
 
-	LIST_FOREACH (conn, &k->conns[id % KMN_KEEPER_BUCKETS], link)
-		if (conn->id == id)
-			return conn;
+	LIST_FOREACH(conn, &k->conns[id % KMN_KEEPER_BUCKETS], link)
+	if (conn->id == id)
+		return conn;
 	return NULL;
 }
 
@@ -51,8 +51,8 @@ kmn_gatelink_send(struct kmn_keeper *k, const struct kmn_conn *conn, uint8_t typ
 }
 
 void
-kmn_gatelink_refuse(struct kmn_keeper *k, const struct kmn_conn *conn, uint64_t number, kmn_err error,
-    uint64_t request, const char *reason)
+kmn_gatelink_refuse(struct kmn_keeper *k, const struct kmn_conn *conn, uint64_t number, kmn_err error, uint64_t request,
+    const char *reason)
 {
 	struct kmn_writer w;
 
@@ -116,10 +116,10 @@ kmn_conn_open_record(struct kmn_keeper *k, struct kmn_conn *conn)
 	conn->opened = true;
 	conn->chan = kmn_log_size(k->log); /* the number this very record gets */
 	who = instance == NULL ? json_string("none") : kmn_json_b64(instance->id, sizeof(instance->id));
-	provider = instance == NULL
-	    ? json_object()
-	    : json_pack("{s:o, s:o}", "version", kmn_json_label(instance->provider, strlen(instance->provider)),
-		  "host", kmn_json_label(instance->host, strlen(instance->host)));
+	provider = instance == NULL ? json_object()
+				    : json_pack("{s:o, s:o}", "version",
+					  kmn_json_label(instance->provider, strlen(instance->provider)), "host",
+					  kmn_json_label(instance->host, strlen(instance->host)));
 	return kmn_keeper_append(k, KMN_R_CHANNEL_OPEN,
 	    json_pack("{s:I, s:o, s:o, s:o, s:o, s:s, s:s}", "chan", (json_int_t)conn->chan, "instance", who, "peer",
 		peer_json(conn), "tls", tls_json(conn), "provider", provider, "mode", "off", "client_head", "none"),
@@ -162,20 +162,32 @@ kmn_gatelink_write_counts(struct kmn_keeper *k)
 	struct kmn_conn *conn;
 
 	for (size_t i = 0; i < KMN_KEEPER_BUCKETS; i++)
-		LIST_FOREACH (conn, &k->conns[i], link)
-			write_counts(k, conn);
+		LIST_FOREACH(conn, &k->conns[i], link)
+	write_counts(k, conn);
 }
 
-/* A peer that broke a rule of the channel: recorded, and its connection closed. */
-static void
-reject(struct kmn_keeper *k, struct kmn_conn *conn, const char *reason)
+static kmn_err
+record_reject(struct kmn_keeper *k, const struct kmn_conn *conn, const char *reason)
 {
 	kmn_say(KMN_SAY_WARNING, "%s at %s is refused: %s", conn->peer->name, conn->address, reason);
-	if (kmn_keeper_append(k, KMN_R_CHANNEL_REJECT,
-		json_pack("{s:o, s:o, s:i}", "peer", peer_json(conn), "reason", kmn_json_label(reason, strlen(reason)),
-		    "count", 1),
-		NULL) == KMN_OK)
+	return kmn_keeper_append(k, KMN_R_CHANNEL_REJECT,
+	    json_pack("{s:o, s:o, s:i}", "peer", peer_json(conn), "reason", kmn_json_label(reason, strlen(reason)),
+		"count", 1),
+	    NULL);
+}
+
+void
+kmn_gatelink_reject(struct kmn_keeper *k, struct kmn_conn *conn, const char *reason)
+{
+	if (record_reject(k, conn, reason) == KMN_OK)
 		kmn_gatelink_close(k, conn, reason);
+}
+
+void
+kmn_gatelink_replayed(struct kmn_keeper *k, struct kmn_conn *conn, uint64_t number, const char *reason)
+{
+	if (record_reject(k, conn, reason) == KMN_OK)
+		kmn_gatelink_refuse(k, conn, number, KMN_E_REPLAY, NO_REQUEST, reason);
 }
 
 /* ---- connections come and go ----------------------------------------------------------------------------------- */
@@ -260,7 +272,7 @@ opened(struct kmn_keeper *k, struct kmn_reader *r)
 		static const struct kmn_policy_peer stranger = {.name = "unknown"};
 
 		conn->peer = &stranger;
-		reject(k, conn, "no client or terminal line of the policy has this key");
+		kmn_gatelink_reject(k, conn, "no client or terminal line of the policy has this key");
 	}
 }
 
@@ -316,11 +328,11 @@ take_frame(struct kmn_keeper *k, struct kmn_conn *conn, uint8_t type, const uint
 	struct kmn_reader r;
 
 	if (kmn_frame_check(KMN_SENDER_CLIENT, phase_of(conn), type, body, len) != KMN_OK) {
-		reject(k, conn, "a frame that is not allowed here or has another shape");
+		kmn_gatelink_reject(k, conn, "a frame that is not allowed here or has another shape");
 		return;
 	}
 	if (conn->peer->terminal && type != KMN_F_ADMIN) {
-		reject(k, conn, "a terminal makes no PKCS#11 calls");
+		kmn_gatelink_reject(k, conn, "a terminal makes no PKCS#11 calls");
 		return;
 	}
 	kmn_reader_init(&r, body, len);

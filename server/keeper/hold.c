@@ -46,7 +46,8 @@ kmn_hold_ready(struct kmn_call_state *call)
 	struct kmn_conn *conn;
 
 	for (size_t i = 0; i < KMN_KEEPER_BUCKETS; i++)
-		LIST_FOREACH (conn, &k->conns[i], link) {
+		LIST_FOREACH(conn, &k->conns[i], link)
+		{
 			struct kmn_writer w;
 
 			if (conn->instance != call->instance || !conn->watching)
@@ -94,8 +95,8 @@ open_requests(const struct kmn_keeper *k, const uint8_t *client_spki_sha256)
 	unsigned n = 0;
 
 	while ((r = kmn_quorum_next(k->quorum, r, false)) != NULL)
-		n += r->held &&
-		    (client_spki_sha256 == NULL || memcmp(r->client_spki_sha256, client_spki_sha256, KMN_HASH_BYTES) == 0);
+		n += r->held && (client_spki_sha256 == NULL ||
+				    memcmp(r->client_spki_sha256, client_spki_sha256, KMN_HASH_BYTES) == 0);
 	return n;
 }
 
@@ -103,7 +104,7 @@ bool
 kmn_hold_has_room(const struct kmn_keeper *k, const uint8_t client_spki_sha256[KMN_HASH_BYTES])
 {
 	return open_requests(k, NULL) < k->setup->limits.requests &&
-	    open_requests(k, client_spki_sha256) < k->setup->limits.requests_per_client;
+	       open_requests(k, client_spki_sha256) < k->setup->limits.requests_per_client;
 }
 
 /* ---- a result that ran and whose answer was lost ----------------------------------------------------------------- */
@@ -143,8 +144,8 @@ find_undelivered(struct kmn_call_state *call, const uint8_t operation[KMN_HASH_B
 
 /* The signature that a result record holds. */
 static kmn_err
-recorded_signature(struct kmn_keeper *k, const struct kmn_request *request, struct kmn_ref *ref, uint8_t *out, size_t max,
-    size_t *len_out)
+recorded_signature(struct kmn_keeper *k, const struct kmn_request *request, struct kmn_ref *ref, uint8_t *out,
+    size_t max, size_t *len_out)
 {
 	struct kmn_record record;
 	const char *b64;
@@ -189,8 +190,8 @@ redeliver(struct kmn_call_state *call, const struct kmn_request *request)
 	e = kmn_writer_take(&w, &reply, &reply_len);
 	kmn_writer_clear(&w);
 	if (e != KMN_OK || kmn_keeper_append(call->keeper, KMN_R_REDELIVER,
-			       json_pack("{s:o, s:I, s:I}", "result", kmn_ref_json(&ref), "chan", (json_int_t)call->chan,
-				   "seq", (json_int_t)call->number),
+			       json_pack("{s:o, s:I, s:I}", "result", kmn_ref_json(&ref), "chan",
+				   (json_int_t)call->chan, "seq", (json_int_t)call->number),
 			       NULL) != KMN_OK) {
 		free(reply);
 		return true;
@@ -218,14 +219,15 @@ checkable(const struct kmn_call_state *call)
 	const struct kmn_operation *op = call->operation;
 
 	return op == NULL || !op->known || op->key.class != CKO_PRIVATE_KEY ||
-	    (op->kind & (KMN_OP_SIGN | KMN_OP_SIGN_RECOVER)) == 0 || (op->key.spki_len > 0 && call->has_norm);
+	       (op->kind & (KMN_OP_SIGN | KMN_OP_SIGN_RECOVER)) == 0 || (op->key.spki_len > 0 && call->has_norm);
 }
 
 static void
 new_request(struct kmn_call_state *call)
 {
 	struct kmn_keeper *k = call->keeper;
-	int64_t expires = kmn_keeper_now_ms() +
+	int64_t expires =
+	    kmn_keeper_now_ms() +
 	    1000 * (int64_t)(call->verdict.lifetime_s > 0 ? call->verdict.lifetime_s : k->setup->request_lifetime_s);
 
 	if (!kmn_hold_has_room(k, call->instance->spki_sha256)) {
@@ -241,8 +243,8 @@ new_request(struct kmn_call_state *call)
 	if (kmn_keeper_append(k, KMN_R_INTENT, json_incref(call->intent), &call->request) != KMN_OK)
 		return;
 	k->statements_due++;
-	kmn_say(KMN_SAY_INFO, "request %llu: %s of %s waits for approval under rule %s", (unsigned long long)call->request.i,
-	    call->view.call->name, call->peer_name, call->verdict.rule);
+	kmn_say(KMN_SAY_INFO, "request %llu: %s of %s waits for approval under rule %s",
+	    (unsigned long long)call->request.i, call->view.call->name, call->peer_name, call->verdict.rule);
 	kmn_keeper_when_durable(call, parked);
 }
 
@@ -278,9 +280,9 @@ waiting_for(struct kmn_keeper *k, uint64_t request)
 {
 	struct kmn_call_state *call;
 
-	LIST_FOREACH (call, &k->held, held)
-		if (call->request.i == request)
-			return call;
+	LIST_FOREACH(call, &k->held, held)
+	if (call->request.i == request)
+		return call;
 	return NULL;
 }
 
@@ -301,7 +303,8 @@ end_waiting(struct kmn_keeper *k, uint64_t request, CK_RV rv)
 static CK_RV
 ended_rv(const char *verdict)
 {
-	bool refused = strcmp(verdict, "rejected") == 0 || strcmp(verdict, "vetoed") == 0 || strcmp(verdict, "deny") == 0;
+	bool refused =
+	    strcmp(verdict, "rejected") == 0 || strcmp(verdict, "vetoed") == 0 || strcmp(verdict, "deny") == 0;
 
 	return refused ? CKR_FUNCTION_REJECTED : CKR_FUNCTION_CANCELED;
 }
@@ -415,7 +418,8 @@ kmn_hold_statements(struct kmn_keeper *k)
 			continue;
 		}
 		if (kmn_quorum_statement_body(k->quorum, r, &head, &body) != KMN_OK) {
-			kmn_say(KMN_SAY_ERROR, "request %llu has no statement: it cannot be approved", (unsigned long long)i);
+			kmn_say(KMN_SAY_ERROR, "request %llu has no statement: it cannot be approved",
+			    (unsigned long long)i);
 			if (kmn_hold_end(k, i, "deny") != KMN_OK)
 				kmn_keeper_fail(k, "a decision cannot be recorded");
 		} else if (kmn_keeper_append(k, KMN_R_STATEMENT, body, NULL) != KMN_OK) {

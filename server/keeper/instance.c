@@ -37,8 +37,20 @@ kmn_instance_count(const struct kmn_keeper *k)
 	const struct kmn_instance *instance;
 	unsigned n = 0;
 
-	LIST_FOREACH (instance, &k->instances, link)
-		n++;
+	LIST_FOREACH(instance, &k->instances, link)
+	n++;
+	return n;
+}
+
+/* Applications of one client. */
+static unsigned
+count_of(const struct kmn_keeper *k, const uint8_t spki_sha256[KMN_HASH_BYTES])
+{
+	const struct kmn_instance *instance;
+	unsigned n = 0;
+
+	LIST_FOREACH(instance, &k->instances, link)
+	n += memcmp(instance->spki_sha256, spki_sha256, KMN_HASH_BYTES) == 0;
 	return n;
 }
 
@@ -61,6 +73,10 @@ static struct kmn_instance *
 instance_new(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader *r)
 {
 	struct kmn_instance *instance = calloc(1, sizeof(*instance));
+	static const union {
+		uint16_t number;
+		uint8_t first;
+	} here = {1};
 	uint8_t client_random[32];
 	uint16_t version = kmn_reader_u16(r);
 	uint8_t ulong_bytes = kmn_reader_u8(r), little = kmn_reader_u8(r), packed = kmn_reader_u8(r);
@@ -75,7 +91,7 @@ instance_new(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader *r)
 		return NULL;
 	}
 	/* Bytes whose layout is the client's ABI are only for a worker of that ABI, and ours is this machine's. */
-	instance->same_abi = ulong_bytes == sizeof(CK_ULONG) && little == (*(const uint8_t *)&(uint16_t){1}) && packed == 0;
+	instance->same_abi = ulong_bytes == sizeof(CK_ULONG) && little == here.first && packed == 0;
 	randombytes_buf(instance->id, sizeof(instance->id));
 	randombytes_buf(instance->gateway_random, sizeof(instance->gateway_random));
 	kmn_instance_secret(instance->gateway_random, client_random, conn->exporter, instance->secret);
@@ -90,8 +106,10 @@ kmn_instance_attach(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_read
 {
 	struct kmn_instance *instance;
 
-	if (kmn_instance_count(k) >= k->setup->max_instances) {
-		kmn_gatelink_refuse(k, conn, 0, KMN_E_BUSY, NO_REQUEST, "too many applications: see max-instances");
+	if (kmn_instance_count(k) >= k->setup->limits.instances ||
+	    count_of(k, conn->spki_sha256) >= k->setup->limits.instances_per_client) {
+		kmn_gatelink_refuse(
+		    k, conn, 0, KMN_E_BUSY, NO_REQUEST, "too many applications: see limits in kanmond.conf");
 		return;
 	}
 	if ((instance = instance_new(k, conn, r)) == NULL) {
@@ -130,9 +148,9 @@ find(struct kmn_keeper *k, const uint8_t id[KMN_INSTANCE_ID_BYTES])
 {
 	struct kmn_instance *instance;
 
-	LIST_FOREACH (instance, &k->instances, link)
-		if (memcmp(instance->id, id, KMN_INSTANCE_ID_BYTES) == 0)
-			return instance;
+	LIST_FOREACH(instance, &k->instances, link)
+	if (memcmp(instance->id, id, KMN_INSTANCE_ID_BYTES) == 0)
+		return instance;
 	return NULL;
 }
 
@@ -154,7 +172,8 @@ kmn_instance_join(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader
 	/* Another client's instance does not exist for this one, whatever it can prove. */
 	if (instance == NULL || instance->attaching != NULL ||
 	    memcmp(instance->spki_sha256, conn->spki_sha256, KMN_HASH_BYTES) != 0) {
-		kmn_gatelink_refuse(k, conn, 0, KMN_E_INSTANCE, NO_REQUEST, "no such application: it ended, or its lease did");
+		kmn_gatelink_refuse(
+		    k, conn, 0, KMN_E_INSTANCE, NO_REQUEST, "no such application: it ended, or its lease did");
 		return;
 	}
 	kmn_join_proof(instance->secret, conn->exporter, want);
@@ -209,7 +228,8 @@ again(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_call_state *call, 
 {
 	if (call == NULL || memcmp(call->payload_sha256, sha256, KMN_HASH_BYTES) != 0) {
 		kmn_gatelink_replayed(k, conn, call == NULL ? 0 : call->number,
-		    call == NULL ? "a request number whose answer was acknowledged" : "a request number with other bytes");
+		    call == NULL ? "a request number whose answer was acknowledged"
+				 : "a request number with other bytes");
 		return;
 	}
 	call->conn = conn;

@@ -18,9 +18,9 @@ kmn_token_get(struct kmn_instance *instance, uint64_t slot)
 {
 	struct kmn_token *token;
 
-	LIST_FOREACH (token, &instance->tokens, link)
-		if (token->slot == slot)
-			return token;
+	LIST_FOREACH(token, &instance->tokens, link)
+	if (token->slot == slot)
+		return token;
 	return NULL;
 }
 
@@ -167,8 +167,8 @@ kmn_judge_others(struct kmn_call_state *call)
 			continue;
 		call->verdict.answer = KMN_ANSWER_REFUSED;
 		snprintf(call->verdict.reason, sizeof(call->verdict.reason),
-		    "rule %.40s: the other key, %.80s, is not free for %s: a rule for both keys must come first", other.rule,
-		    call->key[i].label, call->view.call->name);
+		    "rule %.40s: the other key, %.80s, is not free for %s: a rule for both keys must come first",
+		    other.rule, call->key[i].label, call->view.call->name);
 		return;
 	}
 }

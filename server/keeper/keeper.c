@@ -78,6 +78,21 @@ kmn_keeper_fail(struct kmn_keeper *k, const char *why)
 	k->failed = true;
 }
 
+/* The state that records make: the quorum's, and the text of the policy for those who ask. */
+static kmn_err
+apply(struct kmn_keeper *k, const struct kmn_record *record, struct kmn_finding *finding)
+{
+	const char *note = NULL;
+
+	if ((record->kind == KMN_R_GENESIS && kmn_json_get_text(record->body, "policy", &note)) ||
+	    (record->kind == KMN_R_POLICY && kmn_json_get_text(record->body, "note", &note))) {
+		free(k->policy_note);
+		if ((k->policy_note = strdup(note)) == NULL)
+			return KMN_E_NO_MEMORY;
+	}
+	return kmn_quorum_apply(k->quorum, record, finding);
+}
+
 kmn_err
 kmn_keeper_append(struct kmn_keeper *k, enum kmn_record_kind kind, json_t *body, struct kmn_ref *ref_out)
 {
@@ -95,10 +110,11 @@ kmn_keeper_append(struct kmn_keeper *k, enum kmn_record_kind kind, json_t *body,
 		kmn_keeper_fail(k, "the ledger takes no records");
 		return KMN_E_LEDGER;
 	}
-	e = kmn_quorum_apply(k->quorum, &record, &finding);
+	e = apply(k, &record, &finding);
 	kmn_record_clear(&record);
 	if (e == KMN_E_CORRUPT) {
-		kmn_say(KMN_SAY_ERROR, "%s: record %llu: %s", finding.check, (unsigned long long)finding.i, finding.text);
+		kmn_say(
+		    KMN_SAY_ERROR, "%s: record %llu: %s", finding.check, (unsigned long long)finding.i, finding.text);
 		KMN_BUG("the keeper wrote what an auditor would refuse");
 	}
 	if (e != KMN_OK)
@@ -129,6 +145,7 @@ release_durable(struct kmn_keeper *k)
 		call->waits_for = 0;
 		call->then(call);
 	}
+	kmn_admin_durable(k, head.size);
 	kmn_hold_statements(k);
 }
 
@@ -261,11 +278,11 @@ dispatch(struct kmn_keeper *k, const struct epoll_event *event)
 		if (kmn_log_poisoned(k->log))
 			kmn_keeper_fail(k, "the ledger cannot be written");
 	} else {
-		LIST_FOREACH (worker, &k->workers, link) /* it may have ended in this round */
-			if (worker == event->data.ptr) {
-				kmn_workerlink_readable(k, worker);
-				break;
-			}
+		LIST_FOREACH(worker, &k->workers, link) /* it may have ended in this round */
+		if (worker == event->data.ptr) {
+			kmn_workerlink_readable(k, worker);
+			break;
+		}
 	}
 }
 
@@ -274,11 +291,11 @@ something_runs(const struct kmn_keeper *k)
 {
 	const struct kmn_instance *instance;
 
-	LIST_FOREACH (instance, &k->instances, link)
-		for (size_t i = 0; i < KMN_WINDOW_NUMBERS; i++)
-			if (instance->call[i] != NULL && instance->call[i]->step != KMN_STEP_HELD &&
-			    instance->call[i]->step != KMN_STEP_DONE)
-				return true;
+	LIST_FOREACH(instance, &k->instances, link)
+	for (size_t i = 0; i < KMN_WINDOW_NUMBERS; i++)
+		if (instance->call[i] != NULL && instance->call[i]->step != KMN_STEP_HELD &&
+		    instance->call[i]->step != KMN_STEP_DONE)
+			return true;
 	return false;
 }
 
@@ -322,7 +339,7 @@ replayed(void *cookie, const struct kmn_record *record)
 {
 	struct kmn_keeper *k = cookie;
 	struct kmn_finding finding;
-	kmn_err e = kmn_quorum_apply(k->quorum, record, &finding);
+	kmn_err e = apply(k, record, &finding);
 
 	if (e == KMN_E_CORRUPT)
 		kmn_say(KMN_SAY_ERROR, "the ledger says what must not be: %s: record %llu: %s", finding.check,
@@ -335,9 +352,7 @@ blob(void *cookie, const uint8_t sha256[32], uint8_t **bytes_out, size_t *len_ou
 {
 	struct kmn_keeper *k = cookie;
 
-	/* While the log opens there is no log yet: the file's hash is checked here all the same. */
-	return k->log != NULL ? kmn_log_blob_get(k->log, sha256, bytes_out, len_out)
-			      : kmn_blob_read(k->store, sha256, bytes_out, len_out);
+	return kmn_blob_read(k->store, sha256, bytes_out, len_out);
 }
 
 static kmn_err
@@ -372,8 +387,8 @@ record_recovery(struct kmn_keeper *k, const struct kmn_recovery *recovery)
 		json_decref(open);
 		return KMN_OK;
 	}
-	kmn_say(KMN_SAY_WARNING, "recovered: %s%zu calls undecided", recovery->torn ? "a torn tail was moved aside, " : "",
-	    json_array_size(open));
+	kmn_say(KMN_SAY_WARNING, "recovered: %s%zu calls undecided",
+	    recovery->torn ? "a torn tail was moved aside, " : "", json_array_size(open));
 	body = json_pack("{s:s, s:o, s:o, s:[]}", "reason",
 	    recovery->torn ? "torn tail after an unclean end" : "unclean end", "last_commit",
 	    kmn_head_json(&recovery->last_commit), "open_requests", open, "guards");
@@ -431,9 +446,10 @@ refuse_waiting(struct kmn_keeper *k)
 {
 	struct kmn_call_state *call;
 
-	TAILQ_FOREACH (call, &k->durable, durable)
-		if (call->conn != NULL)
-			kmn_gatelink_refuse(k, call->conn, call->number, KMN_E_LEDGER, UINT64_MAX, "the ledger cannot be written");
+	TAILQ_FOREACH(call, &k->durable, durable)
+	if (call->conn != NULL)
+		kmn_gatelink_refuse(
+		    k, call->conn, call->number, KMN_E_LEDGER, UINT64_MAX, "the ledger cannot be written");
 	if (k->gate != NULL && kmn_ipc_flush(k->gate) != KMN_OK)
 		kmn_say(KMN_SAY_ERROR, "the gate is gone");
 }
@@ -454,6 +470,7 @@ finish(struct kmn_keeper *k)
 	if (kmn_log_close(k->log) != KMN_OK)
 		k->failed = true;
 	kmn_quorum_free(k->quorum);
+	free(k->policy_note);
 	kmn_store_files_free(k->store);
 	return k->failed ? 1 : 0;
 }
@@ -471,6 +488,7 @@ kmn_keeper_main(const struct kmn_keeper_setup *setup)
 	TAILQ_INIT(&k->starting);
 	TAILQ_INIT(&k->durable);
 	TAILQ_INIT(&k->logins);
+	TAILQ_INIT(&k->admin_waits);
 	if ((e = start(k)) != KMN_OK) {
 		kmn_say(KMN_SAY_ERROR, "the keeper does not start: %s", kmn_err_text(e));
 		return 1;

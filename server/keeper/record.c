@@ -187,7 +187,8 @@ normalise_parts(struct kmn_call_state *call)
 
 	if (op->scheme == NULL)
 		return KMN_E_NOT_FOUND;
-	if ((e = kmn_operation_normalise(op->mechanism, op->has_pss ? &op->pss : NULL, NULL, 0, &call->norm)) != KMN_OK ||
+	if ((e = kmn_operation_normalise(op->mechanism, op->has_pss ? &op->pss : NULL, NULL, 0, &call->norm)) !=
+		KMN_OK ||
 	    (e = digest_so_far(op->scheme, digest, &len)) != KMN_OK)
 		return e;
 	if (len != call->norm.digest_len)
@@ -211,7 +212,8 @@ take_signed(struct kmn_call_state *call, json_t *intent)
 		    (e = digest_so_far(op->sha256, sha256, &sha256_len)) != KMN_OK)
 			return e;
 		put(intent, "in",
-		    json_pack("{s:o, s:I}", "sha256", kmn_json_b64(sha256, KMN_HASH_BYTES), "len", (json_int_t)op->parts_len));
+		    json_pack("{s:o, s:I}", "sha256", kmn_json_b64(sha256, KMN_HASH_BYTES), "len",
+			(json_int_t)op->parts_len));
 		call->has_data = !op->spool_full;
 		call->data = call->has_data ? op->spool : NULL;
 		call->data_len = call->has_data ? op->spool_len : 0;
@@ -223,9 +225,9 @@ take_signed(struct kmn_call_state *call, json_t *intent)
 	}
 	if (!op->known)
 		return KMN_OK;
-	e = call->has_data
-	    ? kmn_operation_normalise(op->mechanism, op->has_pss ? &op->pss : NULL, call->data, call->data_len, &call->norm)
-	    : normalise_parts(call);
+	e = call->has_data ? kmn_operation_normalise(
+				 op->mechanism, op->has_pss ? &op->pss : NULL, call->data, call->data_len, &call->norm)
+			   : normalise_parts(call);
 	call->has_norm = e == KMN_OK;
 	if (call->has_norm)
 		put(intent, "norm", kmn_norm_json(&call->norm));
@@ -273,8 +275,8 @@ kmn_record_intent(struct kmn_call_state *call, json_t **body_out)
 	intent = json_pack("{s:I, s:I, s:I, s:s, s:o, s:o, s:o, s:o, s:o, s:I}", "chan", (json_int_t)call->chan, "sess",
 	    (json_int_t)call->session_handle, "seq", (json_int_t)call->number, "op", call->view.call->name, "mech",
 	    mechanism_json(call), "key", kmn_record_key(first_key(call), call->token), "req_sha256",
-	    kmn_json_b64(call->req_sha256, KMN_HASH_BYTES), "nonce_req", kmn_json_b64(nonce, sizeof(nonce)), "requester",
-	    requester_json(call), "expires", (json_int_t)(kmn_keeper_now_ms() + INTENT_LIFETIME_MS));
+	    kmn_json_b64(call->req_sha256, KMN_HASH_BYTES), "nonce_req", kmn_json_b64(nonce, sizeof(nonce)),
+	    "requester", requester_json(call), "expires", (json_int_t)(kmn_keeper_now_ms() + INTENT_LIFETIME_MS));
 	if (intent == NULL)
 		return KMN_E_NO_MEMORY;
 	if (call->operation != NULL && (call->operation->kind & (KMN_OP_SIGN | KMN_OP_SIGN_RECOVER)) != 0 &&
@@ -404,7 +406,8 @@ kmn_record_session(struct kmn_call_state *call, const struct kmn_response_view *
 	if (call->view.id == KMN_C_OpenSession)
 		(void)kmn_response_session(response, &session);
 	body = json_pack("{s:I, s:I, s:s, s:I, s:I, s:s, s:I, s:o}", "chan", (json_int_t)call->chan, "sess",
-	    (json_int_t)session, "event", event, "slot", (json_int_t)(call->has_slot ? call->slot & KMN_JSON_INT_MAX : 0), "rv",
+	    (json_int_t)session, "event", event, "slot",
+	    (json_int_t)(call->has_slot ? call->slot & KMN_JSON_INT_MAX : 0), "rv",
 	    (json_int_t)(response->rv & KMN_JSON_INT_MAX), "rv_name", kmn_record_rv_name(response->rv, storage), "seq",
 	    (json_int_t)call->number, "req_sha256", kmn_json_b64(call->req_sha256, KMN_HASH_BYTES));
 	if (body == NULL)

@@ -24,9 +24,9 @@ kmn_session_get(struct kmn_instance *instance, uint64_t handle)
 {
 	struct kmn_session *s;
 
-	LIST_FOREACH (s, &instance->sessions[bucket(handle)], link)
-		if (s->handle == handle)
-			return s;
+	LIST_FOREACH(s, &instance->sessions[bucket(handle)], link)
+	if (s->handle == handle)
+		return s;
 	return NULL;
 }
 
@@ -157,7 +157,7 @@ kmn_operation_begin(struct kmn_operation *op, struct kmn_call_state *call)
 	op->key = call->key[0];
 	op->mechanism = mech->type;
 	op->has_pss = kmn_mech_number(mech, "hashAlg", &op->pss.hash) && kmn_mech_number(mech, "mgf", &op->pss.mgf) &&
-	    kmn_mech_number(mech, "sLen", &op->pss.salt_len);
+		      kmn_mech_number(mech, "sLen", &op->pss.salt_len);
 	op->mech_view = json_incref(call->intent != NULL ? json_object_get(call->intent, "mech") : NULL);
 }
 
@@ -168,8 +168,7 @@ start_digests(struct kmn_operation *op)
 
 	if ((op->sha256 = EVP_MD_CTX_new()) == NULL || EVP_DigestInit_ex(op->sha256, EVP_sha256(), NULL) != 1)
 		return KMN_E_NO_MEMORY;
-	if (own != NULL &&
-	    ((op->scheme = EVP_MD_CTX_new()) == NULL || EVP_DigestInit_ex(op->scheme, own, NULL) != 1))
+	if (own != NULL && ((op->scheme = EVP_MD_CTX_new()) == NULL || EVP_DigestInit_ex(op->scheme, own, NULL) != 1))
 		return KMN_E_NO_MEMORY;
 	if ((op->spool = OPENSSL_zalloc(KMN_KEEPER_SPOOL_MAX)) == NULL)
 		return KMN_E_NO_MEMORY;

@@ -44,8 +44,12 @@
 #define KMN_KEEPER_KEYS_MAX 6           /* key or object handles that one call is judged by */
 #define KMN_HOUSE_WORKER 0u             /* the keeper's own worker: public keys and token facts, never logs in */
 
+/* Operations that a secret or private key takes part in (C_Encrypt also a public one). */
+#define KMN_KEY_OPERATIONS (KMN_OP_ENCRYPT | KMN_OP_DECRYPT | KMN_OP_SIGN | KMN_OP_SIGN_RECOVER)
+
 struct kmn_keeper;
 struct kmn_call_state;
+struct kmn_admin_wait;
 
 /* One TLS connection, as the gate reported it. */
 struct kmn_conn {
@@ -60,6 +64,7 @@ struct kmn_conn {
 	struct kmn_instance *instance;      /* NULL until ATTACH or JOIN */
 	bool opened;                        /* channel.open is written */
 	bool watching;
+	uint64_t admin_calls;
 	uint64_t counts[KMN_CALL_COUNT];  /* class C calls, all */
 	uint64_t counted[KMN_CALL_COUNT]; /* of these, already in a channel.counts record */
 };
@@ -82,11 +87,11 @@ struct kmn_operation {
 	uint64_t mechanism;
 	bool has_pss;
 	struct kmn_pss pss;
-	json_t *mech_view;    /* as the ledger shows it; owned */
-	EVP_MD_CTX *sha256;   /* of all parts so far; NULL before the first */
-	EVP_MD_CTX *scheme;   /* the mechanism's own hash of all parts; NULL if it has none */
-	uint64_t parts_len;   /* bytes */
-	uint8_t *spool;       /* the parts while they are at most KMN_KEEPER_SPOOL_MAX; owned */
+	json_t *mech_view;  /* as the ledger shows it; owned */
+	EVP_MD_CTX *sha256; /* of all parts so far; NULL before the first */
+	EVP_MD_CTX *scheme; /* the mechanism's own hash of all parts; NULL if it has none */
+	uint64_t parts_len; /* bytes */
+	uint8_t *spool;     /* the parts while they are at most KMN_KEEPER_SPOOL_MAX; owned */
 	size_t spool_len;
 	bool spool_full;
 };
@@ -133,7 +138,11 @@ struct kmn_call_state {
 	uint64_t slot;
 	struct kmn_token *token;
 	struct kmn_key_facts key[KMN_KEEPER_KEYS_MAX];
-	unsigned keys, keys_asked;
+	uint64_t key_handle[KMN_KEEPER_KEYS_MAX];
+	unsigned key_count, keys, keys_asked; /* wanted, known, asked for */
+	uint64_t key_rv;                      /* what the module said of one that it does not know */
+	bool token_asked;
+	const char *peer_name; /* the policy's */
 
 	char durability; /* 'A', 'B' or 'C' */
 	bool starts_side;
@@ -141,17 +150,23 @@ struct kmn_call_state {
 	json_t *intent;          /* body as this call would have it; owned */
 	bool has_norm, has_data; /* of a signature */
 	struct kmn_norm norm;
-	uint8_t *data; /* what is signed, view into bytes or the operation's spool */
+	const uint8_t *data; /* what is signed, view into bytes or the operation's spool */
 	size_t data_len;
+	struct kmn_key_facts made; /* the key that the call made */
+	bool has_made;
+	const char *selfcheck; /* static, NULL: nothing was signed */
+	uint8_t resp_sha256[KMN_HASH_BYTES];
+	uint64_t took_us;
+	struct kmn_response_view own_response; /* in place of one that is not released */
+	bool in_logins, in_held;
 	struct kmn_ref request, decision; /* class A */
 	unsigned use;
 	bool decided; /* a decision allow stands and no result yet */
 
-	size_t waits_for;                              /* ledger size that must be durable, 0: nothing */
-	void (*then)(struct kmn_call_state *call);     /* what goes on then */
-	uint8_t *reply;                                /* response payload, owned, wiped */
+	size_t waits_for;                          /* ledger size that must be durable, 0: nothing */
+	void (*then)(struct kmn_call_state *call); /* what goes on then */
+	uint8_t *reply;                            /* response payload, owned, wiped */
 	size_t reply_len;
-	bool ready_due; /* READY is to be sent when DONE */
 };
 
 struct kmn_instance {
@@ -168,6 +183,8 @@ struct kmn_instance {
 	struct kmn_call_state *call[KMN_WINDOW_NUMBERS]; /* by number modulo the window */
 	LIST_HEAD(, kmn_session) sessions[64];
 	LIST_HEAD(, kmn_token) tokens;
+	bool same_abi;       /* bytes in the client's layout may go to a worker of this machine */
+	uint64_t signatures; /* class B, for selfcheck by sample */
 	unsigned connections;
 	int64_t alone_since_ms; /* boot time when the last connection went, 0: has one */
 };
@@ -177,7 +194,7 @@ enum kmn_worker_step { KMN_WORKER_ASKED, KMN_WORKER_STARTING, KMN_WORKER_READY }
 struct kmn_pending {
 	TAILQ_ENTRY(kmn_pending) link;
 	uint64_t tag;
-	uint8_t answer; /* KMN_W_REPLY.. that is due */
+	uint8_t answer;                                                              /* KMN_W_REPLY.. that is due */
 	void (*done)(struct kmn_keeper *keeper, void *cookie, struct kmn_reader *r); /* r is NULL: the worker died */
 	void *cookie;
 };
@@ -187,7 +204,7 @@ struct kmn_worker {
 	TAILQ_ENTRY(kmn_worker) start; /* in keeper->starting until READY */
 	uint32_t id;
 	enum kmn_worker_step step;
-	struct kmn_ipc *ipc; /* NULL until SPAWNED */
+	struct kmn_ipc *ipc;           /* NULL until SPAWNED */
 	struct kmn_instance *instance; /* NULL: the house worker, or its instance is gone */
 	TAILQ_HEAD(, kmn_pending) pending;
 	char manufacturer[64], description[64];
@@ -198,23 +215,27 @@ struct kmn_keeper {
 	int epoll;
 	bool stopping;
 	char stop_reason[128];
-	int exit_status;
+	bool failed;                   /* no service any more */
+	int64_t stop_at_ms, ticked_ms; /* boot time */
 	struct kmn_ipc *supervisor, *gate;
 	struct kmn_store *store;
 	struct kmn_log *log;
 	struct kmn_quorum *quorum;
+	char *policy_note; /* of the policy in force, as people signed it */
 	int64_t started_ms;
 	uint64_t next_tag;
 	uint32_t next_worker;
 	LIST_HEAD(, kmn_conn) conns[KMN_KEEPER_BUCKETS];
 	LIST_HEAD(, kmn_instance) instances;
 	LIST_HEAD(, kmn_worker) workers;
-	TAILQ_HEAD(, kmn_worker) starting; /* one start at a time: SoftHSM fails at random otherwise */
+	TAILQ_HEAD(, kmn_worker) starting;    /* one start at a time: SoftHSM fails at random otherwise */
 	TAILQ_HEAD(, kmn_call_state) durable; /* in the order of waits_for */
 	TAILQ_HEAD(, kmn_call_state) logins;  /* one C_Login at a time, for the same reason; head runs */
 	LIST_HEAD(, kmn_call_state) held;
 	struct kmn_worker *house;
-	struct kmn_admin_wait *admin_waits;
+	TAILQ_HEAD(, kmn_admin_wait) admin_waits;
+	uint64_t delivered[1024]; /* requests + 1 whose answer the client has, a ring */
+	unsigned delivered_next;
 	uint8_t spki_stored[64][KMN_HASH_BYTES]; /* public keys whose blob is known to be kept, a ring */
 	unsigned spki_stored_next;
 	uint64_t statements_due; /* intents whose statement record is still to be written */
@@ -225,6 +246,7 @@ struct kmn_keeper {
 int64_t kmn_keeper_now_ms(void);  /* wall clock */
 int64_t kmn_keeper_boot_ms(void); /* CLOCK_BOOTTIME */
 uint64_t kmn_keeper_now_us(void); /* CLOCK_MONOTONIC */
+void kmn_keeper_random(void *out, size_t len);
 const struct kmn_policy *kmn_keeper_policy(const struct kmn_keeper *k);
 kmn_err kmn_keeper_watch(struct kmn_keeper *k, int fd, void *what) KMN_MUST_CHECK;
 
@@ -233,8 +255,8 @@ kmn_err kmn_keeper_watch(struct kmn_keeper *k, int fd, void *what) KMN_MUST_CHEC
  * failure is final: the keeper stops (fail closed), and the result only tells
  * the caller to go no further.
  */
-kmn_err kmn_keeper_append(struct kmn_keeper *k, enum kmn_record_kind kind, json_t *body, struct kmn_ref *ref_out)
-    KMN_MUST_CHECK;
+kmn_err kmn_keeper_append(
+    struct kmn_keeper *k, enum kmn_record_kind kind, json_t *body, struct kmn_ref *ref_out) KMN_MUST_CHECK;
 /* No service from here on: says why, and the loop ends. */
 void kmn_keeper_fail(struct kmn_keeper *k, const char *why);
 /* Go on with `then` when everything appended so far is durable. */
@@ -248,6 +270,10 @@ void kmn_gatelink_message(struct kmn_keeper *k, const struct kmn_ipc_message *me
 void kmn_gatelink_send(struct kmn_keeper *k, const struct kmn_conn *conn, uint8_t type, struct kmn_writer *body);
 void kmn_gatelink_refuse(struct kmn_keeper *k, const struct kmn_conn *conn, uint64_t number, kmn_err e,
     uint64_t request, const char *reason);
+/* A peer that broke a rule of the channel: recorded, and its connection closed (freed). */
+void kmn_gatelink_reject(struct kmn_keeper *k, struct kmn_conn *conn, const char *reason);
+/* A number that may not be used: recorded and refused, the connection stays. */
+void kmn_gatelink_replayed(struct kmn_keeper *k, struct kmn_conn *conn, uint64_t number, const char *reason);
 void kmn_gatelink_close(struct kmn_keeper *k, struct kmn_conn *conn, const char *reason);
 kmn_err kmn_gatelink_send_pins(struct kmn_keeper *k) KMN_MUST_CHECK;
 /* Write what class C calls were counted since the last time. */
@@ -301,52 +327,86 @@ void kmn_worker_forget(struct kmn_worker *worker, const void *cookie);
 
 /* ---- call.c ---------------------------------------------------------------------------------------------------- */
 
+struct kmn_call_state *kmn_call_new(
+    struct kmn_keeper *k, struct kmn_conn *conn, uint64_t number, const uint8_t *payload, size_t len);
 void kmn_call_start(struct kmn_keeper *k, struct kmn_call_state *call);
 void kmn_call_free(struct kmn_call_state *call);
+/* To the module, in any order the classes of state.h allow; only call.c knows which. */
+void kmn_call_send(struct kmn_call_state *call);
 /* Write the decision `allow` (K1: nothing runs before) and run when it is durable. */
 void kmn_call_decide_and_run(struct kmn_call_state *call);
-/* The call does not run: its answer is `rv`, once what is recorded is durable. */
-void kmn_call_finish_rv(struct kmn_call_state *call, CK_RV rv);
-/* The answer is this response payload (taken over) once what is recorded is durable. */
+/* Write intent and decision `deny`, and answer what a refusal looks like to PKCS#11. */
+void kmn_call_refuse(struct kmn_call_state *call);
+/* The answer is this response payload (taken over), or an empty one with `rv`, once what is recorded is durable. */
 void kmn_call_finish(struct kmn_call_state *call, uint8_t *reply, size_t len);
+void kmn_call_finish_rv(struct kmn_call_state *call, CK_RV rv);
 void kmn_call_answer(struct kmn_call_state *call);
-kmn_err kmn_call_reply_error(struct kmn_call_state *call, CK_RV rv, uint8_t **reply_out, size_t *len_out)
-    KMN_MUST_CHECK;
+kmn_err kmn_call_reply_error(
+    const struct kmn_call_state *call, CK_RV rv, uint8_t **reply_out, size_t *len_out) KMN_MUST_CHECK;
+/* The error of a data call ends its operation in the vendor's module too: its own session is closed. */
+void kmn_call_drop_side(struct kmn_call_state *call);
 
-/* ---- hold.c: calls that wait for a quorum ---------------------------------------------------------------------- */
+/* ---- judge.c ---------------------------------------------------------------------------------------------------- */
+
+struct kmn_token *kmn_token_get(struct kmn_instance *instance, uint64_t slot);
+void kmn_token_forget(struct kmn_instance *instance, uint64_t slot);
+/* Reads KMN_W_TOKEN_FACTS after its tag; false: there is none to speak of. */
+bool kmn_token_read(struct kmn_reader *r, struct kmn_token *token_out);
+struct kmn_token *kmn_token_take(struct kmn_instance *instance, uint64_t slot, struct kmn_reader *r);
+const char *kmn_object_class_name(uint64_t class);
+/* Asks the policy about a call that has no intent. */
+void kmn_judge_question(struct kmn_call_state *call, struct kmn_verdict *verdict);
+/* Refuses a call if any key but the first is not free for it. */
+void kmn_judge_others(struct kmn_call_state *call);
+/* Verifies a signature before it is released; *selfcheck_out is what the record says of it. */
+kmn_err kmn_check_signature(
+    struct kmn_call_state *call, const struct kmn_response_view *response, const char **selfcheck_out) KMN_MUST_CHECK;
+
+/* ---- hold.c: calls that wait for a quorum ----------------------------------------------------------------------- */
 
 /* Find or create the request of a call that a rule holds, and park the call. */
 void kmn_hold_start(struct kmn_call_state *call);
+void kmn_hold_tell(struct kmn_call_state *call);
+void kmn_hold_ready(struct kmn_call_state *call);
 /* After a vote, a statement or a tick: run or end what waits for this request. */
 void kmn_hold_advance(struct kmn_keeper *k, uint64_t request);
+/* Write the decision that ends a request, and let its callers go. */
+kmn_err kmn_hold_end(struct kmn_keeper *k, uint64_t request, const char *verdict) KMN_MUST_CHECK;
+/* A held call's result is recorded. */
+void kmn_hold_ran(struct kmn_call_state *call);
+/* The client has the answer of this call. */
+void kmn_hold_delivered(struct kmn_keeper *k, const struct kmn_call_state *call);
 /* The client ends its wait. */
 void kmn_hold_end_wait(struct kmn_call_state *call);
 void kmn_hold_forget(struct kmn_call_state *call);
+bool kmn_hold_has_room(const struct kmn_keeper *k, const uint8_t client_spki_sha256[KMN_HASH_BYTES]);
 /* Writes the statements that are due, now that their intents are durable. */
 void kmn_hold_statements(struct kmn_keeper *k);
 void kmn_hold_tick(struct kmn_keeper *k);
 
-/* ---- record.c: bodies of records ------------------------------------------------------------------------------- */
+/* ---- record.c: bodies of records -------------------------------------------------------------------------------- */
 
+/* `facts` NULL: the call names no key; `token` NULL: no token. */
 json_t *kmn_record_key(const struct kmn_key_facts *facts, const struct kmn_token *token);
-/* The intent of a call (docs/ledger.md 4), from its view, facts and data. */
-kmn_err kmn_record_intent(struct kmn_call_state *call, json_t **body_out) KMN_MUST_CHECK;
 json_t *kmn_record_hsm(const struct kmn_call_state *call);
-kmn_err kmn_record_op(struct kmn_call_state *call, const struct kmn_response_view *response, json_t **body_out)
-    KMN_MUST_CHECK;
+json_t *kmn_record_policy(const struct kmn_keeper *k);
+/* The intent of a call (docs/ledger.md), from its view, facts and data; finds data and norm of a signature. */
+kmn_err kmn_record_intent(struct kmn_call_state *call, json_t **body_out) KMN_MUST_CHECK;
+kmn_err kmn_record_op(
+    struct kmn_call_state *call, const struct kmn_response_view *response, json_t **body_out) KMN_MUST_CHECK;
 kmn_err kmn_record_result(struct kmn_call_state *call, const struct kmn_response_view *response, const char *selfcheck,
     json_t **body_out) KMN_MUST_CHECK;
-kmn_err kmn_record_session(struct kmn_call_state *call, const struct kmn_response_view *response, json_t **body_out)
-    KMN_MUST_CHECK;
-/* A free decision: `allow` or `deny` of a call that needs nobody. */
-json_t *kmn_record_decision(const struct kmn_call_state *call, const char *verdict);
+kmn_err kmn_record_session(
+    struct kmn_call_state *call, const struct kmn_response_view *response, json_t **body_out) KMN_MUST_CHECK;
 const char *kmn_record_rv_name(uint64_t rv, char storage[32]);
 /* Keeps the DER public key of a key as a blob, once. */
 kmn_err kmn_record_keep_spki(struct kmn_keeper *k, const struct kmn_key_facts *facts) KMN_MUST_CHECK;
 
-/* ---- admin.c --------------------------------------------------------------------------------------------------- */
+/* ---- admin.c ---------------------------------------------------------------------------------------------------- */
 
 void kmn_admin_take(struct kmn_keeper *k, struct kmn_conn *conn, const uint8_t *body, size_t len);
 void kmn_admin_conn_gone(struct kmn_keeper *k, const struct kmn_conn *conn);
+/* The first `size` records are durable. */
+void kmn_admin_durable(struct kmn_keeper *k, size_t size);
 
 #endif

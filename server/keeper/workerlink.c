@@ -60,9 +60,9 @@ kmn_worker_by_id(struct kmn_keeper *k, uint32_t id)
 {
 	struct kmn_worker *worker;
 
-	LIST_FOREACH (worker, &k->workers, link)
-		if (worker->id == id)
-			return worker;
+	LIST_FOREACH(worker, &k->workers, link)
+	if (worker->id == id)
+		return worker;
 	return NULL;
 }
 
@@ -183,9 +183,9 @@ answered(struct kmn_keeper *k, struct kmn_worker *worker, uint8_t kind, struct k
 	uint64_t tag = kmn_reader_u64(r);
 	struct kmn_pending *p;
 
-	TAILQ_FOREACH (p, &worker->pending, link)
-		if (p->tag == tag)
-			break;
+	TAILQ_FOREACH(p, &worker->pending, link)
+	if (p->tag == tag)
+		break;
 	if (r->err != KMN_OK || p == NULL || p->answer != kind)
 		return false;
 	TAILQ_REMOVE(&worker->pending, p, link);
@@ -267,7 +267,7 @@ kmn_worker_forget(struct kmn_worker *worker, const void *cookie)
 {
 	struct kmn_pending *p;
 
-	TAILQ_FOREACH (p, &worker->pending, link)
-		if (p->cookie == cookie)
-			p->done = NULL;
+	TAILQ_FOREACH(p, &worker->pending, link)
+	if (p->cookie == cookie)
+		p->done = NULL;
 }
