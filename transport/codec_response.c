@@ -334,3 +334,25 @@ kmn_response_put_error(enum kmn_call_id id, uint64_t rv, struct kmn_writer *w)
 		if (comes_back(call->param[i].kind))
 			kmn_writer_u8(w, KMN_OUTPUT_NONE);
 }
+
+void
+kmn_response_put_bytes(enum kmn_call_id id, const void *bytes, size_t len, uint64_t capacity, struct kmn_writer *w)
+{
+	const struct kmn_call *call = kmn_call_row(id);
+	bool fits = len <= capacity;
+
+	kmn_writer_u16(w, (uint16_t)id);
+	kmn_writer_u64(w, fits ? CKR_OK : CKR_BUFFER_TOO_SMALL);
+	for (size_t i = 0; call != NULL && i < call->param_count; i++) {
+		if (!comes_back(call->param[i].kind))
+			continue;
+		if (call->param[i].kind != KMN_KIND_ROOM) {
+			kmn_writer_u8(w, KMN_OUTPUT_NONE);
+			continue;
+		}
+		kmn_writer_u8(w, fits ? KMN_OUTPUT_WHOLE : KMN_OUTPUT_NUMBER);
+		kmn_writer_u64(w, len);
+		if (fits)
+			kmn_writer_raw(w, bytes, len);
+	}
+}

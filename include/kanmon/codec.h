@@ -237,6 +237,12 @@ enum kmn_values_form {
 
 /* A response with that CK_RV and no outputs, valid for every row: refusals and failures. */
 void kmn_response_put_error(enum kmn_call_id id, uint64_t rv, struct kmn_writer *w);
+/*
+ * The response of a call with a two-call output that gives these bytes: CKR_OK, or CKR_BUFFER_TOO_SMALL and the length
+ * where they do not fit the capacity that the caller stated.
+ */
+void kmn_response_put_bytes(
+    enum kmn_call_id id, const void *bytes, size_t len, uint64_t capacity, struct kmn_writer *w);
 
 /* Parts of responses, for the worker: scalars and lengths of this ABI, and CK_INFO and its kin. */
 void kmn_ulong_put(struct kmn_writer *w, CK_ULONG value);

@@ -117,6 +117,9 @@ kmn_err kmn_log_line(struct kmn_log *log, uint64_t index, char **line_out, size_
 /* Blobs: files named by their SHA-256, durable before put returns, checked at get. */
 kmn_err kmn_log_blob_put(
     struct kmn_log *log, const void *bytes, size_t len, uint8_t sha256_out[KMN_HASH_BYTES]) KMN_MUST_CHECK;
+/* The same from a store without a log: for replaying, and for auditors. */
+kmn_err kmn_blob_read(
+    struct kmn_store *store, const uint8_t sha256[KMN_HASH_BYTES], uint8_t **bytes_out, size_t *len_out) KMN_MUST_CHECK;
 kmn_err kmn_log_blob_get(
     struct kmn_log *log, const uint8_t sha256[KMN_HASH_BYTES], uint8_t **bytes_out, size_t *len_out) KMN_MUST_CHECK;
 

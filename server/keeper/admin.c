@@ -3,6 +3,8 @@
  * requests; terminals see all and hand in what people signed. Nothing here
  * decides: a signed note is judged by the quorum's own rules, whoever brings it.
  */
+#include "config.h"
+
 #include "server/keeper/state.h"
 
 #include "kanmon/admin.h"
@@ -175,10 +177,11 @@ summary_json(const struct kmn_request *r)
 static void
 put_text(json_t *object, const char *name, const json_t *from, const char *member)
 {
-	const char *text = "";
+	const char *text;
 
-	(void)kmn_json_get_text(from, member, &text);
-	if (json_object_set_new(object, name, json_string(text != NULL ? text : "")) != 0)
+	if (!kmn_json_get_text(from, member, &text))
+		text = "";
+	if (json_object_set_new(object, name, json_string(text)) != 0)
 		KMN_BUG("out of memory");
 }
 

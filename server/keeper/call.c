@@ -6,6 +6,8 @@
  *   once      one record after the fact, durable before the answer (class B, logins)
  *   fully     intent and decision durable before the module sees the call, result before the answer (class A)
  */
+#include "config.h"
+
 #include "server/keeper/state.h"
 
 #include "kanmon/say.h"

@@ -3,6 +3,8 @@
  * in the policy again, for the gate is not trusted), and what each frame is
  * for. The gate checked every frame's shape; here it is checked once more.
  */
+#include "config.h"
+
 #include "server/keeper/state.h"
 
 #include "kanmon/say.h"

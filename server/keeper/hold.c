@@ -3,6 +3,8 @@
  * state, and outlives the call, its process and this one; a call only waits
  * for it, runs when it is met, or gives up waiting.
  */
+#include "config.h"
+
 #include "server/keeper/state.h"
 
 #include "kanmon/say.h"

@@ -3,6 +3,8 @@
  * runs at most once, and its outcome is kept until the client said that it
  * has it.
  */
+#include "config.h"
+
 #include "server/keeper/state.h"
 
 #include "kanmon/say.h"

@@ -3,6 +3,8 @@
  * come from the module or from the call's own bytes, none from the client's
  * description of them.
  */
+#include "config.h"
+
 #include "server/keeper/state.h"
 
 #include "kanmon/view.h"

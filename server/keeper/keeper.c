@@ -3,6 +3,8 @@
  * and then does one thing at a time. Between two waits everything appended is
  * handed to the committer as one batch (group commit).
  */
+#include "config.h"
+
 #include "server/keeper/state.h"
 
 #include "kanmon/say.h"

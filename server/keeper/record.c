@@ -2,6 +2,8 @@
  * Bodies of records, as docs/ledger.md lists their members. A record is a
  * function of the call, its facts and its outcome.
  */
+#include "config.h"
+
 #include "server/keeper/state.h"
 
 #include "kanmon/view.h"

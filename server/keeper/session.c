@@ -7,6 +7,8 @@
  * itself says CKR_OPERATION_NOT_INITIALIZED, so that no data call of a key can
  * pass as something that needs no record.
  */
+#include "config.h"
+
 #include "server/keeper/state.h"
 
 #include <openssl/crypto.h>

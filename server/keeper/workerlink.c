@@ -3,6 +3,8 @@
  * initialise at the same moment fail at random), spoken to by tagged messages.
  * What a worker says is bounded and checked like a stranger's words.
  */
+#include "config.h"
+
 #include "server/keeper/state.h"
 
 #include "kanmon/say.h"

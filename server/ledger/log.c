@@ -444,8 +444,8 @@ blob_name(const uint8_t sha256[KMN_HASH_BYTES], char out[2 * KMN_HASH_BYTES + 1]
 	(void)sodium_bin2hex(out, 2 * KMN_HASH_BYTES + 1, sha256, KMN_HASH_BYTES);
 }
 
-static kmn_err
-blob_read(struct kmn_store *store, const uint8_t sha256[KMN_HASH_BYTES], uint8_t **bytes_out, size_t *len_out)
+kmn_err
+kmn_blob_read(struct kmn_store *store, const uint8_t sha256[KMN_HASH_BYTES], uint8_t **bytes_out, size_t *len_out)
 {
 	char name[6 + 2 * KMN_HASH_BYTES + 1] = "blobs/", *bytes;
 	uint8_t is[KMN_HASH_BYTES];
@@ -491,7 +491,7 @@ kmn_log_blob_put(struct kmn_log *log, const void *bytes, size_t len, uint8_t sha
 		return KMN_E_TOO_BIG;
 	if (kmn_log_poisoned(log))
 		return KMN_E_LEDGER;
-	e = blob_read(log->store, sha256_out, &there, &there_len);
+	e = kmn_blob_read(log->store, sha256_out, &there, &there_len);
 	free(there);
 	if (e == KMN_OK || e == KMN_E_NO_MEMORY)
 		return e;
@@ -507,7 +507,7 @@ kmn_log_blob_put(struct kmn_log *log, const void *bytes, size_t len, uint8_t sha
 kmn_err
 kmn_log_blob_get(struct kmn_log *log, const uint8_t sha256[KMN_HASH_BYTES], uint8_t **bytes_out, size_t *len_out)
 {
-	return blob_read(log->store, sha256, bytes_out, len_out);
+	return kmn_blob_read(log->store, sha256, bytes_out, len_out);
 }
 
 json_t *
