@@ -9,9 +9,11 @@
  *   MAYBE_OBJECT               nothing more
  *   MECHANISM, TEMPLATE        codec_params.c, codec_template.c
  */
+#define _DEFAULT_SOURCE /* getentropy */
 #include "transport/codec_parts.h"
 
 #include <string.h>
+#include <unistd.h>
 
 /* ---- requests, from the caller's arguments ------------------------------------------------------------------- */
 
@@ -130,6 +132,17 @@ outputs_are_there(const struct kmn_param *p, const struct kmn_arg *a)
 	}
 }
 
+void
+kmn_message_begin(struct kmn_writer *w, enum kmn_call_id id)
+{
+	uint8_t salt[KMN_SALT_BYTES];
+
+	if (getentropy(salt, sizeof(salt)) != 0)
+		fail(w, KMN_E_INTERNAL);
+	kmn_writer_u16(w, (uint16_t)id);
+	kmn_writer_raw(w, salt, sizeof(salt));
+}
+
 kmn_err
 kmn_request_encode(enum kmn_call_id id, const struct kmn_arg *arg, size_t arg_count, struct kmn_writer *w)
 {
@@ -140,7 +153,7 @@ kmn_request_encode(enum kmn_call_id id, const struct kmn_arg *arg, size_t arg_co
 	for (size_t i = 0; i < arg_count; i++)
 		if (!outputs_are_there(&call->param[i], &arg[i]))
 			return KMN_E_ARGUMENTS;
-	kmn_writer_u16(w, (uint16_t)id);
+	kmn_message_begin(w, id);
 	for (size_t i = 0; i < arg_count; i++)
 		put_arg(w, call->param[i].kind, &arg[i]);
 	return w->err;
@@ -149,7 +162,7 @@ kmn_request_encode(enum kmn_call_id id, const struct kmn_arg *arg, size_t arg_co
 void
 kmn_request_put_scalar(enum kmn_call_id id, uint64_t value, struct kmn_writer *w)
 {
-	kmn_writer_u16(w, (uint16_t)id);
+	kmn_message_begin(w, id);
 	kmn_writer_u64(w, value);
 }
 
@@ -251,12 +264,14 @@ kmn_call_view_decode(const void *bytes, size_t len_bytes, struct kmn_call_view *
 {
 	struct kmn_reader r;
 	const struct kmn_call *call;
+	uint8_t salt[KMN_SALT_BYTES];
 	uint16_t id;
 	kmn_err e;
 
 	memset(v, 0, sizeof(*v));
 	kmn_reader_init(&r, bytes, len_bytes);
 	id = kmn_reader_u16(&r);
+	kmn_reader_raw(&r, salt, sizeof(salt));
 	call = kmn_call_row(id);
 	if (call == NULL || call->policy == KMN_POLICY_LOCAL)
 		kmn_reader_fail(&r, KMN_E_MALFORMED);

@@ -139,11 +139,13 @@ static kmn_err
 apply_response(
     const struct kmn_call *call, const struct kmn_arg *arg, const void *bytes, size_t len, bool write, CK_RV *rv_out)
 {
+	uint8_t salt[KMN_SALT_BYTES];
 	struct kmn_reader r;
 
 	kmn_reader_init(&r, bytes, len);
 	if (kmn_reader_u16(&r) != kmn_call_id_of(call))
 		kmn_reader_fail(&r, KMN_E_MALFORMED);
+	kmn_reader_raw(&r, salt, sizeof(salt));
 	*rv_out = kmn_ulong_get(&r);
 	for (size_t i = 0; i < call->param_count && r.err == KMN_OK; i++)
 		if (comes_back(call->param[i].kind))
@@ -246,12 +248,14 @@ kmn_response_view_decode(const void *bytes, size_t len_bytes, struct kmn_respons
 {
 	const struct kmn_call *call;
 	struct kmn_reader r;
+	uint8_t salt[KMN_SALT_BYTES];
 	uint16_t id;
 	kmn_err e;
 
 	memset(v, 0, sizeof(*v));
 	kmn_reader_init(&r, bytes, len_bytes);
 	id = kmn_reader_u16(&r);
+	kmn_reader_raw(&r, salt, sizeof(salt));
 	v->rv = kmn_reader_u64(&r);
 	call = kmn_call_row(id);
 	if (call == NULL || call->policy == KMN_POLICY_LOCAL)
@@ -328,7 +332,7 @@ kmn_response_put_error(enum kmn_call_id id, uint64_t rv, struct kmn_writer *w)
 {
 	const struct kmn_call *call = kmn_call_row(id);
 
-	kmn_writer_u16(w, (uint16_t)id);
+	kmn_message_begin(w, id);
 	kmn_writer_u64(w, rv);
 	for (size_t i = 0; call != NULL && i < call->param_count; i++)
 		if (comes_back(call->param[i].kind))

@@ -1,8 +1,12 @@
 /*
  * Calls and bytes, both ways, as the rows of calls.def say.
  *
- *   request  = u16 call | arguments in row order (calls.h says each kind's form)
- *   response = u16 call | u64 CK_RV | outputs in row order
+ *   request  = u16 call | raw[16] salt | arguments in row order (calls.h says each kind's form)
+ *   response = u16 call | raw[16] salt | u64 CK_RV | outputs in row order
+ *
+ * The ledger keeps the SHA-256 of whole messages, and messages hold PINs and
+ * plaintexts of few bits: the salt, random and nowhere written down, keeps the
+ * hash from being a dictionary's oracle.
  *
  * Scalars are u64 whatever the ABI of either end; a length or count that is
  * CK_UNAVAILABLE_INFORMATION is 2^64-1. A response has one entry for each
@@ -21,6 +25,7 @@
 #include "kanmon/reader.h"
 #include "kanmon/writer.h"
 
+#define KMN_SALT_BYTES 16
 #define KMN_UNAVAILABLE UINT64_MAX /* CK_UNAVAILABLE_INFORMATION on the wire */
 
 /* ---- provider ------------------------------------------------------------------------------------------------ */
@@ -243,6 +248,9 @@ void kmn_response_put_error(enum kmn_call_id id, uint64_t rv, struct kmn_writer 
  */
 void kmn_response_put_bytes(
     enum kmn_call_id id, const void *bytes, size_t len, uint64_t capacity, struct kmn_writer *w);
+
+/* The beginning of every message: the call and a fresh salt. */
+void kmn_message_begin(struct kmn_writer *w, enum kmn_call_id id);
 
 /* Parts of responses, for the worker: scalars and lengths of this ABI, and CK_INFO and its kin. */
 void kmn_ulong_put(struct kmn_writer *w, CK_ULONG value);

@@ -389,7 +389,7 @@ kmn_invoke(const struct kmn_call_view *v, CK_FUNCTION_LIST *module, const struct
 	if (c.rv == CKR_OK && overran(&c))
 		c.rv = CKR_BUFFER_TOO_SMALL;
 	*rv_out = c.rv;
-	kmn_writer_u16(w, (uint16_t)v->id);
+	kmn_message_begin(w, v->id);
 	kmn_ulong_put(w, c.rv);
 	for (size_t i = 0; i < v->call->param_count; i++)
 		put_output(&c, &v->value[i], &c.arg[i], w);
