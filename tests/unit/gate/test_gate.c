@@ -6,6 +6,7 @@
  * they do not. After each thing that was refused, a good client is served.
  */
 #include "kanmon/channel.h"
+#include "kanmon/codec.h"
 #include "kanmon/ipc.h"
 #include "kanmon/reader.h"
 #include "kanmon/say.h"
@@ -295,6 +296,17 @@ put_attach(struct kmn_writer *w)
 	kmn_writer_raw(w, zeros, 32);
 }
 
+/* A CALL's body, C_Logout; `w` is made here. */
+static void
+put_call(struct kmn_writer *w, uint64_t number)
+{
+	kmn_writer_init(w, 4096);
+	kmn_writer_u64(w, number);
+	kmn_writer_u64(w, number);
+	kmn_request_put_scalar(KMN_C_Logout, 1, w);
+	CU_ASSERT_EQUAL(w->err, KMN_OK);
+}
+
 /* The keeper's side of an ATTACH that is on its way. */
 static void
 answer_attach(uint32_t id)
@@ -345,10 +357,10 @@ attach(struct kmn_channel *channel, uint32_t id)
 static void
 check_good_client(void)
 {
-	static const uint8_t call[18] = "\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\1hi";
 	static const uint8_t reply[11] = "\0\0\0\0\0\0\0\1you";
 	struct kmn_channel *channel = NULL;
 	struct kmn_channel_frame f;
+	struct kmn_writer call;
 	struct opened o = {0};
 
 	CU_ASSERT_FATAL(open_channel(&channel, &o));
@@ -358,8 +370,10 @@ check_good_client(void)
 	CU_ASSERT(strncmp(o.suite, "TLS_", 4) == 0 && strncmp(o.peer, "127.0.0.1:", 10) == 0);
 	CU_ASSERT(attach(channel, o.id));
 	CU_ASSERT(kmn_channel_alive(channel));
-	CU_ASSERT_EQUAL(kmn_channel_send(channel, KMN_F_CALL, call, sizeof(call), PATIENCE_MS), KMN_OK);
-	CU_ASSERT(expect_frame(o.id, KMN_F_CALL, call, sizeof(call)));
+	put_call(&call, 1);
+	CU_ASSERT_EQUAL(kmn_channel_send(channel, KMN_F_CALL, call.bytes, call.len, PATIENCE_MS), KMN_OK);
+	CU_ASSERT(expect_frame(o.id, KMN_F_CALL, call.bytes, call.len));
+	kmn_writer_clear(&call);
 	send_frame(o.id, KMN_F_REPLY, reply, sizeof(reply));
 	CU_ASSERT(kmn_channel_receive(channel, PATIENCE_MS, -1, &f) == KMN_OK && f.type == KMN_F_REPLY &&
 		  f.len_bytes == sizeof(reply) && memcmp(f.body, reply, sizeof(reply)) == 0);
@@ -580,6 +594,18 @@ raw_open_attached(struct raw *raw, struct opened *o)
 	CU_ASSERT(raw_read_frame(raw, KMN_F_ATTACHED));
 }
 
+/* A CALL that reaches the keeper. */
+static void
+raw_call(struct raw *raw, uint32_t id, uint64_t number)
+{
+	struct kmn_writer w;
+
+	put_call(&w, number);
+	raw_send_frame(raw, KMN_F_CALL, w.bytes, w.len);
+	CU_ASSERT(expect_frame(id, KMN_F_CALL, w.bytes, w.len));
+	kmn_writer_clear(&w);
+}
+
 /* The cases */
 
 static void
@@ -678,6 +704,10 @@ static const struct {
 	"KMN_F_CALL: length is over its limit"},
     {"a length of nothing", true, {0, 0, 0, 0, KMN_F_CALL}, 5, false,
 	"KMN_F_CALL: message is not in the form of its kind"},
+    {"a CALL of no function", true, {0, 0, 0, 19, KMN_F_CALL, [21] = 0xff, [22] = 0xff}, 23, false,
+	"KMN_F_CALL: message is not in the form of its kind"},
+    {"a CALL without its arguments", true, {0, 0, 0, 19, KMN_F_CALL, [22] = KMN_C_Logout}, 23, false,
+	"KMN_F_CALL: message ends early"},
     {"a JOIN that is short", false, {0, 0, 0, 3, KMN_F_JOIN, 0, 1}, 7, false, "KMN_F_JOIN: message ends early"},
     {"a WATCH with a body", true, {0, 0, 0, 2, KMN_F_WATCH, 1}, 6, false, "KMN_F_WATCH: message has bytes left over"},
     {"an ATTACH twice", true, {0, 0, 0, 51, KMN_F_ATTACH}, 5, false,
@@ -716,14 +746,12 @@ test_frames(void)
 static void
 test_record_replay(void)
 {
-	uint8_t call[18] = {0};
 	struct opened o = {0};
 	struct raw raw;
 
 	raw_open_attached(&raw, &o);
-	raw_send_frame(&raw, KMN_F_CALL, call, sizeof(call));
-	CU_ASSERT(expect_frame(o.id, KMN_F_CALL, call, sizeof(call)));
-	send_frame(o.id, KMN_F_REPLY, call, 8);
+	raw_call(&raw, o.id, 1);
+	send_frame(o.id, KMN_F_REPLY, zeros, 8);
 	CU_ASSERT_FATAL(raw.sent_bytes > 0);
 	CU_ASSERT(send(raw.fd, raw.sent, raw.sent_bytes, MSG_NOSIGNAL) == (ssize_t)raw.sent_bytes);
 	CU_ASSERT(expect_reject("TLS: decryption failed or bad record mac"));
@@ -736,13 +764,11 @@ test_record_replay(void)
 static void
 test_record_replay_elsewhere(void)
 {
-	uint8_t call[18] = {0};
 	struct raw raw, other;
 	struct opened o = {0}, p = {0};
 
 	raw_open_attached(&raw, &o);
-	raw_send_frame(&raw, KMN_F_CALL, call, sizeof(call));
-	CU_ASSERT(expect_frame(o.id, KMN_F_CALL, call, sizeof(call)));
+	raw_call(&raw, o.id, 1);
 	raw_open_attached(&other, &p);
 	CU_ASSERT(send(other.fd, raw.sent, raw.sent_bytes, MSG_NOSIGNAL) == (ssize_t)raw.sent_bytes);
 	CU_ASSERT(expect_reject("TLS: decryption failed or bad record mac"));
@@ -805,7 +831,7 @@ static void
 test_deaf_client(void)
 {
 	size_t n = KMN_FRAME_MAX_BYTES - 1;
-	uint8_t *reply = calloc(1, n), call[18] = {0};
+	uint8_t *reply = calloc(1, n);
 	struct opened o = {0};
 	struct raw raw;
 	int small = 4096;
@@ -813,8 +839,7 @@ test_deaf_client(void)
 	CU_ASSERT_PTR_NOT_NULL_FATAL(reply);
 	raw_open_attached(&raw, &o);
 	CU_ASSERT_EQUAL(setsockopt(raw.fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)), 0);
-	raw_send_frame(&raw, KMN_F_CALL, call, sizeof(call));
-	CU_ASSERT(expect_frame(o.id, KMN_F_CALL, call, sizeof(call)));
+	raw_call(&raw, o.id, 1);
 	for (int i = 0; i < 4; i++)
 		send_frame(o.id, KMN_F_REPLY, reply, n);
 	CU_ASSERT(expect_reject("does not take its answers"));
@@ -828,18 +853,22 @@ test_deaf_client(void)
 static void
 test_one_at_a_time(void)
 {
-	uint8_t first[18] = {0}, second[18] = {1};
+	struct kmn_writer first, second;
 	struct opened o = {0};
 	struct raw raw;
 	struct pollfd p = {.fd = kmn_ipc_fd(t.keeper), .events = POLLIN};
 
 	raw_open_attached(&raw, &o);
-	raw_send_frame(&raw, KMN_F_CALL, first, sizeof(first));
-	raw_send_frame(&raw, KMN_F_CALL, second, sizeof(second));
-	CU_ASSERT(expect_frame(o.id, KMN_F_CALL, first, sizeof(first)));
+	put_call(&first, 1);
+	put_call(&second, 2);
+	raw_send_frame(&raw, KMN_F_CALL, first.bytes, first.len);
+	raw_send_frame(&raw, KMN_F_CALL, second.bytes, second.len);
+	CU_ASSERT(expect_frame(o.id, KMN_F_CALL, first.bytes, first.len));
 	CU_ASSERT_EQUAL(poll(&p, 1, 100), 0);
 	send_frame(o.id, KMN_F_HELD, zeros, 16);
-	CU_ASSERT(expect_frame(o.id, KMN_F_CALL, second, sizeof(second)));
+	CU_ASSERT(expect_frame(o.id, KMN_F_CALL, second.bytes, second.len));
+	kmn_writer_clear(&first);
+	kmn_writer_clear(&second);
 	raw_close(&raw);
 	CU_ASSERT(expect_closed(o.id));
 }
