@@ -11,6 +11,17 @@
 #include <jansson.h>
 
 #include "kanmon/err.h"
+#include "kanmon/key.h"
+
+/* "private-key" of CKO_PRIVATE_KEY: "data", "certificate", "public-key", "private-key", "secret-key", "other". */
+const char *kmn_object_class_name(uint64_t class);
+
+/*
+ * Member `key` of an intent, from what the worker says: {"class","id","label"} and, where there is one, "spki_sha256"
+ * (or "kcv"), with the token's label and serial number. `facts` NULL: a call that uses no object; for one that
+ * makes an object, class, label and id are those of its template. NULL: out of memory.
+ */
+json_t *kmn_key_json(const struct kmn_key_facts *facts, const char *token, const char *serial);
 
 /* A signature in its normal form. */
 struct kmn_norm {
@@ -29,9 +40,8 @@ struct kmn_pss {
 
 /*
  * The normal form of a signature by `mechanism` over data as C_Sign gets it. `pss` for CKM_*RSA_PKCS_PSS, else NULL.
- * Errors: KMN_E_NOT_FOUND when the mechanism has none (HMAC, CKM_RSA_X_509): the caller goes by name and data;
- * KMN_E_MALFORMED when the data cannot be what the mechanism signs (no DigestInfo, a digest of the wrong length):
- * refuse the call.
+ * Errors: KMN_E_NOT_FOUND when there is none: another mechanism (HMAC, CKM_RSA_X_509), or data that is no DigestInfo
+ * or no digest of the right length. Then policy goes by the mechanism's name, and the operation by its data.
  */
 kmn_err kmn_operation_normalise(uint64_t mechanism, const struct kmn_pss *pss, const uint8_t *data, size_t len,
     struct kmn_norm *norm_out) KMN_MUST_CHECK;
@@ -39,6 +49,9 @@ kmn_err kmn_operation_normalise(uint64_t mechanism, const struct kmn_pss *pss, c
 /* Member `norm` of an intent: {"digest":b64,"hash":"sha256","scheme":"ecdsa"}. NULL: out of memory. */
 json_t *kmn_norm_json(const struct kmn_norm *norm);
 kmn_err kmn_norm_from_json(const json_t *json, struct kmn_norm *norm_out) KMN_MUST_CHECK;
+
+/* Is this the digest of the data, under the hash that it names? A digest without a name is of nothing. */
+bool kmn_norm_is_of(const struct kmn_norm *norm, const uint8_t *data, size_t len);
 
 /* Member `mech.params` of a PSS signature: {"hash":"CKM_SHA256","mgf":"CKG_MGF1_SHA256","salt_len":32}. */
 json_t *kmn_pss_json(const struct kmn_pss *pss);
@@ -49,6 +62,9 @@ kmn_err kmn_pss_from_json(const json_t *json, struct kmn_pss *pss_out) KMN_MUST_
  * By name, or by scheme and hash; a bare CKM_ECDSA digest fits where its length does.
  */
 bool kmn_operation_mechanism_fits(const char *wanted, const char *used, const struct kmn_norm *norm);
+
+/* Could a rule that names `wanted` admit some call by the mechanism `shown` (for lists of mechanisms)? */
+bool kmn_operation_mechanism_related(const char *wanted, const char *shown);
 
 /*
  * The digest of an intent's body (docs/statements.md): client, function family, token, key, normal form or mechanism

@@ -151,7 +151,8 @@ struct kmn_verdict {
 
 /*
  * Judge one call: the first rule that fits decides, no rule refuses. Strings in the verdict belong to the policy.
- * A rule with `content` that fits in all else and sees no data refuses there: a digest slips past no content rule.
+ * A rule with `content` that fits in all else refuses where it sees a digest only, or data that decodes to nothing:
+ * neither slips past it to a laxer rule. Content of another kind, or outside the bounds, goes on to the next rule.
  */
 void kmn_policy_judge(
     const struct kmn_policy *policy, const struct kmn_question *question, struct kmn_verdict *verdict_out);

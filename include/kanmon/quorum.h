@@ -148,6 +148,8 @@ bool kmn_quorum_check_note(
  * The statement is made and put in the body; the vote's record type is that of its decision
  * (kmn_quorum_vote_type: "approval", "rejection", "veto").
  */
+kmn_err kmn_quorum_statement_text(const struct kmn_quorum *quorum, const struct kmn_request *request,
+    const struct kmn_head *head, char **text_out) KMN_MUST_CHECK;
 kmn_err kmn_quorum_statement_body(const struct kmn_quorum *quorum, const struct kmn_request *request,
     const struct kmn_head *head, json_t **body_out) KMN_MUST_CHECK;
 kmn_err kmn_quorum_vote_body(

@@ -1,0 +1,602 @@
+#include "server/quorum/quorum.h"
+
+#include "server/quorum/policy.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define RV_OK 0u
+#define RV_BUFFER_TOO_SMALL 0x150u
+
+/* One record being taken in: what is found wrong first is kept. */
+struct step {
+	struct kmn_quorum *q;
+	const struct kmn_record *record;
+	struct kmn_finding *finding;
+	kmn_err err; /* KMN_E_CORRUPT: a finding; anything else: could not be judged */
+};
+
+static void found(struct step *s, const char *check, const char *format, ...) KMN_PRINTF(3, 4);
+
+static void
+found(struct step *s, const char *check, const char *format, ...)
+{
+	va_list args;
+
+	if (s->err != KMN_OK)
+		return;
+	s->err = KMN_E_CORRUPT;
+	s->finding->i = s->record->i;
+	snprintf(s->finding->check, sizeof(s->finding->check), "%s", check);
+	va_start(args, format);
+	vsnprintf(s->finding->text, sizeof(s->finding->text), format, args);
+	va_end(args);
+}
+
+static void
+trouble(struct step *s, kmn_err e)
+{
+	if (s->err == KMN_OK)
+		s->err = e;
+}
+
+/* ---- policy ------------------------------------------------------------------------------------------------------ */
+
+static void
+take_policy(struct step *s, const char *note, const char *where)
+{
+	struct kmn_quorum *q = s->q;
+	struct kmn_policy_error error = {0, ""};
+	struct kmn_policy *policy = NULL, **more;
+	kmn_err e = kmn_policy_accept(note, strlen(note), kmn_quorum_policy(q), &policy, &error);
+
+	if (e == KMN_E_NO_MEMORY) {
+		trouble(s, e);
+		return;
+	}
+	if (e != KMN_OK) {
+		found(s, "V5", "the policy in %s is not valid: line %u: %s", where, error.line, error.text);
+		return;
+	}
+	if ((more = realloc(q->policies, (q->policy_count + 1) * sizeof(*more))) == NULL) {
+		kmn_policy_free(policy);
+		trouble(s, KMN_E_NO_MEMORY);
+		return;
+	}
+	q->policies = more;
+	q->policies[q->policy_count++] = policy;
+}
+
+static void
+apply_genesis(struct step *s)
+{
+	const char *note, *origin;
+
+	if (s->q->policy_count > 0) {
+		found(s, "V5", "a second genesis");
+		return;
+	}
+	if (!kmn_json_get_text(s->record->body, "policy", &note) ||
+	    !kmn_json_get_text(s->record->body, "origin", &origin)) {
+		found(s, "V5", "genesis without policy or origin");
+		return;
+	}
+	take_policy(s, note, "genesis");
+	if (s->err == KMN_OK && strcmp(kmn_quorum_policy(s->q)->origin, origin) != 0)
+		found(s, "V5", "the policy is for origin %s", kmn_quorum_policy(s->q)->origin);
+}
+
+static void
+apply_policy(struct step *s)
+{
+	const char *note;
+	uint64_t version;
+
+	if (!kmn_json_get_text(s->record->body, "note", &note) ||
+	    !kmn_json_get_number(s->record->body, "version", &version)) {
+		found(s, "V5", "a policy record without note or version");
+		return;
+	}
+	take_policy(s, note, "the record");
+	if (s->err == KMN_OK && kmn_quorum_policy(s->q)->version != version)
+		found(s, "V5", "the record names another version than its policy");
+}
+
+/* ---- requests ---------------------------------------------------------------------------------------------------- */
+
+static void
+forget_oldest(struct kmn_quorum *q)
+{
+	for (size_t i = 0; i < q->count && q->ended > QUORUM_ENDED_KEPT; i++) {
+		if (!quorum_has_ended(q->requests[i]))
+			continue;
+		quorum_request_free(q->requests[i]);
+		memmove(&q->requests[i], &q->requests[i + 1], (q->count - i - 1) * sizeof(*q->requests));
+		q->count--;
+		q->ended--;
+		i--;
+	}
+}
+
+static bool
+add_request(struct kmn_quorum *q, struct request *r)
+{
+	if (q->count == q->size) {
+		size_t size = q->size == 0 ? 64 : q->size * 2;
+		struct request **more = realloc(q->requests, size * sizeof(*more));
+
+		if (more == NULL)
+			return false;
+		q->requests = more;
+		q->size = size;
+	}
+	q->requests[q->count++] = r;
+	return true;
+}
+
+static void
+end_request(struct step *s, struct request *r, enum kmn_request_state state)
+{
+	r->seen.state = state;
+	r->seen.ended_t = (int64_t)s->record->t;
+	s->q->ended++;
+}
+
+/* The request that member `name` of the body points to, by index and leaf. */
+static struct request *
+request_of(struct step *s, const char *name)
+{
+	struct request *r = NULL;
+	struct kmn_ref ref;
+
+	if (!kmn_ref_get(s->record->body, name, &ref))
+		found(s, "V6", "no reference to a request");
+	else if ((r = quorum_request(s->q, ref.i)) == NULL)
+		found(s, "V6", "record %llu is no request that could still be decided", (unsigned long long)ref.i);
+	else if (memcmp(r->seen.leaf, ref.leaf, sizeof(ref.leaf)) != 0)
+		found(s, "V6", "the leaf hash is not that of request %llu", (unsigned long long)ref.i);
+	return s->err == KMN_OK ? r : NULL;
+}
+
+static void
+judge_request(struct step *s, struct request *r)
+{
+	const json_t *body = s->record->body;
+	uint64_t expires = 0;
+	uint8_t *data = NULL;
+	size_t len = 0;
+	kmn_err e;
+
+	if ((e = quorum_data(s->q, body, &data, &len)) == KMN_E_CORRUPT)
+		found(s, "V6", "the blob of the data is not what its name says");
+	else if (e != KMN_OK)
+		trouble(s, e);
+	if (s->err == KMN_OK &&
+	    (kmn_operation_digest(body, r->seen.operation) != KMN_OK ||
+		!kmn_json_get_b64(json_object_get(body, "requester"), "spki_sha256", r->seen.client_spki_sha256, 32) ||
+		!kmn_json_get_number(body, "expires", &expires) ||
+		kmn_policy_judge_intent(r->policy, body, data, len, r->seen.t, &r->seen.verdict) != KMN_OK))
+		found(s, "V6", "the intent cannot be judged: a member is missing or malformed");
+	free(data);
+	r->seen.not_after = (int64_t)expires;
+	r->seen.held = r->seen.verdict.answer == KMN_ANSWER_HELD;
+	if (r->seen.held && s->err == KMN_OK &&
+	    (r->seen.not_after < r->seen.t ||
+		r->seen.not_after - r->seen.t > (int64_t)r->seen.verdict.lifetime_s * 1000))
+		found(s, "V6", "it expires later than rule %s lets it", r->seen.verdict.rule);
+}
+
+static void
+apply_intent(struct step *s)
+{
+	struct request *r;
+
+	if (kmn_quorum_policy(s->q) == NULL) {
+		found(s, "V5", "an intent, and no policy is in force");
+		return;
+	}
+	if ((r = calloc(1, sizeof(*r))) == NULL || !add_request(s->q, r)) {
+		free(r);
+		trouble(s, KMN_E_NO_MEMORY);
+		return;
+	}
+	r->policy = kmn_quorum_policy(s->q);
+	r->intent = json_incref((json_t *)(uintptr_t)s->record->body);
+	r->seen.i = s->record->i;
+	r->seen.t = (int64_t)s->record->t;
+	r->seen.intent = r->intent;
+	r->seen.uses = 1;
+	r->seen.policy_version = r->policy->version;
+	memcpy(r->seen.leaf, s->record->leaf, sizeof(r->seen.leaf));
+	judge_request(s, r);
+	s->q->counts.requests++;
+	s->q->counts.held += r->seen.held;
+}
+
+/* ---- statement and votes ----------------------------------------------------------------------------------------- */
+
+static void
+check_statement(struct step *s, struct request *r, const char *text)
+{
+	uint8_t sha256[KMN_HASH_BYTES], named[KMN_HASH_BYTES];
+	struct kmn_head head;
+	char *again = NULL;
+	kmn_err e;
+
+	kmn_sha256(text, strlen(text), sha256);
+	if (!kmn_json_get_b64(s->record->body, "sha256", named, sizeof(named)) ||
+	    memcmp(sha256, named, sizeof(named)) != 0)
+		found(s, "V6", "sha256 is not that of the text");
+	if (!kmn_head_get(s->record->body, "head", &head) || head.size <= r->seen.i || head.size > s->record->i)
+		found(s, "V6", "the head does not hold the request");
+	else if (s->q->settings.head != NULL && !s->q->settings.head(s->q->settings.cookie, &head))
+		found(s, "V6", "the head is not one of this ledger");
+	if (s->err != KMN_OK)
+		return;
+	if ((e = kmn_quorum_statement_text(s->q, &r->seen, &head, &again)) == KMN_E_NO_MEMORY)
+		trouble(s, e);
+	else if (e != KMN_OK || strcmp(again, text) != 0)
+		found(s, "V6", "the text is not the statement of request %llu as it is made again",
+		    (unsigned long long)r->seen.i);
+	free(again);
+}
+
+static void
+apply_statement(struct step *s)
+{
+	struct request *r = request_of(s, "request");
+	const char *text = NULL;
+
+	if (r == NULL)
+		return;
+	if (!r->seen.held || r->seen.state != KMN_REQUEST_OPEN || !kmn_json_get_text(s->record->body, "text", &text)) {
+		found(s, "V6", "no statement is due for request %llu", (unsigned long long)r->seen.i);
+		return;
+	}
+	check_statement(s, r, text);
+	if (s->err != KMN_OK && s->err != KMN_E_CORRUPT)
+		return;
+	if ((r->statement = strdup(text)) == NULL) {
+		trouble(s, KMN_E_NO_MEMORY);
+		return;
+	}
+	s->q->counts.statements_verified += s->err == KMN_OK;
+	r->seen.statement = r->statement;
+	r->seen.statement_i = s->record->i;
+	r->seen.state = KMN_REQUEST_OFFERED;
+}
+
+/* The latest moment at which the record was decided upon, seen generously. */
+static int64_t
+judged_at(const struct step *s)
+{
+	return (int64_t)s->record->t - QUORUM_GRACE_MS;
+}
+
+static void
+add_votes(
+    struct step *s, struct request *r, const struct kmn_statement_said *said, const struct quorum_signers *signers)
+{
+	struct kmn_vote *more = realloc(r->votes, (r->seen.vote_count + signers->count) * sizeof(*more));
+
+	if (more == NULL) {
+		trouble(s, KMN_E_NO_MEMORY);
+		return;
+	}
+	r->seen.votes = r->votes = more;
+	for (size_t i = 0; i < signers->count; i++) {
+		struct kmn_vote *v = &r->votes[r->seen.vote_count];
+
+		*v = (struct kmn_vote){.decision = said->decision,
+		    .name = signers->who[i].name,
+		    .person = signers->who[i].person,
+		    .i = s->record->i,
+		    .t = (int64_t)s->record->t};
+		memcpy(v->leaf, s->record->leaf, sizeof(v->leaf));
+		if ((v->reason = strdup(said->reason)) == NULL) {
+			trouble(s, KMN_E_NO_MEMORY);
+			return;
+		}
+		r->seen.vote_count++;
+	}
+}
+
+static void
+apply_vote(struct step *s)
+{
+	struct request *r = request_of(s, "request");
+	struct kmn_statement_said said;
+	struct quorum_signers signers;
+	struct kmn_note_check check;
+	const char *note, *said_check;
+	bool good, said_good;
+
+	if (r == NULL)
+		return;
+	if (!kmn_json_get_text(s->record->body, "note", &note) ||
+	    !kmn_json_get_text(s->record->body, "check", &said_check)) {
+		found(s, "V6", "a vote without note or check");
+		return;
+	}
+	said_good = strcmp(said_check, "ok") == 0;
+	good = quorum_check_note(
+	    s->q, note, strlen(note), said_good ? judged_at(s) : (int64_t)s->record->t, &check, &said, &signers);
+	if (good != said_good)
+		found(s, "V6", "recorded as '%.80s', but it is: %.160s", said_check, good ? "ok" : check.check);
+	else if (good && (check.request != &r->seen ||
+			     strcmp(kmn_quorum_vote_type(said.decision), kmn_record_name(s->record->kind)) != 0))
+		found(s, "V6", "the note is about another request, or of another kind, than the record says");
+	if (s->err == KMN_OK && good)
+		add_votes(s, r, &said, &signers);
+}
+
+/* ---- decision and result ----------------------------------------------------------------------------------------- */
+
+/* The lists of a decision are all votes of their kind that came before it, in order. */
+static void
+check_votes(struct step *s, const struct request *r, const char *name, enum kmn_decision decision)
+{
+	const json_t *list = json_object_get(s->record->body, name);
+	size_t n = 0;
+
+	for (size_t i = 0; i < r->seen.vote_count; i++) {
+		const struct kmn_vote *v = &r->votes[i];
+		struct kmn_ref ref;
+
+		if (v->decision != decision || (i > 0 && r->votes[i - 1].i == v->i))
+			continue;
+		if (!kmn_ref_parse(json_array_get(list, n++), &ref) || ref.i != v->i ||
+		    memcmp(ref.leaf, v->leaf, sizeof(v->leaf)) != 0)
+			found(s, "V6", "%s are not those that are recorded", name);
+	}
+	if (json_array_size(list) != n)
+		found(s, "V6", "%s lists votes that do not count", name);
+}
+
+static void
+check_policy_named(struct step *s)
+{
+	const json_t *named = json_object_get(s->record->body, "policy");
+	const struct kmn_policy *policy = kmn_quorum_policy(s->q);
+	uint8_t sha256[KMN_HASH_BYTES];
+	uint64_t version;
+
+	if (policy == NULL || !kmn_json_get_number(named, "version", &version) || version != policy->version ||
+	    !kmn_json_get_b64(named, "sha256", sha256, sizeof(sha256)) ||
+	    memcmp(sha256, policy->sha256, sizeof(sha256)) != 0)
+		found(s, "V6", "it names a policy that is not in force");
+}
+
+static void
+check_allow(struct step *s, const struct request *r)
+{
+	uint64_t use = 0;
+
+	if (!kmn_json_get_number(s->record->body, "use", &use) || use != r->seen.used + 1 || use > r->seen.uses)
+		found(s, "V6", "use %llu of %u", (unsigned long long)use, r->seen.uses);
+	if (r->seen.held && !kmn_quorum_is_met(s->q, &r->seen, judged_at(s)))
+		found(s, "V6", "allowed, but rule %s is not met (votes, expiry, veto or policy)", r->seen.verdict.rule);
+	if (r->seen.verdict.answer == KMN_ANSWER_REFUSED)
+		found(s, "V6", "allowed, but: %s", r->seen.verdict.reason);
+	if (!r->seen.held && !quorum_is_current(s->q, r))
+		found(s, "V6", "allowed under a policy that has changed since the intent");
+}
+
+static const struct {
+	const char *verdict;
+	enum kmn_request_state state;
+	bool computed; /* must be what kmn_quorum_ends says */
+} ends[] = {
+    {"deny", KMN_REQUEST_DENIED, false},
+    {"rejected", KMN_REQUEST_REJECTED, true},
+    {"vetoed", KMN_REQUEST_VETOED, true},
+    {"expired", KMN_REQUEST_EXPIRED, true},
+    {"withdrawn", KMN_REQUEST_WITHDRAWN, false},
+};
+
+static void
+apply_end(struct step *s, struct request *r, const char *verdict)
+{
+	for (size_t i = 0; i < KMN_COUNT_OF(ends); i++) {
+		const char *due;
+
+		if (strcmp(ends[i].verdict, verdict) != 0)
+			continue;
+		due = kmn_quorum_ends(s->q, &r->seen, (int64_t)s->record->t);
+		if (ends[i].computed && (due == NULL || strcmp(due, verdict) != 0))
+			found(s, "V6", "decided '%s', but the votes and the time say '%s'", verdict,
+			    due == NULL ? "open" : due);
+		end_request(s, r, ends[i].state);
+		return;
+	}
+	found(s, "V6", "'%.40s' is no verdict", verdict);
+}
+
+static void
+apply_decision(struct step *s)
+{
+	struct request *r = request_of(s, "request");
+	const char *verdict, *rule;
+	uint64_t not_after;
+
+	if (r == NULL)
+		return;
+	if (r->seen.state != KMN_REQUEST_OPEN && r->seen.state != KMN_REQUEST_OFFERED) {
+		found(s, "V6", "request %llu is %s already", (unsigned long long)r->seen.i,
+		    kmn_request_state_name(r->seen.state));
+		return;
+	}
+	if (!kmn_json_get_text(s->record->body, "verdict", &verdict) ||
+	    !kmn_json_get_text(s->record->body, "rule", &rule) || strcmp(rule, r->seen.verdict.rule) != 0)
+		found(s, "V6", "the rule that decides is %s", r->seen.verdict.rule);
+	else if (!kmn_json_get_number(s->record->body, "not_after", &not_after) ||
+		 (int64_t)not_after != r->seen.not_after)
+		found(s, "V6", "not_after is not that of the request");
+	check_policy_named(s);
+	check_votes(s, r, "approvals", KMN_APPROVE);
+	check_votes(s, r, "rejections", KMN_REJECT);
+	check_votes(s, r, "vetoes", KMN_VETO);
+	if (!kmn_json_get_text(s->record->body, "verdict", &verdict))
+		return;
+	r->seen.decision_i = s->record->i;
+	memcpy(r->decision_leaf, s->record->leaf, sizeof(r->decision_leaf));
+	if (strcmp(verdict, "allow") != 0) {
+		apply_end(s, r, verdict);
+		return;
+	}
+	check_allow(s, r);
+	r->seen.state = KMN_REQUEST_RUNNING;
+	r->seen.used++;
+	s->q->counts.allowed++;
+}
+
+/* V7: what came back verifies under the key that the intent names, over what the intent says was signed. */
+static void
+check_signature(struct step *s, const struct request *r)
+{
+	const json_t *norm_json = json_object_get(r->intent, "norm"), *key = json_object_get(r->intent, "key");
+	const json_t *out = json_object_get(s->record->body, "out");
+	uint8_t sha256[KMN_HASH_BYTES], again[KMN_HASH_BYTES], signature[8192];
+	uint8_t *spki = NULL, *data = NULL;
+	size_t spki_len = 0, data_len = 0, signature_len = 0;
+	struct kmn_norm norm;
+	struct kmn_pss pss;
+	const char *b64;
+	bool has_pss;
+	kmn_err e;
+
+	if (norm_json == NULL || !kmn_json_get_text(out, "b64", &b64))
+		return;
+	has_pss = kmn_pss_from_json(json_object_get(json_object_get(r->intent, "mech"), "params"), &pss) == KMN_OK;
+	if (kmn_norm_from_json(norm_json, &norm) != KMN_OK ||
+	    kmn_b64_parse(b64, strlen(b64), signature, sizeof(signature), &signature_len) != KMN_OK) {
+		found(s, "V7", "the signature or its normal form is malformed");
+		return;
+	}
+	if (s->q->settings.blob == NULL || !kmn_json_get_b64(key, "spki_sha256", sha256, sizeof(sha256)) ||
+	    s->q->settings.blob(s->q->settings.cookie, sha256, &spki, &spki_len) != KMN_OK ||
+	    (strcmp(norm.scheme, "rsa-pss") == 0 && !has_pss)) {
+		free(spki);
+		s->q->counts.signatures_skipped++;
+		return;
+	}
+	kmn_sha256(spki, spki_len, again);
+	e = memcmp(again, sha256, sizeof(again)) == 0 ? quorum_data(s->q, r->intent, &data, &data_len) : KMN_E_CORRUPT;
+	if (e == KMN_OK)
+		e = kmn_operation_verify_signature(
+		    spki, spki_len, &norm, has_pss ? &pss : NULL, data, data_len, signature, signature_len);
+	free(spki);
+	free(data);
+	if (e == KMN_E_NOT_FOUND)
+		s->q->counts.signatures_skipped++;
+	else if (e == KMN_OK)
+		s->q->counts.signatures_verified++;
+	else
+		found(s, "V7", "the result is no signature of the key %.44s over what request %llu says", b64,
+		    (unsigned long long)r->seen.i);
+}
+
+static void
+apply_result(struct step *s)
+{
+	struct request *r = request_of(s, "request");
+	struct kmn_ref decision;
+	uint64_t rv;
+
+	if (r == NULL)
+		return;
+	if (!kmn_ref_get(s->record->body, "decision", &decision) || r->seen.state != KMN_REQUEST_RUNNING ||
+	    decision.i != r->seen.decision_i || memcmp(decision.leaf, r->decision_leaf, sizeof(decision.leaf)) != 0 ||
+	    !kmn_json_get_number(s->record->body, "rv", &rv)) {
+		found(s, "V8", "no decision of request %llu waits for this result", (unsigned long long)r->seen.i);
+		return;
+	}
+	s->q->counts.results++;
+	r->seen.result_i = s->record->i;
+	r->seen.rv = rv;
+	if (rv == RV_OK)
+		check_signature(s, r);
+	if (rv == RV_BUFFER_TOO_SMALL && r->seen.held) {
+		r->seen.used--;
+		r->seen.state = KMN_REQUEST_OFFERED;
+	} else {
+		end_request(s, r, rv == RV_OK ? KMN_REQUEST_DONE : KMN_REQUEST_FAILED);
+	}
+}
+
+/* What a crash left open is said once, at the next start. */
+static void
+apply_recovery(struct step *s)
+{
+	const json_t *list = json_object_get(s->record->body, "open_requests");
+	json_t *item;
+	size_t n;
+
+	json_array_foreach(list, n, item)
+	{
+		struct kmn_ref ref = {.i = 0};
+		struct request *r = NULL;
+		const char *state = "";
+		json_t *bare = json_copy(item);
+		bool unknown;
+
+		json_object_del(bare, "state");
+		if (kmn_ref_parse(bare, &ref))
+			r = quorum_request(s->q, ref.i);
+		json_decref(bare);
+		unknown = kmn_json_get_text(item, "state", &state) && strcmp(state, "unknown") == 0;
+		if (r == NULL || memcmp(ref.leaf, r->seen.leaf, sizeof(ref.leaf)) != 0 ||
+		    (!unknown && strcmp(state, "not-started") != 0) ||
+		    (r->seen.state != (unknown ? KMN_REQUEST_RUNNING : KMN_REQUEST_OPEN))) {
+			found(s, "V8", "recovery calls record %llu '%.20s', and it is not", (unsigned long long)ref.i,
+			    state);
+			continue;
+		}
+		end_request(s, r, unknown ? KMN_REQUEST_UNDECIDED : KMN_REQUEST_UNSTARTED);
+	}
+}
+
+kmn_err
+kmn_quorum_apply(struct kmn_quorum *q, const struct kmn_record *record, struct kmn_finding *finding_out)
+{
+	struct step s = {q, record, finding_out, KMN_OK};
+
+	memset(finding_out, 0, sizeof(*finding_out));
+	switch (record->kind) {
+	case KMN_R_GENESIS:
+		apply_genesis(&s);
+		break;
+	case KMN_R_POLICY:
+		apply_policy(&s);
+		break;
+	case KMN_R_INTENT:
+		apply_intent(&s);
+		break;
+	case KMN_R_STATEMENT:
+		apply_statement(&s);
+		break;
+	case KMN_R_APPROVAL:
+	case KMN_R_REJECTION:
+	case KMN_R_VETO:
+		apply_vote(&s);
+		break;
+	case KMN_R_DECISION:
+		apply_decision(&s);
+		break;
+	case KMN_R_RESULT:
+		apply_result(&s);
+		break;
+	case KMN_R_OP:
+		check_policy_named(&s);
+		break;
+	case KMN_R_RECOVERY:
+		apply_recovery(&s);
+		break;
+	default:
+		break;
+	}
+	forget_oldest(q);
+	return s.err;
+}

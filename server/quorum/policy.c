@@ -1,0 +1,597 @@
+#include "server/quorum/policy.h"
+
+#include "kanmon/record.h"
+
+#include <sodium.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *
+kmn_policy_text(const struct kmn_policy *policy, size_t *len_out)
+{
+	*len_out = policy->len;
+	return policy->text;
+}
+
+const uint8_t *
+kmn_policy_sha256(const struct kmn_policy *policy)
+{
+	return policy->sha256;
+}
+
+const char *
+kmn_policy_origin(const struct kmn_policy *policy)
+{
+	return policy->origin;
+}
+
+uint64_t
+kmn_policy_version(const struct kmn_policy *policy)
+{
+	return policy->version;
+}
+
+const uint8_t *
+kmn_policy_previous(const struct kmn_policy *policy)
+{
+	return policy->version == 1 ? NULL : policy->previous;
+}
+
+int64_t
+kmn_policy_not_before(const struct kmn_policy *policy)
+{
+	return policy->not_before;
+}
+
+int64_t
+kmn_policy_expires(const struct kmn_policy *policy)
+{
+	return policy->expires;
+}
+
+const struct kmn_policy_custodian *
+kmn_policy_custodian_at(const struct kmn_policy *policy, size_t n)
+{
+	return n < policy->custodians.count ? &((const struct custodian *)policy->custodians.items[n])->seen : NULL;
+}
+
+const struct kmn_policy_peer *
+kmn_policy_peer_at(const struct kmn_policy *policy, size_t n)
+{
+	return n < policy->peers.count ? &((const struct peer *)policy->peers.items[n])->seen : NULL;
+}
+
+const struct kmn_policy_token *
+kmn_policy_token_at(const struct kmn_policy *policy, size_t n)
+{
+	return n < policy->tokens.count ? &((const struct token *)policy->tokens.items[n])->seen : NULL;
+}
+
+const char *
+kmn_policy_rule_at(const struct kmn_policy *policy, size_t n)
+{
+	return n < policy->rules.count ? ((const struct rule *)policy->rules.items[n])->name : NULL;
+}
+
+const struct group *
+policy_group(const struct kmn_policy *policy, const char *name, bool role)
+{
+	for (size_t i = 0; i < policy->groups.count; i++) {
+		const struct group *g = policy->groups.items[i];
+
+		if (g->role == role && strcmp(g->name, name) == 0)
+			return g;
+	}
+	return NULL;
+}
+
+const struct rule *
+policy_rule(const struct kmn_policy *policy, const char *name)
+{
+	for (size_t i = 0; i < policy->rules.count; i++) {
+		const struct rule *r = policy->rules.items[i];
+
+		if (strcmp(r->name, name) == 0)
+			return r;
+	}
+	return NULL;
+}
+
+const struct custodian *
+policy_person(const struct kmn_policy *policy, const char *name)
+{
+	for (size_t i = 0; i < policy->custodians.count; i++) {
+		const struct custodian *c = policy->custodians.items[i];
+
+		if (strcmp(c->seen.name, name) == 0)
+			return c;
+	}
+	return NULL;
+}
+
+const struct token *
+policy_token(const struct kmn_policy *policy, const char *name)
+{
+	for (size_t i = 0; i < policy->tokens.count; i++) {
+		const struct token *t = policy->tokens.items[i];
+
+		if (strcmp(t->seen.name, name) == 0)
+			return t;
+	}
+	return NULL;
+}
+
+bool
+policy_has(char *const *names, const char *name)
+{
+	for (; names != NULL && *names != NULL; names++)
+		if (strcmp(*names, name) == 0)
+			return true;
+	return false;
+}
+
+const struct kmn_policy_peer *
+kmn_policy_peer_get(const struct kmn_policy *policy, const uint8_t spki_sha256[32])
+{
+	for (size_t i = 0; i < policy->peers.count; i++) {
+		const struct peer *peer = policy->peers.items[i];
+
+		if (memcmp(peer->seen.spki_sha256, spki_sha256, KMN_HASH_BYTES) == 0)
+			return &peer->seen;
+	}
+	return NULL;
+}
+
+/* "7.7.*" fits "7.7.3"; without a star the texts are equal. */
+static bool
+fits_pattern(const char *pattern, const char *text)
+{
+	size_t n = strcspn(pattern, "*");
+
+	return strncmp(pattern, text, n) == 0 && (pattern[n] == '*' ? pattern[n + 1] == 0 : text[n] == 0);
+}
+
+const struct kmn_policy_token *
+kmn_policy_token_get(const struct kmn_policy *policy, const struct kmn_policy_token_facts *facts)
+{
+	for (size_t i = 0; i < policy->tokens.count; i++) {
+		const struct kmn_policy_token *t = &((const struct token *)policy->tokens.items[i])->seen;
+		const char *const pairs[][2] = {{t->label, facts->label}, {t->serial, facts->serial},
+		    {t->model, facts->model}, {t->manufacturer, facts->manufacturer}};
+		bool fits = true;
+
+		for (size_t k = 0; k < KMN_COUNT_OF(pairs); k++)
+			fits = fits &&
+			       (pairs[k][0] == NULL || pairs[k][1] == NULL || strcmp(pairs[k][0], pairs[k][1]) == 0);
+		if (fits &&
+		    (t->firmware == NULL || facts->firmware == NULL || fits_pattern(t->firmware, facts->firmware)))
+			return t;
+	}
+	return NULL;
+}
+
+bool
+kmn_policy_is_member(const struct kmn_policy *policy, const char *group, const char *name)
+{
+	const struct group *g = policy_group(policy, group, false);
+
+	return g != NULL && policy_has(g->members, name);
+}
+
+bool
+policy_is_in_role(const struct kmn_policy *policy, const char *role, const char *name)
+{
+	const struct group *g = policy_group(policy, role, true);
+
+	return g != NULL && policy_has(g->members, name);
+}
+
+unsigned
+policy_role_least(const struct kmn_policy *policy, const char *role)
+{
+	const struct group *g = policy_group(policy, role, true);
+
+	return g == NULL ? 0 : g->least;
+}
+
+/* ---- quorum: each person in one place ---------------------------------------------------------------------------- */
+
+#define SLOTS_MAX 512 /* KMN_POLICY_NEEDS_MAX groups of at most 64 */
+
+struct matching {
+	const struct kmn_policy *policy;
+	const struct kmn_verdict *verdict;
+	const char *const *names;
+	size_t count;
+	short slot_of[POLICY_WORDS_MAX * 2]; /* of each person, -1: none */
+	bool seen[POLICY_WORDS_MAX * 2];
+};
+
+/* Find a person for a group, moving others to other places where that helps (augmenting path). */
+static bool
+place(struct matching *m, short slot, const short *group_of)
+{
+	for (size_t i = 0; i < m->count; i++) {
+		if (m->seen[i] || !kmn_policy_is_member(m->policy, m->verdict->need[group_of[slot]].group, m->names[i]))
+			continue;
+		m->seen[i] = true;
+		if (m->slot_of[i] < 0 || place(m, m->slot_of[i], group_of)) {
+			m->slot_of[i] = slot;
+			return true;
+		}
+	}
+	return false;
+}
+
+bool
+kmn_policy_is_met(
+    const struct kmn_policy *policy, const struct kmn_verdict *verdict, const char *const *names, size_t count)
+{
+	const char *distinct[POLICY_WORDS_MAX * 2];
+	struct matching m = {policy, verdict, distinct, 0, {0}, {false}};
+	short group_of[SLOTS_MAX], slots = 0;
+
+	for (size_t i = 0; i < count && m.count < KMN_COUNT_OF(distinct); i++) {
+		bool before = false;
+
+		for (size_t k = 0; k < m.count && !before; k++)
+			before = strcmp(distinct[k], names[i]) == 0;
+		if (!before)
+			distinct[m.count++] = names[i];
+	}
+	for (size_t g = 0; g < verdict->needs; g++)
+		for (unsigned k = 0; k < verdict->need[g].least && slots < SLOTS_MAX; k++)
+			group_of[slots++] = (short)g;
+	memset(m.slot_of, -1, sizeof(m.slot_of));
+	for (short slot = 0; slot < slots; slot++) {
+		memset(m.seen, 0, sizeof(m.seen));
+		if (!place(&m, slot, group_of))
+			return false;
+	}
+	return slots > 0;
+}
+
+/* ---- rules ------------------------------------------------------------------------------------------------------- */
+
+static bool
+object_fits(const struct object *o, const struct kmn_question *q, const struct kmn_policy_token *token)
+{
+	if (o->token != NULL && (token == NULL || strcmp(o->token, token->name) != 0))
+		return false;
+	if ((o->label != NULL || o->id != NULL || o->class != NULL) && !q->has_object)
+		return false;
+	if (o->label != NULL && (q->label == NULL || strcmp(o->label, q->label) != 0))
+		return false;
+	if (o->class != NULL && (q->object_class == NULL || strcmp(o->class, q->object_class) != 0))
+		return false;
+	return o->id == NULL || (q->id != NULL && q->id_len == o->id_len && memcmp(q->id, o->id, o->id_len) == 0);
+}
+
+static bool
+calls_fit(const struct rule *r, const struct kmn_call *call)
+{
+	return r->class[call->policy] || policy_has(r->calls, call->name);
+}
+
+static bool
+mechanisms_fit(const struct rule *r, const struct kmn_question *q)
+{
+	if (r->mechanisms == NULL)
+		return true;
+	for (char **m = r->mechanisms; *m != NULL; m++)
+		if (kmn_operation_mechanism_fits(*m, q->mechanism, q->norm))
+			return true;
+	return false;
+}
+
+static bool
+key_fits(const struct rule *r, const struct kmn_question *q)
+{
+	for (size_t i = 0; i < r->key_count; i++)
+		if (q->key_spki_sha256 != NULL && memcmp(r->keys[i], q->key_spki_sha256, KMN_HASH_BYTES) == 0)
+			return true;
+	return r->key_count == 0;
+}
+
+static bool
+bound_holds(const struct bound *b, const struct kmn_content_facts *f, int64_t now)
+{
+	switch (b->kind) {
+	case BOUND_ISSUER:
+		return strcmp(b->text, f->issuer) == 0;
+	case BOUND_SUBJECT:
+		return strcmp(b->text, f->subject) == 0;
+	case BOUND_VALIDITY:
+		return f->not_after >= f->not_before && f->not_after - f->not_before <= b->number * 1000;
+	case BOUND_CA:
+		return f->ca == (b->number != 0);
+	case BOUND_PATHLEN:
+		return f->pathlen >= 0 && f->pathlen <= b->number;
+	case BOUND_NEXT_UPDATE:
+		return f->next_update >= 0 && f->next_update - now <= b->number * 1000;
+	}
+	return false;
+}
+
+static bool
+content_fits(const struct rule *r, const struct kmn_question *q)
+{
+	const struct kmn_content_facts *f;
+
+	if (q->content == NULL)
+		return false;
+	f = kmn_content_facts(q->content);
+	if (f->kind != r->content)
+		return false;
+	for (size_t i = 0; i < r->bounds.count; i++)
+		if (!bound_holds(r->bounds.items[i], f, q->now))
+			return false;
+	return true;
+}
+
+static void say(struct kmn_verdict *v, const char *format, ...) KMN_PRINTF(2, 3);
+
+static void
+say(struct kmn_verdict *v, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(v->reason, sizeof(v->reason), format, args);
+	va_end(args);
+}
+
+static void
+decide(const struct kmn_policy *policy, const struct rule *r, struct kmn_verdict *v)
+{
+	v->rule = r->name;
+	v->durability = r->durability;
+	v->lifetime_s = r->lifetime_s;
+	v->selfcheck = r->durability == 'A' ? 1 : r->selfcheck;
+	v->independent = r->independent;
+	switch (r->need) {
+	case NEED_NONE:
+		v->answer = KMN_ANSWER_FREE;
+		say(v, "rule %s admits it", r->name);
+		return;
+	case NEED_GROUPS:
+		v->answer = KMN_ANSWER_HELD;
+		for (char **name = r->groups; *name != NULL; name++) {
+			const struct group *g = policy_group(policy, *name, false);
+
+			v->need[v->needs++] = (struct kmn_need){g->name, g->least, g->persons};
+		}
+		say(v, "rule %s asks for a quorum", r->name);
+		return;
+	case NEED_DENY:
+	case NEED_UNSAID:
+		say(v, "rule %s denies it", r->name);
+	}
+}
+
+/* Who asks, on which token, under a policy in force: false with the reason said. */
+static bool
+is_in_place(const struct kmn_policy *policy, const struct kmn_question *q, const struct kmn_call *call,
+    const struct kmn_policy_peer **peer, const struct kmn_policy_token **token, struct kmn_verdict *v)
+{
+	*token = NULL;
+	*peer = q->client_spki_sha256 == NULL ? NULL : kmn_policy_peer_get(policy, q->client_spki_sha256);
+	if (call == NULL)
+		say(v, "%s is not in the table of calls", q->call == NULL ? "the call" : q->call);
+	else if (*peer == NULL || (*peer)->terminal)
+		say(v, "the caller is no client of policy version %llu", (unsigned long long)policy->version);
+	else if ((q->now < policy->not_before || q->now >= policy->expires) && call->durability != KMN_DURABILITY_C)
+		say(v, "policy version %llu is %s: a new one must be signed", (unsigned long long)policy->version,
+		    q->now < policy->not_before ? "not yet in force" : "expired");
+	else if (q->token != NULL && (*token = kmn_policy_token_get(policy, q->token)) == NULL)
+		say(v, "no token line fits the token %s", q->token->label == NULL ? "" : q->token->label);
+	else if (*token != NULL && !policy_has(((const struct peer *)(const void *)*peer)->tokens, (*token)->name))
+		say(v, "token %s is not among those of client %s", (*token)->name, (*peer)->name);
+	else
+		return true;
+	return false;
+}
+
+void
+kmn_policy_judge(const struct kmn_policy *policy, const struct kmn_question *q, struct kmn_verdict *v)
+{
+	const struct kmn_call *call = q->call == NULL ? NULL : kmn_call_by_name(q->call);
+	const struct kmn_policy_peer *peer;
+	const struct kmn_policy_token *token;
+
+	*v = (struct kmn_verdict){.answer = KMN_ANSWER_REFUSED, .rule = "none", .durability = 'A', .selfcheck = 1};
+	if (!is_in_place(policy, q, call, &peer, &token, v))
+		return;
+	for (size_t i = 0; i < policy->rules.count; i++) {
+		const struct rule *r = policy->rules.items[i];
+		bool object = r->objects.count == 0;
+
+		for (size_t k = 0; k < r->objects.count && !object; k++)
+			object = object_fits(r->objects.items[k], q, token);
+		if (!object || !policy_has(r->clients, peer->name) || !calls_fit(r, call) || !mechanisms_fit(r, q) ||
+		    !key_fits(r, q))
+			continue;
+		if (r->content_asked && !q->has_data) {
+			v->rule = r->name;
+			v->content_missing = true;
+			say(v, "rule %s wants to see a %s and got a digest only: make a request with the content ahead",
+			    r->name, kmn_content_kind_name(r->content));
+			return;
+		}
+		if (r->content_asked && q->content == NULL) {
+			v->rule = r->name;
+			say(v, "rule %s wants to see a %s, and the data is nothing that can be shown in words", r->name,
+			    kmn_content_kind_name(r->content));
+			return;
+		}
+		if (r->content_asked && !content_fits(r, q))
+			continue;
+		decide(policy, r, v);
+		return;
+	}
+	say(v, "no rule admits %s%s%s by %s on token %s, object %s", q->call, q->mechanism != NULL ? " with " : "",
+	    q->mechanism != NULL ? q->mechanism : "", peer->name, token == NULL ? "none" : token->name,
+	    !q->has_object     ? "none"
+	    : q->label == NULL ? "without label"
+			       : q->label);
+}
+
+kmn_err
+kmn_policy_judge_intent(const struct kmn_policy *policy, const json_t *intent, const uint8_t *data, size_t len,
+    int64_t now, struct kmn_verdict *v)
+{
+	const json_t *key = json_object_get(intent, "key"), *norm_json = json_object_get(intent, "norm");
+	const json_t *requester = json_object_get(intent, "requester");
+	struct kmn_policy_token_facts token = {NULL, NULL, NULL, NULL, NULL};
+	struct kmn_question q = {.now = now};
+	struct kmn_content *content = NULL;
+	uint8_t client[KMN_HASH_BYTES], spki[KMN_HASH_BYTES], id[256];
+	struct kmn_norm norm;
+	const char *hex;
+	kmn_err e = KMN_OK;
+
+	*v = (struct kmn_verdict){.answer = KMN_ANSWER_REFUSED, .rule = "none", .durability = 'A'};
+	if (!json_is_object(key) || !kmn_json_get_b64(requester, "spki_sha256", client, sizeof(client)) ||
+	    !kmn_json_get_text(intent, "op", &q.call))
+		return KMN_E_MALFORMED;
+	q.client_spki_sha256 = client;
+	if (kmn_json_get_text(key, "token", &token.label))
+		q.token = &token;
+	if (!kmn_json_get_text(key, "serial", &token.serial))
+		token.serial = NULL;
+	if (!kmn_json_get_text(json_object_get(intent, "mech"), "name", &q.mechanism) || q.mechanism[0] == 0)
+		q.mechanism = NULL;
+	if (norm_json != NULL && (e = kmn_norm_from_json(norm_json, &norm)) != KMN_OK)
+		return e;
+	q.norm = norm_json == NULL ? NULL : &norm;
+	q.has_object = kmn_json_get_text(key, "class", &q.object_class);
+	if (!kmn_json_get_text(key, "label", &q.label))
+		q.label = NULL;
+	if (kmn_json_get_text(key, "id", &hex) && hex[0] != 0) {
+		if (sodium_hex2bin(id, sizeof(id), hex, strlen(hex), NULL, &q.id_len, NULL) != 0)
+			return KMN_E_MALFORMED;
+		q.id = id;
+	}
+	if (kmn_json_get_b64(key, "spki_sha256", spki, sizeof(spki)))
+		q.key_spki_sha256 = spki;
+	q.has_data = data != NULL && q.norm != NULL && kmn_norm_is_of(q.norm, data, len);
+	if (q.has_data && (e = kmn_content_decode(data, len, &content)) == KMN_E_NO_MEMORY)
+		return e;
+	q.content = content;
+	kmn_policy_judge(policy, &q, v);
+	kmn_content_free(content);
+	return KMN_OK;
+}
+
+bool
+kmn_policy_mechanism_possible(
+    const struct kmn_policy *policy, const uint8_t client_spki_sha256[32], const char *token, const char *mechanism)
+{
+	const struct kmn_policy_peer *peer = kmn_policy_peer_get(policy, client_spki_sha256);
+
+	if (peer == NULL || peer->terminal || !policy_has(((const struct peer *)(const void *)peer)->tokens, token))
+		return false;
+	for (size_t i = 0; i < policy->rules.count; i++) {
+		const struct rule *r = policy->rules.items[i];
+		bool here = r->objects.count == 0, named = r->mechanisms == NULL;
+
+		for (size_t k = 0; k < r->objects.count; k++) {
+			const struct object *o = r->objects.items[k];
+
+			here = here || o->token == NULL || strcmp(o->token, token) == 0;
+		}
+		for (char **m = r->mechanisms; m != NULL && *m != NULL; m++)
+			named = named || kmn_operation_mechanism_related(*m, mechanism);
+		if (here && named && r->need != NEED_DENY && policy_has(r->clients, peer->name))
+			return true;
+	}
+	return false;
+}
+
+/* ---- versions ---------------------------------------------------------------------------------------------------- */
+
+/* Do enough persons of a policy's own `role policy` stand under the note? */
+static kmn_err
+check_signed(const struct kmn_note *note, const struct kmn_policy *policy, struct kmn_policy_error *error)
+{
+	size_t n = policy->custodians.count, count = 0, persons = 0;
+	const struct group *role = policy_group(policy, "policy", true);
+	struct kmn_vkey *known = calloc(n + 1, sizeof(*known));
+	bool *verified = calloc(n + 1, sizeof(*verified));
+	struct kmn_why why = {""};
+	kmn_err e = KMN_E_NO_MEMORY;
+
+	if (known == NULL || verified == NULL)
+		goto done;
+	for (size_t i = 0; i < n; i++)
+		known[i] = ((const struct custodian *)policy->custodians.items[i])->key;
+	if ((e = kmn_note_verify(note, known, n, verified, &count, &why)) != KMN_OK) {
+		snprintf(error->text, sizeof(error->text), "%s", why.text);
+		goto done;
+	}
+	for (char **m = role->members; *m != NULL; m++) {
+		bool signed_it = false;
+
+		for (size_t i = 0; i < n; i++)
+			signed_it =
+			    signed_it ||
+			    (verified[i] &&
+				strcmp(((const struct custodian *)policy->custodians.items[i])->seen.name, *m) == 0);
+		persons += signed_it;
+	}
+	if (persons < role->least) {
+		snprintf(error->text, sizeof(error->text),
+		    "signed by %zu of the %u persons that role policy of version %llu asks for", persons, role->least,
+		    (unsigned long long)policy->version);
+		e = KMN_E_SIGNATURE;
+	}
+done:
+	free(known);
+	free(verified);
+	return e;
+}
+
+static kmn_err
+check_follows(const struct kmn_policy *policy, const struct kmn_policy *before, struct kmn_policy_error *error)
+{
+	const char *wrong = NULL;
+
+	if (policy->version != (before == NULL ? 1 : before->version + 1))
+		wrong = "the version is not the one after the policy in force";
+	else if (before != NULL && memcmp(policy->previous, before->sha256, KMN_HASH_BYTES) != 0)
+		wrong = "`previous` is not the hash of the policy in force";
+	else if (before != NULL && strcmp(policy->origin, before->origin) != 0)
+		wrong = "the origin is another one";
+	if (wrong != NULL)
+		snprintf(error->text, sizeof(error->text), "%s", wrong);
+	return wrong == NULL ? KMN_OK : KMN_E_MALFORMED;
+}
+
+kmn_err
+kmn_policy_accept(const char *bytes, size_t len, const struct kmn_policy *before, struct kmn_policy **policy_out,
+    struct kmn_policy_error *error)
+{
+	struct kmn_policy *policy = NULL;
+	struct kmn_note note;
+	struct kmn_why why = {""};
+	kmn_err e;
+
+	*policy_out = NULL;
+	*error = (struct kmn_policy_error){0, ""};
+	if ((e = kmn_note_parse(bytes, len, &note, &why)) != KMN_OK) {
+		snprintf(error->text, sizeof(error->text), "%s", why.text);
+		return e;
+	}
+	if ((e = kmn_policy_parse(note.text, note.text_len, &policy, error)) != KMN_OK ||
+	    (e = check_follows(policy, before, error)) != KMN_OK ||
+	    (e = check_signed(&note, policy, error)) != KMN_OK ||
+	    (before != NULL && (e = check_signed(&note, before, error)) != KMN_OK))
+		goto done;
+	*policy_out = policy;
+	policy = NULL;
+done:
+	kmn_policy_free(policy);
+	return e;
+}

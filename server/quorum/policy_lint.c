@@ -1,0 +1,166 @@
+#include "server/quorum/policy.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+struct linter {
+	const struct kmn_policy *policy;
+	kmn_policy_lint_fn fn;
+	void *cookie;
+	size_t count;
+};
+
+static void say(struct linter *l, unsigned line, const char *format, ...) KMN_PRINTF(3, 4);
+
+static void
+say(struct linter *l, unsigned line, const char *format, ...)
+{
+	char text[KMN_POLICY_REASON_BYTES];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	l->count++;
+	if (l->fn != NULL)
+		l->fn(l->cookie, line, text);
+}
+
+static void
+lint_groups(struct linter *l)
+{
+	for (size_t i = 0; i < l->policy->groups.count; i++) {
+		const struct group *g = l->policy->groups.items[i];
+		bool used = g->role;
+
+		for (size_t k = 0; k < l->policy->rules.count; k++)
+			used = used || policy_has(((const struct rule *)l->policy->rules.items[k])->groups, g->name);
+		if (!used)
+			say(l, g->line, "no rule asks group %s", g->name);
+		if (g->persons == 1)
+			say(l, g->line, "%s %s is one person: without them nothing goes on", g->role ? "role" : "group",
+			    g->name);
+		else if (g->least == 1 && strcmp(g->name, "veto") != 0)
+			say(l, g->line, "%s %s: any one of %u persons decides alone", g->role ? "role" : "group",
+			    g->name, g->persons);
+		if (g->role && strcmp(g->name, "recovery") == 0)
+			say(l, g->line, "role recovery has no effect in this version");
+	}
+	if (policy_group(l->policy, "veto", true) == NULL)
+		say(l, 0, "no `role veto` line: nobody can stop a request that has its approvals");
+}
+
+static void
+lint_peers(struct linter *l)
+{
+	for (size_t i = 0; i < l->policy->peers.count; i++) {
+		const struct peer *peer = l->policy->peers.items[i];
+		bool used = peer->seen.terminal;
+
+		for (size_t k = 0; k < l->policy->rules.count; k++)
+			used = used ||
+			       policy_has(((const struct rule *)l->policy->rules.items[k])->clients, peer->seen.name);
+		if (!used)
+			say(l, peer->line, "no rule names client %s: it may do nothing", peer->seen.name);
+	}
+}
+
+static bool
+is_subset(char *const *of, char *const *in)
+{
+	for (; of != NULL && *of != NULL; of++)
+		if (!policy_has(in, *of))
+			return false;
+	return true;
+}
+
+static bool
+calls_cover(const struct rule *a, const struct rule *b)
+{
+	for (char **c = b->calls; *c != NULL; c++) {
+		const struct kmn_call *call = kmn_call_by_name(*c);
+
+		if (!policy_has(a->calls, *c) && (call == NULL || !a->class[call->policy]))
+			return false;
+	}
+	return true;
+}
+
+/* Everything that b fits, a fits too: then b, which is later, never decides. */
+static bool
+covers(const struct rule *a, const struct rule *b)
+{
+	return is_subset(b->clients, a->clients) && calls_cover(a, b) && a->objects.count == 0 && a->key_count == 0 &&
+	       !a->content_asked &&
+	       (a->mechanisms == NULL || (b->mechanisms != NULL && is_subset(b->mechanisms, a->mechanisms)));
+}
+
+/* A client whose operators are among those who approve: are there enough others? */
+static void
+lint_operators(struct linter *l, const struct rule *r)
+{
+	for (size_t i = 0; i < l->policy->peers.count; i++) {
+		const struct peer *peer = l->policy->peers.items[i];
+		struct kmn_verdict v = {.answer = KMN_ANSWER_HELD};
+		const char *names[POLICY_WORDS_MAX];
+		size_t count = 0;
+
+		if (peer->seen.terminal || peer->operators == NULL || !policy_has(r->clients, peer->seen.name))
+			continue;
+		for (char **name = r->groups; *name != NULL; name++) {
+			const struct group *g = policy_group(l->policy, *name, false);
+
+			v.need[v.needs++] = (struct kmn_need){g->name, g->least, g->persons};
+			for (char **m = g->members; *m != NULL && count < KMN_COUNT_OF(names); m++)
+				if (!policy_has(peer->operators, *m))
+					names[count++] = *m;
+		}
+		if (!kmn_policy_is_met(l->policy, &v, names, count))
+			say(l, r->line, "rule %s cannot be met for client %s: its operators may not approve", r->name,
+			    peer->seen.name);
+	}
+}
+
+static void
+lint_rules(struct linter *l)
+{
+	for (size_t i = 0; i < l->policy->rules.count; i++) {
+		const struct rule *r = l->policy->rules.items[i];
+		bool uses_keys = r->class[KMN_POLICY_KEY_USE] || r->class[KMN_POLICY_KEY_MANAGEMENT];
+
+		for (size_t k = 0; k < i; k++) {
+			const struct rule *before = l->policy->rules.items[k];
+
+			if (covers(before, r)) {
+				say(l, r->line, "rule %s is never reached: rule %s decides before it", r->name,
+				    before->name);
+				break;
+			}
+		}
+		if (r->need == NEED_NONE && uses_keys && !r->content_asked)
+			say(l, r->line, "rule %s lets keys be used or changed without anyone's approval", r->name);
+		for (size_t k = 0; k < i && r->need == NEED_NONE && uses_keys && !r->content_asked; k++) {
+			const struct rule *before = l->policy->rules.items[k];
+
+			if (before->content_asked && before->bounds.count > 0)
+				say(l, r->line, "what is outside the bounds of rule %s may run by rule %s",
+				    before->name, r->name);
+		}
+		if (r->need == NEED_GROUPS)
+			lint_operators(l, r);
+	}
+	if (l->policy->rules.count == 0)
+		say(l, 0, "no rule: every call is refused");
+}
+
+size_t
+kmn_policy_lint(const struct kmn_policy *policy, kmn_policy_lint_fn fn, void *cookie)
+{
+	struct linter l = {policy, fn, cookie, 0};
+
+	lint_groups(&l);
+	lint_peers(&l);
+	lint_rules(&l);
+	return l.count;
+}

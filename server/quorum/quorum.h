@@ -1,0 +1,53 @@
+/* How the quorum's state looks inside: quorum.c answers questions about it, apply.c changes it. */
+#ifndef KANMON_SERVER_QUORUM_QUORUM_H
+#define KANMON_SERVER_QUORUM_QUORUM_H
+
+#include "kanmon/quorum.h"
+#include "kanmon/record.h"
+
+/*
+ * A note or an allowed call is judged a moment before its record gets its time. What was right then stays right if
+ * the record is not later than this.
+ */
+#define QUORUM_GRACE_MS 2000
+#define QUORUM_ENDED_KEPT 1024 /* requests that ended and can still be shown */
+
+struct request {
+	struct kmn_request seen;
+	const struct kmn_policy *policy; /* in force at the intent */
+	json_t *intent;                  /* a reference of our own */
+	char *statement;
+	struct kmn_vote *votes;
+	size_t vote_size;
+	uint8_t decision_leaf[KMN_HASH_BYTES];
+};
+
+struct kmn_quorum {
+	struct kmn_quorum_settings settings;
+	struct kmn_policy **policies; /* all versions, the last in force; kept because requests point into them */
+	size_t policy_count;
+	struct request **requests; /* by index, ascending */
+	size_t count, size, ended;
+	struct kmn_quorum_counts counts;
+};
+
+void quorum_request_free(struct request *r);
+struct request *quorum_request(const struct kmn_quorum *q, uint64_t i);
+bool quorum_has_ended(const struct request *r);
+bool quorum_is_vetoed(const struct kmn_quorum *q, const struct request *r);
+bool quorum_is_current(const struct kmn_quorum *q, const struct request *r);
+
+/* Who signed a note, as far as the policy in force knows them. */
+struct quorum_signers {
+	size_t count;
+	struct {
+		const char *name, *person;
+	} who[32];
+};
+bool quorum_check_note(const struct kmn_quorum *q, const char *note, size_t len, int64_t now,
+    struct kmn_note_check *check, struct kmn_statement_said *said, struct quorum_signers *signers);
+
+/* The data of an intent, if it is kept: *data_out (free()) is NULL where it is not. */
+kmn_err quorum_data(const struct kmn_quorum *q, const json_t *intent, uint8_t **data_out, size_t *len_out);
+
+#endif
