@@ -11,17 +11,6 @@
 #include <jansson.h>
 
 #include "kanmon/err.h"
-#include "kanmon/key.h"
-
-/* "private-key" of CKO_PRIVATE_KEY: "data", "certificate", "public-key", "private-key", "secret-key", "other". */
-const char *kmn_object_class_name(uint64_t class);
-
-/*
- * Member `key` of an intent, from what the worker says: {"class","id","label"} and, where there is one, "spki_sha256"
- * (or "kcv"), with the token's label and serial number. `facts` NULL: a call that uses no object; for one that
- * makes an object, class, label and id are those of its template. NULL: out of memory.
- */
-json_t *kmn_key_json(const struct kmn_key_facts *facts, const char *token, const char *serial);
 
 /* A signature in its normal form. */
 struct kmn_norm {

@@ -1,3 +1,5 @@
+#include "config.h"
+
 #include "server/quorum/quorum.h"
 
 #include "server/quorum/policy.h"

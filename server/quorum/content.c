@@ -1,3 +1,5 @@
+#include "config.h"
+
 #include "server/quorum/content.h"
 
 #include "kanmon/json.h"

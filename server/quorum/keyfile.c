@@ -1,3 +1,5 @@
+#include "config.h"
+
 #include "kanmon/keyfile.h"
 
 #include "kanmon/note.h"

@@ -282,42 +282,6 @@ kmn_operation_mechanism_related(const char *wanted, const char *shown)
 	return a != NULL && b != NULL && strcmp(a->scheme, b->scheme) == 0 && (a->hash[0] == 0 || b->hash[0] == 0);
 }
 
-const char *
-kmn_object_class_name(uint64_t class)
-{
-	static const char *const names[] = {"data", "certificate", "public-key", "private-key", "secret-key"};
-
-	return class < KMN_COUNT_OF(names) ? names[class] : "other";
-}
-
-json_t *
-kmn_key_json(const struct kmn_key_facts *facts, const char *token, const char *serial)
-{
-	char id[2 * KMN_KEY_ID_MAX_BYTES + 1] = "", kcv[7] = "";
-	json_t *key = json_object();
-	uint8_t sha256[KMN_HASH_BYTES];
-
-	if (facts != NULL) {
-		sodium_bin2hex(id, sizeof(id), facts->id, facts->id_len);
-		json_object_set_new(key, "class", json_string(kmn_object_class_name(facts->class)));
-		json_object_set_new(key, "id", json_string(id));
-		json_object_set_new(key, "label", kmn_json_label(facts->label, strlen(facts->label)));
-	}
-	if (facts != NULL && facts->spki_len > 0) {
-		kmn_sha256(facts->spki, facts->spki_len, sha256);
-		json_object_set_new(key, "spki_sha256", kmn_json_b64(sha256, sizeof(sha256)));
-	}
-	if (facts != NULL && facts->kcv_len > 0) {
-		sodium_bin2hex(kcv, sizeof(kcv), facts->kcv, facts->kcv_len);
-		json_object_set_new(key, "kcv", json_string(kcv));
-	}
-	if (token != NULL)
-		json_object_set_new(key, "token", kmn_json_label(token, strlen(token)));
-	if (serial != NULL)
-		json_object_set_new(key, "serial", kmn_json_label(serial, strlen(serial)));
-	return key;
-}
-
 /* Functions that do the same thing with a key have one name in the digest. */
 static const char *
 family(const char *op)

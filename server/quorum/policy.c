@@ -1,3 +1,5 @@
+#include "config.h"
+
 #include "server/quorum/policy.h"
 
 #include "kanmon/record.h"
@@ -394,43 +396,104 @@ is_in_place(const struct kmn_policy *policy, const struct kmn_question *q, const
 	return false;
 }
 
+/* Client, call, object and key fit; mechanism and content are looked at next. */
+static bool
+rest_fits(const struct rule *r, const struct kmn_question *q, const struct kmn_call *call,
+    const struct kmn_policy_peer *peer, const struct kmn_policy_token *token)
+{
+	bool object = r->objects.count == 0;
+
+	for (size_t k = 0; k < r->objects.count && !object; k++)
+		object = object_fits(r->objects.items[k], q, token);
+	return object && policy_has(r->clients, peer->name) && calls_fit(r, call) && key_fits(r, q);
+}
+
+/* False: the rule decides nothing here, the next one is asked. */
+static bool
+rule_decides(const struct kmn_policy *policy, const struct rule *r, const struct kmn_question *q, struct kmn_verdict *v)
+{
+	if (!mechanisms_fit(r, q))
+		return false;
+	if (r->content_asked && !q->has_data) {
+		v->rule = r->name;
+		v->content_missing = true;
+		say(v, "rule %s wants to see a %s and got a digest only: make a request with the content ahead",
+		    r->name, kmn_content_kind_name(r->content));
+		return true;
+	}
+	if (r->content_asked && q->content == NULL) {
+		v->rule = r->name;
+		say(v, "rule %s wants to see a %s, and the data is nothing that can be shown in words", r->name,
+		    kmn_content_kind_name(r->content));
+		return true;
+	}
+	if (r->content_asked && !content_fits(r, q))
+		return false;
+	decide(policy, r, v);
+	return true;
+}
+
+static bool
+is_related(const struct rule *r, const char *mechanism)
+{
+	for (char **m = r->mechanisms; m != NULL && *m != NULL && mechanism != NULL; m++)
+		if (kmn_operation_mechanism_related(*m, mechanism))
+			return true;
+	return false;
+}
+
+/*
+ * At C_SignInit and its kin the data is still to come: a rule of a related mechanism may come to decide. What could be
+ * held counts as held, so that the operation starts where it can be stopped; a denial that is not certain waits.
+ */
+static bool
+start_decides(const struct kmn_policy *policy, const struct rule *r, const struct kmn_question *q,
+    struct kmn_verdict *v, bool *free)
+{
+	struct kmn_verdict fresh = *v;
+
+	if (mechanisms_fit(r, q)) {
+		if (!rule_decides(policy, r, q, &fresh))
+			return false;
+		if (*free && fresh.answer == KMN_ANSWER_REFUSED && !fresh.content_missing)
+			return true;
+		*v = fresh;
+		return true;
+	}
+	if (!is_related(r, q->mechanism) || r->need == NEED_DENY)
+		return false;
+	decide(policy, r, &fresh);
+	if (*free && fresh.answer == KMN_ANSWER_FREE)
+		return false;
+	fresh.content_missing = r->content_asked;
+	*free = fresh.answer == KMN_ANSWER_FREE && !r->content_asked;
+	fresh.answer = r->content_asked ? KMN_ANSWER_REFUSED : fresh.answer;
+	*v = fresh;
+	return !*free;
+}
+
 void
 kmn_policy_judge(const struct kmn_policy *policy, const struct kmn_question *q, struct kmn_verdict *v)
 {
 	const struct kmn_call *call = q->call == NULL ? NULL : kmn_call_by_name(q->call);
 	const struct kmn_policy_peer *peer;
 	const struct kmn_policy_token *token;
+	bool starts, free = false;
 
 	*v = (struct kmn_verdict){.answer = KMN_ANSWER_REFUSED, .rule = "none", .durability = 'A', .selfcheck = 1};
 	if (!is_in_place(policy, q, call, &peer, &token, v))
 		return;
+	starts = call->effect == KMN_EFFECT_STARTS && call->policy == KMN_POLICY_KEY_USE;
 	for (size_t i = 0; i < policy->rules.count; i++) {
 		const struct rule *r = policy->rules.items[i];
-		bool object = r->objects.count == 0;
 
-		for (size_t k = 0; k < r->objects.count && !object; k++)
-			object = object_fits(r->objects.items[k], q, token);
-		if (!object || !policy_has(r->clients, peer->name) || !calls_fit(r, call) || !mechanisms_fit(r, q) ||
-		    !key_fits(r, q))
+		if (!rest_fits(r, q, call, peer, token))
 			continue;
-		if (r->content_asked && !q->has_data) {
-			v->rule = r->name;
-			v->content_missing = true;
-			say(v, "rule %s wants to see a %s and got a digest only: make a request with the content ahead",
-			    r->name, kmn_content_kind_name(r->content));
+		if (starts ? start_decides(policy, r, q, v, &free) : rule_decides(policy, r, q, v))
 			return;
-		}
-		if (r->content_asked && q->content == NULL) {
-			v->rule = r->name;
-			say(v, "rule %s wants to see a %s, and the data is nothing that can be shown in words", r->name,
-			    kmn_content_kind_name(r->content));
-			return;
-		}
-		if (r->content_asked && !content_fits(r, q))
-			continue;
-		decide(policy, r, v);
-		return;
 	}
+	if (free)
+		return;
 	say(v, "no rule admits %s%s%s by %s on token %s, object %s", q->call, q->mechanism != NULL ? " with " : "",
 	    q->mechanism != NULL ? q->mechanism : "", peer->name, token == NULL ? "none" : token->name,
 	    !q->has_object     ? "none"

@@ -1,3 +1,5 @@
+#include "config.h"
+
 #include "server/quorum/policy.h"
 
 #include "kanmon/record.h"
@@ -487,6 +489,15 @@ rule_client(struct parser *p)
 	p->rule->clients = keep_words(p, 1);
 }
 
+/* As intents and questions name a class. */
+static const char *
+class_name(CK_OBJECT_CLASS class)
+{
+	static const char *const names[] = {"data", "certificate", "public-key", "private-key", "secret-key"};
+
+	return class < KMN_COUNT_OF(names) ? names[class] : "other";
+}
+
 /* Decoded by p11-kit; only the four attributes that say which object, for the token line says which token. */
 static void
 add_object(struct parser *p, const char *text)
@@ -532,7 +543,7 @@ add_object(struct parser *p, const char *text)
 		o->id_len = a->ulValueLen;
 	}
 	if ((a = p11_kit_uri_get_attribute(uri, CKA_CLASS)) != NULL && a->ulValueLen == sizeof(CK_OBJECT_CLASS))
-		o->class = keep(p, kmn_object_class_name(*(CK_OBJECT_CLASS *)a->pValue));
+		o->class = keep(p, class_name(*(CK_OBJECT_CLASS *)a->pValue));
 done:
 	p11_kit_uri_free(uri);
 }

@@ -1,3 +1,5 @@
+#include "config.h"
+
 #include "kanmon/statement.h"
 
 #include "kanmon/note.h"
