@@ -58,9 +58,10 @@ struct kmn_verify_sink {
 	void *cookie;
 };
 
-/* Called for each record in order, after V1-V3 hold up to its line; says findings to `sink` itself. */
-typedef void kmn_verify_record(
-    void *cookie, const struct kmn_record *record, const struct kmn_place *place, const struct kmn_verify_sink *sink);
+/* Called for each record in order once the commit that holds it was right; says findings to `sink`. `tree` has all
+ * records before this one, and this one. */
+typedef void kmn_verify_record(void *cookie, const struct kmn_record *record, const struct kmn_place *place,
+    const struct kmn_tree *tree, const struct kmn_verify_sink *sink);
 
 struct kmn_verify_settings {
 	struct kmn_store *store;
@@ -76,9 +77,10 @@ struct kmn_verify_settings {
 struct kmn_verify_report {
 	unsigned count[KMN_CHECK_COUNT]; /* findings per check */
 	bool done[KMN_CHECK_COUNT];      /* the check was made to its end */
-	uint64_t records, segments, blobs, open_requests;
-	struct kmn_head head; /* of the segments, after the last commit */
-	uint64_t signed_size; /* largest size that the log key signed, of those given */
+	uint64_t records, segments, blobs;
+	uint64_t open_requests; /* at the head, neither decided nor expired, or running: fails nothing */
+	struct kmn_head head;   /* of the segments, after the last commit */
+	uint64_t signed_size;   /* largest size that the log key signed, of those given */
 	bool failed, missing, unwitnessed;
 	int exit_code; /* 0 verified, 1 failed, 2 short of witnesses or anchors, 3 incomplete input */
 };

@@ -205,7 +205,7 @@ check_record(const struct kmn_chain *chain, const struct kmn_record *record, str
 		return KMN_E_CORRUPT;
 	}
 	if (memcmp(record->prev, chain->prev, KMN_HASH_BYTES) != 0)
-		return refuse(why, "prev is not the leaf hash of the record before");
+		return refuse(why, "prev is not the leaf hash of the record before: one of the two was changed");
 	if (record->t < chain->t)
 		return refuse(why, "t is before that of the record before");
 	if (record->m < chain->m && !restart)

@@ -93,6 +93,7 @@ struct kmn_walk {
 	void *cookie;
 	/* Set by kmn_walk_file. */
 	enum kmn_walk_end end;
+	enum kmn_line kind;    /* of the line that was bad */
 	uint64_t line, offset; /* of the line the walk ended at, or the file's end */
 	uint64_t size;         /* of the file */
 	kmn_err error;         /* what `record` said */

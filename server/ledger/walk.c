@@ -166,6 +166,7 @@ take_line(struct kmn_walk *walk, const char *line, size_t len)
 	e = kmn_chain_feed(&walk->chain, line, len, &kind, &slot->record, &slot->body, &slot->why);
 	if (e != KMN_OK) {
 		walk->why = slot->why;
+		walk->kind = kind;
 		walk->end = KMN_WALK_BAD;
 		return false;
 	}
@@ -202,6 +203,7 @@ take_lines(struct kmn_walk *walk, const char *buf, size_t have, size_t *used_out
 	if (have - used > KMN_LINE_MAX_BYTES) {
 		walk->line++;
 		kmn_why_set(&walk->why, "a line of more than %d bytes", KMN_LINE_MAX_BYTES);
+		walk->kind = KMN_LINE_RECORD;
 		walk->end = KMN_WALK_BAD;
 		return false;
 	}

@@ -1,0 +1,265 @@
+#include "server/ledger/case.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* How long after its time a request may go undecided: the gateway decides when its clock rings, or when it starts. */
+#define LATE_MS 60000
+
+enum {
+	SETTLED = 1, /* intent: has a decision, or a recovery gave it up */
+	ALLOWED = 2, /* decision: allow */
+	DONE = 4,    /* decision: has its result */
+	UNKNOWN = 8, /* decision: a recovery says that nobody knows */
+};
+
+struct row {
+	uint64_t link;    /* intent: its last decision; decision: its intent */
+	uint64_t expires; /* intent */
+	uint8_t kind;     /* enum kmn_record_kind */
+	uint8_t flags;
+};
+
+struct kmn_cases {
+	struct row *row;
+	uint64_t count, room;
+	uint64_t start; /* last gateway.start, 0: none */
+	uint64_t t;     /* of the last record */
+};
+
+struct kmn_cases *
+kmn_cases_new(void)
+{
+	return calloc(1, sizeof(struct kmn_cases));
+}
+
+void
+kmn_cases_free(struct kmn_cases *cases)
+{
+	if (cases == NULL)
+		return;
+	free(cases->row);
+	free(cases);
+}
+
+static void say(const struct kmn_verify_sink *sink, enum kmn_severity severity, const struct kmn_place *place,
+    const char *format, ...) KMN_PRINTF(4, 5);
+
+static void
+say(const struct kmn_verify_sink *sink, enum kmn_severity severity, const struct kmn_place *place, const char *format,
+    ...)
+{
+	char text[256];
+	va_list ap;
+
+	va_start(ap, format);
+	(void)vsnprintf(text, sizeof(text), format, ap);
+	va_end(ap);
+	sink->say(sink->cookie, KMN_V8, severity, place, text);
+}
+
+/* What the references of each type must point at; KMN_R_UNKNOWN: at anything. */
+static const struct {
+	enum kmn_record_kind in;
+	const char *member;
+	enum kmn_record_kind to;
+	bool list;
+} refs[] = {
+    {KMN_R_STATEMENT, "request", KMN_R_INTENT, false},
+    {KMN_R_APPROVAL, "request", KMN_R_INTENT, false},
+    {KMN_R_REJECTION, "request", KMN_R_INTENT, false},
+    {KMN_R_VETO, "request", KMN_R_INTENT, false},
+    {KMN_R_DECISION, "request", KMN_R_INTENT, false},
+    {KMN_R_DECISION, "approvals", KMN_R_APPROVAL, true},
+    {KMN_R_DECISION, "rejections", KMN_R_REJECTION, true},
+    {KMN_R_DECISION, "vetoes", KMN_R_VETO, true},
+    {KMN_R_RESULT, "request", KMN_R_INTENT, false},
+    {KMN_R_RESULT, "decision", KMN_R_DECISION, false},
+    {KMN_R_REDELIVER, "result", KMN_R_RESULT, false},
+    {KMN_R_ACTION, "subject", KMN_R_UNKNOWN, false},
+    {KMN_R_LOG_KEY, "approvals", KMN_R_APPROVAL, true},
+    {KMN_R_CUSTODIAN_CREDENTIAL, "approvals", KMN_R_APPROVAL, true},
+    {KMN_R_RECOVERY, "authorised", KMN_R_APPROVAL, true},
+};
+
+static bool
+ref_holds(const struct kmn_cases *cases, const struct kmn_tree *tree, const json_t *value, enum kmn_record_kind to,
+    uint64_t before, struct kmn_ref *ref)
+{
+	uint8_t leaf[KMN_HASH_BYTES];
+
+	return kmn_ref_parse(value, ref) && ref->i < before && kmn_tree_leaf(tree, ref->i, leaf) == KMN_OK &&
+	       memcmp(leaf, ref->leaf, sizeof(leaf)) == 0 && (to == KMN_R_UNKNOWN || cases->row[ref->i].kind == to);
+}
+
+/* True: all references of the record hold, and may be followed. */
+static bool
+check_refs(const struct kmn_cases *cases, const struct kmn_record *record, const struct kmn_place *place,
+    const struct kmn_tree *tree, const struct kmn_verify_sink *sink)
+{
+	struct kmn_ref ref;
+	bool hold = true;
+
+	for (size_t n = 0; n < KMN_COUNT_OF(refs); n++) {
+		const json_t *value = json_object_get(record->body, refs[n].member);
+		size_t count = refs[n].list ? json_array_size(value) : value != NULL;
+
+		if (refs[n].in != record->kind)
+			continue;
+		for (size_t at = 0; at < count; at++) {
+			if (ref_holds(cases, tree, refs[n].list ? json_array_get(value, at) : value, refs[n].to,
+				record->i, &ref))
+				continue;
+			say(sink, KMN_FINDING, place,
+			    "\"%s\" refers to record %" PRIu64 ", which is no earlier %s with that leaf",
+			    refs[n].member, ref.i,
+			    refs[n].to == KMN_R_UNKNOWN ? "record" : kmn_record_name(refs[n].to));
+			hold = false;
+		}
+		if (count == 0 && !refs[n].list) /* a malformed body, said already */
+			hold = false;
+	}
+	return hold;
+}
+
+static void
+take_decision(struct kmn_cases *cases, const struct kmn_record *record)
+{
+	struct kmn_ref request;
+	const char *verdict;
+
+	if (!kmn_ref_get(record->body, "request", &request) || !kmn_json_get_text(record->body, "verdict", &verdict))
+		return;
+	cases->row[request.i].flags |= SETTLED;
+	cases->row[request.i].link = record->i;
+	cases->row[record->i].link = request.i;
+	if (strcmp(verdict, "allow") == 0)
+		cases->row[record->i].flags |= ALLOWED;
+}
+
+static void
+take_result(struct kmn_cases *cases, const struct kmn_record *record, const struct kmn_place *place,
+    const struct kmn_verify_sink *sink)
+{
+	struct kmn_ref request, decision;
+	struct row *row;
+
+	if (!kmn_ref_get(record->body, "request", &request) || !kmn_ref_get(record->body, "decision", &decision))
+		return;
+	row = &cases->row[decision.i];
+	if (row->link != request.i)
+		say(sink, KMN_FINDING, place, "its decision %" PRIu64 " is about another request", decision.i);
+	if (!(row->flags & ALLOWED))
+		say(sink, KMN_FINDING, place, "its decision %" PRIu64 " did not allow the call", decision.i);
+	if (row->flags & DONE)
+		say(sink, KMN_FINDING, place, "a second result for decision %" PRIu64, decision.i);
+	if ((row->flags & UNKNOWN) || cases->start > decision.i)
+		say(sink, KMN_FINDING, place, "decision %" PRIu64 " was given up when the gateway started again",
+		    decision.i);
+	row->flags |= DONE;
+}
+
+/* open_requests names what was running or not started; by its decision or by its intent. */
+static void
+take_recovery(struct kmn_cases *cases, const struct kmn_record *record, const struct kmn_place *place,
+    const struct kmn_tree *tree, const struct kmn_verify_sink *sink)
+{
+	const json_t *open = json_object_get(record->body, "open_requests");
+	uint8_t leaf[KMN_HASH_BYTES], here[KMN_HASH_BYTES];
+	const char *state;
+	uint64_t i;
+
+	for (size_t n = 0; n < json_array_size(open); n++) {
+		const json_t *entry = json_array_get(open, n);
+		struct row *row;
+
+		if (!kmn_json_get_number(entry, "i", &i) || !kmn_json_get_b64(entry, "leaf", leaf, sizeof(leaf)) ||
+		    !kmn_json_get_text(entry, "state", &state) || i >= record->i ||
+		    kmn_tree_leaf(tree, i, here) != KMN_OK || memcmp(leaf, here, sizeof(leaf)) != 0 ||
+		    (cases->row[i].kind != KMN_R_INTENT && cases->row[i].kind != KMN_R_DECISION)) {
+			say(sink, KMN_FINDING, place,
+			    "open_requests[%zu] is no intent or decision of this ledger with its state", n);
+			continue;
+		}
+		row = &cases->row[i];
+		if (row->kind == KMN_R_INTENT) {
+			row->flags |= SETTLED;
+			row = &cases->row[row->link];
+		}
+		if (row->kind == KMN_R_DECISION && strcmp(state, "unknown") == 0)
+			row->flags |= UNKNOWN;
+	}
+}
+
+kmn_err
+kmn_cases_record(struct kmn_cases *cases, const struct kmn_record *record, const struct kmn_place *place,
+    const struct kmn_tree *tree, const struct kmn_verify_sink *sink)
+{
+	struct row *grown, *row;
+
+	if (cases->count == cases->room) {
+		cases->room = cases->room * 2 + 1024;
+		if ((grown = realloc(cases->row, cases->room * sizeof(*grown))) == NULL)
+			return KMN_E_NO_MEMORY;
+		cases->row = grown;
+	}
+	row = &cases->row[cases->count++];
+	*row = (struct row){.kind = (uint8_t)record->kind};
+	cases->t = record->t;
+	if (!check_refs(cases, record, place, tree, sink))
+		return KMN_OK;
+	switch (record->kind) {
+	case KMN_R_INTENT:
+		if (!kmn_json_get_number(record->body, "expires", &row->expires))
+			row->expires = 0; /* a malformed body, said already */
+		break;
+	case KMN_R_DECISION:
+		take_decision(cases, record);
+		break;
+	case KMN_R_RESULT:
+		take_result(cases, record, place, sink);
+		break;
+	case KMN_R_RECOVERY:
+		take_recovery(cases, record, place, tree, sink);
+		break;
+	case KMN_R_GATEWAY_START:
+		cases->start = record->i;
+		break;
+	default:
+		break;
+	}
+	return KMN_OK;
+}
+
+void
+kmn_cases_end(const struct kmn_cases *cases, const struct kmn_verify_sink *sink, uint64_t *open_out)
+{
+	*open_out = 0;
+	for (uint64_t i = 0; i < cases->count; i++) {
+		const struct row *row = &cases->row[i];
+		struct kmn_place place = {NULL, 0, i};
+
+		if (row->kind == KMN_R_INTENT && !(row->flags & SETTLED)) {
+			if (cases->t > row->expires + LATE_MS)
+				say(sink, KMN_FINDING, &place, "an intent without decision or recovery, past its time");
+			else
+				++*open_out;
+		}
+		if ((row->flags & (ALLOWED | DONE | UNKNOWN)) == ALLOWED) {
+			if (cases->start > i)
+				say(sink, KMN_FINDING, &place,
+				    "a decision that allowed a call, without result or recovery, before the gateway "
+				    "started again");
+			else
+				++*open_out;
+		}
+	}
+	if (*open_out > 0) {
+		struct kmn_place place = {NULL, 0, UINT64_MAX};
+
+		say(sink, KMN_INFO, &place, "%" PRIu64 " requests are open at the head", *open_out);
+	}
+}
