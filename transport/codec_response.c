@@ -345,7 +345,7 @@ kmn_response_put_bytes(enum kmn_call_id id, const void *bytes, size_t len, uint6
 	const struct kmn_call *call = kmn_call_row(id);
 	bool fits = len <= capacity;
 
-	kmn_writer_u16(w, (uint16_t)id);
+	kmn_message_begin(w, id);
 	kmn_writer_u64(w, fits ? CKR_OK : CKR_BUFFER_TOO_SMALL);
 	for (size_t i = 0; call != NULL && i < call->param_count; i++) {
 		if (!comes_back(call->param[i].kind))
@@ -357,6 +357,6 @@ kmn_response_put_bytes(enum kmn_call_id id, const void *bytes, size_t len, uint6
 		kmn_writer_u8(w, fits ? KMN_OUTPUT_WHOLE : KMN_OUTPUT_NUMBER);
 		kmn_writer_u64(w, len);
 		if (fits)
-			kmn_writer_raw(w, bytes, len);
+			kmn_writer_bytes(w, bytes, len);
 	}
 }
