@@ -87,15 +87,14 @@ ROW("veto",              veto,             "ID --reason TEXT", \
     "  kanmon veto 42 --as ~/kanmon/sato --reason 'not in the ceremony script'\n") \
 ROW("status",            status,           "", \
     "say how the gateway is", \
-    "  kanmon status --as ~/kanmon/sato --json\n") \
-ROW("audit",             audit,            "verify|show|prove LEDGER ...", \
-    "verify a ledger offline, show its records, prove one of them", \
-    "  kanmon audit verify /var/lib/kanmon/gw1/ledger --trust trust\n")
+    "  kanmon status --as ~/kanmon/sato --json\n")
 /* clang-format on */
 
 /* Each takes its own words: argv[0] is the last word of its name. */
 #define KMN_COMMAND_PROTOTYPE(name, function, arguments, help, teach) int kmn_cmd_##function(int argc, char **argv);
 KMN_COMMAND_ROWS(KMN_COMMAND_PROTOTYPE)
 #undef KMN_COMMAND_PROTOTYPE
+
+int kmn_cmd_audit(int argc, char **argv);
 
 #endif

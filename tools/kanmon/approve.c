@@ -1,0 +1,219 @@
+/* kanmon approve, reject, veto: a custodian's answer to a request, signed with the custodian's own key. */
+#include "config.h"
+
+#include <inttypes.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kanmon/keyfile.h"
+#include "kanmon/statement.h"
+#include "tools/kanmon/examine.h"
+#include "tools/kanmon/files.h"
+#include "tools/kanmon/gateway.h"
+#include "tools/kanmon/options.h"
+#include "tools/kanmon/request.h"
+#include "tools/kanmon/terminal.h"
+
+static const struct {
+	const char *command, *question;
+} words[] = {
+    [KMN_APPROVE] = {"approve", "Approve this?"},
+    [KMN_REJECT] = {"reject", "Reject this?"},
+    [KMN_VETO] = {"veto", "Veto this?"},
+};
+
+struct answering {
+	enum kmn_decision decision;
+	uint64_t id;
+	const char *as, *reason, *passphrase_file;
+	bool yes, json;
+	struct kmn_seen seen;
+	struct kmn_examined examined;
+};
+
+/* The whole text, then what it stands on; JSON callers get the same on standard error. */
+static void
+show(const struct answering *a, const char *text)
+{
+	char code[KMN_DISPLAY_CODE_BYTES];
+	FILE *to = a->json ? stderr : stdout;
+
+	kmn_statement_code(text, strlen(text), code);
+	fprintf(to,
+	    "----------------------------------------------------------------\n%s"
+	    "----------------------------------------------------------------\ncode %s\n",
+	    text, code);
+	for (size_t i = 0; i < a->examined.verified_count; i++)
+		fprintf(to, "verified here: %s\n", a->examined.verified[i]);
+	for (size_t i = 0; i < a->examined.open_count; i++)
+		fprintf(to, "NOT verified:  %s\n", a->examined.open[i]);
+	fflush(to);
+}
+
+static kmn_err
+open_key(const struct answering *a, struct kmn_keyfile **key_out)
+{
+	char path[KMN_PATH_MAX_BYTES], *text = NULL, *passphrase = NULL;
+	size_t len;
+	kmn_err e;
+
+	*key_out = NULL;
+	if ((e = kmn_path(path, NULL, a->as, ".key")) != KMN_OK ||
+	    (e = kmn_file_read_or_say(path, KMN_KEYFILE_MAX_BYTES, &text, &len)) != KMN_OK)
+		return e;
+	if ((e = kmn_passphrase_get("Passphrase of the signing key", a->passphrase_file, false, &passphrase)) ==
+		KMN_OK &&
+	    (e = kmn_keyfile_open(text, len, passphrase, strlen(passphrase), key_out)) != KMN_OK)
+		kmn_fail("%s: %s", path, kmn_err_text(e));
+	sodium_free(passphrase);
+	free(text);
+	return e;
+}
+
+static kmn_err
+submit(struct kmn_gateway *gateway, const char *note, json_t **answer_out)
+{
+	struct kmn_writer fields;
+	kmn_err e;
+
+	kmn_writer_init(&fields, KMN_ADMIN_NOTE_MAX_BYTES + sizeof(uint32_t));
+	kmn_writer_bytes(&fields, note, strlen(note));
+	e = kmn_gateway_ask(gateway, KMN_ADMIN_NOTE_SUBMIT, &fields, answer_out);
+	kmn_writer_clear(&fields);
+	return e;
+}
+
+/* What was signed is what must never be contradicted: it is remembered before the signature leaves. */
+static kmn_err
+remember(struct answering *a, const char *origin)
+{
+	struct kmn_seen now = {
+	    .head = a->examined.head,
+	    .policy_version = kmn_policy_version(a->examined.policy),
+	};
+
+	memcpy(now.policy_sha256, kmn_policy_sha256(a->examined.policy), KMN_HASH_BYTES);
+	if (now.head.size < a->seen.head.size)
+		now.head = a->seen.head; /* an older request, approved later */
+	return kmn_seen_store(a->as, origin, &now);
+}
+
+static kmn_err
+sign_and_submit(struct answering *a, struct kmn_gateway *gateway, const char *text, json_t **answer_out)
+{
+	struct kmn_keyfile *key = NULL;
+	char *note = NULL;
+	kmn_err e;
+
+	if ((e = open_key(a, &key)) != KMN_OK)
+		goto done;
+	if ((e = kmn_keyfile_sign(key, text, strlen(text), &note)) != KMN_OK) {
+		kmn_fail("the statement was not signed: %s", kmn_err_text(e));
+		goto done;
+	}
+	if ((e = remember(a, kmn_gateway_origin(gateway))) == KMN_OK)
+		e = submit(gateway, note, answer_out);
+done:
+	kmn_keyfile_free(key);
+	free(note);
+	return e;
+}
+
+/* Prints what the gateway made of the note; an approval that does not count is a failure. */
+static int
+report(const struct answering *a, json_t *answer)
+{
+	const char *check = json_string_value(json_object_get(answer, "check"));
+	const char *state = json_string_value(json_object_get(answer, "state"));
+	bool counts = check != NULL && strcmp(check, "ok") == 0;
+
+	if (a->json) {
+		kmn_print_json(json_incref(answer));
+	} else if (counts) {
+		printf("Recorded: %s of request %" PRIu64 ". The request is %s now.\n", words[a->decision].command,
+		    a->id, state != NULL ? state : "?");
+	}
+	if (!counts)
+		kmn_fail("recorded, but it does not count: %s", check != NULL ? check : "?");
+	return counts ? KMN_EXIT_OK : KMN_EXIT_FAILED;
+}
+
+static int
+answer_request(struct answering *a, struct kmn_gateway *gateway)
+{
+	const char *origin = kmn_gateway_origin(gateway);
+	json_t *shown = NULL, *answer = NULL;
+	char *text = NULL;
+	int verdict = KMN_EXIT_FAILED;
+
+	if (kmn_seen_load(a->as, origin, &a->seen) != KMN_OK || kmn_request_fetch(gateway, a->id, &shown) != KMN_OK ||
+	    kmn_examine(shown, a->id, origin, &a->seen, &a->examined) != KMN_OK)
+		goto done;
+	if (kmn_statement_turn(a->examined.statement, a->decision, a->reason, &text) != KMN_OK) {
+		kmn_fail("the reason cannot stand in a statement");
+		goto done;
+	}
+	show(a, text);
+	if (!a->yes && !kmn_terminal_confirm(words[a->decision].question)) {
+		kmn_fail("nothing was signed");
+		goto done;
+	}
+	if (sign_and_submit(a, gateway, text, &answer) == KMN_OK)
+		verdict = report(a, answer);
+done:
+	free(text);
+	json_decref(answer);
+	kmn_examined_clear(&a->examined);
+	json_decref(shown);
+	return verdict;
+}
+
+static int
+run(int argc, char **argv, enum kmn_decision decision)
+{
+	const char *command = words[decision].command, *word;
+	struct answering a = {.decision = decision, .reason = ""};
+	struct kmn_gateway *gateway;
+	const struct kmn_option options[] = {
+	    KMN_OPTION_TEXT("as", "DIR/NAME", "custodian who answers (default: KANMON_CUSTODIAN)", &a.as),
+	    KMN_OPTION_TEXT(
+		"passphrase-file", "FILE", "file with the key's passphrase, instead of asking", &a.passphrase_file),
+	    KMN_OPTION_FLAG("yes", "sign after showing, without asking", &a.yes),
+	    KMN_OPTION_JSON(&a.json),
+	    KMN_OPTION_TEXT("reason", "TEXT", "why; it becomes part of what is signed", &a.reason),
+	};
+	size_t n = KMN_COUNT_OF(options) - (decision == KMN_APPROVE ? 1 : 0); /* an approval has no reason */
+	int verdict = kmn_options_parse(argc, argv, command, options, n, &word, 1, 1);
+
+	if (verdict != KMN_GO_ON || (verdict = kmn_request_number(command, word, &a.id)) != KMN_GO_ON)
+		return verdict;
+	if ((a.as = kmn_custodian(a.as)) == NULL)
+		return kmn_usage(command, "who are you? --as DIR/NAME or KANMON_CUSTODIAN says it");
+	if (decision != KMN_APPROVE && a.reason[0] == '\0')
+		return kmn_usage(command, "--reason is needed");
+	if (kmn_gateway_open(a.as, &gateway) != KMN_OK)
+		return KMN_EXIT_FAILED;
+	verdict = answer_request(&a, gateway);
+	kmn_gateway_close(gateway);
+	return verdict;
+}
+
+int
+kmn_cmd_approve(int argc, char **argv)
+{
+	return run(argc, argv, KMN_APPROVE);
+}
+
+int
+kmn_cmd_reject(int argc, char **argv)
+{
+	return run(argc, argv, KMN_REJECT);
+}
+
+int
+kmn_cmd_veto(int argc, char **argv)
+{
+	return run(argc, argv, KMN_VETO);
+}

@@ -1,0 +1,115 @@
+/* kanmon client: the TLS identity of an application, and the file that tells the provider where the gateway is. */
+#include "config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tools/kanmon/certificate.h"
+#include "tools/kanmon/connection.h"
+#include "tools/kanmon/files.h"
+#include "tools/kanmon/options.h"
+#include "tools/kanmon/terminal.h"
+
+#define POLICY_LINE_MAX_BYTES 4096
+
+/* "a,b" as the policy wants it: "a b". */
+static void
+words_of_list(char *list)
+{
+	for (char *at = list; *at != '\0'; at++)
+		if (*at == ',')
+			*at = ' ';
+}
+
+static kmn_err
+policy_line(const char *name, const char *spki, const char *tokens, const char *operators, char *out)
+{
+	char token_words[1024], operator_words[1024] = "";
+	int n;
+
+	if (snprintf(token_words, sizeof(token_words), "%s", tokens) >= (int)sizeof(token_words) ||
+	    (operators != NULL && snprintf(operator_words, sizeof(operator_words), " operators %s", operators) >=
+				      (int)sizeof(operator_words)))
+		return KMN_E_TOO_BIG;
+	words_of_list(token_words);
+	words_of_list(operator_words);
+	n = snprintf(
+	    out, POLICY_LINE_MAX_BYTES, "client %s spki:%s tokens %s%s\n", name, spki, token_words, operator_words);
+	return n > 0 && n < POLICY_LINE_MAX_BYTES ? KMN_OK : KMN_E_TOO_BIG;
+}
+
+/* The three files of a new client; all or, with what was made removed, none. */
+static kmn_err
+write_client(const char *dir, const char *name, const struct kmn_certificate *made, const char *line)
+{
+	char certificate[KMN_PATH_MAX_BYTES], key[KMN_PATH_MAX_BYTES], policy[KMN_PATH_MAX_BYTES];
+	kmn_err e;
+
+	if ((e = kmn_path(certificate, dir, "client", ".crt")) != KMN_OK ||
+	    (e = kmn_path(key, dir, "client", ".key")) != KMN_OK ||
+	    (e = kmn_path(policy, dir, name, ".policy")) != KMN_OK || (e = kmn_folder_make(dir)) != KMN_OK ||
+	    (e = kmn_file_create(key, made->key_pem, strlen(made->key_pem), 0600)) != KMN_OK)
+		return e;
+	if ((e = kmn_file_create(certificate, made->pem, strlen(made->pem), 0644)) != KMN_OK) {
+		unlink(key);
+		return e;
+	}
+	if ((e = kmn_file_create(policy, line, strlen(line), 0644)) != KMN_OK) {
+		unlink(certificate);
+		unlink(key);
+	}
+	return e;
+}
+
+int
+kmn_cmd_client_new(int argc, char **argv)
+{
+	const char *out = NULL, *tokens = NULL, *operators = NULL, *name;
+	char line[POLICY_LINE_MAX_BYTES];
+	unsigned long days = KMN_CERTIFICATE_DAYS;
+	bool json = false;
+	const struct kmn_option options[] = {
+	    KMN_OPTION_TEXT("out", "DIR", "folder for the files; made when it is missing", &out),
+	    KMN_OPTION_TEXT("tokens", "NAME,...", "tokens of the policy that it may use", &tokens),
+	    KMN_OPTION_TEXT("operators", "NAME,...", "persons who operate it: they cannot approve for it", &operators),
+	    KMN_OPTION_NUMBER("days", "N", "how long the certificate is valid (730)", &days),
+	    KMN_OPTION_JSON(&json),
+	};
+	struct kmn_certificate made;
+	kmn_err e;
+	int verdict = kmn_options_parse(argc, argv, "client new", options, KMN_COUNT_OF(options), &name, 1, 1);
+
+	if (verdict != KMN_GO_ON)
+		return verdict;
+	if (out == NULL || tokens == NULL || days == 0)
+		return kmn_usage("client new", "--out, --tokens and at least one day are needed");
+	if ((e = kmn_certificate_new(name, days, &made)) != KMN_OK)
+		return kmn_fail("no certificate: %s", kmn_err_text(e));
+	if ((e = policy_line(name, made.spki_b64, tokens, operators, line)) == KMN_OK)
+		e = write_client(out, name, &made, line);
+	if (e == KMN_OK && json)
+		kmn_print_json(
+		    json_pack("{s:s, s:s, s:s}", "name", name, "spki_sha256", made.spki_b64, "policy", line));
+	else if (e == KMN_OK)
+		printf("Made %s/client.crt and client.key. The policy needs:\n\n%s", out, line);
+	kmn_certificate_clear(&made);
+	return e == KMN_OK ? KMN_EXIT_OK : kmn_fail("client %s: %s", name, kmn_err_text(e));
+}
+
+int
+kmn_cmd_client_config(int argc, char **argv)
+{
+	char path[KMN_PATH_MAX_BYTES];
+	const char *dir;
+	struct kmn_connection connection = {.certificate = "client.crt", .key = "client.key"};
+	const struct kmn_option options[] = {KMN_CONNECTION_OPTIONS(&connection)};
+	int verdict = kmn_options_parse(argc, argv, "client config", options, KMN_COUNT_OF(options), &dir, 1, 1);
+
+	if (verdict != KMN_GO_ON)
+		return verdict;
+	if (kmn_path(path, dir, "kanmon", ".conf") != KMN_OK)
+		return kmn_usage("client config", "the path is too long");
+	return kmn_connection_write("client config", &connection, path);
+}

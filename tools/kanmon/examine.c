@@ -1,0 +1,320 @@
+#include "config.h"
+
+#include "tools/kanmon/examine.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kanmon/note.h"
+#include "kanmon/statement.h"
+#include "tools/kanmon/files.h"
+#include "tools/kanmon/terminal.h"
+
+static void KMN_PRINTF(2, 3) remark_verified(struct kmn_examined *x, const char *format, ...)
+{
+	va_list args;
+
+	if (x->verified_count == KMN_REMARKS_MAX)
+		return;
+	va_start(args, format);
+	vsnprintf(x->verified[x->verified_count++], sizeof(x->verified[0]), format, args);
+	va_end(args);
+}
+
+static void KMN_PRINTF(2, 3) remark_open(struct kmn_examined *x, const char *format, ...)
+{
+	va_list args;
+
+	if (x->open_count == KMN_REMARKS_MAX)
+		return;
+	va_start(args, format);
+	vsnprintf(x->open[x->open_count++], sizeof(x->open[0]), format, args);
+	va_end(args);
+}
+
+/* Every contradiction ends here, so that nobody signs over one. */
+static kmn_err
+contradiction(const char *what)
+{
+	kmn_fail("DO NOT SIGN: %s", what);
+	return KMN_E_SIGNATURE;
+}
+
+/* The intent as the ledger has it: the raw line, whose leaf hash everything else refers to. */
+static kmn_err
+examine_intent(const json_t *answer, uint64_t id, struct kmn_examined *x)
+{
+	struct kmn_why why = {{0}};
+	const char *line;
+	kmn_err e;
+
+	if (!kmn_json_get_text(json_object_get(answer, "intent"), "line", &line))
+		return contradiction("the gateway sent no intent record");
+	if ((e = kmn_record_parse(line, strlen(line), &x->intent, &why)) != KMN_OK ||
+	    (e = kmn_record_check(x->intent.kind, x->intent.body, &why)) != KMN_OK) {
+		kmn_fail("the intent record: %s", why.text);
+		return e;
+	}
+	if (x->intent.kind != KMN_R_INTENT || x->intent.i != id)
+		return contradiction("the record is not the intent of this request");
+	return KMN_OK;
+}
+
+/* Version 1 is complete in itself. A later one needs the one before it: then what was seen last is what is held to. */
+static kmn_err
+examine_policy(const json_t *answer, const char *origin, const struct kmn_seen *seen, struct kmn_examined *x)
+{
+	struct kmn_policy_error error = {0};
+	const char *note, *end;
+	uint64_t version;
+	kmn_err e;
+
+	if (!kmn_json_get_text(answer, "policy", &note) || (end = strstr(note, "\n\n\xe2\x80\x94 ")) == NULL)
+		return contradiction("the gateway sent no signed policy");
+	if ((e = kmn_policy_parse(note, (size_t)(end + 1 - note), &x->policy, &error)) != KMN_OK) {
+		kmn_fail("the policy, line %u: %s", error.line, error.text);
+		return e;
+	}
+	version = kmn_policy_version(x->policy);
+	if (strcmp(kmn_policy_origin(x->policy), origin) != 0)
+		return contradiction("the policy is of another gateway");
+	if (version < seen->policy_version)
+		return contradiction("the policy is older than the one seen before");
+	if (version == seen->policy_version) {
+		if (memcmp(kmn_policy_sha256(x->policy), seen->policy_sha256, KMN_HASH_BYTES) != 0)
+			return contradiction("the policy differs from the one seen before under the same number");
+		remark_verified(x, "policy %" PRIu64 " is the one seen before", version);
+	} else if (version == 1) {
+		struct kmn_policy *accepted;
+
+		if (kmn_policy_accept(note, strlen(note), NULL, &accepted, &error) != KMN_OK)
+			return contradiction("the policy is not signed by its own policy quorum");
+		kmn_policy_free(accepted);
+		remark_verified(x, "policy 1 is signed by its own policy quorum");
+		remark_open(x, "policy 1 is seen for the first time: compare its hash with the ceremony's");
+	} else {
+		remark_open(
+		    x, "policy %" PRIu64 " is new here: its signatures by the one before were not checked", version);
+	}
+	return KMN_OK;
+}
+
+/* What will be signed, against the hash in the intent. */
+static kmn_err
+examine_data(const json_t *answer, struct kmn_examined *x)
+{
+	const json_t *in = json_object_get(x->intent.body, "in");
+	uint8_t said[KMN_HASH_BYTES], hash[KMN_HASH_BYTES];
+	const char *b64 = json_string_value(json_object_get(answer, "blob"));
+	size_t room;
+
+	if (b64 == NULL) {
+		remark_open(x, "what will be signed was not sent: its content is not known here, only its hash");
+		return KMN_OK;
+	}
+	room = strlen(b64) / 4 * 3 + 3;
+	if ((x->data = malloc(room)) == NULL)
+		return KMN_E_NO_MEMORY;
+	if (kmn_b64_parse(b64, strlen(b64), x->data, room, &x->data_len) != KMN_OK)
+		return contradiction("what will be signed came in no known form");
+	kmn_sha256(x->data, x->data_len, hash);
+	if (!kmn_json_get_b64(in, "sha256", said, sizeof(said)) || memcmp(hash, said, sizeof(hash)) != 0)
+		return contradiction("what will be signed is not what the intent names");
+	x->has_data = true;
+	remark_verified(
+	    x, "what will be signed (%zu bytes) has the hash in the intent and was decoded here", x->data_len);
+	return KMN_OK;
+}
+
+/* "head <size> <b64 root>" of the statement. */
+static kmn_err
+read_head(const char *statement, struct kmn_head *head_out)
+{
+	size_t len, root_len = 0;
+	const char *value = kmn_statement_value(statement, "head", &len), *space;
+	char *end;
+
+	if (value == NULL || (space = memchr(value, ' ', len)) == NULL)
+		return contradiction("the statement names no head");
+	head_out->size = strtoull(value, &end, 10);
+	if (end != space ||
+	    kmn_b64_parse(space + 1, len - (size_t)(space + 1 - value), head_out->root, KMN_HASH_BYTES, &root_len) !=
+		KMN_OK ||
+	    root_len != KMN_HASH_BYTES)
+		return contradiction("the statement's head cannot be read");
+	return KMN_OK;
+}
+
+static kmn_err
+read_path(const json_t *proof, struct kmn_path *path_out)
+{
+	const json_t *at;
+	size_t i, len;
+
+	path_out->count = 0;
+	if (json_array_size(proof) > KMN_PATH_MAX_HASHES)
+		return KMN_E_TOO_BIG;
+	json_array_foreach(proof, i, at)
+	{
+		const char *b64 = json_string_value(at);
+
+		if (b64 == NULL || kmn_b64_parse(b64, strlen(b64), path_out->hash[i], KMN_HASH_BYTES, &len) != KMN_OK ||
+		    len != KMN_HASH_BYTES)
+			return KMN_E_MALFORMED;
+	}
+	path_out->count = i;
+	return KMN_OK;
+}
+
+/* The head that will be signed holds this request, and is no step back. */
+static kmn_err
+examine_head(const json_t *answer, const struct kmn_seen *seen, struct kmn_examined *x)
+{
+	const json_t *proof = json_object_get(answer, "proof");
+	struct kmn_path path;
+	kmn_err e;
+
+	if ((e = read_head(x->statement, &x->head)) != KMN_OK)
+		return e;
+	if (!json_is_array(proof))
+		remark_open(x, "that the head holds the request was not proven");
+	else if (read_path(proof, &path) != KMN_OK ||
+		 kmn_inclusion_verify(x->intent.leaf, x->intent.i, &x->head, &path) != KMN_OK)
+		return contradiction("the head does not hold the request");
+	else
+		remark_verified(x, "the head (%" PRIu64 " records) holds the request", x->head.size);
+	if (seen->head.size == 0)
+		remark_open(x, "this is the first head of this gateway seen here");
+	else if (x->head.size == seen->head.size && memcmp(x->head.root, seen->head.root, KMN_HASH_BYTES) != 0)
+		return contradiction("the ledger has another root than one of the same size seen before");
+	else if (x->head.size == seen->head.size)
+		remark_verified(x, "the head is the one seen last");
+	else
+		remark_open(x, "that the head continues the one seen last (%" PRIu64 " records) was not proven",
+		    seen->head.size);
+	return KMN_OK;
+}
+
+/* The ledger as it is now: never shorter than a head seen before or the one in the statement. */
+static kmn_err
+examine_now(const json_t *answer, const struct kmn_seen *seen, const struct kmn_examined *x)
+{
+	struct kmn_head now;
+
+	if (!kmn_head_get(answer, "head", &now))
+		return KMN_OK;
+	if (now.size < seen->head.size)
+		return contradiction("the ledger is shorter than it was");
+	if (now.size < x->head.size)
+		return contradiction("the statement names a head that the ledger has not reached");
+	return KMN_OK;
+}
+
+/* The statement made again here, from record, policy and head, byte for byte. */
+static kmn_err
+examine_statement(struct kmn_examined *x)
+{
+	const uint8_t *data = x->has_data ? x->data : NULL;
+	struct kmn_verdict verdict;
+	char *made = NULL;
+	kmn_err e;
+
+	if ((e = kmn_policy_judge_intent(
+		 x->policy, x->intent.body, data, x->data_len, (int64_t)x->intent.t, &verdict)) != KMN_OK ||
+	    (e = kmn_statement_make(&x->intent, x->policy, &verdict, &x->head, data, x->data_len, &made)) != KMN_OK) {
+		kmn_fail("the statement cannot be made here: %s", kmn_err_text(e));
+		return e;
+	}
+	if (verdict.answer != KMN_ANSWER_HELD)
+		e = contradiction("the policy does not hold this request for approval");
+	else if (strcmp(made, x->statement) != 0)
+		e = contradiction("the statement is not the one that follows from record, policy and head");
+	else
+		remark_verified(x, "the statement was made again here and is the same, byte for byte");
+	free(made);
+	return e;
+}
+
+kmn_err
+kmn_examine(
+    const json_t *answer, uint64_t id, const char *origin, const struct kmn_seen *seen, struct kmn_examined *out)
+{
+	kmn_err e;
+
+	memset(out, 0, sizeof(*out));
+	if (!kmn_json_get_text(answer, "statement", &out->statement))
+		return contradiction("the gateway sent no statement: the request does not wait for approval");
+	if ((e = examine_intent(answer, id, out)) != KMN_OK ||
+	    (e = examine_policy(answer, origin, seen, out)) != KMN_OK || (e = examine_data(answer, out)) != KMN_OK ||
+	    (e = examine_head(answer, seen, out)) != KMN_OK || (e = examine_now(answer, seen, out)) != KMN_OK)
+		return e;
+	return examine_statement(out);
+}
+
+void
+kmn_examined_clear(struct kmn_examined *x)
+{
+	kmn_policy_free(x->policy);
+	kmn_record_clear(&x->intent);
+	free(x->data);
+	memset(x, 0, sizeof(*x));
+}
+
+static json_t *
+load_memory(const char *path)
+{
+	json_error_t error;
+	json_t *memory = json_load_file(path, JSON_REJECT_DUPLICATES, &error);
+
+	if (memory == NULL && json_error_code(&error) == json_error_cannot_open_file)
+		return json_object();
+	return memory;
+}
+
+kmn_err
+kmn_seen_load(const char *as, const char *origin, struct kmn_seen *out)
+{
+	char path[KMN_PATH_MAX_BYTES];
+	json_t *memory, *of_origin;
+	kmn_err e;
+
+	memset(out, 0, sizeof(*out));
+	if ((e = kmn_path(path, NULL, as, ".seen")) != KMN_OK)
+		return e;
+	memory = load_memory(path);
+	of_origin = json_object_get(memory, origin);
+	if (memory == NULL ||
+	    (of_origin != NULL &&
+		(!kmn_head_get(of_origin, "head", &out->head) ||
+		    !kmn_json_get_number(of_origin, "policy", &out->policy_version) ||
+		    !kmn_json_get_b64(of_origin, "policy_sha256", out->policy_sha256, KMN_HASH_BYTES)))) {
+		kmn_fail("%s cannot be read: what was seen before is not known", path);
+		e = KMN_E_CORRUPT;
+	}
+	json_decref(memory);
+	return e;
+}
+
+kmn_err
+kmn_seen_store(const char *as, const char *origin, const struct kmn_seen *seen)
+{
+	char path[KMN_PATH_MAX_BYTES], *text;
+	json_t *memory;
+	kmn_err e;
+
+	if ((e = kmn_path(path, NULL, as, ".seen")) != KMN_OK)
+		return e;
+	if ((memory = load_memory(path)) == NULL)
+		return KMN_E_CORRUPT;
+	json_object_set_new(memory, origin,
+	    json_pack("{s:o, s:I, s:o}", "head", kmn_head_json(&seen->head), "policy", (json_int_t)seen->policy_version,
+		"policy_sha256", kmn_json_b64(seen->policy_sha256, KMN_HASH_BYTES)));
+	text = json_dumps(memory, JSON_INDENT(2) | JSON_SORT_KEYS);
+	e = text != NULL ? kmn_file_replace(path, text, strlen(text), 0600) : KMN_E_NO_MEMORY;
+	free(text);
+	json_decref(memory);
+	return e;
+}

@@ -1,0 +1,50 @@
+/*
+ * A request, examined on the custodian's own machine: everything in the
+ * gateway's answer that can be derived again is derived and compared; what
+ * cannot be is said. Nothing here is signed.
+ */
+#ifndef KANMON_TOOLS_EXAMINE_H
+#define KANMON_TOOLS_EXAMINE_H
+
+#include <jansson.h>
+
+#include "kanmon/policy.h"
+#include "kanmon/record.h"
+#include "kanmon/tree.h"
+
+#define KMN_REMARKS_MAX 16
+
+/* What a custodian's machine remembers of a gateway from one approval to the next. */
+struct kmn_seen {
+	struct kmn_head head; /* size 0: nothing yet */
+	uint64_t policy_version;
+	uint8_t policy_sha256[KMN_HASH_BYTES];
+};
+
+struct kmn_examined {
+	const char *statement; /* what the gateway offered; equal to what was derived here */
+	struct kmn_head head;  /* of the statement */
+	struct kmn_policy *policy;
+	struct kmn_record intent;
+	uint8_t *data; /* what will be signed, if the gateway keeps it */
+	size_t data_len;
+	bool has_data;
+	char verified[KMN_REMARKS_MAX][200], open[KMN_REMARKS_MAX][200];
+	size_t verified_count, open_count;
+};
+
+/*
+ * Examines the answer to REQUEST_SHOW for request `id` of the gateway `origin`.
+ * `seen` is what was remembered; it is not changed.
+ * Any contradiction is KMN_E_SIGNATURE or KMN_E_MALFORMED, said on stderr: then
+ * nothing must be signed. `answer` must outlive *out; kmn_examined_clear always.
+ */
+kmn_err kmn_examine(const json_t *answer, uint64_t id, const char *origin, const struct kmn_seen *seen,
+    struct kmn_examined *out) KMN_MUST_CHECK;
+void kmn_examined_clear(struct kmn_examined *examined);
+
+/* The memory of one custodian: DIR/NAME.seen, JSON by origin. No file is no memory. */
+kmn_err kmn_seen_load(const char *as, const char *origin, struct kmn_seen *out) KMN_MUST_CHECK;
+kmn_err kmn_seen_store(const char *as, const char *origin, const struct kmn_seen *seen) KMN_MUST_CHECK;
+
+#endif

@@ -1,0 +1,261 @@
+/* kanmon policy: what a person does with a policy before it is in force. */
+#include "config.h"
+
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kanmon/keyfile.h"
+#include "tools/kanmon/files.h"
+#include "tools/kanmon/options.h"
+#include "tools/kanmon/policy_file.h"
+#include "tools/kanmon/terminal.h"
+
+#define KEYS_MAX 256
+
+/* Names of those whose signature over the policy verifies; KMN_E_SIGNATURE when one of a known key does not. */
+static kmn_err
+signers(const struct kmn_policy_file *file, json_t *names)
+{
+	static struct kmn_vkey known[KEYS_MAX];
+	const struct kmn_policy_custodian *at;
+	bool verified[KEYS_MAX] = {false};
+	struct kmn_why why = {{0}};
+	size_t n = 0, count;
+	kmn_err e;
+
+	if (!file->is_note)
+		return KMN_OK;
+	for (; n < KEYS_MAX && (at = kmn_policy_custodian_at(file->policy, n)) != NULL; n++)
+		if ((e = kmn_vkey_parse(at->vkey, strlen(at->vkey), &known[n])) != KMN_OK)
+			return e;
+	if ((e = kmn_note_verify(&file->note, known, n, verified, &count, &why)) != KMN_OK) {
+		kmn_fail("a signature under the policy: %s", why.text);
+		return e;
+	}
+	for (size_t i = 0; i < n; i++)
+		if (verified[i])
+			json_array_append_new(names, json_string(kmn_policy_custodian_at(file->policy, i)->name));
+	return KMN_OK;
+}
+
+static void
+take_doubt(void *cookie, unsigned line, const char *text)
+{
+	json_array_append_new(cookie, json_pack("{s:i, s:s}", "line", (int)line, "text", text));
+}
+
+/* Whether the note is complete as version 1; later versions need the version before, which only the gateway has. */
+static json_t *
+completeness(const struct kmn_policy_file *file)
+{
+	struct kmn_policy_error error = {0};
+	struct kmn_policy *policy = NULL;
+	json_t *said;
+
+	if (!file->is_note)
+		return json_string("nobody signed it yet");
+	if (kmn_policy_version(file->policy) != 1)
+		return json_string("not judged here: it follows an earlier version");
+	if (kmn_policy_accept(file->bytes, file->len, NULL, &policy, &error) == KMN_OK)
+		said = json_true();
+	else
+		said = json_string(error.text);
+	kmn_policy_free(policy);
+	return said;
+}
+
+static json_t *
+facts_json(const struct kmn_policy_file *file, json_t *names, json_t *doubts)
+{
+	char hash[KMN_B64_LEN(KMN_HASH_BYTES) + 1];
+
+	kmn_b64(kmn_policy_sha256(file->policy), KMN_HASH_BYTES, hash);
+	return json_pack("{s:s, s:I, s:s, s:O, s:O, s:o}", "origin", kmn_policy_origin(file->policy), "version",
+	    (json_int_t)kmn_policy_version(file->policy), "sha256", hash, "signed_by", names, "doubts", doubts,
+	    "complete", completeness(file));
+}
+
+static void
+print_facts(const json_t *facts)
+{
+	const json_t *complete = json_object_get(facts, "complete"), *at;
+	size_t i;
+
+	printf("policy %" JSON_INTEGER_FORMAT " of %s\nsha256 %s\n",
+	    json_integer_value(json_object_get(facts, "version")), json_string_value(json_object_get(facts, "origin")),
+	    json_string_value(json_object_get(facts, "sha256")));
+	json_array_foreach(json_object_get(facts, "signed_by"), i, at) printf("signed by %s\n", json_string_value(at));
+	printf("complete: %s\n", json_is_true(complete) ? "yes" : json_string_value(complete));
+	json_array_foreach(json_object_get(facts, "doubts"), i, at) printf("line %" JSON_INTEGER_FORMAT ": %s\n",
+	    json_integer_value(json_object_get(at, "line")), json_string_value(json_object_get(at, "text")));
+}
+
+/* What is known of a policy, as JSON; NULL when a signature under it is bad. */
+static json_t *
+examine(const struct kmn_policy_file *file)
+{
+	json_t *names = json_array(), *doubts = json_array(), *facts = NULL;
+
+	if (signers(file, names) == KMN_OK) {
+		kmn_policy_lint(file->policy, take_doubt, doubts);
+		facts = facts_json(file, names, doubts);
+	}
+	json_decref(names);
+	json_decref(doubts);
+	return facts;
+}
+
+int
+kmn_cmd_policy_check(int argc, char **argv)
+{
+	struct kmn_policy_file *file;
+	const char *path;
+	bool json = false, want_complete = false;
+	json_t *facts;
+	const struct kmn_option options[] = {
+	    KMN_OPTION_FLAG("complete", "fail unless its own policy quorum signed it (version 1)", &want_complete),
+	    KMN_OPTION_JSON(&json),
+	};
+	int verdict = kmn_options_parse(argc, argv, "policy check", options, KMN_COUNT_OF(options), &path, 1, 1);
+
+	if (verdict != KMN_GO_ON)
+		return verdict;
+	if (kmn_policy_file_read(path, &file) != KMN_OK)
+		return KMN_EXIT_FAILED;
+	facts = examine(file);
+	verdict = facts != NULL && (!want_complete || json_is_true(json_object_get(facts, "complete")))
+		      ? KMN_EXIT_OK
+		      : KMN_EXIT_FAILED;
+	if (facts != NULL && json)
+		kmn_print_json(json_incref(facts));
+	else if (facts != NULL)
+		print_facts(facts);
+	json_decref(facts);
+	kmn_policy_file_free(file);
+	return verdict;
+}
+
+int
+kmn_cmd_policy_show(int argc, char **argv)
+{
+	struct kmn_policy_file *file;
+	const char *path, *as = NULL;
+	bool json = false;
+	json_t *facts;
+	const struct kmn_option options[] = {
+	    KMN_OPTION_TEXT("as", "DIR/NAME", "whose files to use (default: KANMON_CUSTODIAN)", &as),
+	    KMN_OPTION_JSON(&json),
+	};
+	int verdict = kmn_options_parse(argc, argv, "policy show", options, KMN_COUNT_OF(options), &path, 0, 1);
+
+	if (verdict != KMN_GO_ON)
+		return verdict;
+	if ((path != NULL ? kmn_policy_file_read(path, &file) : kmn_policy_file_ask(as, &file)) != KMN_OK)
+		return KMN_EXIT_FAILED;
+	facts = examine(file);
+	if (facts != NULL && json) {
+		json_object_set_new(facts, "note", json_string(file->bytes));
+		kmn_print_json(json_incref(facts));
+	} else if (facts != NULL) {
+		kmn_print_safe(file->bytes);
+		putchar('\n');
+		print_facts(facts);
+	}
+	verdict = facts != NULL ? KMN_EXIT_OK : KMN_EXIT_FAILED;
+	json_decref(facts);
+	kmn_policy_file_free(file);
+	return verdict;
+}
+
+static kmn_err
+open_key(const char *path, const char *passphrase_file, struct kmn_keyfile **key_out)
+{
+	char *text = NULL, *passphrase = NULL;
+	size_t len;
+	kmn_err e;
+
+	*key_out = NULL;
+	if ((e = kmn_file_read_or_say(path, KMN_KEYFILE_MAX_BYTES, &text, &len)) != KMN_OK)
+		return e;
+	if ((e = kmn_passphrase_get("Passphrase of the signing key", passphrase_file, false, &passphrase)) == KMN_OK &&
+	    (e = kmn_keyfile_open(text, len, passphrase, strlen(passphrase), key_out)) != KMN_OK)
+		kmn_fail("%s: %s", path, kmn_err_text(e));
+	sodium_free(passphrase);
+	free(text);
+	return e;
+}
+
+static bool
+is_custodians(const struct kmn_policy *policy, const char *vkey)
+{
+	const struct kmn_policy_custodian *at;
+
+	for (size_t i = 0; (at = kmn_policy_custodian_at(policy, i)) != NULL; i++)
+		if (strcmp(at->vkey, vkey) == 0)
+			return true;
+	return false;
+}
+
+/* Shows, asks, signs, and puts the note in the place of the file. */
+static int
+sign(const struct kmn_policy_file *file, const char *path, const char *key_path, const char *passphrase_file, bool yes)
+{
+	struct kmn_keyfile *key = NULL;
+	char *note = NULL;
+	kmn_err e;
+	int verdict = KMN_EXIT_FAILED;
+
+	if (!yes) {
+		kmn_print_safe(file->bytes);
+		fflush(stdout);
+		if (!kmn_terminal_confirm("Sign this policy?"))
+			return kmn_fail("not signed");
+	}
+	if (open_key(key_path, passphrase_file, &key) != KMN_OK)
+		goto done;
+	if (!is_custodians(file->policy, kmn_keyfile_vkey(key))) {
+		kmn_fail("the policy has no custodian with this key, so the signature would not count:\n  %s",
+		    kmn_keyfile_vkey(key));
+		goto done;
+	}
+	if ((e = kmn_keyfile_sign(key, file->bytes, file->len, &note)) != KMN_OK ||
+	    (e = kmn_file_replace(path, note, strlen(note), 0644)) != KMN_OK)
+		kmn_fail("%s was not signed: %s", path, kmn_err_text(e));
+	else
+		verdict = KMN_EXIT_OK;
+done:
+	kmn_keyfile_free(key);
+	free(note);
+	return verdict;
+}
+
+int
+kmn_cmd_policy_sign(int argc, char **argv)
+{
+	const char *path, *key = NULL, *passphrase_file = NULL;
+	struct kmn_policy_file *file;
+	bool json = false, yes = false;
+	const struct kmn_option options[] = {
+	    KMN_OPTION_TEXT("key", "FILE", "the custodian's sealed key (NAME.key)", &key),
+	    KMN_OPTION_TEXT("passphrase-file", "FILE", "file with its passphrase, instead of asking", &passphrase_file),
+	    KMN_OPTION_FLAG("yes", "sign without showing and asking", &yes),
+	    KMN_OPTION_JSON(&json),
+	};
+	int verdict = kmn_options_parse(argc, argv, "policy sign", options, KMN_COUNT_OF(options), &path, 1, 1);
+
+	if (verdict != KMN_GO_ON)
+		return verdict;
+	if (key == NULL)
+		return kmn_usage("policy sign", "--key is needed");
+	if (kmn_policy_file_read(path, &file) != KMN_OK)
+		return KMN_EXIT_FAILED;
+	verdict = sign(file, path, key, passphrase_file, yes);
+	if (verdict == KMN_EXIT_OK && json)
+		kmn_print_json(json_pack("{s:s}", "signed", path));
+	else if (verdict == KMN_EXIT_OK)
+		printf("Signed %s.\n", path);
+	kmn_policy_file_free(file);
+	return verdict;
+}

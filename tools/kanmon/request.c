@@ -1,0 +1,353 @@
+/* kanmon request: ask ahead for a signature, and look after one's requests. */
+#include "config.h"
+
+#include <inttypes.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "kanmon/content.h"
+#include "kanmon/frame.h"
+#include "tools/kanmon/files.h"
+#include "tools/kanmon/gateway.h"
+#include "tools/kanmon/options.h"
+#include "tools/kanmon/request.h"
+#include "tools/kanmon/terminal.h"
+
+#define INPUT_MAX_BYTES KMN_ADMIN_DATA_MAX_BYTES
+#define KEY_ID_MAX_BYTES 256u
+
+int
+kmn_request_number(const char *command, const char *word, uint64_t *id_out)
+{
+	char *end;
+
+	*id_out = strtoull(word, &end, 10);
+	if (word[0] < '0' || word[0] > '9' || *end != '\0')
+		return kmn_usage(command, "'%s' is not the number of a request", word);
+	return KMN_GO_ON;
+}
+
+/* The local time of a moment in ms, as people read it. */
+static void
+time_words(json_int_t ms, char out[32])
+{
+	time_t seconds = (time_t)(ms / 1000);
+	struct tm tm;
+
+	if (localtime_r(&seconds, &tm) == NULL || strftime(out, 32, "%Y-%m-%d %H:%M:%S", &tm) == 0)
+		snprintf(out, 32, "?");
+}
+
+static const char *
+text_of(const json_t *object, const char *name)
+{
+	const char *text = json_string_value(json_object_get(object, name));
+
+	return text != NULL ? text : "";
+}
+
+static json_int_t
+number_of(const json_t *object, const char *name)
+{
+	return json_integer_value(json_object_get(object, name));
+}
+
+static void
+print_names(const char *title, const json_t *names)
+{
+	const json_t *at;
+	size_t i;
+
+	if (json_array_size(names) == 0)
+		return;
+	printf("%-12s", title);
+	json_array_foreach(names, i, at)
+	{
+		printf("%s", i > 0 ? ", " : "");
+		kmn_print_safe(json_string_value(at) != NULL ? json_string_value(at) : "?");
+	}
+	putchar('\n');
+}
+
+static void
+print_field(const char *title, const char *value)
+{
+	if (value[0] == '\0')
+		return;
+	printf("%-12s", title);
+	kmn_print_safe(value);
+	putchar('\n');
+}
+
+void
+kmn_request_print(const json_t *request)
+{
+	char created[32], expires[32];
+
+	time_words(number_of(request, "created"), created);
+	time_words(number_of(request, "expires"), expires);
+	printf("%srequest %" JSON_INTEGER_FORMAT "%s  ", kmn_bold(), number_of(request, "id"), kmn_plain());
+	kmn_print_safe(text_of(request, "state"));
+	putchar('\n');
+	print_field("asked by", text_of(request, "client"));
+	print_field("operation", text_of(request, "op"));
+	print_field("mechanism", text_of(request, "mech"));
+	print_field("key", text_of(request, "key"));
+	print_field("input", text_of(request, "input_kind"));
+	print_field("summary", text_of(request, "summary"));
+	print_field("needs", text_of(request, "need"));
+	print_names("approved by", json_object_get(request, "have"));
+	printf("%-12s%s\n%-12s%s\n", "created", created, "expires", expires);
+	if (json_is_integer(json_object_get(request, "result")))
+		printf("%-12srecord %" JSON_INTEGER_FORMAT "\n", "result", number_of(request, "result"));
+}
+
+/* What the request is about: the file itself, or the part of it that is signed. */
+static kmn_err
+read_input(const char *file, const char *certificate, const char *csr, uint8_t **data_out, size_t *len_out)
+{
+	const char *path = file != NULL ? file : certificate != NULL ? certificate : csr;
+	char *bytes;
+	size_t len;
+	kmn_err e;
+
+	*data_out = NULL;
+	if ((e = kmn_file_read_or_say(path, INPUT_MAX_BYTES, &bytes, &len)) != KMN_OK)
+		return e;
+	if (file != NULL) {
+		*data_out = (uint8_t *)bytes;
+		*len_out = len;
+		return KMN_OK;
+	}
+	if (certificate != NULL)
+		e = kmn_content_tbs_of((uint8_t *)bytes, len, data_out, len_out);
+	else
+		e = kmn_content_info_of((uint8_t *)bytes, len, data_out, len_out);
+	if (e != KMN_OK)
+		kmn_fail("%s is no %s", path, certificate != NULL ? "certificate" : "certificate request");
+	free(bytes);
+	return e;
+}
+
+/* Says what the gateway will show to custodians, from the same bytes and by the same code. */
+static void
+print_content(const uint8_t *data, size_t len)
+{
+	struct kmn_content *content;
+
+	if (kmn_content_decode(data, len, &content) != KMN_OK) {
+		printf("The content (%zu bytes) has no known form; custodians will see its hash only.\n", len);
+		return;
+	}
+	printf(
+	    "input-kind %s\n%s", kmn_content_input_kind(kmn_content_facts(content)->kind), kmn_content_lines(content));
+	kmn_content_free(content);
+}
+
+struct asked {
+	const char *token, *key, *key_id, *mechanism, *purpose, *file, *certificate, *csr;
+	unsigned long lifetime_s;
+};
+
+static kmn_err
+put_fields(struct kmn_writer *w, const struct asked *asked, const uint8_t *data, size_t len)
+{
+	uint8_t nonce[KMN_HASH_BYTES], id[KEY_ID_MAX_BYTES];
+	size_t id_len = 0;
+
+	if (asked->key_id != NULL &&
+	    (sodium_hex2bin(id, sizeof(id), asked->key_id, strlen(asked->key_id), ": ", &id_len, NULL) != 0 ||
+		id_len == 0)) {
+		kmn_fail("--key-id wants hexadecimal");
+		return KMN_E_ARGUMENTS;
+	}
+	randombytes_buf(nonce, sizeof(nonce));
+	kmn_writer_text(w, asked->token);
+	kmn_writer_text(w, asked->key != NULL ? asked->key : "");
+	kmn_writer_bytes(w, id, id_len);
+	kmn_writer_text(w, asked->mechanism);
+	kmn_writer_bytes(w, data, len);
+	kmn_writer_text(w, asked->purpose != NULL ? asked->purpose : "");
+	kmn_writer_u32(w, (uint32_t)asked->lifetime_s);
+	kmn_writer_raw(w, nonce, sizeof(nonce));
+	return w->err;
+}
+
+static int
+ask_new(const struct asked *asked, bool json)
+{
+	struct kmn_writer fields;
+	uint8_t *data = NULL;
+	json_t *answer = NULL;
+	size_t len = 0;
+	kmn_err e;
+
+	kmn_writer_init(&fields, KMN_FRAME_MAX_BYTES);
+	if ((e = read_input(asked->file, asked->certificate, asked->csr, &data, &len)) != KMN_OK ||
+	    (e = put_fields(&fields, asked, data, len)) != KMN_OK ||
+	    (e = kmn_gateway_ask_once(NULL, KMN_ADMIN_REQUEST_NEW, &fields, &answer)) != KMN_OK)
+		goto done;
+	if (json) {
+		kmn_print_json(json_incref(answer));
+	} else {
+		print_content(data, len);
+		printf("Request %" JSON_INTEGER_FORMAT " waits for its custodians.\n", number_of(answer, "id"));
+	}
+done:
+	json_decref(answer);
+	kmn_writer_clear(&fields);
+	free(data);
+	return e == KMN_OK ? KMN_EXIT_OK : KMN_EXIT_FAILED;
+}
+
+int
+kmn_cmd_request_new(int argc, char **argv)
+{
+	struct asked asked = {0};
+	bool json = false;
+	const struct kmn_option options[] = {
+	    KMN_OPTION_TEXT("token", "LABEL", "label of the token", &asked.token),
+	    KMN_OPTION_TEXT("key", "LABEL", "label of the key", &asked.key),
+	    KMN_OPTION_TEXT("key-id", "HEX", "CKA_ID of the key, where the label is not enough", &asked.key_id),
+	    KMN_OPTION_TEXT("mechanism", "NAME", "as in PKCS#11, over the data: CKM_SHA384_RSA_PKCS", &asked.mechanism),
+	    KMN_OPTION_TEXT("file", "FILE", "sign these bytes", &asked.file),
+	    KMN_OPTION_TEXT("tbs-from", "CERT", "sign what this pre-certificate signs", &asked.certificate),
+	    KMN_OPTION_TEXT("csr-info-from", "CSR", "sign what this certificate request signs", &asked.csr),
+	    KMN_OPTION_TEXT("purpose", "TEXT", "why, for the custodians", &asked.purpose),
+	    KMN_OPTION_NUMBER("lifetime", "SECONDS", "how long it stays open (what the rule says)", &asked.lifetime_s),
+	    KMN_OPTION_JSON(&json),
+	};
+	int verdict = kmn_options_parse(argc, argv, "request new", options, KMN_COUNT_OF(options), NULL, 0, 0);
+
+	if (verdict != KMN_GO_ON)
+		return verdict;
+	if (asked.token == NULL || (asked.key == NULL && asked.key_id == NULL) || asked.mechanism == NULL)
+		return kmn_usage("request new", "--token, --key (or --key-id) and --mechanism are needed");
+	if ((asked.file != NULL) + (asked.certificate != NULL) + (asked.csr != NULL) != 1)
+		return kmn_usage("request new", "one of --file, --tbs-from and --csr-info-from is needed");
+	return ask_new(&asked, json);
+}
+
+int
+kmn_cmd_request_list(int argc, char **argv)
+{
+	const char *as = NULL;
+	struct kmn_writer fields;
+	json_t *answer = NULL, *at;
+	bool json = false, all = false;
+	size_t i;
+	kmn_err e;
+	const struct kmn_option options[] = {
+	    KMN_OPTION_TEXT("as", "DIR/NAME", "custodian who asks (default: KANMON_CUSTODIAN; else the client)", &as),
+	    KMN_OPTION_FLAG("all", "also those that ended", &all),
+	    KMN_OPTION_JSON(&json),
+	};
+	int verdict = kmn_options_parse(argc, argv, "request list", options, KMN_COUNT_OF(options), NULL, 0, 0);
+
+	if (verdict != KMN_GO_ON)
+		return verdict;
+	kmn_writer_init(&fields, 1);
+	kmn_writer_bool(&fields, all);
+	e = kmn_gateway_ask_once(kmn_custodian(as), KMN_ADMIN_REQUEST_LIST, &fields, &answer);
+	kmn_writer_clear(&fields);
+	if (e != KMN_OK)
+		return KMN_EXIT_FAILED;
+	if (json) {
+		kmn_print_json(answer);
+		return KMN_EXIT_OK;
+	}
+	json_array_foreach(json_object_get(answer, "requests"), i, at)
+	{
+		if (i > 0)
+			putchar('\n');
+		kmn_request_print(at);
+	}
+	if (json_array_size(json_object_get(answer, "requests")) == 0)
+		printf("No request waits.\n");
+	json_decref(answer);
+	return KMN_EXIT_OK;
+}
+
+int
+kmn_cmd_request_show(int argc, char **argv)
+{
+	const char *as = NULL, *word;
+	struct kmn_gateway *gateway;
+	json_t *answer = NULL;
+	bool json = false;
+	uint64_t id;
+	kmn_err e;
+	const struct kmn_option options[] = {
+	    KMN_OPTION_TEXT("as", "DIR/NAME", "custodian who asks (default: KANMON_CUSTODIAN; else the client)", &as),
+	    KMN_OPTION_JSON(&json),
+	};
+	int verdict = kmn_options_parse(argc, argv, "request show", options, KMN_COUNT_OF(options), &word, 1, 1);
+
+	if (verdict != KMN_GO_ON || (verdict = kmn_request_number("request show", word, &id)) != KMN_GO_ON)
+		return verdict;
+	if (kmn_gateway_open(kmn_custodian(as), &gateway) != KMN_OK)
+		return KMN_EXIT_FAILED;
+	e = kmn_request_fetch(gateway, id, &answer);
+	kmn_gateway_close(gateway);
+	if (e != KMN_OK)
+		return KMN_EXIT_FAILED;
+	if (json) {
+		kmn_print_json(answer);
+		return KMN_EXIT_OK;
+	}
+	kmn_request_print(json_object_get(answer, "request"));
+	print_names("rejected by", json_object_get(answer, "rejections"));
+	putchar('\n');
+	kmn_print_safe(text_of(answer, "statement"));
+	json_decref(answer);
+	return KMN_EXIT_OK;
+}
+
+kmn_err
+kmn_request_fetch(struct kmn_gateway *gateway, uint64_t id, json_t **answer_out)
+{
+	struct kmn_writer fields;
+	kmn_err e;
+
+	kmn_writer_init(&fields, sizeof(id));
+	kmn_writer_u64(&fields, id);
+	e = kmn_gateway_ask(gateway, KMN_ADMIN_REQUEST_SHOW, &fields, answer_out);
+	kmn_writer_clear(&fields);
+	return e;
+}
+
+int
+kmn_cmd_request_withdraw(int argc, char **argv)
+{
+	const char *reason = "", *word;
+	struct kmn_writer fields;
+	json_t *answer = NULL;
+	bool json = false;
+	uint64_t id;
+	kmn_err e;
+	const struct kmn_option options[] = {
+	    KMN_OPTION_TEXT("reason", "TEXT", "why, for the record", &reason),
+	    KMN_OPTION_JSON(&json),
+	};
+	int verdict = kmn_options_parse(argc, argv, "request withdraw", options, KMN_COUNT_OF(options), &word, 1, 1);
+
+	if (verdict != KMN_GO_ON || (verdict = kmn_request_number("request withdraw", word, &id)) != KMN_GO_ON)
+		return verdict;
+	kmn_writer_init(&fields, 4096);
+	kmn_writer_u64(&fields, id);
+	kmn_writer_text(&fields, reason);
+	e = kmn_gateway_ask_once(NULL, KMN_ADMIN_REQUEST_WITHDRAW, &fields, &answer);
+	kmn_writer_clear(&fields);
+	if (e != KMN_OK)
+		return KMN_EXIT_FAILED;
+	if (json) {
+		kmn_print_json(answer);
+		return KMN_EXIT_OK;
+	}
+	printf("Request %" PRIu64 " is withdrawn.\n", id);
+	json_decref(answer);
+	return KMN_EXIT_OK;
+}
