@@ -1,0 +1,45 @@
+# Shell shared by tools/{demo,check,sandbox}; sourced, never run.
+
+say() { printf '%s\n' "$*"; }
+die() {
+	printf '%s: %s\n' "${0##*/}" "$*" >&2
+	exit 1
+}
+
+# What a bare Debian 12 needs to build, to try, and to test.
+packages_build='autoconf automake libtool pkg-config gcc make libc6-dev libssl-dev libsodium-dev libp11-kit-dev
+	libconfuse-dev libjansson-dev libseccomp-dev libcap-ng-dev'
+packages_try='openssl softhsm2 opensc libengine-pkcs11-openssl perl-base jq'
+packages_test='libcunit1-dev gnutls-bin p11-kit libnss3 libnss3-tools golang-go golang-golang-x-mod-dev'
+
+# Installs those of the named packages that are missing; only root can, others are told which.
+need_packages() {
+	local missing=() package
+	command -v dpkg-query >/dev/null || return 0
+	for package in "$@"; do
+		[ "$(dpkg-query -W -f '${Status}' "$package" 2>/dev/null)" = 'install ok installed' ] || missing+=("$package")
+	done
+	[ ${#missing[@]} -gt 0 ] || return 0
+	[ "$(id -u)" = 0 ] || die "these packages are missing; as root: apt-get install ${missing[*]}"
+	say "Installing ${missing[*]}"
+	apt-get update -qq >/dev/null &&
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null ||
+		die "apt-get could not install ${missing[*]}"
+}
+
+# build_in DIR [CONFIGURE-OPTION...]: the whole tree, out of tree; quiet unless it fails.
+build_in() {
+	local dir=$1 log
+	shift
+	mkdir -p "$dir" || return 1
+	log=$dir/build.log
+	{
+		{ [ -x "$source_dir/configure" ] || "$source_dir/autogen.sh"; } &&
+			cd "$dir" &&
+			{ [ -f Makefile ] || "$source_dir/configure" "$@"; } &&
+			make -j"$(nproc)"
+	} >"$log" 2>&1 || {
+		tail -n 40 "$log" >&2
+		die "the build failed; all of it is in $log"
+	}
+}
