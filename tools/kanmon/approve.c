@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "kanmon/keyfile.h"
 #include "kanmon/statement.h"
@@ -15,6 +16,8 @@
 #include "tools/kanmon/options.h"
 #include "tools/kanmon/request.h"
 #include "tools/kanmon/terminal.h"
+
+#define STATEMENT_TRIES 50
 
 static const struct {
 	const char *command, *question;
@@ -121,6 +124,26 @@ done:
 	return e;
 }
 
+/* A statement follows its request by a moment: the head in it must be durable first. */
+static kmn_err
+fetch_with_statement(struct kmn_gateway *gateway, uint64_t id, json_t **answer_out)
+{
+	static const struct timespec pause = {.tv_nsec = 100 * 1000 * 1000};
+	kmn_err e;
+
+	for (unsigned tries = 0; (e = kmn_request_fetch(gateway, id, answer_out)) == KMN_OK; tries++) {
+		const char *state =
+		    json_string_value(json_object_get(json_object_get(*answer_out, "request"), "state"));
+
+		if (json_object_get(*answer_out, "statement") != NULL || tries == STATEMENT_TRIES || state == NULL ||
+		    strcmp(state, "open") != 0)
+			break;
+		json_decref(*answer_out);
+		nanosleep(&pause, NULL);
+	}
+	return e;
+}
+
 /* Prints what the gateway made of the note; an approval that does not count is a failure. */
 static int
 report(const struct answering *a, json_t *answer)
@@ -148,7 +171,8 @@ answer_request(struct answering *a, struct kmn_gateway *gateway)
 	char *text = NULL;
 	int verdict = KMN_EXIT_FAILED;
 
-	if (kmn_seen_load(a->as, origin, &a->seen) != KMN_OK || kmn_request_fetch(gateway, a->id, &shown) != KMN_OK ||
+	if (kmn_seen_load(a->as, origin, &a->seen) != KMN_OK ||
+	    fetch_with_statement(gateway, a->id, &shown) != KMN_OK ||
 	    kmn_examine(shown, a->id, origin, &a->seen, &a->examined) != KMN_OK)
 		goto done;
 	if (kmn_statement_turn(a->examined.statement, a->decision, a->reason, &text) != KMN_OK) {
