@@ -1,0 +1,512 @@
+#include "config.h"
+
+#include "tests/unit/hsm/host.h"
+
+#include <fcntl.h>
+#include <openssl/bn.h>
+#include <openssl/ec.h>
+#include <openssl/evp.h>
+#include <openssl/x509.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "kanmon/roles.h"
+#include "kanmon/say.h"
+#include "tests/unit/run.h"
+
+/* ---- the process ---- */
+
+static _Noreturn void
+child(int fd, const char *module, const char *init_args, const char *const *environment)
+{
+	struct kmn_worker_setup setup = {
+	    .keeper = fd, .module = {.name = "test", .path = module, .init_args = init_args}};
+
+	for (; environment != NULL && *environment != NULL; environment++) {
+		char *row = strdup(*environment), *value = strchr(row, '=');
+
+		*value = '\0';
+		setenv(row, value + 1, 1);
+		free(row);
+	}
+	/* What it says of hostile messages would fill the test's log; sanitizers have their own way to stderr. */
+	kmn_say_init("worker", open("/dev/null", O_WRONLY | O_CLOEXEC), KMN_SAY_ERROR);
+	exit(kmn_worker_main(&setup));
+}
+
+static void
+read_ready(struct host *h)
+{
+	struct kmn_ipc_message m;
+	struct kmn_reader r;
+
+	h->ready = CKR_GENERAL_ERROR;
+	CU_ASSERT_TRUE_FATAL(host_receive(h, &m));
+	CU_ASSERT_EQUAL_FATAL(m.kind, KMN_W_READY);
+	kmn_reader_init(&r, m.body, m.len_bytes);
+	h->ready = (CK_RV)kmn_reader_u64(&r);
+	h->cryptoki = kmn_reader_u16(&r);
+	kmn_reader_text(&r, h->manufacturer, sizeof(h->manufacturer));
+	kmn_reader_text(&r, h->description, sizeof(h->description));
+	h->library = kmn_reader_u16(&r);
+	CU_ASSERT_EQUAL(kmn_reader_end(&r), KMN_OK);
+}
+
+static void
+start(struct host *h, const char *module, const char *init_args, const char *const *environment)
+{
+	int pair[2];
+
+	CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	fflush(NULL);
+	h->pid = fork();
+	CU_ASSERT_TRUE_FATAL(h->pid >= 0);
+	if (h->pid == 0) {
+		close(pair[0]);
+		child(pair[1], module, init_args, environment);
+	}
+	close(pair[1]);
+	CU_ASSERT_EQUAL_FATAL(kmn_ipc_new(pair[0], 0, &h->ipc), KMN_OK);
+	read_ready(h);
+}
+
+void
+host_start(struct host *h, const char *module, const char *init_args, const char *const *environment)
+{
+	memset(h, 0, sizeof(*h));
+	start(h, module, init_args, environment);
+}
+
+void
+host_start_mock(struct host *h, const char *const *environment)
+{
+	const char *rows[8] = {NULL};
+	char log[160];
+	size_t n = 0;
+
+	memset(h, 0, sizeof(*h));
+	snprintf(h->dir, sizeof(h->dir), "/tmp/kanmon-hsm-XXXXXX");
+	CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(h->dir));
+	snprintf(h->log, sizeof(h->log), "%s/log", h->dir);
+	snprintf(log, sizeof(log), "KMN_MOCK_LOG=%s", h->log);
+	rows[n++] = log;
+	for (; environment != NULL && *environment != NULL && n + 1 < KMN_COUNT_OF(rows); environment++)
+		rows[n++] = *environment;
+	start(h, HOST_MOCK, NULL, rows);
+}
+
+int
+host_wait(struct host *h)
+{
+	struct timespec pause = {.tv_nsec = 5000000L};
+	int status = 0;
+
+	for (unsigned i = 0; i < HOST_WAIT_MS / 5; i++) {
+		if (waitpid(h->pid, &status, WNOHANG) == h->pid) {
+			h->pid = -1;
+			return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+		}
+		(void)nanosleep(&pause, NULL);
+	}
+	CU_FAIL("the worker does not end");
+	(void)kill(h->pid, SIGKILL);
+	(void)waitpid(h->pid, &status, 0);
+	return -1000;
+}
+
+int
+host_end(struct host *h)
+{
+	int status;
+
+	kmn_ipc_free(h->ipc);
+	h->ipc = NULL;
+	status = h->pid > 0 ? host_wait(h) : 0;
+	if (h->log[0] != '\0')
+		(void)unlink(h->log);
+	if (h->dir[0] != '\0')
+		(void)rmdir(h->dir);
+	return status;
+}
+
+unsigned
+host_logged(const struct host *h, const char *function)
+{
+	FILE *f = fopen(h->log, "r");
+	char line[256];
+	unsigned n = 0;
+
+	while (f != NULL && fgets(line, sizeof(line), f) != NULL)
+		if (strncmp(line, function, strlen(function)) == 0 && line[strlen(function)] == ' ')
+			n++;
+	if (f != NULL)
+		fclose(f);
+	return n;
+}
+
+/* ---- messages ---- */
+
+void
+host_send(struct host *h, uint8_t kind, struct kmn_writer *body)
+{
+	CU_ASSERT_EQUAL(kmn_ipc_send_writer(h->ipc, kind, body), KMN_OK);
+	kmn_writer_clear(body);
+}
+
+uint64_t
+host_send_call(struct host *h, enum kmn_call_id id, const struct kmn_arg *arg, size_t count)
+{
+	struct kmn_writer w;
+
+	kmn_writer_init(&w, KMN_MESSAGE_MAX_BYTES);
+	kmn_writer_u64(&w, ++h->tag);
+	kmn_writer_u8(&w, h->flags);
+	CU_ASSERT_EQUAL(kmn_request_encode(id, arg, count, &w), KMN_OK);
+	host_send(h, KMN_W_CALL, &w);
+	return h->tag;
+}
+
+bool
+host_receive(struct host *h, struct kmn_ipc_message *m)
+{
+	struct pollfd p = {.fd = kmn_ipc_fd(h->ipc), .events = POLLIN};
+	kmn_err e;
+
+	while ((e = kmn_ipc_poll(h->ipc, m)) == KMN_E_AGAIN)
+		if (poll(&p, 1, HOST_WAIT_MS) != 1) {
+			CU_FAIL("the worker does not answer");
+			return false;
+		}
+	return e == KMN_OK;
+}
+
+uint64_t
+host_reply(struct host *h, struct kmn_response_view *v)
+{
+	struct kmn_ipc_message m;
+	struct kmn_reader r;
+	const uint8_t *payload;
+	uint64_t tag;
+	size_t n;
+
+	CU_ASSERT_TRUE_FATAL(host_receive(h, &m));
+	CU_ASSERT_EQUAL(m.kind, KMN_W_REPLY);
+	kmn_reader_init(&r, m.body, m.len_bytes);
+	tag = kmn_reader_u64(&r);
+	n = kmn_reader_rest(&r, &payload);
+	CU_ASSERT_EQUAL(kmn_response_view_decode(payload, n, v), KMN_OK);
+	return tag;
+}
+
+/* Waits for the answer with the last tag; gives a reader behind it. */
+static bool
+answer(struct host *h, uint8_t kind, struct kmn_reader *r)
+{
+	struct kmn_ipc_message m;
+
+	if (!host_receive(h, &m)) {
+		CU_FAIL("the worker is gone");
+		return false;
+	}
+	CU_ASSERT_EQUAL(m.kind, kind);
+	kmn_reader_init(r, m.body, m.len_bytes);
+	CU_ASSERT_EQUAL(kmn_reader_u64(r), h->tag);
+	return m.kind == kind;
+}
+
+CK_RV
+host_call(struct host *h, enum kmn_call_id id, const struct kmn_arg *arg, size_t count)
+{
+	CK_RV rv = CKR_GENERAL_ERROR;
+	const uint8_t *payload;
+	struct kmn_reader r;
+	size_t n;
+
+	(void)host_send_call(h, id, arg, count);
+	if (!answer(h, KMN_W_REPLY, &r))
+		return rv;
+	n = kmn_reader_rest(&r, &payload);
+	CU_ASSERT_EQUAL(kmn_response_decode(id, arg, count, payload, n, &rv), KMN_OK);
+	return rv;
+}
+
+static CK_RV
+described(struct host *h, struct kmn_key_facts *facts)
+{
+	struct kmn_reader r;
+	CK_RV rv;
+
+	memset(facts, 0, sizeof(*facts));
+	if (!answer(h, KMN_W_DESCRIPTION, &r))
+		return CKR_GENERAL_ERROR;
+	rv = (CK_RV)kmn_reader_u64(&r);
+	if (rv == CKR_OK)
+		kmn_key_facts_get(&r, facts);
+	CU_ASSERT_EQUAL(kmn_reader_end(&r), KMN_OK);
+	return rv;
+}
+
+CK_RV
+host_describe(struct host *h, uint64_t session, uint64_t object, struct kmn_key_facts *facts)
+{
+	struct kmn_writer w;
+
+	kmn_writer_init(&w, 64);
+	kmn_writer_u64(&w, ++h->tag);
+	kmn_writer_u64(&w, session);
+	kmn_writer_u64(&w, object);
+	host_send(h, KMN_W_DESCRIBE, &w);
+	return described(h, facts);
+}
+
+CK_RV
+host_find_key(struct host *h, const char *token, const char *label, const char *id, struct kmn_key_facts *facts)
+{
+	struct kmn_writer w;
+
+	kmn_writer_init(&w, 1024);
+	kmn_writer_u64(&w, ++h->tag);
+	kmn_writer_text(&w, token);
+	kmn_writer_text(&w, label);
+	kmn_writer_text(&w, id);
+	host_send(h, KMN_W_FIND_KEY, &w);
+	return described(h, facts);
+}
+
+void
+host_drop(struct host *h, uint64_t session, uint8_t kind)
+{
+	struct kmn_reader r;
+	struct kmn_writer w;
+
+	kmn_writer_init(&w, 64);
+	kmn_writer_u64(&w, ++h->tag);
+	kmn_writer_u64(&w, session);
+	kmn_writer_u8(&w, kind);
+	host_send(h, KMN_W_DROP, &w);
+	if (answer(h, KMN_W_REPLY, &r))
+		CU_ASSERT_EQUAL(kmn_reader_end(&r), KMN_OK);
+}
+
+/* ---- calls ---- */
+
+#define CALL(h, id, ...) \
+	host_call( \
+	    (h), (id), (const struct kmn_arg[]){__VA_ARGS__}, KMN_COUNT_OF(((const struct kmn_arg[]){__VA_ARGS__})))
+#define SCALAR(value) \
+	{ \
+		.u = (value) \
+	}
+#define SIZED(pointer, count) \
+	{ \
+		.p = (pointer), .u = (count) \
+	}
+#define OUT(pointer) \
+	{ \
+		.p = (pointer) \
+	}
+#define ROOM(pointer, len) \
+	{ \
+		.p = (pointer), .n = (len) \
+	}
+
+/* Text as the bytes of an argument: PKCS#11 has no const. */
+static void *
+bytes(const char *text)
+{
+	union {
+		const char *text;
+		void *bytes;
+	} u = {.text = text};
+
+	return u.bytes;
+}
+
+CK_RV
+host_OpenSession(struct host *h, CK_SLOT_ID slot, CK_FLAGS flags, CK_SESSION_HANDLE *session)
+{
+	return CALL(h, KMN_C_OpenSession, SCALAR(slot), SCALAR(flags | CKF_SERIAL_SESSION), OUT(NULL), OUT(session));
+}
+
+CK_RV
+host_CloseSession(struct host *h, CK_SESSION_HANDLE session)
+{
+	return CALL(h, KMN_C_CloseSession, SCALAR(session));
+}
+
+CK_RV
+host_CloseAllSessions(struct host *h, CK_SLOT_ID slot)
+{
+	return CALL(h, KMN_C_CloseAllSessions, SCALAR(slot));
+}
+
+CK_RV
+host_Login(struct host *h, CK_SESSION_HANDLE session, CK_USER_TYPE user, const char *pin)
+{
+	return CALL(h, KMN_C_Login, SCALAR(session), SCALAR(user), SIZED(bytes(pin), (CK_ULONG)strlen(pin)));
+}
+
+CK_RV
+host_Logout(struct host *h, CK_SESSION_HANDLE session)
+{
+	return CALL(h, KMN_C_Logout, SCALAR(session));
+}
+
+CK_RV
+host_InitToken(struct host *h, CK_SLOT_ID slot, const char *pin, const char *label)
+{
+	CK_UTF8CHAR padded[32];
+
+	memset(padded, ' ', sizeof(padded));
+	memcpy(padded, label, strlen(label));
+	return CALL(h, KMN_C_InitToken, SCALAR(slot), SIZED(bytes(pin), (CK_ULONG)strlen(pin)), OUT(padded));
+}
+
+CK_RV
+host_InitPIN(struct host *h, CK_SESSION_HANDLE session, const char *pin)
+{
+	return CALL(h, KMN_C_InitPIN, SCALAR(session), SIZED(bytes(pin), (CK_ULONG)strlen(pin)));
+}
+
+CK_RV
+host_GetSlotList(struct host *h, CK_SLOT_ID *slots, CK_ULONG *count)
+{
+	return CALL(h, KMN_C_GetSlotList, SCALAR(CK_TRUE), ROOM(slots, count));
+}
+
+CK_RV
+host_GetTokenInfo(struct host *h, CK_SLOT_ID slot, CK_TOKEN_INFO *info)
+{
+	return CALL(h, KMN_C_GetTokenInfo, SCALAR(slot), OUT(info));
+}
+
+CK_RV
+host_CreateObject(struct host *h, CK_SESSION_HANDLE session, CK_ATTRIBUTE *t, CK_ULONG n, CK_OBJECT_HANDLE *o)
+{
+	return CALL(h, KMN_C_CreateObject, SCALAR(session), SIZED(t, n), OUT(o));
+}
+
+CK_RV
+host_DestroyObject(struct host *h, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object)
+{
+	return CALL(h, KMN_C_DestroyObject, SCALAR(session), SCALAR(object));
+}
+
+CK_RV
+host_GetAttributeValue(struct host *h, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object, CK_ATTRIBUTE *t, CK_ULONG n)
+{
+	return CALL(h, KMN_C_GetAttributeValue, SCALAR(session), SCALAR(object), SIZED(t, n));
+}
+
+size_t
+host_find(struct host *h, CK_SESSION_HANDLE session, CK_ATTRIBUTE *t, CK_ULONG n, CK_OBJECT_HANDLE *out, CK_ULONG max)
+{
+	CK_ULONG found = 0;
+
+	CU_ASSERT_EQUAL(CALL(h, KMN_C_FindObjectsInit, SCALAR(session), SIZED(t, n)), CKR_OK);
+	CU_ASSERT_EQUAL(CALL(h, KMN_C_FindObjects, SCALAR(session), {.p = out, .u = max, .n = &found}), CKR_OK);
+	CU_ASSERT_EQUAL(CALL(h, KMN_C_FindObjectsFinal, SCALAR(session)), CKR_OK);
+	return found;
+}
+
+CK_RV
+host_SignInit(struct host *h, CK_SESSION_HANDLE session, CK_MECHANISM_TYPE type, CK_OBJECT_HANDLE key)
+{
+	CK_MECHANISM mechanism = {type, NULL, 0};
+
+	return CALL(h, KMN_C_SignInit, SCALAR(session), OUT(&mechanism), SCALAR(key));
+}
+
+CK_RV
+host_Sign(struct host *h, CK_SESSION_HANDLE session, const char *data, CK_BYTE *signature, CK_ULONG *len)
+{
+	return CALL(h, KMN_C_Sign, SCALAR(session), SIZED(bytes(data), (CK_ULONG)strlen(data)), ROOM(signature, len));
+}
+
+uint64_t
+host_send_sign(struct host *h, CK_SESSION_HANDLE session, const char *data)
+{
+	CK_BYTE signature[1024];
+	CK_ULONG len = sizeof(signature);
+	const struct kmn_arg arg[] = {
+	    SCALAR(session), SIZED(bytes(data), (CK_ULONG)strlen(data)), ROOM(signature, &len)};
+
+	return host_send_call(h, KMN_C_Sign, arg, KMN_COUNT_OF(arg));
+}
+
+/* ---- keys ---- */
+
+static CK_RV
+generate(struct host *h, CK_SESSION_HANDLE session, CK_MECHANISM_TYPE type, CK_ATTRIBUTE special, const char *label,
+    bool on_token, struct host_pair *pair)
+{
+	CK_BBOOL token = on_token ? CK_TRUE : CK_FALSE, yes = CK_TRUE;
+	CK_MECHANISM mechanism = {type, NULL, 0};
+	char id[64];
+	int id_len = snprintf(id, sizeof(id), "id-%s", label);
+	CK_ATTRIBUTE public[] = {{CKA_TOKEN, &token, 1}, {CKA_LABEL, bytes(label), (CK_ULONG)strlen(label)},
+	    {CKA_ID, id, (CK_ULONG)id_len}, {CKA_VERIFY, &yes, 1}, special};
+	CK_ATTRIBUTE private[] = {{CKA_TOKEN, &token, 1}, {CKA_LABEL, bytes(label), (CK_ULONG)strlen(label)},
+	    {CKA_ID, id, (CK_ULONG)id_len}, {CKA_SIGN, &yes, 1}, {CKA_SENSITIVE, &yes, 1}, {CKA_PRIVATE, &yes, 1}};
+
+	return CALL(h, KMN_C_GenerateKeyPair, SCALAR(session), OUT(&mechanism), SIZED(public, KMN_COUNT_OF(public)),
+	    SIZED(private, KMN_COUNT_OF(private)), OUT(&pair->public), OUT(&pair->private));
+}
+
+CK_RV
+host_generate_ec(struct host *h, CK_SESSION_HANDLE session, const char *label, bool token, struct host_pair *pair)
+{
+	CK_BYTE p256[] = {0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07};
+	CK_ATTRIBUTE curve = {CKA_EC_PARAMS, p256, sizeof(p256)};
+
+	return generate(h, session, CKM_EC_KEY_PAIR_GEN, curve, label, token, pair);
+}
+
+CK_RV
+host_generate_rsa(struct host *h, CK_SESSION_HANDLE session, const char *label, bool token, struct host_pair *pair)
+{
+	CK_ULONG bits = 2048;
+	CK_ATTRIBUTE size = {CKA_MODULUS_BITS, &bits, sizeof(bits)};
+
+	return generate(h, session, CKM_RSA_PKCS_KEY_PAIR_GEN, size, label, token, pair);
+}
+
+/* r | s of PKCS#11 to the DER of OpenSSL. */
+static int
+unflatten(const CK_BYTE *signature, CK_ULONG len, uint8_t **der_out)
+{
+	ECDSA_SIG *sig = ECDSA_SIG_new();
+	int half = (int)len / 2, n = -1;
+
+	if (sig != NULL &&
+	    ECDSA_SIG_set0(sig, BN_bin2bn(signature, half, NULL), BN_bin2bn(signature + half, half, NULL)) == 1)
+		n = i2d_ECDSA_SIG(sig, der_out);
+	ECDSA_SIG_free(sig);
+	return n;
+}
+
+bool
+host_verifies(const struct kmn_key_facts *facts, const char *hash, const char *data, const CK_BYTE *signature,
+    CK_ULONG len, bool ecdsa)
+{
+	const uint8_t *at = facts->spki;
+	EVP_PKEY *key = d2i_PUBKEY(NULL, &at, facts->spki_len);
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	uint8_t *der = NULL;
+	int n = ecdsa ? unflatten(signature, len, &der) : 0;
+	bool good = key != NULL && ctx != NULL &&
+		    EVP_DigestVerifyInit(ctx, NULL, EVP_get_digestbyname(hash), NULL, key) == 1 &&
+		    EVP_DigestVerify(ctx, ecdsa ? der : signature, ecdsa ? (size_t)(n > 0 ? n : 0) : len,
+			(const uint8_t *)data, strlen(data)) == 1;
+
+	OPENSSL_free(der);
+	EVP_MD_CTX_free(ctx);
+	EVP_PKEY_free(key);
+	return good;
+}
