@@ -143,9 +143,10 @@ struct kmn_verdict {
 	struct kmn_need need[KMN_POLICY_NEEDS_MAX];
 	size_t needs;
 	unsigned independent;
-	uint32_t lifetime_s;                  /* how long a request stays open */
-	unsigned selfcheck;                   /* verify one signature of how many; 1: all */
-	bool content_missing;                 /* refused because only a digest came: a request made ahead helps */
+	uint32_t lifetime_s;  /* how long a request stays open */
+	unsigned selfcheck;   /* verify one signature of how many; 1: all */
+	bool content_missing; /* refused because only a digest came: a request made ahead helps */
+	bool content_seen;    /* a rule looked at the data: it must be kept, for the auditor looks again */
 	char reason[KMN_POLICY_REASON_BYTES]; /* one line for operators: which rule, why, and the way out */
 };
 

@@ -421,6 +421,7 @@ rule_decides(const struct kmn_policy *policy, const struct rule *r, const struct
 		    r->name, kmn_content_kind_name(r->content));
 		return true;
 	}
+	v->content_seen = v->content_seen || r->content_asked;
 	if (r->content_asked && q->content == NULL) {
 		v->rule = r->name;
 		say(v, "rule %s wants to see a %s, and the data is nothing that can be shown in words", r->name,

@@ -52,7 +52,7 @@ test_whole_life(void)
 	CU_ASSERT_EQUAL(get(&w, r)->state, KMN_REQUEST_DONE);
 	CU_ASSERT_EQUAL(get(&w, r)->used, 1);
 	CU_ASSERT_EQUAL(world_decide(&w, r, "allow"), KMN_E_CORRUPT);
-	w.count--;
+	world_drop(&w);
 	assert_replays(&w);
 	world_clear(&w);
 }
@@ -254,7 +254,7 @@ test_recovery(void)
 	CU_ASSERT_EQUAL(get(&w, r)->state, KMN_REQUEST_UNDECIDED);
 	CU_ASSERT_EQUAL(get(&w, waiting)->state, KMN_REQUEST_OFFERED);
 	CU_ASSERT_EQUAL(world_result(&w, r, 0), KMN_E_CORRUPT);
-	w.count--;
+	world_drop(&w);
 	assert_replays(&w);
 	world_clear(&w);
 }
@@ -283,7 +283,7 @@ test_policy_change_voids_what_is_open(void)
 	CU_ASSERT_STRING_EQUAL(kmn_quorum_ends(w.quorum, get(&w, r), (int64_t)w.t), "withdrawn");
 	CU_ASSERT_EQUAL(world_decide(&w, r, "withdrawn"), KMN_OK);
 	CU_ASSERT_EQUAL(world_decide(&w, r, "allow"), KMN_E_CORRUPT);
-	w.count--;
+	world_drop(&w);
 	assert_replays(&w);
 	free(text);
 	free(note);

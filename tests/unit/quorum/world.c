@@ -203,6 +203,12 @@ world_append(struct world *w, enum kmn_record_kind kind, json_t *body)
 }
 
 void
+world_drop(struct world *w)
+{
+	free(w->line[--w->count]);
+}
+
+void
 world_replace(struct world *w, size_t i, json_t *body)
 {
 	struct kmn_record record;

@@ -43,6 +43,8 @@ void world_clear(struct world *w);
 
 /* Append a record (body is stolen) and apply it: what kmn_quorum_apply says. */
 kmn_err world_append(struct world *w, enum kmn_record_kind kind, json_t *body);
+/* Take back the last record (the live quorum has seen it: only for replays). */
+void world_drop(struct world *w);
 /* Apply all records from the first in a fresh quorum; the first finding. *quorum_out may be NULL. */
 kmn_err world_replay(struct world *w, struct kmn_finding *finding_out, struct kmn_quorum **quorum_out);
 /* Replace a record's line by another body (chain ignored: that is the ledger's check). */
