@@ -573,6 +573,9 @@ judge_recorded(struct kmn_call_state *call)
 	if (kmn_policy_judge_intent(kmn_keeper_policy(k), call->intent, call->data, call->data_len, kmn_keeper_now_ms(),
 		&call->verdict) != KMN_OK)
 		KMN_BUG("an intent that cannot be judged");
+	/* A bare digest may be that of content which was shown and approved ahead; only such a request lets it run. */
+	if (call->verdict.content_missing)
+		call->verdict.answer = KMN_ANSWER_HELD;
 	if (call->verdict.answer != KMN_ANSWER_REFUSED)
 		kmn_judge_others(call);
 	if (call->verdict.answer == KMN_ANSWER_HELD && call->view.call->hold == KMN_HOLD_NEVER) {
@@ -588,6 +591,8 @@ judge_recorded(struct kmn_call_state *call)
 	} else if (call->verdict.durability == 'B' && call->view.call->policy == KMN_POLICY_KEY_USE) {
 		call->durability = 'B';
 		send_in_turn(call);
+	} else if (call->verdict.content_seen && kmn_hold_keep_data(call) != KMN_OK) {
+		kmn_keeper_fail(k, "what a rule was decided on cannot be kept");
 	} else if (kmn_keeper_append(k, KMN_R_INTENT, json_incref(call->intent), &call->request) == KMN_OK) {
 		kmn_call_decide_and_run(call);
 	}

@@ -80,8 +80,8 @@ parked(struct kmn_call_state *call)
 }
 
 /* Data is kept where a person will read it: what the statement says of it must be derivable for ever. */
-static kmn_err
-keep_data(struct kmn_call_state *call)
+kmn_err
+kmn_hold_keep_data(struct kmn_call_state *call)
 {
 	uint8_t sha256[KMN_HASH_BYTES];
 
@@ -236,7 +236,7 @@ new_request(struct kmn_call_state *call)
 		refuse(call, "too many open requests: let some be decided or withdraw them");
 		return;
 	}
-	if (keep_data(call) != KMN_OK) {
+	if (kmn_hold_keep_data(call) != KMN_OK) {
 		kmn_keeper_fail(k, "what is to be approved cannot be kept");
 		return;
 	}
@@ -272,7 +272,10 @@ kmn_hold_start(struct kmn_call_state *call)
 	}
 	if ((r = find_undelivered(call, operation)) != NULL && redeliver(call, r))
 		return;
-	new_request(call);
+	if (call->verdict.content_missing)
+		refuse(call, "only a digest came, and no request made ahead shows its content");
+	else
+		new_request(call);
 }
 
 /* ---- what becomes of it ----------------------------------------------------------------------------------------- */

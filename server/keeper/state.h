@@ -366,6 +366,7 @@ kmn_err kmn_check_signature(
 
 /* Find or create the request of a call that a rule holds, and park the call. */
 void kmn_hold_start(struct kmn_call_state *call);
+kmn_err kmn_hold_keep_data(struct kmn_call_state *call) KMN_MUST_CHECK;
 void kmn_hold_tell(struct kmn_call_state *call);
 void kmn_hold_ready(struct kmn_call_state *call);
 /* After a vote, a statement or a tick: run or end what waits for this request. */
