@@ -491,22 +491,42 @@ unflatten(const CK_BYTE *signature, CK_ULONG len, uint8_t **der_out)
 	return n;
 }
 
+static bool
+verify_data(EVP_PKEY *key, const char *hash, const char *data, const uint8_t *signature, size_t len)
+{
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	bool good = ctx != NULL && EVP_DigestVerifyInit(ctx, NULL, EVP_get_digestbyname(hash), NULL, key) == 1 &&
+		    EVP_DigestVerify(ctx, signature, len, (const uint8_t *)data, strlen(data)) == 1;
+
+	EVP_MD_CTX_free(ctx);
+	return good;
+}
+
+static bool
+verify_digest(EVP_PKEY *key, const char *data, const uint8_t *signature, size_t len)
+{
+	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(key, NULL);
+	bool good = ctx != NULL && EVP_PKEY_verify_init(ctx) == 1 &&
+		    EVP_PKEY_verify(ctx, signature, len, (const uint8_t *)data, strlen(data)) == 1;
+
+	EVP_PKEY_CTX_free(ctx);
+	return good;
+}
+
 bool
 host_verifies(const struct kmn_key_facts *facts, const char *hash, const char *data, const CK_BYTE *signature,
     CK_ULONG len, bool ecdsa)
 {
 	const uint8_t *at = facts->spki;
 	EVP_PKEY *key = d2i_PUBKEY(NULL, &at, facts->spki_len);
-	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
 	uint8_t *der = NULL;
-	int n = ecdsa ? unflatten(signature, len, &der) : 0;
-	bool good = key != NULL && ctx != NULL &&
-		    EVP_DigestVerifyInit(ctx, NULL, EVP_get_digestbyname(hash), NULL, key) == 1 &&
-		    EVP_DigestVerify(ctx, ecdsa ? der : signature, ecdsa ? (size_t)(n > 0 ? n : 0) : len,
-			(const uint8_t *)data, strlen(data)) == 1;
+	int n = ecdsa ? unflatten(signature, len, &der) : (int)len;
+	bool good = false;
 
+	if (key != NULL && n > 0)
+		good = hash == NULL ? verify_digest(key, data, ecdsa ? der : signature, (size_t)n)
+				    : verify_data(key, hash, data, ecdsa ? der : signature, (size_t)n);
 	OPENSSL_free(der);
-	EVP_MD_CTX_free(ctx);
 	EVP_PKEY_free(key);
 	return good;
 }

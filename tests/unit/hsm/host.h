@@ -81,7 +81,8 @@ CK_RV host_generate_ec(
 CK_RV host_generate_rsa(
     struct host *h, CK_SESSION_HANDLE session, const char *label, bool token, struct host_pair *pair_out);
 
-/* Whether a signature over `data` verifies with the key of those facts. `ecdsa`: r | s. hash: "SHA256". */
+/* Whether a signature over `data` verifies with the key of those facts. `ecdsa`: r | s.
+ * `hash` is "SHA256" and its kin, or NULL: the data is the digest. */
 bool host_verifies(const struct kmn_key_facts *facts, const char *hash, const char *data, const CK_BYTE *signature,
     CK_ULONG len, bool ecdsa);
 

@@ -1,0 +1,323 @@
+/*
+ * The worker with modules that people use: SoftHSM2, whose tokens are found by
+ * environment, and NSS softokn, which wants an initialisation string.
+ */
+#include "config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tests/unit/hsm/host.h"
+#include "tests/unit/run.h"
+
+#define DATA "0123456789abcdef0123456789abcdef"
+#define SO_PIN "12345678"
+#define PIN "1234"
+#define NSS_WITHOUT_DATABASE \
+	"configdir='' certPrefix='' keyPrefix='' secmod='' flags=readOnly,noCertDB,noModDB,forceOpen,optimizeSpace"
+
+static const char *const softhsm_paths[] = {
+    "/usr/lib/softhsm/libsofthsm2.so", "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so", NULL};
+static const char *const nss_paths[] = {
+    "/usr/lib/x86_64-linux-gnu/libsoftokn3.so", "/usr/lib/x86_64-linux-gnu/nss/libsoftokn3.so", NULL};
+
+/* The first that is there; a case without its module says so and passes. */
+static const char *
+module(const char *const *paths)
+{
+	for (; *paths != NULL; paths++)
+		if (access(*paths, R_OK) == 0)
+			return *paths;
+	printf("# module is not installed, nothing tried\n");
+	return NULL;
+}
+
+/* ---- SoftHSM2 ---- */
+
+struct softhsm {
+	struct host h;
+	char dir[64], row[128];
+	CK_SLOT_ID slot;
+};
+
+static void
+start_softhsm(struct softhsm *s, const char *path)
+{
+	const char *rows[] = {s->row, NULL};
+
+	snprintf(s->row, sizeof(s->row), "SOFTHSM2_CONF=%s/softhsm2.conf", s->dir);
+	host_start(&s->h, path, NULL, rows);
+	CU_ASSERT_EQUAL_FATAL(s->h.ready, CKR_OK);
+}
+
+/* An empty directory for tokens, and a worker on it. */
+static bool
+begin_softhsm(struct softhsm *s)
+{
+	const char *path = module(softhsm_paths);
+	char name[128];
+	FILE *f;
+
+	memset(s, 0, sizeof(*s));
+	if (path == NULL)
+		return false;
+	snprintf(s->dir, sizeof(s->dir), "/tmp/kanmon-softhsm-XXXXXX");
+	CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(s->dir));
+	snprintf(name, sizeof(name), "%s/tokens", s->dir);
+	CU_ASSERT_EQUAL_FATAL(mkdir(name, 0700), 0);
+	snprintf(name, sizeof(name), "%s/softhsm2.conf", s->dir);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(f = fopen(name, "w"));
+	fprintf(f, "directories.tokendir = %s/tokens\nobjectstore.backend = file\nlog.level = ERROR\n", s->dir);
+	fclose(f);
+	start_softhsm(s, path);
+	return true;
+}
+
+/* The slot of the token with that label, or of one that is not initialised if it is NULL. */
+static CK_SLOT_ID
+find_slot(struct host *h, const char *label)
+{
+	CK_SLOT_ID slots[16], found = 0;
+	CK_ULONG n = KMN_COUNT_OF(slots);
+	CK_TOKEN_INFO info;
+
+	CU_ASSERT_EQUAL(host_GetSlotList(h, slots, &n), CKR_OK);
+	for (CK_ULONG i = 0; i < n; i++) {
+		CU_ASSERT_EQUAL(host_GetTokenInfo(h, slots[i], &info), CKR_OK);
+		if (label == NULL ? (info.flags & CKF_TOKEN_INITIALIZED) == 0
+				  : memcmp(info.label, label, strlen(label)) == 0)
+			found = slots[i];
+	}
+	return found;
+}
+
+/* Initialises a token through the worker, and leaves a session with the user logged in. */
+static CK_SESSION_HANDLE
+new_token(struct softhsm *s, const char *label)
+{
+	CK_SESSION_HANDLE session = 0;
+
+	CU_ASSERT_EQUAL(host_InitToken(&s->h, find_slot(&s->h, NULL), SO_PIN, label), CKR_OK);
+	s->slot = find_slot(&s->h, label);
+	CU_ASSERT_EQUAL(host_OpenSession(&s->h, s->slot, CKF_RW_SESSION, &session), CKR_OK);
+	CU_ASSERT_EQUAL(host_Login(&s->h, session, CKU_SO, SO_PIN), CKR_OK);
+	CU_ASSERT_EQUAL(host_InitPIN(&s->h, session, PIN), CKR_OK);
+	CU_ASSERT_EQUAL(host_Logout(&s->h, session), CKR_OK);
+	CU_ASSERT_EQUAL(host_Login(&s->h, session, CKU_USER, PIN), CKR_OK);
+	return session;
+}
+
+static void
+end_softhsm(struct softhsm *s)
+{
+	char command[128];
+
+	CU_ASSERT_EQUAL(host_end(&s->h), 0);
+	snprintf(command, sizeof(command), "rm -rf '%s'", s->dir);
+	CU_ASSERT_EQUAL(system(command), 0);
+}
+
+static void
+test_softhsm_sign(void)
+{
+	struct kmn_key_facts private, public;
+	struct host_pair rsa = {0, 0};
+	CK_SESSION_HANDLE session;
+	CK_BYTE signature[512];
+	struct softhsm s;
+	CK_ULONG len = sizeof(signature);
+
+	if (!begin_softhsm(&s))
+		return;
+	session = new_token(&s, "kanmon");
+	CU_ASSERT_EQUAL(host_generate_rsa(&s.h, session, "rsa", true, &rsa), CKR_OK);
+	CU_ASSERT_EQUAL(host_describe(&s.h, session, rsa.private, &private), CKR_OK);
+	CU_ASSERT_EQUAL(host_describe(&s.h, session, rsa.public, &public), CKR_OK);
+	CU_ASSERT_TRUE(private.spki_len > 0);
+	CU_ASSERT_EQUAL(private.spki_len, public.spki_len);
+	CU_ASSERT_EQUAL(memcmp(private.spki, public.spki, public.spki_len), 0);
+	CU_ASSERT_EQUAL(private.flags & (KMN_KEY_SENSITIVE | KMN_KEY_LOCAL), KMN_KEY_SENSITIVE | KMN_KEY_LOCAL);
+	CU_ASSERT_EQUAL(host_SignInit(&s.h, session, CKM_SHA256_RSA_PKCS, rsa.private), CKR_OK);
+	CU_ASSERT_EQUAL(host_Sign(&s.h, session, DATA, signature, &len), CKR_OK);
+	CU_ASSERT_TRUE(host_verifies(&private, "SHA256", DATA, signature, len, false));
+	end_softhsm(&s);
+}
+
+static void
+test_softhsm_side(void)
+{
+	struct kmn_key_facts facts;
+	struct host_pair ec = {0, 0};
+	CK_SESSION_HANDLE session;
+	CK_BYTE signature[128];
+	CK_ULONG len = 0;
+	struct softhsm s;
+
+	if (!begin_softhsm(&s))
+		return;
+	session = new_token(&s, "kanmon");
+	CU_ASSERT_EQUAL(host_generate_ec(&s.h, session, "ec", true, &ec), CKR_OK);
+	CU_ASSERT_EQUAL(host_describe(&s.h, session, ec.private, &facts), CKR_OK);
+	CU_ASSERT_TRUE(facts.spki_len > 0);
+	s.h.flags = KMN_WF_SIDE;
+	CU_ASSERT_EQUAL(host_SignInit(&s.h, session, CKM_ECDSA, ec.private), CKR_OK);
+	CU_ASSERT_EQUAL(host_SignInit(&s.h, session, CKM_ECDSA, ec.private), CKR_OPERATION_ACTIVE);
+	CU_ASSERT_EQUAL(host_Sign(&s.h, session, DATA, NULL, &len), CKR_OK);
+	CU_ASSERT_EQUAL(len, 64);
+	host_drop(&s.h, session, KMN_OP_SIGN); /* denied: the module itself would not let go of it */
+	len = sizeof(signature);
+	CU_ASSERT_EQUAL(host_Sign(&s.h, session, DATA, signature, &len), CKR_OPERATION_NOT_INITIALIZED);
+	CU_ASSERT_EQUAL(host_SignInit(&s.h, session, CKM_ECDSA, ec.private), CKR_OK);
+	len = sizeof(signature);
+	CU_ASSERT_EQUAL(host_Sign(&s.h, session, DATA, signature, &len), CKR_OK);
+	CU_ASSERT_EQUAL(len, 64);
+	CU_ASSERT_TRUE(host_verifies(&facts, NULL, DATA, signature, len, true));
+	end_softhsm(&s);
+}
+
+/* A worker that starts again finds the same keys under new handles. */
+static void
+test_softhsm_again(void)
+{
+	struct kmn_key_facts before, after;
+	struct host_pair ec = {0, 0};
+	CK_SESSION_HANDLE session;
+	struct softhsm s;
+	int status;
+
+	if (!begin_softhsm(&s))
+		return;
+	session = new_token(&s, "kanmon");
+	CU_ASSERT_EQUAL(host_generate_ec(&s.h, session, "ec", true, &ec), CKR_OK);
+	CU_ASSERT_EQUAL(host_describe(&s.h, session, ec.private, &before), CKR_OK);
+	status = host_end(&s.h);
+	CU_ASSERT_EQUAL(status, 0);
+	start_softhsm(&s, module(softhsm_paths));
+	CU_ASSERT_EQUAL(host_find_key(&s.h, "kanmon", "ec", "", &after), CKR_OK);
+	CU_ASSERT_EQUAL(after.class, CKO_PUBLIC_KEY);
+	CU_ASSERT_EQUAL(after.spki_len, before.spki_len);
+	CU_ASSERT_EQUAL(memcmp(after.spki, before.spki, after.spki_len), 0);
+	end_softhsm(&s);
+}
+
+static void
+test_softhsm_pins(void)
+{
+	CK_SESSION_HANDLE session, second;
+	struct softhsm s;
+
+	if (!begin_softhsm(&s))
+		return;
+	session = new_token(&s, "kanmon");
+	CU_ASSERT_EQUAL(host_Login(&s.h, session, CKU_USER, PIN), CKR_USER_ALREADY_LOGGED_IN);
+	CU_ASSERT_EQUAL(host_OpenSession(&s.h, s.slot, 0, &second), CKR_OK);
+	CU_ASSERT_EQUAL(host_CloseSession(&s.h, session), CKR_OK);
+	CU_ASSERT_EQUAL(host_CloseSession(&s.h, second), CKR_OK); /* the last one: logged out */
+	CU_ASSERT_EQUAL(host_OpenSession(&s.h, s.slot, CKF_RW_SESSION, &session), CKR_OK);
+	CU_ASSERT_EQUAL(host_Login(&s.h, session, CKU_USER, "4321"), CKR_PIN_INCORRECT);
+	CU_ASSERT_EQUAL(host_Login(&s.h, session, CKU_USER, PIN), CKR_OK);
+	end_softhsm(&s);
+}
+
+/* ---- NSS ---- */
+
+#define NSS_SLOT 1u /* generic cryptography, without login and without tokens */
+
+static bool
+begin_nss(struct host *h)
+{
+	const char *path = module(nss_paths);
+
+	if (path == NULL)
+		return false;
+	host_start(h, path, NSS_WITHOUT_DATABASE, NULL);
+	CU_ASSERT_EQUAL_FATAL(h->ready, CKR_OK);
+	return true;
+}
+
+static void
+test_nss_sign(void)
+{
+	static const struct {
+		CK_MECHANISM_TYPE type;
+		const char *hash;
+	} cases[] = {{CKM_ECDSA_SHA256, "SHA256"}, {CKM_ECDSA_SHA384, "SHA384"}};
+	struct kmn_key_facts facts;
+	struct host_pair ec = {0, 0};
+	CK_SESSION_HANDLE session;
+	CK_BYTE signature[256];
+	struct host h;
+
+	if (!begin_nss(&h))
+		return;
+	CU_ASSERT_EQUAL(host_OpenSession(&h, NSS_SLOT, CKF_RW_SESSION, &session), CKR_OK);
+	CU_ASSERT_EQUAL(host_generate_ec(&h, session, "ec", false, &ec), CKR_OK);
+	CU_ASSERT_EQUAL(host_describe(&h, session, ec.private, &facts), CKR_OK);
+	CU_ASSERT_TRUE(facts.spki_len > 0);
+	for (size_t i = 0; i < KMN_COUNT_OF(cases); i++) {
+		CK_ULONG len = sizeof(signature);
+
+		h.flags = i == 0 ? KMN_WF_SIDE : 0;
+		CU_ASSERT_EQUAL(host_SignInit(&h, session, cases[i].type, ec.private), CKR_OK);
+		CU_ASSERT_EQUAL(host_Sign(&h, session, DATA, signature, &len), CKR_OK);
+		CU_ASSERT_TRUE(host_verifies(&facts, cases[i].hash, DATA, signature, len, true));
+	}
+	CU_ASSERT_EQUAL(host_end(&h), 0);
+}
+
+static void
+test_nss_drop(void)
+{
+	struct host_pair ec = {0, 0};
+	CK_SESSION_HANDLE session;
+	CK_BYTE signature[256];
+	CK_ULONG len = sizeof(signature);
+	struct host h;
+
+	if (!begin_nss(&h))
+		return;
+	CU_ASSERT_EQUAL(host_OpenSession(&h, NSS_SLOT, CKF_RW_SESSION, &session), CKR_OK);
+	CU_ASSERT_EQUAL(host_generate_ec(&h, session, "ec", false, &ec), CKR_OK);
+	h.flags = KMN_WF_SIDE;
+	CU_ASSERT_EQUAL(host_SignInit(&h, session, CKM_ECDSA_SHA256, ec.private), CKR_OK);
+	host_drop(&h, session, KMN_OP_SIGN);
+	CU_ASSERT_EQUAL(host_Sign(&h, session, DATA, signature, &len), CKR_OPERATION_NOT_INITIALIZED);
+	CU_ASSERT_EQUAL(host_end(&h), 0);
+}
+
+/* Without its string softokn refuses; the keeper is told so. */
+static void
+test_nss_without_string(void)
+{
+	const char *path = module(nss_paths);
+	struct host h;
+
+	if (path == NULL)
+		return;
+	host_start(&h, path, NULL, NULL);
+	CU_ASSERT_EQUAL(h.ready, CKR_ARGUMENTS_BAD);
+	CU_ASSERT_EQUAL(host_end(&h), 1);
+}
+
+static CU_TestInfo tests[] = {
+    {"SoftHSM2: token, PINs, RSA key; OpenSSL verifies with the key that is described", test_softhsm_sign},
+    {"SoftHSM2: a denied operation in a side session is gone", test_softhsm_side},
+    {"SoftHSM2: the next worker finds the key", test_softhsm_again},
+    {"SoftHSM2: the last session takes the login with it", test_softhsm_pins},
+    {"NSS: CKM_ECDSA_SHA256 and SHA384 over data", test_nss_sign},
+    {"NSS: a denied operation in a side session is gone", test_nss_drop},
+    {"NSS: no initialisation string, no module", test_nss_without_string},
+    CU_TEST_INFO_NULL,
+};
+
+int
+main(int argc, char **argv)
+{
+	CU_SuiteInfo suites[] = {{.pName = "hsm/modules", .pTests = tests}, CU_SUITE_INFO_NULL};
+
+	alarm(300);
+	return kmn_test_main(argc, argv, suites);
+}
