@@ -85,6 +85,16 @@ struct kmn_verify_report {
 	int exit_code; /* 0 verified, 1 failed, 2 short of witnesses or anchors, 3 incomplete input */
 };
 
+/*
+ * Reads the records of a ledger in order, with no trust file: framing, chain
+ * and roots are checked, who signed them is not. KMN_E_CORRUPT: damaged, `why`
+ * says where; what was committed before the damage was handed on. `record`
+ * ends the reading by anything but KMN_OK, which is then the result.
+ */
+typedef kmn_err kmn_ledger_record(void *cookie, const struct kmn_record *record, const struct kmn_place *place);
+kmn_err kmn_ledger_read(
+    struct kmn_store *store, kmn_ledger_record *record, void *cookie, struct kmn_why *why) KMN_MUST_CHECK;
+
 kmn_err kmn_verify(const struct kmn_verify_settings *settings, struct kmn_verify_report *report_out) KMN_MUST_CHECK;
 
 #endif

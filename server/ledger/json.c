@@ -244,6 +244,10 @@ kmn_b64_parse(const char *text, size_t text_len, void *out, size_t max, size_t *
 		padding++;
 	if (text_len / 4 * 3 - padding > max)
 		return KMN_E_TOO_BIG;
+	/* libsodium 1.0.18 takes every byte from 0x80 on for a '/'. */
+	for (size_t n = 0; n < text_len; n++)
+		if ((uint8_t)text[n] >= 0x80)
+			return KMN_E_MALFORMED;
 	/* libsodium refuses trailing bits that are not zero and padding that is not whole. */
 	if (sodium_base642bin(out, max, text, text_len, NULL, len_out, &end, sodium_base64_VARIANT_ORIGINAL) != 0 ||
 	    end != text + text_len) {

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kanmon/verify.h"
 #include "server/ledger/inner.h"
 
 /* One opening, while it lasts. */
@@ -432,41 +433,22 @@ done:
 }
 
 static kmn_err
-each_leaf(
-    void *cookie, const struct kmn_record *record, kmn_err body, uint64_t line, uint64_t offset, struct kmn_why *why)
+each_leaf(void *cookie, const struct kmn_record *record, const struct kmn_place *place)
 {
-	struct kmn_log *log = cookie;
-
-	(void)body;
-	(void)line;
-	(void)offset;
-	(void)why;
-	return kmn_tree_add(log->tree, record->leaf);
+	(void)place;
+	return kmn_tree_add(((struct kmn_log *)cookie)->tree, record->leaf);
 }
 
 kmn_err
 kmn_log_load_tree(struct kmn_log *log)
 {
-	struct kmn_walk walk = {.store = log->store, .record = each_leaf, .cookie = log};
-	uint64_t *first = NULL;
-	size_t count = 0;
 	kmn_err e;
 
-	kmn_chain_init(&walk.chain, log->ahead.origin, log->ahead.max_records, log->ahead.max_bytes);
 	if ((log->tree = kmn_tree_new()) == NULL)
 		return KMN_E_NO_MEMORY;
-	e = kmn_segments(log->store, &first, &count, NULL);
-	for (size_t n = 0; e == KMN_OK && n < count; n++) {
-		kmn_chain_turn(&walk.chain);
-		if ((e = kmn_walk_file(&walk, first[n], 0)) == KMN_OK && walk.end == KMN_WALK_BAD)
-			e = KMN_E_CORRUPT;
-		walk.chain = walk.good;
-	}
-	if (e != KMN_OK) {
+	if ((e = kmn_ledger_read(log->store, each_leaf, log, NULL)) != KMN_OK) {
 		kmn_tree_free(log->tree);
 		log->tree = NULL;
 	}
-	kmn_walk_clear(&walk);
-	free(first);
 	return e;
 }

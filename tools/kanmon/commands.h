@@ -87,14 +87,30 @@ ROW("veto",              veto,             "ID --reason TEXT", \
     "  kanmon veto 42 --as ~/kanmon/sato --reason 'not in the ceremony script'\n") \
 ROW("status",            status,           "", \
     "say how the gateway is", \
-    "  kanmon status --as ~/kanmon/sato --json\n")
+    "  kanmon status --as ~/kanmon/sato --json\n") \
+ROW("audit verify",      audit_verify,     "LEDGER --trust FILE", \
+    "verify a ledger offline: its files, a trust file, and nothing that a gateway says", \
+    "Exit: 0 verified; 1 failed, each finding says where; 2 verified, but short of the witnesses or\n" \
+    "anchors that the trust file asks for; 3 input is missing that a check needs. Without a\n" \
+    "checkpoint in the ledger and without --head nobody can say that nothing was cut off: 3.\n\n" \
+    "  kanmon audit verify /var/lib/kanmon/gw1/ledger --trust trust\n" \
+    "  kanmon audit verify copy/ledger --trust trust --head checkpoint.of.last.year\n") \
+ROW("audit show",        audit_show,       "LEDGER", \
+    "show the records of a ledger: when, which, who, with which key, what, and what became of it", \
+    "Framing, chain and roots are checked while reading; signatures are not: that is verify's.\n" \
+    "Exit: 0 shown; 1 the ledger is damaged; 3 it cannot be read.\n\n" \
+    "  kanmon audit show /var/lib/kanmon/gw1/ledger --type result\n" \
+    "  kanmon audit show ledger --request 42\n" \
+    "  kanmon audit show ledger --json | jq 'select(.type==\"approval\").body.note'\n") \
+ROW("audit prove",       audit_prove,      "LEDGER INDEX", \
+    "write the proof that a record is in the tree that the checkpoint signs (C2SP tlog-proof)", \
+    "Exit: 0 written; 1 the ledger is damaged; 3 it has no such record, or no checkpoint.\n\n" \
+    "  kanmon audit prove /var/lib/kanmon/gw1/ledger 42 > record-42.tlog-proof\n")
 /* clang-format on */
 
 /* Each takes its own words: argv[0] is the last word of its name. */
 #define KMN_COMMAND_PROTOTYPE(name, function, arguments, help, teach) int kmn_cmd_##function(int argc, char **argv);
 KMN_COMMAND_ROWS(KMN_COMMAND_PROTOTYPE)
 #undef KMN_COMMAND_PROTOTYPE
-
-int kmn_cmd_audit(int argc, char **argv);
 
 #endif

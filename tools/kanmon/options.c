@@ -44,7 +44,8 @@ print_help(const char *command, const struct kmn_option *options, size_t n_optio
 		printf("  %-26s %s\n", left, options[i].help);
 	}
 	printf("  %-26s %s\n", "--help", "this text");
-	printf("\nExit: 0 done, 1 refused or failed, 2 the command line cannot be understood.\n");
+	if (strncmp(command, "audit ", 6) != 0) /* an auditor's exit codes are in the text of each */
+		printf("\nExit: 0 done, 1 refused or failed, 2 the command line cannot be understood.\n");
 }
 
 static bool

@@ -491,7 +491,7 @@ play(struct kmn_log *log, enum scene scene, struct kmn_ref *intent, struct kmn_r
 		(void)story_append(log, KMN_R_RESULT, story_result(intent, decision));
 		break;
 	case UNKNOWN:
-		(void)story_append(log, KMN_R_RECOVERY, story_recovery(&head, decision, "unknown"));
+		(void)story_append(log, KMN_R_RECOVERY, story_recovery(&head, intent, "unknown"));
 		break;
 	case NOT_STARTED:
 		(void)story_append(log, KMN_R_RECOVERY, story_recovery(&head, intent, "not-started"));

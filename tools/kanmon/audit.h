@@ -1,0 +1,24 @@
+/* kanmon audit: verify, show and prove share how they open a ledger and how they print. */
+#ifndef KANMON_TOOLS_AUDIT_H
+#define KANMON_TOOLS_AUDIT_H
+
+#include <stdio.h>
+
+#include "kanmon/verify.h"
+
+/* An auditor's exit codes (docs/ledger.md 10). A command line that cannot be understood is incomplete input. */
+enum kmn_audit_exit {
+	KMN_AUDIT_VERIFIED = 0,
+	KMN_AUDIT_FAILED = 1,
+	KMN_AUDIT_SHORT = 2, /* of the witnesses or anchors that the trust file asks for */
+	KMN_AUDIT_INCOMPLETE = 3,
+};
+
+/* The folder of a ledger; complains on stderr. */
+kmn_err kmn_audit_open(const char *path, struct kmn_store **store_out) KMN_MUST_CHECK;
+/* A whole file of at most `max` bytes; complains on stderr; the caller's to free(). */
+kmn_err kmn_audit_file(const char *path, size_t max, char **bytes_out, size_t *len_out) KMN_MUST_CHECK;
+/* Text from a ledger to a terminal: what could move a cursor becomes '?'. At most `width` characters, 0: all. */
+void kmn_audit_text(FILE *out, const char *text, size_t width);
+
+#endif

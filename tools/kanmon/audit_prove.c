@@ -1,0 +1,109 @@
+/* kanmon audit prove: one record, its place in the tree, and the checkpoint that signs the tree. */
+#include "config.h"
+
+#include <inttypes.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/kanmon/audit.h"
+#include "tools/kanmon/options.h"
+
+struct proving {
+	struct kmn_tree *tree;
+	char origin[KMN_ORIGIN_MAX_BYTES + 1];
+};
+
+static kmn_err
+each_record(void *cookie, const struct kmn_record *record, const struct kmn_place *place)
+{
+	struct proving *proving = cookie;
+	const char *origin;
+
+	(void)place;
+	if (record->i == 0 && kmn_json_get_text(record->body, "origin", &origin))
+		(void)snprintf(proving->origin, sizeof(proving->origin), "%s", origin);
+	return kmn_tree_add(proving->tree, record->leaf);
+}
+
+/* c2sp.org/tlog-proof: `extra` is the record's own line. */
+static kmn_err
+print_proof(const char *line, size_t len, uint64_t index, const struct kmn_path *path, const char *note)
+{
+	char *b64 = malloc(KMN_B64_LEN(KMN_LINE_MAX_BYTES) + 1);
+
+	if (b64 == NULL)
+		return KMN_E_NO_MEMORY;
+	kmn_b64(line, len, b64);
+	(void)printf("c2sp.org/tlog-proof@v1\nextra %s\nindex %" PRIu64 "\n", b64, index);
+	for (size_t n = 0; n < path->count; n++) {
+		kmn_b64(path->hash[n], KMN_HASH_BYTES, b64);
+		(void)printf("%s\n", b64);
+	}
+	(void)printf("\n%s", note);
+	free(b64);
+	return KMN_OK;
+}
+
+static kmn_err
+prove(struct kmn_store *store, uint64_t index, struct proving *proving, struct kmn_why *why)
+{
+	char *note = NULL, *line = NULL;
+	struct kmn_note parsed;
+	struct kmn_head head, here;
+	struct kmn_path path;
+	size_t note_len, line_len;
+	kmn_err e;
+
+	if ((e = kmn_ledger_read(store, each_record, proving, why)) != KMN_OK ||
+	    (e = kmn_store_read(store, "checkpoint", KMN_NOTE_MAX_BYTES, &note, &note_len)) != KMN_OK ||
+	    (e = kmn_note_parse(note, note_len, &parsed, why)) != KMN_OK ||
+	    (e = kmn_checkpoint_parse(&parsed, proving->origin, &head, why)) != KMN_OK)
+		goto done;
+	if ((e = kmn_tree_head(proving->tree, head.size, &here)) != KMN_OK ||
+	    memcmp(here.root, head.root, KMN_HASH_BYTES) != 0) {
+		kmn_why_set(why, "the checkpoint is not one of these records");
+		e = KMN_E_CORRUPT;
+		goto done;
+	}
+	if ((e = kmn_tree_inclusion(proving->tree, index, head.size, &path)) != KMN_OK) {
+		kmn_why_set(why, "the checkpoint covers records 0 to %" PRIu64, head.size - 1);
+		goto done;
+	}
+	if ((e = kmn_store_line(store, index, &line, &line_len)) == KMN_OK)
+		e = print_proof(line, line_len, index, &path, note);
+done:
+	free(line);
+	free(note);
+	return e;
+}
+
+int
+kmn_cmd_audit_prove(int argc, char **argv)
+{
+	struct proving proving = {0};
+	struct kmn_store *store = NULL;
+	struct kmn_why why = {""};
+	const char *words[2];
+	char *end;
+	uint64_t index;
+	int parsed = kmn_options_parse(argc, argv, "audit prove", NULL, 0, words, 2, 2);
+	kmn_err e;
+
+	if (parsed != KMN_GO_ON)
+		return parsed == KMN_EXIT_OK ? KMN_EXIT_OK : KMN_AUDIT_INCOMPLETE;
+	index = strtoull(words[1], &end, 10);
+	if (words[1][0] < '0' || words[1][0] > '9' || *end != '\0') {
+		(void)kmn_usage("audit prove", "%s is not the index of a record", words[1]);
+		return KMN_AUDIT_INCOMPLETE;
+	}
+	if (sodium_init() < 0 || kmn_audit_open(words[0], &store) != KMN_OK)
+		return KMN_AUDIT_INCOMPLETE;
+	e = (proving.tree = kmn_tree_new()) == NULL ? KMN_E_NO_MEMORY : prove(store, index, &proving, &why);
+	if (e != KMN_OK)
+		(void)fprintf(
+		    stderr, "kanmon audit: %s: %s\n", words[0], why.text[0] == '\0' ? kmn_err_text(e) : why.text);
+	kmn_tree_free(proving.tree);
+	kmn_store_files_free(store);
+	return e == KMN_OK ? KMN_AUDIT_VERIFIED : e == KMN_E_CORRUPT ? KMN_AUDIT_FAILED : KMN_AUDIT_INCOMPLETE;
+}

@@ -1,0 +1,282 @@
+/* kanmon audit verify: V1-V8 over a ledger's files, by nothing but them and a trust file. */
+#include "config.h"
+
+#include <inttypes.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kanmon/log.h"
+#include "kanmon/quorum.h"
+#include "tools/kanmon/audit.h"
+#include "tools/kanmon/options.h"
+
+static const char *const says[KMN_CHECK_COUNT] = {
+    [KMN_V1] = "files, framing and segments are whole",
+    [KMN_V2] = "every line is canonical, in order, of a known form",
+    [KMN_V3] = "every root is that of the records before it",
+    [KMN_V4] = "the head is signed by the pinned log key",
+    [KMN_V5] = "policy 1 is the pinned one, each next one was signed by the quorums",
+    [KMN_V6] = "statements, approvals and decisions follow from the records",
+    [KMN_V7] = "signatures verify under the key over what was asked",
+    [KMN_V8] = "every intent and decision has its outcome",
+    [KMN_V9] = "time-stamp anchors",
+    [KMN_V10] = "authenticator counters, clock, log keys, channel heads",
+    [KMN_V11] = "the HSM's own log",
+    [KMN_V12] = "openings of commitments",
+};
+
+static const char *const severities[] = {"note", "finding", "FATAL", "missing"};
+
+/* One run of the command. */
+struct audit {
+	struct kmn_store *store;
+	struct kmn_trust trust;
+	struct kmn_quorum *quorum;
+	const struct kmn_tree *tree; /* while a record is looked at */
+	struct kmn_quorum_counts counts;
+	unsigned told[KMN_CHECK_COUNT]; /* findings of quorum, by check */
+	json_t *findings;               /* with --json, else NULL */
+};
+
+static void
+say(void *cookie, enum kmn_check check, enum kmn_severity severity, const struct kmn_place *place, const char *text)
+{
+	struct audit *audit = cookie;
+	json_t *row;
+
+	if (audit->findings == NULL) {
+		(void)printf("%-8s V%-2d ", severities[severity], (int)check);
+		if (place->file != NULL)
+			kmn_audit_text(stdout, place->file, 0);
+		if (place->line != 0)
+			(void)printf(" line %" PRIu64, place->line);
+		if (place->index != UINT64_MAX)
+			(void)printf("%srecord %" PRIu64, place->file == NULL ? "" : " ", place->index);
+		(void)printf("%s", place->file == NULL && place->index == UINT64_MAX ? "" : ": ");
+		kmn_audit_text(stdout, text, 0);
+		(void)printf("\n");
+		return;
+	}
+	row = json_pack("{s:s, s:i, s:s}", "severity", severities[severity], "check", (int)check, "text", text);
+	if (place->file != NULL)
+		(void)json_object_set_new(row, "file", json_string(place->file));
+	if (place->line != 0)
+		(void)json_object_set_new(row, "line", json_integer((json_int_t)place->line));
+	if (place->index != UINT64_MAX)
+		(void)json_object_set_new(row, "index", json_integer((json_int_t)place->index));
+	(void)json_array_append_new(audit->findings, row);
+}
+
+static kmn_err
+get_blob(void *cookie, const uint8_t sha256[32], uint8_t **bytes_out, size_t *len_out)
+{
+	struct audit *audit = cookie;
+
+	return kmn_blob_read(audit->store, sha256, bytes_out, len_out);
+}
+
+static bool
+is_head(void *cookie, const struct kmn_head *head)
+{
+	struct audit *audit = cookie;
+	struct kmn_head here;
+
+	return kmn_tree_head(audit->tree, head->size, &here) == KMN_OK &&
+	       memcmp(here.root, head->root, KMN_HASH_BYTES) == 0;
+}
+
+static enum kmn_check
+check_of(const char *name)
+{
+	long n = name[0] == 'V' ? strtol(name + 1, NULL, 10) : 0;
+
+	return n >= 1 && n < KMN_CHECK_COUNT ? (enum kmn_check)n : KMN_V6;
+}
+
+static void
+check_pin(struct audit *audit, const struct kmn_place *place, const struct kmn_verify_sink *sink)
+{
+	const struct kmn_policy *policy = kmn_quorum_policy(audit->quorum);
+
+	if (policy == NULL || memcmp(kmn_policy_sha256(policy), audit->trust.policy_sha256, KMN_HASH_BYTES) != 0)
+		sink->say(sink->cookie, KMN_V5, KMN_FINDING, place, "policy 1 is not the one that the trust file pins");
+}
+
+static void
+apply(void *cookie, const struct kmn_record *record, const struct kmn_place *place, const struct kmn_tree *tree,
+    const struct kmn_verify_sink *sink)
+{
+	struct audit *audit = cookie;
+	struct kmn_finding finding;
+	kmn_err e;
+
+	audit->tree = tree;
+	e = kmn_quorum_apply(audit->quorum, record, &finding);
+	if (e == KMN_E_CORRUPT) {
+		struct kmn_place at = {
+		    finding.i == record->i ? place->file : NULL, finding.i == record->i ? place->line : 0, finding.i};
+
+		sink->say(sink->cookie, check_of(finding.check), KMN_FINDING, &at, finding.text);
+	} else if (e != KMN_OK) {
+		sink->say(sink->cookie, KMN_V6, KMN_MISSING, place, kmn_err_text(e));
+	}
+	if (record->i == 0)
+		check_pin(audit, place, sink);
+}
+
+static const char *
+check_word(const struct kmn_verify_report *report, enum kmn_check check)
+{
+	if (report->count[check] > 0)
+		return "FAILED";
+	return report->done[check] ? "ok" : "not checked";
+}
+
+static void
+print_table(const struct audit *audit, const struct kmn_verify_report *report)
+{
+	(void)printf("\n");
+	for (enum kmn_check check = KMN_V1; check < KMN_CHECK_COUNT; check++) {
+		(void)printf("V%-3d %-12s %s", (int)check, check_word(report, check), says[check]);
+		if (report->count[check] > 0)
+			(void)printf(" (%u findings)", report->count[check]);
+		if (check == KMN_V6 && report->done[check])
+			(void)printf(" (%" PRIu64 " statements)", audit->counts.statements_verified);
+		if (check == KMN_V7 && report->done[check])
+			(void)printf(" (%" PRIu64 " verified, %" PRIu64 " without key or data)",
+			    audit->counts.signatures_verified, audit->counts.signatures_skipped);
+		if (check == KMN_V8 && report->done[check] && report->open_requests > 0)
+			(void)printf(" (%" PRIu64 " open at the head)", report->open_requests);
+		(void)printf("\n");
+	}
+}
+
+static const char *const verdicts[] = {
+    [KMN_AUDIT_VERIFIED] = "VERIFIED: every check that the trust file asks for holds",
+    [KMN_AUDIT_FAILED] = "FAILED",
+    [KMN_AUDIT_SHORT] = "VERIFIED, BUT SHORT of the witnesses or anchors that the trust file asks for",
+    [KMN_AUDIT_INCOMPLETE] = "INCOMPLETE: input is missing that a check needs",
+};
+
+static void
+print_human(const struct audit *audit, const char *path, const struct kmn_verify_report *report)
+{
+	char root[KMN_B64_LEN(KMN_HASH_BYTES) + 1];
+
+	kmn_b64(report->head.root, KMN_HASH_BYTES, root);
+	print_table(audit, report);
+	(void)printf("\nledger   ");
+	kmn_audit_text(stdout, path, 0);
+	(void)printf("\norigin   ");
+	kmn_audit_text(stdout, audit->trust.origin, 0);
+	(void)printf("\nhead     %" PRIu64 " %s\n", report->head.size, root);
+	(void)printf("signed   to %" PRIu64 ", %" PRIu64 " records after it\n", report->signed_size,
+	    report->head.size > report->signed_size ? report->head.size - report->signed_size : 0);
+	(void)printf("read     %" PRIu64 " records in %" PRIu64 " segments, %" PRIu64 " blobs; %" PRIu64
+		     " requests, %" PRIu64 " results\n",
+	    report->records, report->segments, report->blobs, audit->counts.requests, audit->counts.results);
+	(void)printf("%s\n", verdicts[report->exit_code]);
+}
+
+static void
+print_json(struct audit *audit, const struct kmn_verify_report *report)
+{
+	json_t *checks = json_array(), *all;
+
+	for (enum kmn_check check = KMN_V1; check < KMN_CHECK_COUNT; check++)
+		(void)json_array_append_new(
+		    checks, json_pack("{s:i, s:s, s:s, s:i}", "check", (int)check, "says", says[check], "result",
+				check_word(report, check), "findings", (int)report->count[check]));
+	all = json_pack("{s:s, s:i, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:O}", "origin",
+	    audit->trust.origin, "exit", report->exit_code, "verdict", verdicts[report->exit_code], "head",
+	    kmn_head_json(&report->head), "signed_size", (json_int_t)report->signed_size, "segments",
+	    (json_int_t)report->segments, "blobs", (json_int_t)report->blobs, "open_requests",
+	    (json_int_t)report->open_requests, "requests", (json_int_t)audit->counts.requests, "signatures_verified",
+	    (json_int_t)audit->counts.signatures_verified, "signatures_skipped",
+	    (json_int_t)audit->counts.signatures_skipped, "checks", checks, "findings", audit->findings);
+	(void)json_dumpf(all, stdout, JSON_INDENT(2) | JSON_SORT_KEYS);
+	(void)printf("\n");
+	json_decref(all);
+}
+
+static int
+run(struct audit *audit, const char *path, const char *head, size_t head_len)
+{
+	struct kmn_quorum_settings quorum = {get_blob, is_head, audit};
+	struct kmn_verify_settings settings = {.store = audit->store,
+	    .trust = &audit->trust,
+	    .head = head,
+	    .head_len = head_len,
+	    .record = apply,
+	    .cookie = audit,
+	    .sink = {say, audit}};
+	struct kmn_verify_report report;
+	kmn_err e = kmn_quorum_new(&quorum, &audit->quorum);
+
+	if (e == KMN_OK)
+		e = kmn_verify(&settings, &report);
+	if (e != KMN_OK) {
+		(void)fprintf(stderr, "kanmon audit: %s\n", kmn_err_text(e));
+		return KMN_AUDIT_INCOMPLETE;
+	}
+	kmn_quorum_counts(audit->quorum, &audit->counts);
+	/* quorum saw every record if the reading came to its end */
+	report.done[KMN_V5] = report.done[KMN_V6] = report.done[KMN_V7] = report.done[KMN_V8];
+	if (audit->findings != NULL)
+		print_json(audit, &report);
+	else
+		print_human(audit, path, &report);
+	return report.exit_code;
+}
+
+static kmn_err
+read_trust(struct audit *audit, const char *path)
+{
+	struct kmn_why why = {""};
+	char *text;
+	size_t len;
+	kmn_err e = kmn_audit_file(path, KMN_TRUST_MAX_BYTES, &text, &len);
+
+	if (e != KMN_OK)
+		return e;
+	if ((e = kmn_trust_parse(text, len, &audit->trust, &why)) != KMN_OK)
+		(void)fprintf(stderr, "kanmon audit: %s: %s\n", path, why.text);
+	free(text);
+	return e;
+}
+
+int
+kmn_cmd_audit_verify(int argc, char **argv)
+{
+	const char *trust = NULL, *head_path = NULL, *words[1];
+	bool json = false;
+	const struct kmn_option options[] = {
+	    KMN_OPTION_TEXT("trust", "FILE", "what to hold the ledger against", &trust),
+	    KMN_OPTION_TEXT("head", "NOTE", "a signed checkpoint that the ledger must contain", &head_path),
+	    KMN_OPTION_JSON(&json),
+	};
+	struct audit audit = {0};
+	char *head = NULL;
+	size_t head_len = 0;
+	int parsed = kmn_options_parse(argc, argv, "audit verify", options, KMN_COUNT_OF(options), words, 1, 1);
+	int exit_code = KMN_AUDIT_INCOMPLETE;
+
+	if (parsed != KMN_GO_ON)
+		return parsed == KMN_EXIT_OK ? KMN_EXIT_OK : KMN_AUDIT_INCOMPLETE;
+	if (trust == NULL) {
+		(void)kmn_usage("audit verify", "verify needs --trust FILE: without it nothing is proven");
+		return KMN_AUDIT_INCOMPLETE;
+	}
+	if (sodium_init() >= 0 && read_trust(&audit, trust) == KMN_OK &&
+	    kmn_audit_open(words[0], &audit.store) == KMN_OK &&
+	    (head_path == NULL || kmn_audit_file(head_path, KMN_NOTE_MAX_BYTES, &head, &head_len) == KMN_OK)) {
+		audit.findings = json ? json_array() : NULL;
+		exit_code = run(&audit, words[0], head, head_len);
+	}
+	json_decref(audit.findings);
+	kmn_quorum_free(audit.quorum);
+	kmn_store_files_free(audit.store);
+	free(head);
+	return exit_code;
+}
