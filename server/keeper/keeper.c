@@ -433,8 +433,10 @@ start(struct kmn_keeper *k)
 	k->started_ms = kmn_keeper_now_ms();
 	if ((k->epoll = epoll_create1(EPOLL_CLOEXEC)) < 0)
 		return KMN_E_IO;
-	if ((e = kmn_ipc_new(k->setup->supervisor, SUPERVISOR_QUEUE_BYTES, &k->supervisor)) != KMN_OK ||
-	    (e = kmn_keeper_watch(k, kmn_ipc_fd(k->supervisor), k)) != KMN_OK ||
+	if ((e = kmn_ipc_new(k->setup->supervisor, SUPERVISOR_QUEUE_BYTES, &k->supervisor)) != KMN_OK)
+		return e;
+	kmn_ipc_take_fds(k->supervisor); /* sockets of the gate and the workers */
+	if ((e = kmn_keeper_watch(k, kmn_ipc_fd(k->supervisor), k)) != KMN_OK ||
 	    (e = kmn_keeper_watch(k, kmn_log_eventfd(k->log), k->log)) != KMN_OK)
 		return e;
 	if ((k->house = kmn_worker_new(k, NULL)) == NULL)

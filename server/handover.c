@@ -1,0 +1,381 @@
+#include "config.h"
+
+#include "server/handover.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sodium.h>
+#include <string.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PEM_MAX_BYTES (32u << 10)
+#define SEED_TEXT_MAX_BYTES 128u
+#define WORKER_FILES 1024u
+#define KEEPER_SPARE_FILES 64u
+#define GATE_SPARE_FILES 32u
+
+/* ---- the supervisor's files -------------------------------------------------------------------------------------- */
+
+/* Into guarded memory, with a NUL after it. A secret file must be closed to others. */
+static kmn_err
+read_guarded(const char *path, size_t max, bool secret, char **text_out, size_t *len_out, char *why)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	char *text = sodium_malloc(max + 1);
+	struct stat st;
+	size_t len = 0;
+	ssize_t n = 0;
+	kmn_err e = KMN_E_CONFIG;
+
+	*text_out = NULL;
+	if (text == NULL || fd < 0 || fstat(fd, &st) != 0) {
+		snprintf(why, KMN_SETTINGS_WHY_BYTES, "%.300s: %s", path, strerror(errno));
+		goto done;
+	}
+	if (secret && (st.st_mode & 0027) != 0) {
+		snprintf(why, KMN_SETTINGS_WHY_BYTES, "%.300s: is a secret and open to others: chmod 0600", path);
+		goto done;
+	}
+	while (len <= max && (n = read(fd, text + len, max + 1 - len)) > 0)
+		len += (size_t)n;
+	if (n < 0 || len > max || len == 0) {
+		snprintf(why, KMN_SETTINGS_WHY_BYTES, "%.300s: cannot be read, is empty or is too long", path);
+		goto done;
+	}
+	text[len] = '\0';
+	*text_out = text;
+	*len_out = len;
+	text = NULL;
+	e = KMN_OK;
+done:
+	sodium_free(text);
+	if (fd >= 0)
+		(void)close(fd);
+	return e;
+}
+
+/* The seed as one line of base64, made into libsodium's secret key. */
+static kmn_err
+read_log_key(const char *path, uint8_t **key_out, char *why)
+{
+	uint8_t public[crypto_sign_PUBLICKEYBYTES], *seed = sodium_malloc(crypto_sign_SEEDBYTES);
+	uint8_t *key = sodium_malloc(crypto_sign_SECRETKEYBYTES);
+	char *text = NULL;
+	size_t len, got;
+	kmn_err e = KMN_E_NO_MEMORY;
+
+	*key_out = NULL;
+	if (seed == NULL || key == NULL ||
+	    (e = read_guarded(path, SEED_TEXT_MAX_BYTES, true, &text, &len, why)) != KMN_OK)
+		goto done;
+	if (sodium_base642bin(
+		seed, crypto_sign_SEEDBYTES, text, len, "\n", &got, NULL, sodium_base64_VARIANT_ORIGINAL) != 0 ||
+	    got != crypto_sign_SEEDBYTES) {
+		snprintf(why, KMN_SETTINGS_WHY_BYTES, "%.300s: is not one line with the base64 of 32 bytes", path);
+		e = KMN_E_CONFIG;
+		goto done;
+	}
+	(void)crypto_sign_seed_keypair(public, key, seed);
+	*key_out = key;
+	key = NULL;
+done:
+	sodium_free(text);
+	sodium_free(seed);
+	sodium_free(key);
+	return e;
+}
+
+static kmn_err
+hash_own_binary(uint8_t out[KMN_HASH_BYTES], char *why)
+{
+	int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	crypto_hash_sha256_state state;
+	uint8_t part[16384];
+	ssize_t n = -1;
+
+	(void)crypto_hash_sha256_init(&state);
+	while (fd >= 0 && (n = read(fd, part, sizeof(part))) > 0)
+		(void)crypto_hash_sha256_update(&state, part, (size_t)n);
+	(void)crypto_hash_sha256_final(&state, out);
+	if (n != 0)
+		snprintf(why, KMN_SETTINGS_WHY_BYTES, "/proc/self/exe: %s", strerror(errno));
+	if (fd >= 0)
+		(void)close(fd);
+	return n == 0 ? KMN_OK : KMN_E_IO;
+}
+
+static void
+read_boot_id(char *out, size_t room)
+{
+	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd >= 0 ? read(fd, out, room - 1) : 0;
+
+	out[n > 0 ? n : 0] = '\0';
+	out[strcspn(out, "\n")] = '\0';
+	if (out[0] == '\0')
+		snprintf(out, room, "unknown");
+	if (fd >= 0)
+		(void)close(fd);
+}
+
+kmn_err
+kmn_material_load(const struct kmn_settings *settings, char *why_out, struct kmn_material **material_out)
+{
+	struct kmn_material *m = calloc(1, sizeof(*m));
+	kmn_err e = KMN_E_NO_MEMORY;
+
+	*material_out = NULL;
+	why_out[0] = '\0';
+	if (m == NULL ||
+	    (e = read_guarded(settings->certificate, PEM_MAX_BYTES, false, &m->certificate, &m->certificate_bytes,
+		 why_out)) != KMN_OK ||
+	    (e = read_guarded(settings->key, PEM_MAX_BYTES, true, &m->key, &m->key_bytes, why_out)) != KMN_OK ||
+	    (e = read_log_key(settings->log_key, &m->log_key, why_out)) != KMN_OK ||
+	    (e = hash_own_binary(m->binary_sha256, why_out)) != KMN_OK)
+		goto done;
+	read_boot_id(m->boot_id, sizeof(m->boot_id));
+	*material_out = m;
+	m = NULL;
+done:
+	if (e != KMN_OK && why_out[0] == '\0')
+		snprintf(why_out, KMN_SETTINGS_WHY_BYTES, "%s", kmn_err_text(e));
+	kmn_material_free(m);
+	return e;
+}
+
+void
+kmn_material_free(struct kmn_material *material)
+{
+	if (material == NULL)
+		return;
+	sodium_free(material->certificate);
+	sodium_free(material->key);
+	sodium_free(material->log_key);
+	free(material);
+}
+
+/* ---- the message ------------------------------------------------------------------------------------------------- */
+
+/* Every text goes with its NUL, so that the reader may point at it where it lies. */
+static void
+put_text(struct kmn_writer *w, const char *text)
+{
+	kmn_writer_bytes(w, text, text != NULL ? strlen(text) + 1 : 0);
+}
+
+static const char *
+get_text(struct kmn_reader *r)
+{
+	const uint8_t *view;
+	size_t len = kmn_reader_bytes(r, KMN_HANDOVER_MAX_BYTES, &view);
+
+	if (len == 0)
+		return NULL;
+	if (view[len - 1] != '\0')
+		kmn_reader_fail(r, KMN_E_MALFORMED);
+	return (const char *)view;
+}
+
+#define LIMIT_COUNT (sizeof(struct kmn_limits) / sizeof(uint32_t))
+
+static void
+put_limits(struct kmn_writer *w, const struct kmn_limits *limits)
+{
+	uint32_t number[LIMIT_COUNT];
+
+	memcpy(number, limits, sizeof(number));
+	for (size_t i = 0; i < LIMIT_COUNT; i++)
+		kmn_writer_u32(w, number[i]);
+}
+
+static void
+get_limits(struct kmn_reader *r, struct kmn_limits *limits)
+{
+	uint32_t number[LIMIT_COUNT];
+
+	for (size_t i = 0; i < LIMIT_COUNT; i++)
+		number[i] = kmn_reader_u32(r);
+	memcpy(limits, number, sizeof(number));
+}
+
+static void
+put_module(struct kmn_writer *w, const struct kmn_module_settings *module)
+{
+	put_text(w, module->name);
+	put_text(w, module->path);
+	put_text(w, module->init_args);
+	kmn_writer_u32(w, module->environment.count);
+	for (unsigned i = 0; i < module->environment.count; i++)
+		put_text(w, module->environment.at[i]);
+}
+
+static void
+get_module(struct kmn_reader *r, struct kmn_module *module)
+{
+	static const char *environment[KMN_ENVIRONMENT_MAX + 1];
+	uint32_t n;
+
+	module->name = get_text(r);
+	module->path = get_text(r);
+	module->init_args = get_text(r);
+	n = kmn_reader_count(r, KMN_ENVIRONMENT_MAX, 4);
+	for (uint32_t i = 0; i < n; i++)
+		environment[i] = get_text(r);
+	module->environment = environment;
+}
+
+static void
+put_keeper(struct kmn_writer *w, const struct kmn_settings *s, const struct kmn_material *m)
+{
+	put_text(w, s->ledger);
+	kmn_writer_bytes(w, m->log_key, crypto_sign_SECRETKEYBYTES);
+	put_text(w, s->origin);
+	put_text(w, s->module.name); /* its path and environment are not the keeper's business */
+	kmn_writer_u32(w, s->lease_ms);
+	kmn_writer_u32(w, s->request_lifetime_s);
+	kmn_writer_u32(w, s->spawn_ms);
+	kmn_writer_raw(w, m->binary_sha256, KMN_HASH_BYTES);
+	kmn_writer_raw(w, s->config_sha256, KMN_HASH_BYTES);
+	put_text(w, m->boot_id);
+}
+
+static void
+get_keeper(struct kmn_reader *r, struct kmn_keeper_setup *k)
+{
+	static struct kmn_module module;
+
+	k->supervisor = KMN_PEER_FD;
+	k->ledger = KMN_FIRST_FD;
+	k->ledger_path = get_text(r);
+	if (kmn_reader_bytes(r, crypto_sign_SECRETKEYBYTES, &k->log_key) != crypto_sign_SECRETKEYBYTES)
+		kmn_reader_fail(r, KMN_E_MALFORMED);
+	k->origin = get_text(r);
+	module.name = get_text(r);
+	k->modules = &module;
+	k->module_count = 1;
+	k->lease_ms = kmn_reader_u32(r);
+	k->request_lifetime_s = kmn_reader_u32(r);
+	k->spawn_ms = kmn_reader_u32(r);
+	k->build.version = PACKAGE_VERSION;
+	kmn_reader_raw(r, k->build.binary_sha256, KMN_HASH_BYTES);
+	kmn_reader_raw(r, k->build.config_sha256, KMN_HASH_BYTES);
+	k->build.boot_id = get_text(r);
+}
+
+static void
+put_gate(struct kmn_writer *w, const struct kmn_material *m, unsigned listeners)
+{
+	kmn_writer_bytes(w, m->certificate, m->certificate_bytes);
+	kmn_writer_bytes(w, m->key, m->key_bytes);
+	kmn_writer_u32(w, listeners);
+}
+
+static void
+get_gate(struct kmn_reader *r, struct kmn_gate_setup *g)
+{
+	static int listeners[KMN_LISTEN_MAX];
+	const uint8_t *view;
+
+	g->keeper = KMN_PEER_FD;
+	g->certificate_bytes = kmn_reader_bytes(r, PEM_MAX_BYTES, &view);
+	g->certificate = (const char *)view;
+	g->key_bytes = kmn_reader_bytes(r, PEM_MAX_BYTES, &view);
+	g->key = (const char *)view;
+	g->listener_count = kmn_reader_u32(r);
+	for (unsigned i = 0; i < KMN_LISTEN_MAX; i++)
+		listeners[i] = KMN_FIRST_FD + (int)i;
+	g->listeners = listeners;
+}
+
+void
+kmn_handover_put(struct kmn_writer *w, enum kmn_role role, const struct kmn_settings *settings,
+    const struct kmn_material *material, unsigned listeners)
+{
+	const struct kmn_user *user = &settings->users[role];
+
+	kmn_writer_u8(w, (uint8_t)role);
+	kmn_writer_u8(w, (uint8_t)settings->log_level);
+	kmn_writer_u8(w, (uint8_t)settings->confinement);
+	kmn_writer_bool(w, geteuid() == 0);
+	kmn_writer_u32(w, user->uid);
+	kmn_writer_u32(w, user->gid);
+	kmn_writer_u32(w, (uint32_t)getpid());
+	put_limits(w, &settings->limits);
+	switch (role) {
+	case KMN_ROLE_GATE:
+		put_gate(w, material, listeners);
+		break;
+	case KMN_ROLE_KEEPER:
+		put_keeper(w, settings, material);
+		break;
+	default:
+		put_module(w, &settings->module);
+	}
+}
+
+/* Into guarded memory that stays: nobody frees it, for the process ends with its role. */
+static kmn_err
+read_message(int fd, uint8_t **bytes_out, size_t *len_out)
+{
+	uint8_t *bytes = sodium_malloc(KMN_HANDOVER_MAX_BYTES);
+	size_t len = 0;
+	ssize_t n = -1;
+
+	if (bytes == NULL)
+		return KMN_E_NO_MEMORY;
+	while (len < KMN_HANDOVER_MAX_BYTES && (n = read(fd, bytes + len, KMN_HANDOVER_MAX_BYTES - len)) > 0)
+		len += (size_t)n;
+	(void)close(fd);
+	(void)sodium_mprotect_readonly(bytes);
+	*bytes_out = bytes;
+	*len_out = len;
+	return n == 0 ? KMN_OK : KMN_E_IO;
+}
+
+static uint32_t
+files_of(enum kmn_role role, const struct kmn_limits *limits)
+{
+	if (role == KMN_ROLE_GATE)
+		return limits->connections + KMN_LISTEN_MAX + GATE_SPARE_FILES;
+	return role == KMN_ROLE_KEEPER ? limits->instances + KEEPER_SPARE_FILES : WORKER_FILES;
+}
+
+kmn_err
+kmn_handover_receive(int fd, const struct kmn_handover **handover_out)
+{
+	static struct kmn_handover h;
+	struct kmn_limits limits;
+	struct kmn_reader r;
+	uint8_t *bytes;
+	size_t len;
+	kmn_err e;
+
+	*handover_out = NULL;
+	if ((e = read_message(fd, &bytes, &len)) != KMN_OK)
+		return e;
+	kmn_reader_init(&r, bytes, len);
+	h.role = (enum kmn_role)kmn_reader_u8(&r);
+	h.log_level = (enum kmn_say_level)kmn_reader_u8(&r);
+	h.confine.role = h.role;
+	h.confine.how = (enum kmn_confinement)kmn_reader_u8(&r);
+	h.confine.drop = kmn_reader_bool(&r);
+	h.confine.uid = kmn_reader_u32(&r);
+	h.confine.gid = kmn_reader_u32(&r);
+	h.confine.parent = (pid_t)kmn_reader_u32(&r);
+	h.confine.ledger = h.role == KMN_ROLE_KEEPER ? KMN_FIRST_FD : -1;
+	get_limits(&r, &limits);
+	h.confine.files = files_of(h.role, &limits);
+	h.gate.limits = h.keeper.limits = limits;
+	if (h.role == KMN_ROLE_GATE) {
+		get_gate(&r, &h.gate);
+	} else if (h.role == KMN_ROLE_KEEPER) {
+		get_keeper(&r, &h.keeper);
+	} else {
+		h.worker.keeper = KMN_PEER_FD;
+		get_module(&r, &h.worker.module);
+	}
+	*handover_out = &h;
+	return kmn_reader_end(&r);
+}

@@ -1,0 +1,49 @@
+/*
+ * What a role's process is given at its start: one message on an inherited
+ * pipe, made by the supervisor, read once. Descriptors stand at fixed places.
+ *
+ *	0 /dev/null    1, 2 the log    3 the pipe    4 keeper's or supervisor's socket    5.. listeners, or the ledger
+ */
+#ifndef KANMON_SERVER_HANDOVER_H
+#define KANMON_SERVER_HANDOVER_H
+
+#include "kanmon/reader.h"
+#include "kanmon/writer.h"
+#include "server/confine.h"
+#include "server/settings.h"
+
+#define KMN_HANDOVER_MAX_BYTES (512u << 10)
+#define KMN_HANDOVER_FD 3
+#define KMN_PEER_FD 4
+#define KMN_FIRST_FD 5
+
+/* What the supervisor read at its start: files of the configuration, and its own identity. */
+struct kmn_material {
+	char *certificate, *key; /* PEM, in guarded memory */
+	size_t certificate_bytes, key_bytes;
+	uint8_t *log_key; /* 64 bytes, in guarded memory */
+	uint8_t binary_sha256[KMN_HASH_BYTES];
+	char boot_id[64];
+};
+
+/* Reads them; why_out: KMN_SETTINGS_WHY_BYTES. A key that others may read is refused. */
+kmn_err kmn_material_load(
+    const struct kmn_settings *settings, char *why_out, struct kmn_material **material_out) KMN_MUST_CHECK;
+void kmn_material_free(struct kmn_material *material);
+
+/* Supervisor: the message for one role; `listeners` is how many stand at KMN_FIRST_FD. Errors stay in the writer. */
+void kmn_handover_put(struct kmn_writer *w, enum kmn_role role, const struct kmn_settings *settings,
+    const struct kmn_material *material, unsigned listeners);
+
+/* Role: what came. The setup's texts and keys point into guarded memory that lives as long as the process. */
+struct kmn_handover {
+	enum kmn_role role;
+	enum kmn_say_level log_level;
+	struct kmn_confine confine;
+	struct kmn_gate_setup gate; /* one of the three, as `role` says */
+	struct kmn_keeper_setup keeper;
+	struct kmn_worker_setup worker;
+};
+kmn_err kmn_handover_receive(int fd, const struct kmn_handover **handover_out) KMN_MUST_CHECK;
+
+#endif

@@ -1,0 +1,619 @@
+#include "config.h"
+
+#include "server/settings.h"
+
+#include <arpa/inet.h>
+#include <confuse.h>
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+#include <sodium.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SECTION_OPTS 16 /* rows of one section, at most */
+
+enum type { TEXT, PATH, LIST, ENVIRONMENT, NUMBER, SECONDS, WORD, LOG, USER };
+
+struct row {
+	const char *section; /* "": the file itself */
+	const char *name;
+	size_t offset;
+	enum type type;
+	unsigned long least, most; /* NUMBER, SECONDS: value; TEXT, PATH: bytes; LIST, ENVIRONMENT: items */
+	const char *standard;      /* NULL: must be given if `least` is not 0 */
+	const char *words;         /* WORD: what it may be, in the order of their numbers */
+	bool (*check)(const char *value);
+};
+
+static bool is_origin(const char *value);
+static bool is_listen(const char *value);
+static bool is_assignment(const char *value);
+
+/* clang-format off */
+#define AT(field) offsetof(struct kmn_settings, field)
+static const struct row rows[] = {
+/*	section   name                    field                          type         least      most  default     words */
+	{"",       "origin",               AT(origin),                    TEXT,            1,      255, NULL,       NULL, is_origin},
+	{"",       "listen",               AT(listen),                    LIST,            1, KMN_LISTEN_MAX, NULL, NULL, is_listen},
+	{"",       "certificate",          AT(certificate),               PATH,            1,     4095, NULL,       NULL, NULL},
+	{"",       "key",                  AT(key),                       PATH,            1,     4095, NULL,       NULL, NULL},
+	{"",       "ledger",               AT(ledger),                    PATH,            1,     4095, NULL,       NULL, NULL},
+	{"",       "log-key",              AT(log_key),                   PATH,            1,     4095, NULL,       NULL, NULL},
+	{"",       "lease",                AT(lease_ms),                  SECONDS,         1,     3600, "60",       NULL, NULL},
+	{"",       "request-lifetime",     AT(request_lifetime_s),        NUMBER,          1,  2592000, "14400",    NULL, NULL},
+	{"",       "spawn-wait",           AT(spawn_ms),                  SECONDS,         1,      600, "30",       NULL, NULL},
+	{"",       "stop-wait",            AT(stop_ms),                   SECONDS,         1,      600, "10",       NULL, NULL},
+	{"",       "log",                  AT(log),                       LOG,             1,     4095, "stderr",   NULL, NULL},
+	{"",       "log-level",            AT(log_level),                 WORD,            0,        0, "info",     "error warning info debug", NULL},
+	{"",       "confinement",          AT(confinement),               WORD,            0,        0, "full",     "full no-seccomp", NULL},
+	{"users",  "gate",                 AT(users[KMN_ROLE_GATE]),      USER,            0,       64, NULL,       NULL, NULL},
+	{"users",  "keeper",               AT(users[KMN_ROLE_KEEPER]),    USER,            0,       64, NULL,       NULL, NULL},
+	{"users",  "worker",               AT(users[KMN_ROLE_WORKER]),    USER,            0,       64, NULL,       NULL, NULL},
+	{"module", "path",                 AT(module.path),               PATH,            1,     4095, NULL,       NULL, NULL},
+	{"module", "init-args",            AT(module.init_args),          TEXT,            0,     4095, NULL,       NULL, NULL},
+	{"module", "environment",          AT(module.environment),        ENVIRONMENT,     0, KMN_ENVIRONMENT_MAX, NULL, NULL, is_assignment},
+	{"limits", "connections",          AT(limits.connections),        NUMBER,          1,    65536, "1024",     NULL, NULL},
+	{"limits", "connections-per-peer", AT(limits.connections_per_peer), NUMBER,        1,    65536, "128",      NULL, NULL},
+	{"limits", "handshake",            AT(limits.handshake_ms),       SECONDS,         1,      600, "10",       NULL, NULL},
+	{"limits", "idle",                 AT(limits.idle_ms),            SECONDS,         0,   604800, "0",        NULL, NULL},
+	{"limits", "instances",            AT(limits.instances),          NUMBER,          1,     4096, "64",       NULL, NULL},
+	{"limits", "instances-per-client", AT(limits.instances_per_client), NUMBER,        1,     4096, "16",       NULL, NULL},
+	{"limits", "requests",             AT(limits.requests),           NUMBER,          1,   100000, "1024",     NULL, NULL},
+	{"limits", "requests-per-client",  AT(limits.requests_per_client), NUMBER,         1,   100000, "64",       NULL, NULL},
+};
+#undef AT
+/* clang-format on */
+
+static const char *const role_name[KMN_ROLE_COUNT] = {"gate", "keeper", "worker"};
+
+const char *
+kmn_role_name(enum kmn_role role)
+{
+	return role_name[role];
+}
+
+/* ---- checks ------------------------------------------------------------------------------------------------------ */
+
+/* The ledger's name goes into statements and note lines: no blank, no '+', no control byte (docs/ledger.md). */
+static bool
+is_origin(const char *value)
+{
+	for (; *value != '\0'; value++)
+		if ((unsigned char)*value <= ' ' || *value == 0x7f || *value == '+')
+			return false;
+	return true;
+}
+
+static bool
+is_number(const char *text, unsigned long least, unsigned long most)
+{
+	char *end;
+	unsigned long number;
+
+	errno = 0;
+	number = strtoul(text, &end, 10);
+	return isdigit((unsigned char)text[0]) && *end == '\0' && errno == 0 && number >= least && number <= most;
+}
+
+/* A numeric address, so that start-up asks nobody: 192.0.2.1:7443, [::1]:7443. */
+static bool
+is_listen(const char *value)
+{
+	char address[INET6_ADDRSTRLEN];
+	const char *colon = strrchr(value, ':');
+	bool six = value[0] == '[';
+	size_t len;
+	struct in6_addr into;
+
+	if (colon == NULL || !is_number(colon + 1, 0, 65535))
+		return false;
+	len = (size_t)(colon - value);
+	if (six && (len < 2 || value[len - 1] != ']'))
+		return false;
+	if (six) {
+		value++;
+		len -= 2;
+	}
+	if (len >= sizeof(address))
+		return false;
+	memcpy(address, value, len);
+	address[len] = '\0';
+	return inet_pton(six ? AF_INET6 : AF_INET, address, &into) == 1;
+}
+
+static bool
+is_assignment(const char *value)
+{
+	size_t name = strcspn(value, "=");
+
+	if (name == 0 || value[name] != '=' || isdigit((unsigned char)value[0]))
+		return false;
+	for (size_t i = 0; i < name; i++)
+		if (!isalnum((unsigned char)value[i]) && value[i] != '_')
+			return false;
+	/* The loader obeys these before any module is looked at. */
+	return strncmp(value, "LD_", 3) != 0;
+}
+
+/* The number of `value` among the words of a row, or -1. */
+static int
+word_number(const char *words, const char *value)
+{
+	size_t len = strlen(value);
+
+	for (int n = 0; len > 0; n++) {
+		size_t this = strcspn(words, " ");
+
+		if (this == len && memcmp(words, value, len) == 0)
+			return n;
+		if (words[this] == '\0')
+			break;
+		words += this + 1;
+	}
+	return -1;
+}
+
+static const struct row *
+find_row(const char *section, const char *name)
+{
+	for (size_t i = 0; i < KMN_COUNT_OF(rows); i++)
+		if (strcmp(rows[i].section, section) == 0 && strcmp(rows[i].name, name) == 0)
+			return &rows[i];
+	return NULL;
+}
+
+/* What is wrong with one value, in `why`; empty if nothing is. */
+static void
+judge(const struct row *row, const char *value, unsigned items, char *why, size_t room)
+{
+	bool bad_form = row->check != NULL && !row->check(value);
+
+	why[0] = '\0';
+	switch (row->type) {
+	case NUMBER:
+	case SECONDS:
+		if (!is_number(value, row->least, row->most))
+			snprintf(why, room, "%s is a number from %lu to %lu", row->name, row->least, row->most);
+		break;
+	case WORD:
+		if (word_number(row->words, value) < 0)
+			snprintf(why, room, "%s is one of: %s", row->name, row->words);
+		break;
+	case LIST:
+	case ENVIRONMENT:
+		if (items > row->most)
+			snprintf(why, room, "%s has at most %lu items", row->name, row->most);
+		else if (bad_form)
+			snprintf(why, room, "%s is not %s", row->name,
+			    row->type == LIST ? "a numeric address and a port, as 127.0.0.1:7443 or [::1]:7443"
+					      : "NAME=VALUE, or is a name that is not allowed");
+		break;
+	default:
+		if (strlen(value) < row->least || strlen(value) > row->most)
+			snprintf(why, room, "%s has %lu to %lu bytes", row->name, row->least, row->most);
+		else if (bad_form)
+			snprintf(why, room, "%s holds a blank, a '+' or a control byte", row->name);
+	}
+}
+
+/* libconfuse calls this for every value, when its line is still known. */
+static int
+check_value(cfg_t *cfg, cfg_opt_t *opt)
+{
+	const struct row *row =
+	    find_row(cfg->name != NULL && strcmp(cfg->name, "root") != 0 ? cfg->name : "", opt->name);
+	unsigned items = cfg_opt_size(opt);
+	const char *value = items > 0 ? cfg_opt_getnstr(opt, items - 1) : NULL;
+	char why[256];
+
+	if (row == NULL || value == NULL)
+		return 0;
+	judge(row, value, items, why, sizeof(why));
+	if (why[0] != '\0')
+		cfg_error(cfg, "%s", why);
+	return why[0] == '\0' ? 0 : -1;
+}
+
+/* ---- the file ---------------------------------------------------------------------------------------------------- */
+
+static char *parse_why; /* where libconfuse's words go; only while parse() runs */
+
+static void
+note_parse_error(cfg_t *cfg, const char *format, va_list ap)
+{
+	int n;
+
+	if (parse_why[0] != '\0') /* the first failure is the one to tell */
+		return;
+	n = snprintf(
+	    parse_why, KMN_SETTINGS_WHY_BYTES, "%.300s:%d: ", cfg->filename != NULL ? cfg->filename : "?", cfg->line);
+	(void)vsnprintf(parse_why + n, (size_t)(KMN_SETTINGS_WHY_BYTES - n), format, ap);
+}
+
+KMN_PRINTF(2, 3)
+static kmn_err
+complain(char *why, const char *format, ...)
+{
+	va_list ap;
+
+	if (why[0] == '\0') {
+		va_start(ap, format);
+		(void)vsnprintf(why, KMN_SETTINGS_WHY_BYTES, format, ap);
+		va_end(ap);
+	}
+	return KMN_E_CONFIG;
+}
+
+/* The rows of one section as libconfuse wants them. Every value is text to it: limits and their wording are ours. */
+static void
+make_opts(const char *section, cfg_opt_t opts[SECTION_OPTS + 4])
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < KMN_COUNT_OF(rows); i++) {
+		if (strcmp(rows[i].section, section) != 0)
+			continue;
+		if (n == SECTION_OPTS)
+			KMN_BUG("a section has more rows than there is room");
+		if (rows[i].type == LIST || rows[i].type == ENVIRONMENT)
+			opts[n] = (cfg_opt_t)CFG_STR_LIST(rows[i].name, NULL, CFGF_NODEFAULT);
+		else
+			opts[n] = (cfg_opt_t)CFG_STR(rows[i].name, NULL, CFGF_NODEFAULT);
+		opts[n++].validcb = check_value;
+	}
+	opts[n] = (cfg_opt_t)CFG_END();
+}
+
+static kmn_err
+parse(const char *path, char *text, char *why, cfg_t **cfg_out)
+{
+	cfg_opt_t users[SECTION_OPTS + 4], module[SECTION_OPTS + 4], limits[SECTION_OPTS + 4], opts[SECTION_OPTS + 4];
+	FILE *from = NULL;
+	size_t n = 0;
+	int result;
+
+	make_opts("users", users);
+	make_opts("module", module);
+	make_opts("limits", limits);
+	make_opts("", opts);
+	while (opts[n].name != NULL)
+		n++;
+	opts[n++] = (cfg_opt_t)CFG_SEC("users", users, CFGF_NODEFAULT);
+	opts[n++] = (cfg_opt_t)CFG_SEC("module", module, CFGF_TITLE | CFGF_MULTI | CFGF_NO_TITLE_DUPES);
+	opts[n++] = (cfg_opt_t)CFG_SEC("limits", limits, CFGF_NODEFAULT);
+	opts[n] = (cfg_opt_t)CFG_END();
+	if ((*cfg_out = cfg_init(opts, CFGF_NONE)) == NULL || ((*cfg_out)->filename = strdup(path)) == NULL ||
+	    (from = fmemopen(text, strlen(text), "r")) == NULL)
+		return KMN_E_NO_MEMORY;
+	parse_why = why;
+	(void)cfg_set_error_function(*cfg_out, note_parse_error);
+	result = cfg_parse_fp(*cfg_out, from);
+	parse_why = NULL;
+	(void)fclose(from);
+	return result == CFG_SUCCESS ? KMN_OK : complain(why, "%.300s: cannot be read", path);
+}
+
+/* ---- values into fields ------------------------------------------------------------------------------------------ */
+
+/* A path as it is, or beneath the folder of the configuration file. */
+static char *
+beside(const char *file, const char *path)
+{
+	const char *slash = strrchr(file, '/');
+	size_t folder = path[0] == '/' || slash == NULL ? 0 : (size_t)(slash - file) + 1;
+	char *joined = malloc(folder + strlen(path) + 1);
+
+	if (joined != NULL) {
+		memcpy(joined, file, folder);
+		memcpy(joined + folder, path, strlen(path) + 1);
+	}
+	return joined;
+}
+
+static kmn_err
+texts_add(struct kmn_texts *texts, const char *value)
+{
+	char **at = realloc(texts->at, (texts->count + 2) * sizeof(*at));
+
+	if (at == NULL)
+		return KMN_E_NO_MEMORY;
+	texts->at = at;
+	if ((at[texts->count] = strdup(value)) == NULL)
+		return KMN_E_NO_MEMORY;
+	at[++texts->count] = NULL;
+	return KMN_OK;
+}
+
+static kmn_err
+text_put(char **field, char *copy)
+{
+	free(*field);
+	*field = copy;
+	return copy != NULL ? KMN_OK : KMN_E_NO_MEMORY;
+}
+
+static kmn_err
+put(struct kmn_settings *s, const struct row *row, const char *value)
+{
+	char *at = (char *)s + row->offset;
+	char **text = (char **)(void *)at;
+	uint32_t *number = (uint32_t *)(void *)at;
+
+	switch (row->type) {
+	case TEXT:
+		return text_put(text, strdup(value));
+	case PATH:
+		return text_put(text, beside(s->path, value));
+	case LOG: /* NULL stands for stderr */
+		return strcmp(value, "stderr") == 0 ? KMN_OK : text_put(text, beside(s->path, value));
+	case USER:
+		return text_put(&((struct kmn_user *)(void *)at)->text, strdup(value));
+	case LIST:
+	case ENVIRONMENT:
+		return texts_add((struct kmn_texts *)(void *)at, value);
+	case NUMBER:
+		*number = (uint32_t)strtoul(value, NULL, 10);
+		return KMN_OK;
+	case SECONDS:
+		*number = (uint32_t)strtoul(value, NULL, 10) * 1000u;
+		return KMN_OK;
+	case WORD:
+		*number = (uint32_t)word_number(row->words, value);
+		return KMN_OK;
+	}
+	return KMN_E_INTERNAL;
+}
+
+static kmn_err
+take_row(struct kmn_settings *s, cfg_t *cfg, const struct row *row, char *why)
+{
+	cfg_t *section = row->section[0] == '\0'           ? cfg
+			 : cfg_size(cfg, row->section) > 0 ? cfg_getsec(cfg, row->section)
+							   : NULL;
+	unsigned n = section != NULL ? cfg_size(section, row->name) : 0;
+	kmn_err e = KMN_OK;
+
+	if (n == 0 && row->standard != NULL)
+		return put(s, row, row->standard);
+	if (n == 0 && row->least > 0)
+		return complain(why, "%.300s: %s%s%s is missing", s->path, row->section,
+		    row->section[0] != '\0' ? " " : "", row->name);
+	for (unsigned i = 0; e == KMN_OK && i < n; i++)
+		e = put(s, row, cfg_getnstr(section, row->name, i));
+	return e;
+}
+
+static kmn_err
+take_rows(struct kmn_settings *s, cfg_t *cfg, char *why)
+{
+	kmn_err e = KMN_OK;
+
+	/* A worker holds one module; which token is in which module would be asked of several (docs/architecture.md). */
+	if (cfg_size(cfg, "module") != 1)
+		return complain(why, "%.300s: exactly one module \"NAME\" { } is needed", s->path);
+	if ((s->module.name = strdup(cfg_title(cfg_getsec(cfg, "module")))) == NULL)
+		return KMN_E_NO_MEMORY;
+	for (size_t i = 0; e == KMN_OK && i < KMN_COUNT_OF(rows); i++)
+		e = take_row(s, cfg, &rows[i], why);
+	return e;
+}
+
+/* ---- users ------------------------------------------------------------------------------------------------------- */
+
+static kmn_err
+resolve_user(struct kmn_settings *s, enum kmn_role role, char *why)
+{
+	struct kmn_user *user = &s->users[role];
+	bool number = is_number(user->text, 1, UINT32_MAX - 1);
+	const struct passwd *pw = number ? getpwuid((uid_t)strtoul(user->text, NULL, 10)) : getpwnam(user->text);
+
+	if (pw != NULL) {
+		user->uid = pw->pw_uid;
+		user->gid = pw->pw_gid;
+	} else if (number) {
+		user->uid = (uid_t)strtoul(user->text, NULL, 10);
+		user->gid = (gid_t)user->uid;
+	} else {
+		return complain(why, "%.300s: users: there is no user \"%.64s\" for the %s", s->path, user->text,
+		    kmn_role_name(role));
+	}
+	return user->uid != 0 && user->gid != 0
+		   ? KMN_OK
+		   : complain(why, "%.300s: users: the %s may not be root", s->path, kmn_role_name(role));
+}
+
+/* Three users that differ, or none at all. */
+static kmn_err
+resolve_users(struct kmn_settings *s, char *why)
+{
+	struct kmn_user *u = s->users;
+	unsigned given = 0;
+	kmn_err e = KMN_OK;
+
+	for (unsigned role = 0; role < KMN_ROLE_COUNT; role++)
+		given += u[role].text != NULL;
+	if (given == 0)
+		return KMN_OK;
+	if (given < KMN_ROLE_COUNT)
+		return complain(why, "%.300s: users: gate, keeper and worker are given together", s->path);
+	for (unsigned role = 0; e == KMN_OK && role < KMN_ROLE_COUNT; role++)
+		e = resolve_user(s, (enum kmn_role)role, why);
+	if (e == KMN_OK && (u[0].uid == u[1].uid || u[0].uid == u[2].uid || u[1].uid == u[2].uid))
+		e = complain(why, "%.300s: users: gate, keeper and worker are three different users", s->path);
+	return e;
+}
+
+/* ---- the whole --------------------------------------------------------------------------------------------------- */
+
+/* The bytes that are parsed are the bytes that are hashed. */
+static kmn_err
+read_text(const char *path, char *text, uint8_t sha256_out[KMN_HASH_BYTES], char *why)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = -1;
+	size_t len = 0;
+
+	while (fd >= 0 && len < KMN_SETTINGS_MAX_BYTES && (n = read(fd, text + len, KMN_SETTINGS_MAX_BYTES - len)) > 0)
+		len += (size_t)n;
+	if (fd >= 0)
+		(void)close(fd);
+	if (fd < 0 || n < 0)
+		return complain(why, "%.300s: %s", path, strerror(errno));
+	if (len == KMN_SETTINGS_MAX_BYTES || memchr(text, '\0', len) != NULL)
+		return complain(why, "%.300s: is no configuration file", path);
+	text[len] = '\0';
+	(void)crypto_hash_sha256(sha256_out, (const unsigned char *)text, len);
+	return KMN_OK;
+}
+
+kmn_err
+kmn_settings_load(const char *path, char *why_out, struct kmn_settings **settings_out)
+{
+	char *text = malloc(KMN_SETTINGS_MAX_BYTES + 1);
+	struct kmn_settings *s = calloc(1, sizeof(*s));
+	cfg_t *cfg = NULL;
+	kmn_err e = KMN_E_NO_MEMORY;
+
+	*settings_out = NULL;
+	why_out[0] = '\0';
+	if (text == NULL || s == NULL || (s->path = realpath(path, NULL)) == NULL) {
+		if (errno != ENOMEM)
+			e = complain(why_out, "%.300s: %s", path, strerror(errno));
+		goto done;
+	}
+	if ((e = read_text(s->path, text, s->config_sha256, why_out)) != KMN_OK ||
+	    (e = parse(s->path, text, why_out, &cfg)) != KMN_OK || (e = take_rows(s, cfg, why_out)) != KMN_OK ||
+	    (e = resolve_users(s, why_out)) != KMN_OK)
+		goto done;
+	*settings_out = s;
+	s = NULL;
+done:
+	if (e != KMN_OK)
+		(void)complain(why_out, "%s", kmn_err_text(e));
+	if (cfg != NULL)
+		(void)cfg_free(cfg);
+	kmn_settings_free(s);
+	free(text);
+	return e;
+}
+
+static void
+texts_clear(struct kmn_texts *texts)
+{
+	for (unsigned i = 0; i < texts->count; i++)
+		free(texts->at[i]);
+	free(texts->at);
+}
+
+void
+kmn_settings_free(struct kmn_settings *settings)
+{
+	if (settings == NULL)
+		return;
+	for (size_t i = 0; i < KMN_COUNT_OF(rows); i++) {
+		char *at = (char *)settings + rows[i].offset;
+
+		if (rows[i].type == LIST || rows[i].type == ENVIRONMENT)
+			texts_clear((struct kmn_texts *)(void *)at);
+		else if (rows[i].type == USER)
+			free(((struct kmn_user *)(void *)at)->text);
+		else if (rows[i].type == TEXT || rows[i].type == PATH || rows[i].type == LOG)
+			free(*(char **)(void *)at);
+	}
+	free(settings->module.name);
+	free(settings->path);
+	free(settings);
+}
+
+/* ---- what is in force -------------------------------------------------------------------------------------------- */
+
+static void
+print_text(FILE *to, const char *text)
+{
+	putc('"', to);
+	for (; *text != '\0'; text++) {
+		if (*text == '"' || *text == '\\' || (text[0] == '$' && text[1] == '{'))
+			putc('\\', to);
+		putc(*text, to);
+	}
+	putc('"', to);
+}
+
+static void
+print_word(FILE *to, const char *words, uint32_t number)
+{
+	while (number-- > 0)
+		words += strcspn(words, " ") + 1;
+	fprintf(to, "\"%.*s\"", (int)strcspn(words, " "), words);
+}
+
+static void
+print_texts(FILE *to, const struct kmn_texts *texts)
+{
+	fputs("{ ", to);
+	for (unsigned i = 0; i < texts->count; i++) {
+		if (i > 0)
+			fputs(", ", to);
+		print_text(to, texts->at[i]);
+	}
+	fputs(" }", to);
+}
+
+/* The text of a row's field; NULL: it is not set. */
+static const char *
+text_of(const struct row *row, const void *at)
+{
+	if (row->type == USER)
+		return ((const struct kmn_user *)at)->text;
+	if (row->type == LOG && *(char *const *)at == NULL)
+		return "stderr";
+	return *(char *const *)at;
+}
+
+static void
+print_row(const struct kmn_settings *s, const struct row *row, FILE *to)
+{
+	const void *at = (const char *)s + row->offset;
+	bool list = row->type == LIST || row->type == ENVIRONMENT;
+	bool number = row->type == NUMBER || row->type == SECONDS || row->type == WORD;
+
+	if (!list && !number && text_of(row, at) == NULL)
+		return;
+	fprintf(to, "%s%s = ", row->section[0] != '\0' ? "\t" : "", row->name);
+	if (list)
+		print_texts(to, at);
+	else if (!number)
+		print_text(to, text_of(row, at));
+	else if (row->type == WORD)
+		print_word(to, row->words, *(const uint32_t *)at);
+	else
+		fprintf(to, "%u", *(const uint32_t *)at / (row->type == SECONDS ? 1000u : 1u));
+	putc('\n', to);
+}
+
+void
+kmn_settings_print(const struct kmn_settings *settings, FILE *to)
+{
+	const char *section = "";
+
+	for (size_t i = 0; i < KMN_COUNT_OF(rows); i++) {
+		if (strcmp(rows[i].section, section) != 0) {
+			if (section[0] != '\0')
+				fputs("}\n", to);
+			section = rows[i].section;
+			fprintf(to, "%s ", section);
+			if (strcmp(section, "module") == 0) {
+				print_text(to, settings->module.name);
+				putc(' ', to);
+			}
+			fputs("{\n", to);
+		}
+		print_row(settings, &rows[i], to);
+	}
+	fputs("}\n", to);
+}

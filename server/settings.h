@@ -1,0 +1,73 @@
+/*
+ * kanmond.conf: one table of rows (settings.c) is the format. Each value is
+ * checked by its row while the file is read, so that every refusal names file
+ * and line; a name that is in no row is refused.
+ *
+ * Threads: libconfuse's lexer is global; load in one thread.
+ */
+#ifndef KANMON_SERVER_SETTINGS_H
+#define KANMON_SERVER_SETTINGS_H
+
+#include <stdio.h>
+#include <sys/types.h>
+
+#include "kanmon/err.h"
+#include "kanmon/roles.h"
+#include "kanmon/say.h"
+
+#define KMN_SETTINGS_MAX_BYTES (64u << 10) /* of the file */
+#define KMN_SETTINGS_WHY_BYTES 600
+#define KMN_LISTEN_MAX 16
+#define KMN_ENVIRONMENT_MAX 64
+
+enum kmn_role { KMN_ROLE_GATE, KMN_ROLE_KEEPER, KMN_ROLE_WORKER, KMN_ROLE_COUNT };
+enum kmn_confinement { KMN_CONFINEMENT_FULL, KMN_CONFINEMENT_NO_SECCOMP };
+
+/* Texts of a list; NULL stands at the end. */
+struct kmn_texts {
+	char **at;
+	unsigned count;
+};
+
+struct kmn_user {
+	char *text; /* as written; NULL: not given */
+	uid_t uid;
+	gid_t gid;
+};
+
+struct kmn_module_settings {
+	char *name, *path, *init_args; /* init_args: NULL, none */
+	struct kmn_texts environment;
+};
+
+struct kmn_settings {
+	char *path;                            /* of the file */
+	uint8_t config_sha256[KMN_HASH_BYTES]; /* of its bytes */
+	char *origin;
+	struct kmn_texts listen;                    /* address:port */
+	char *certificate, *key, *ledger, *log_key; /* paths */
+	uint32_t lease_ms, request_lifetime_s, spawn_ms, stop_ms;
+	char *log;            /* path; NULL: stderr */
+	uint32_t log_level;   /* enum kmn_say_level */
+	uint32_t confinement; /* enum kmn_confinement */
+	struct kmn_user users[KMN_ROLE_COUNT];
+	struct kmn_limits limits;
+	struct kmn_module_settings module;
+};
+
+/*
+ * Reads and checks a file. why_out: KMN_SETTINGS_WHY_BYTES of room for one line, "" on success.
+ * KMN_E_CONFIG: what is wrong is in why_out, with file and line where there is one.
+ */
+kmn_err kmn_settings_load(const char *path, char *why_out, struct kmn_settings **settings_out) KMN_MUST_CHECK;
+
+/* NULL is fine. */
+void kmn_settings_free(struct kmn_settings *settings);
+
+/* Every setting as it is in force, in the form of the file. */
+void kmn_settings_print(const struct kmn_settings *settings, FILE *to);
+
+/* "gate", "keeper", "worker". */
+const char *kmn_role_name(enum kmn_role role);
+
+#endif

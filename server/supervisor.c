@@ -1,0 +1,536 @@
+#include "config.h"
+
+#include "server/supervisor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "kanmon/ipc.h"
+#include "server/child.h"
+
+#define KEEPER_DEATHS_FORGOTTEN_MS 3600000 /* a keeper that died longer ago does not count */
+#define GATE_DEATHS_FORGOTTEN_MS 60000
+#define GATE_PAUSE_FIRST_MS 100
+#define GATE_PAUSE_MOST_MS 5000
+#define LISTEN_BACKLOG 128
+#define HOW_BYTES 64
+#define ENVIRONMENT_MAX (KMN_ENVIRONMENT_MAX + 8)
+
+enum phase { STARTING, SERVING, STOPPING };
+
+struct worker {
+	LIST_ENTRY(worker) link;
+	uint32_t id; /* the keeper's name for it */
+	pid_t pid;
+};
+
+struct supervisor {
+	const struct kmn_supervisor_options *o;
+	enum phase phase;
+	int signals; /* signalfd */
+	struct kmn_ipc *keeper_ipc;
+	pid_t keeper, gate; /* 0: none */
+	LIST_HEAD(, worker) workers;
+	unsigned worker_count;
+	int64_t keeper_died_ms, gate_died_ms; /* 0: never */
+	int64_t gate_due_ms;                  /* when to start a gate again; 0: not now */
+	int64_t stop_due_ms;                  /* STOPPING: until then the keeper may finish */
+	int gate_pause_ms;
+	char gate_why[HOW_BYTES + 16];
+	bool told_ready, done;
+	int exit_status;
+};
+
+static int64_t
+now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_BOOTTIME, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* ---- starting ---------------------------------------------------------------------------------------------------- */
+
+/* Only the worker is given an environment, its module's; a sanitizer's own settings go to all. */
+static void
+make_environment(const struct kmn_settings *settings, enum kmn_role role, char *out[ENVIRONMENT_MAX])
+{
+	static const char *const sanitizer[] = {"ASAN_OPTIONS=", "UBSAN_OPTIONS=", "TSAN_OPTIONS=", "LSAN_OPTIONS="};
+	size_t n = 0;
+
+	for (char **at = environ; !kmn_confine_can_filter() && *at != NULL; at++)
+		for (size_t i = 0; i < KMN_COUNT_OF(sanitizer); i++)
+			if (strncmp(*at, sanitizer[i], strlen(sanitizer[i])) == 0 && n < KMN_COUNT_OF(sanitizer))
+				out[n++] = *at;
+	for (unsigned i = 0; role == KMN_ROLE_WORKER && i < settings->module.environment.count; i++)
+		out[n++] = settings->module.environment.at[i];
+	out[n] = NULL;
+}
+
+/* Starts a role that talks through a new socket; *peer_out is the other end of it. */
+static kmn_err
+start_role(const struct supervisor *s, enum kmn_role role, pid_t *pid_out, int *peer_out)
+{
+	char *environment[ENVIRONMENT_MAX];
+	struct kmn_child child = {.role = role, .environment = environment};
+	struct kmn_writer w;
+	int ends[2];
+	kmn_err e;
+
+	*peer_out = -1;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
+		return KMN_E_IO;
+	child.fds[child.fd_count++] = ends[1];
+	for (unsigned i = 0; role == KMN_ROLE_GATE && i < s->o->listener_count; i++)
+		child.fds[child.fd_count++] = s->o->listeners[i];
+	if (role == KMN_ROLE_KEEPER)
+		child.fds[child.fd_count++] = s->o->ledger;
+	make_environment(s->o->settings, role, environment);
+	kmn_writer_init(&w, KMN_HANDOVER_MAX_BYTES);
+	kmn_handover_put(&w, role, s->o->settings, s->o->material, s->o->listener_count);
+	child.handover = &w;
+	e = kmn_child_start(&child, pid_out);
+	kmn_writer_clear(&w);
+	(void)close(ends[1]);
+	if (e == KMN_OK)
+		*peer_out = ends[0];
+	else
+		(void)close(ends[0]);
+	return e;
+}
+
+/* To the keeper. If it does not listen any more, its end will be told by waitpid(). */
+static void
+tell(struct supervisor *s, uint8_t kind, struct kmn_writer *w, int fd)
+{
+	kmn_err e = w->err != KMN_OK ? w->err : kmn_ipc_send(s->keeper_ipc, kind, w->bytes, w->len, fd);
+
+	if (e != KMN_OK)
+		kmn_say(KMN_SAY_ERROR, "the keeper is not told: %s", kmn_err_text(e));
+	kmn_writer_clear(w);
+}
+
+static void
+tell_worker(struct supervisor *s, uint8_t kind, uint32_t id, const char *text, int fd)
+{
+	struct kmn_writer w;
+
+	kmn_writer_init(&w, 256);
+	kmn_writer_u32(&w, id);
+	if (text != NULL)
+		kmn_writer_text(&w, text);
+	tell(s, kind, &w, fd);
+}
+
+static void
+end_service(struct supervisor *s, int exit_status)
+{
+	s->done = true;
+	s->exit_status = exit_status;
+}
+
+static void
+start_keeper(struct supervisor *s)
+{
+	int peer;
+	kmn_err e;
+
+	s->phase = STARTING;
+	if ((e = start_role(s, KMN_ROLE_KEEPER, &s->keeper, &peer)) == KMN_OK)
+		e = kmn_ipc_new(peer, 0, &s->keeper_ipc);
+	if (e == KMN_OK)
+		return;
+	kmn_say(KMN_SAY_ERROR, "the keeper does not start: %s", kmn_err_text(e));
+	end_service(s, 1);
+}
+
+static void
+start_gate(struct supervisor *s)
+{
+	struct kmn_writer w;
+	int peer;
+	kmn_err e;
+
+	s->gate_due_ms = 0;
+	if ((e = start_role(s, KMN_ROLE_GATE, &s->gate, &peer)) != KMN_OK) {
+		kmn_say(KMN_SAY_ERROR, "the gate does not start: %s", kmn_err_text(e));
+		s->gate = 0;
+		s->gate_due_ms = now_ms() + GATE_PAUSE_MOST_MS;
+		return;
+	}
+	kmn_writer_init(&w, 256);
+	kmn_writer_text(&w, s->gate_why);
+	tell(s, KMN_S_GATE, &w, peer);
+	(void)close(peer);
+}
+
+/* ---- readiness --------------------------------------------------------------------------------------------------- */
+
+/* One datagram to the service manager, as sd_notify(3) tells; nobody there is no failure. */
+static void
+notify_manager(const char *text)
+{
+	const char *path = getenv("NOTIFY_SOCKET");
+	struct sockaddr_un to = {.sun_family = AF_UNIX};
+	size_t len = path != NULL ? strlen(path) : 0;
+	int fd;
+
+	if (len < 2 || len >= sizeof(to.sun_path) || (path[0] != '/' && path[0] != '@'))
+		return;
+	memcpy(to.sun_path, path, len);
+	if (path[0] == '@')
+		to.sun_path[0] = '\0';
+	if ((fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)) < 0)
+		return;
+	if (sendto(fd, text, strlen(text), MSG_NOSIGNAL, (const struct sockaddr *)&to,
+		(socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)) < 0)
+		kmn_say(KMN_SAY_WARNING, "NOTIFY_SOCKET: %s", strerror(errno));
+	(void)close(fd);
+}
+
+static void
+tell_ready(struct supervisor *s)
+{
+	static const char line[] = "ready\n";
+
+	if (s->told_ready)
+		return;
+	s->told_ready = true;
+	kmn_say(KMN_SAY_INFO, "serving");
+	notify_manager("READY=1");
+	if (s->o->ready_fd < 0)
+		return;
+	if (write(s->o->ready_fd, line, sizeof(line) - 1) < 0)
+		kmn_say(KMN_SAY_WARNING, "--ready-fd: %s", strerror(errno));
+	(void)close(s->o->ready_fd);
+}
+
+/* ---- what the keeper says ---------------------------------------------------------------------------------------- */
+
+static void
+take_serving(struct supervisor *s)
+{
+	if (s->phase != STARTING)
+		return;
+	s->phase = SERVING;
+	for (unsigned i = 0; i < s->o->listener_count; i++) {
+		if (listen(s->o->listeners[i], LISTEN_BACKLOG) != 0) {
+			kmn_say(KMN_SAY_ERROR, "listen: %s", strerror(errno));
+			end_service(s, 1);
+			return;
+		}
+	}
+	snprintf(s->gate_why, sizeof(s->gate_why), "start");
+	start_gate(s);
+	tell_ready(s);
+}
+
+static struct worker *
+find_worker(const struct supervisor *s, uint32_t id)
+{
+	struct worker *w;
+
+	LIST_FOREACH(w, &s->workers, link)
+	if (w->id == id)
+		return w;
+	return NULL;
+}
+
+static void
+take_spawn(struct supervisor *s, uint32_t id)
+{
+	/* One more than there may be applications: the keeper's own, for requests made ahead. */
+	bool room = s->worker_count <= s->o->settings->limits.instances && find_worker(s, id) == NULL;
+	struct worker *w = room ? calloc(1, sizeof(*w)) : NULL;
+	int peer = -1;
+	kmn_err e = w != NULL ? start_role(s, KMN_ROLE_WORKER, &w->pid, &peer) : KMN_E_BUSY;
+
+	if (e != KMN_OK) {
+		free(w);
+		tell_worker(s, KMN_S_FAILED, id, room ? kmn_err_text(e) : "too many workers", -1);
+		return;
+	}
+	w->id = id;
+	LIST_INSERT_HEAD(&s->workers, w, link);
+	s->worker_count++;
+	tell_worker(s, KMN_S_SPAWNED, id, NULL, peer);
+	(void)close(peer);
+}
+
+static kmn_err
+take_message(struct supervisor *s, const struct kmn_ipc_message *m)
+{
+	struct kmn_reader r;
+	struct worker *w;
+	uint32_t id = 0;
+	kmn_err e;
+
+	kmn_reader_init(&r, m->body, m->len_bytes);
+	if (m->kind == KMN_S_SPAWN || m->kind == KMN_S_KILL)
+		id = kmn_reader_u32(&r);
+	if ((e = kmn_reader_end(&r)) != KMN_OK)
+		return e;
+	switch (m->kind) {
+	case KMN_S_SPAWN:
+		take_spawn(s, id);
+		return KMN_OK;
+	case KMN_S_KILL:
+		if ((w = find_worker(s, id)) != NULL)
+			(void)kill(w->pid, SIGKILL);
+		return KMN_OK;
+	case KMN_S_SERVING:
+		take_serving(s);
+		return KMN_OK;
+	default:
+		return KMN_E_MALFORMED;
+	}
+}
+
+static void
+hear_keeper(struct supervisor *s)
+{
+	struct kmn_ipc_message m;
+	kmn_err e;
+
+	while ((e = kmn_ipc_poll(s->keeper_ipc, &m)) == KMN_OK) {
+		if (m.fd >= 0) /* none is ever due in this direction */
+			(void)close(m.fd);
+		if ((e = take_message(s, &m)) != KMN_OK)
+			break;
+	}
+	if (e == KMN_E_AGAIN)
+		return;
+	/* Closed, or speaking nonsense: in either case it is no keeper any more, and its end goes the way of deaths. */
+	if (e != KMN_E_CLOSED)
+		kmn_say(KMN_SAY_ERROR, "the keeper's message: %s", kmn_err_text(e));
+	if (e != KMN_E_CLOSED || s->phase != STOPPING)
+		(void)kill(s->keeper, SIGKILL);
+	kmn_ipc_free(s->keeper_ipc);
+	s->keeper_ipc = NULL;
+}
+
+/* ---- ends -------------------------------------------------------------------------------------------------------- */
+
+/* Ends gate and workers and waits for each: what they held is free before anything starts anew. */
+static void
+end_others(struct supervisor *s)
+{
+	struct worker *w;
+
+	if (s->gate > 0)
+		(void)kill(s->gate, SIGKILL);
+	LIST_FOREACH(w, &s->workers, link)
+	(void)kill(w->pid, SIGKILL);
+	if (s->gate > 0)
+		(void)waitpid(s->gate, NULL, 0);
+	s->gate = 0;
+	s->gate_due_ms = 0;
+	while ((w = LIST_FIRST(&s->workers)) != NULL) {
+		(void)waitpid(w->pid, NULL, 0);
+		LIST_REMOVE(w, link);
+		free(w);
+	}
+	s->worker_count = 0;
+}
+
+static void
+lose_keeper(struct supervisor *s, int status, const char *how)
+{
+	int64_t now = now_ms();
+	bool again = s->keeper_died_ms != 0 && now - s->keeper_died_ms < KEEPER_DEATHS_FORGOTTEN_MS;
+
+	s->keeper = 0;
+	kmn_ipc_free(s->keeper_ipc);
+	s->keeper_ipc = NULL;
+	end_others(s);
+	if (s->phase == STOPPING) {
+		kmn_say(KMN_SAY_INFO, "stopped (keeper: %s)", how);
+		end_service(s, WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : 1);
+		return;
+	}
+	kmn_say(KMN_SAY_ERROR, "the keeper ended: %s; %s", how,
+	    again ? "for the second time: no service any more" : "all processes are started once more");
+	s->keeper_died_ms = now;
+	if (again)
+		end_service(s, 1);
+	else
+		start_keeper(s);
+}
+
+static void
+lose_gate(struct supervisor *s, const char *how)
+{
+	int64_t now = now_ms();
+	bool soon = s->gate_died_ms != 0 && now - s->gate_died_ms < GATE_DEATHS_FORGOTTEN_MS;
+
+	s->gate = 0;
+	s->gate_died_ms = now;
+	s->gate_pause_ms = !soon ? 0 : s->gate_pause_ms == 0 ? GATE_PAUSE_FIRST_MS : s->gate_pause_ms * 2;
+	if (s->gate_pause_ms > GATE_PAUSE_MOST_MS)
+		s->gate_pause_ms = GATE_PAUSE_MOST_MS;
+	snprintf(s->gate_why, sizeof(s->gate_why), "the one before: %s", how);
+	if (s->phase != SERVING)
+		return;
+	kmn_say(KMN_SAY_ERROR, "the gate ended: %s; started again in %d ms", how, s->gate_pause_ms);
+	s->gate_due_ms = now + s->gate_pause_ms;
+}
+
+static void
+lose_worker(struct supervisor *s, struct worker *w, const char *how)
+{
+	kmn_say(KMN_SAY_INFO, "worker %u ended: %s", w->id, how);
+	LIST_REMOVE(w, link);
+	s->worker_count--;
+	if (s->keeper_ipc != NULL)
+		tell_worker(s, KMN_S_EXITED, w->id, how, -1);
+	free(w);
+}
+
+static void
+reap(struct supervisor *s)
+{
+	char how[HOW_BYTES];
+	struct worker *w;
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		kmn_child_how(status, how, sizeof(how));
+		LIST_FOREACH(w, &s->workers, link)
+		if (w->pid == pid)
+			break;
+		if (pid == s->keeper)
+			lose_keeper(s, status, how);
+		else if (pid == s->gate)
+			lose_gate(s, how);
+		else if (w != NULL)
+			lose_worker(s, w, how);
+	}
+}
+
+/* ---- signals and the loop ---------------------------------------------------------------------------------------- */
+
+static void
+begin_stop(struct supervisor *s, int number)
+{
+	struct kmn_writer w;
+
+	if (s->phase == STOPPING || s->keeper_ipc == NULL) { /* asked twice: at once */
+		s->stop_due_ms = now_ms();
+		s->phase = STOPPING;
+		return;
+	}
+	kmn_say(KMN_SAY_INFO, "stopping (signal %d)", number);
+	notify_manager("STOPPING=1");
+	s->phase = STOPPING;
+	s->stop_due_ms = now_ms() + s->o->settings->stop_ms;
+	s->gate_due_ms = 0;
+	kmn_writer_init(&w, 64);
+	kmn_writer_text(&w, number == SIGINT ? "interrupt" : "terminate");
+	tell(s, KMN_S_STOP, &w, -1);
+}
+
+static void
+hear_signals(struct supervisor *s)
+{
+	struct signalfd_siginfo info;
+
+	while (!s->done && read(s->signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+		if (info.ssi_signo == SIGCHLD)
+			reap(s);
+		else
+			begin_stop(s, (int)info.ssi_signo);
+	}
+}
+
+static int
+milliseconds_left(const struct supervisor *s)
+{
+	int64_t due = s->phase == STOPPING ? s->stop_due_ms : s->gate_due_ms, left;
+
+	if (due == 0)
+		return -1;
+	left = due - now_ms();
+	return left < 0 ? 0 : left > 60000 ? 60000 : (int)left;
+}
+
+static void
+keep_times(struct supervisor *s)
+{
+	if (s->phase == STOPPING && now_ms() >= s->stop_due_ms) {
+		kmn_say(KMN_SAY_ERROR, "the keeper does not finish in time and is killed");
+		if (s->keeper > 0)
+			(void)kill(s->keeper, SIGKILL);
+		s->stop_due_ms = now_ms() + 1000;
+	} else if (s->gate_due_ms != 0 && now_ms() >= s->gate_due_ms) {
+		start_gate(s);
+	}
+}
+
+static void
+run(struct supervisor *s)
+{
+	while (!s->done) {
+		struct pollfd p[2] = {{.fd = s->signals, .events = POLLIN},
+		    {.fd = s->keeper_ipc != NULL ? kmn_ipc_fd(s->keeper_ipc) : -1, .events = POLLIN}};
+
+		if (poll(p, 2, milliseconds_left(s)) < 0 && errno != EINTR)
+			KMN_BUG("poll");
+		if (p[0].revents != 0)
+			hear_signals(s);
+		/* A death that was just heard may have put another keeper in this place: its words come next time. */
+		else if (p[1].revents != 0)
+			hear_keeper(s);
+		if (!s->done)
+			keep_times(s);
+	}
+}
+
+static int
+open_signals(void)
+{
+	sigset_t set;
+
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGCHLD);
+	(void)sigaddset(&set, SIGTERM);
+	(void)sigaddset(&set, SIGINT);
+	(void)signal(SIGHUP, SIG_IGN);
+	(void)signal(SIGPIPE, SIG_IGN);
+	return sigprocmask(SIG_BLOCK, &set, NULL) == 0 ? signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK) : -1;
+}
+
+int
+kmn_supervisor_run(const struct kmn_supervisor_options *options)
+{
+	struct supervisor s = {.o = options, .exit_status = 1};
+
+	LIST_INIT(&s.workers);
+	if ((s.signals = open_signals()) < 0) {
+		kmn_say(KMN_SAY_ERROR, "signals: %s", strerror(errno));
+		return 1;
+	}
+	start_keeper(&s);
+	run(&s);
+	if (s.keeper > 0) {
+		(void)kill(s.keeper, SIGKILL);
+		(void)waitpid(s.keeper, NULL, 0);
+	}
+	end_others(&s);
+	kmn_ipc_free(s.keeper_ipc);
+	(void)close(s.signals);
+	return s.exit_status;
+}
