@@ -14,7 +14,7 @@ static pthread_once_t prepared = PTHREAD_ONCE_INIT;
 static bool is_prepared; /* written by prepare() and forget_parent() */
 
 /* Of which process the rest is; read before the lock is taken, which in a child may be held by nobody. */
-static _Atomic pid_t owner; /* 0: of none */
+static _Atomic pid_t owner;                              /* 0: of none */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards what is below */
 static pthread_cond_t changed;                           /* phase or calls, made by prepare() */
 static enum phase phase;

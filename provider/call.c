@@ -17,7 +17,7 @@
 #define NUMBER_BYTES 8u
 #define HEAD_BYTES 16u /* number, acknowledged */
 #define SEND_MS 60000u /* a gateway that takes nothing for this long is gone */
-#define BREAKS_MAX 8u  /* in one lease; a call on which the gateway breaks each time is not sent for ever */
+#define BREAKS_MAX 8u  /* each within a lease of the one before: a call that breaks the gateway is not sent for ever */
 #define PAUSE_MS 50u
 #define RENUMBER_MAX 3u
 
@@ -34,7 +34,7 @@ struct carriage {
 	uint64_t deadline_ms; /* of the wait, from the first HELD */
 	uint64_t request;     /* id of the request, when held */
 	unsigned breaks;
-	uint64_t broken_since_ms;
+	uint64_t broken_ms; /* last break */
 	unsigned renumbered;
 };
 
@@ -145,14 +145,13 @@ after_break(struct carriage *c, kmn_err e)
 
 	if (e == KMN_E_CANCELED || e == KMN_E_MALFORMED || e == KMN_E_TOO_BIG || e == KMN_E_NO_MEMORY)
 		return e;
-	if (now - c->broken_since_ms > kmn_pool_lease_ms(c->app->pool)) {
-		c->broken_since_ms = now;
+	if (now - c->broken_ms > kmn_pool_lease_ms(c->app->pool))
 		c->breaks = 0;
-	}
+	c->broken_ms = now;
 	if (++c->breaks > BREAKS_MAX)
 		return KMN_E_UNREACHABLE;
 	if (c->breaks > 1)
-		kmn_wake_pause(&c->app->ending, PAUSE_MS << c->breaks);
+		kmn_wake_pause(&c->app->ending, PAUSE_MS * c->breaks);
 	return KMN_OK;
 }
 

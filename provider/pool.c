@@ -326,8 +326,8 @@ judge(struct kmn_pool *pool, kmn_err *e)
 	} else if (*e != KMN_E_CANCELED && *e != KMN_E_NO_MEMORY) {
 		if (pool->down_since_ms == 0)
 			pool->down_since_ms = now;
-		again = now - pool->down_since_ms < pool->lease_ms;
-		*e = KMN_E_UNREACHABLE;
+		again = !pool->ended && now - pool->down_since_ms < pool->lease_ms;
+		*e = pool->ended ? KMN_E_CANCELED : KMN_E_UNREACHABLE;
 	}
 	(void)pthread_mutex_unlock(&pool->lock);
 	return again;

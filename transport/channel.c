@@ -217,6 +217,17 @@ copy_gateways(struct kmn_channel_identity *identity, const struct kmn_channel_se
 	return KMN_OK;
 }
 
+/*
+ * A handshake leaves this thread a random generator in the identity's library
+ * context, which OpenSSL frees when the thread ends: by then the context may
+ * be gone, and the thread is not ours to wait for. Records need no random.
+ */
+static void
+forget_thread(const struct kmn_channel_identity *identity)
+{
+	OPENSSL_thread_stop_ex(identity->tls.libctx);
+}
+
 kmn_err
 kmn_channel_identity_load(
     const struct kmn_channel_settings *settings, char *why_out, struct kmn_channel_identity **identity_out)
@@ -236,6 +247,7 @@ kmn_channel_identity_load(
 	    (e = load_files(identity, settings, why_out)) != KMN_OK)
 		goto done;
 
+	forget_thread(identity);
 	*identity_out = identity;
 	identity = NULL;
 done:
@@ -444,8 +456,10 @@ kmn_channel_open(struct kmn_channel_identity *identity, uint32_t timeout_ms, int
 		int fd;
 		kmn_err e = connect_gateway(identity->gateways[i], deadline, interrupt_fd, line, &fd);
 
-		if (e == KMN_OK)
+		if (e == KMN_OK) {
 			e = start(identity, identity->gateways[i], fd, deadline, interrupt_fd, line, channel_out);
+			forget_thread(identity);
+		}
 		if (e == KMN_OK || e == KMN_E_CANCELED)
 			return e;
 		snprintf(why, sizeof(why), "%.190s", line);

@@ -30,7 +30,8 @@ kmn_tls_libctx_new(void)
 	 * has loaded us.
 	 */
 	OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ATEXIT, NULL);
-	if ((libctx = OSSL_LIB_CTX_new()) != NULL && OSSL_PROVIDER_load(libctx, "default") == NULL) {
+	/* the default provider comes by itself; one that is loaded by name outlives its context unless it is unloaded */
+	if ((libctx = OSSL_LIB_CTX_new()) != NULL && OSSL_PROVIDER_available(libctx, "default") != 1) {
 		OSSL_LIB_CTX_free(libctx);
 		libctx = NULL;
 	}

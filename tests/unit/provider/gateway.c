@@ -1,0 +1,659 @@
+#include "config.h"
+
+#include "tests/unit/provider/gateway.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <openssl/pem.h>
+#include <openssl/rand.h>
+#include <openssl/sha.h>
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "kanmon/codec.h"
+#include "kanmon/frame.h"
+#include "kanmon/reader.h"
+#include "kanmon/writer.h"
+
+#define FRAME_ROOM (KMN_FRAME_MAX_BYTES + 4u)
+#define REQUEST_ID 7u
+
+/* ---- certificates ------------------------------------------------------------------------------------------------ */
+
+static bool
+write_pem(const char *folder, const char *name, X509 *certificate, EVP_PKEY *key)
+{
+	char path[128];
+	FILE *f;
+	bool ok;
+
+	(void)snprintf(path, sizeof(path), "%s/%s.crt", folder, name);
+	if ((f = fopen(path, "w")) == NULL)
+		return false;
+	ok = PEM_write_X509(f, certificate) == 1;
+	ok = fclose(f) == 0 && ok;
+	(void)snprintf(path, sizeof(path), "%s/%s.key", folder, name);
+	if ((f = fopen(path, "w")) == NULL)
+		return false;
+	ok = fchmod(fileno(f), 0600) == 0 && PEM_write_PrivateKey(f, key, NULL, NULL, 0, NULL, NULL) == 1 && ok;
+	return fclose(f) == 0 && ok;
+}
+
+static bool
+make_certificate(const char *folder, const char *name, char spki_out[64])
+{
+	EVP_PKEY *key = EVP_EC_gen("P-256");
+	X509 *x = X509_new();
+	X509_NAME *subject = X509_NAME_new();
+	uint8_t *der = NULL, hash[32];
+	int len;
+	bool ok;
+
+	ok = key != NULL && x != NULL && subject != NULL && X509_set_version(x, 2) == 1 &&
+	     X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8, (const uint8_t *)name, -1, -1, 0) == 1 &&
+	     ASN1_INTEGER_set(X509_get_serialNumber(x), 1) == 1 && X509_set_subject_name(x, subject) == 1 &&
+	     X509_set_issuer_name(x, subject) == 1 && X509_gmtime_adj(X509_getm_notBefore(x), -60) != NULL &&
+	     X509_gmtime_adj(X509_getm_notAfter(x), 3600) != NULL && X509_set_pubkey(x, key) == 1 &&
+	     X509_sign(x, key, EVP_sha256()) > 0 && write_pem(folder, name, x, key);
+	len = ok ? i2d_X509_PUBKEY(X509_get_X509_PUBKEY(x), &der) : 0;
+	ok = ok && len > 0 && SHA256(der, (size_t)len, hash) != NULL;
+	if (ok)
+		(void)EVP_EncodeBlock((uint8_t *)spki_out, hash, sizeof(hash));
+	OPENSSL_free(der);
+	X509_NAME_free(subject);
+	X509_free(x);
+	EVP_PKEY_free(key);
+	return ok;
+}
+
+/* ---- state of the gateway's process ------------------------------------------------------------------------------ */
+
+enum state { UNKNOWN, KEPT, IS_HELD, RUNNING };
+
+struct outcome {
+	enum state state;
+	uint8_t sha256[32]; /* of the request */
+	uint64_t rv;
+	bool told; /* READY was sent */
+};
+
+static struct gateway *g;
+static SSL_CTX *tls;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards what is below */
+static struct outcome outcomes[GATEWAY_NUMBERS];
+static uint8_t instance[16], secret[32];
+static bool has_instance;
+
+static void
+nap(long ms)
+{
+	struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L};
+
+	while (nanosleep(&t, &t) != 0 && errno == EINTR)
+		;
+}
+
+/* Whether this is the place to cut, and one cut fewer is left. */
+static bool
+cuts(enum gateway_break here)
+{
+	int left;
+
+	if (atomic_load(&g->break_where) != (int)here)
+		return false;
+	for (left = atomic_load(&g->breaks); left > 0;) {
+		if (atomic_compare_exchange_strong(&g->breaks, &left, left - 1))
+			return true;
+	}
+	return false;
+}
+
+struct connection {
+	int fd;
+	SSL *ssl;
+	uint8_t exporter[32];
+	uint8_t *room;
+	size_t len; /* of the last frame's body */
+	uint8_t type;
+};
+
+static bool
+read_all(struct connection *c, uint8_t *into, size_t len)
+{
+	while (len > 0) {
+		size_t n;
+
+		if (SSL_read_ex(c->ssl, into, len, &n) != 1)
+			return false;
+		into += n;
+		len -= n;
+	}
+	return true;
+}
+
+static bool
+read_frame(struct connection *c)
+{
+	uint8_t head[5];
+	struct kmn_reader r;
+	uint32_t len;
+
+	if (!read_all(c, head, sizeof(head)))
+		return false;
+	kmn_reader_init(&r, head, sizeof(head));
+	len = kmn_reader_u32(&r);
+	c->type = kmn_reader_u8(&r);
+	if (len < 1 || len > KMN_FRAME_MAX_BYTES) {
+		atomic_fetch_add(&g->wrong, 1);
+		return false;
+	}
+	c->len = len - 1;
+	return read_all(c, c->room, c->len);
+}
+
+/* Sends a frame, or half of it. */
+static bool
+write_frame(struct connection *c, uint8_t type, const struct kmn_writer *body, bool half)
+{
+	struct kmn_writer w;
+	size_t n = 0;
+	bool ok;
+
+	kmn_writer_init(&w, FRAME_ROOM);
+	kmn_writer_u32(&w, (uint32_t)(body != NULL ? body->len : 0) + 1);
+	kmn_writer_u8(&w, type);
+	if (body != NULL)
+		kmn_writer_raw(&w, body->bytes, body->len);
+	ok = w.err == KMN_OK && SSL_write_ex(c->ssl, w.bytes, half ? w.len / 2 : w.len, &n) == 1 && !half;
+	kmn_writer_clear(&w);
+	return ok;
+}
+
+static bool
+write_refused(struct connection *c, uint64_t number, kmn_err e)
+{
+	struct kmn_writer w;
+	bool ok;
+
+	kmn_writer_init(&w, 256);
+	kmn_writer_u64(&w, number);
+	kmn_writer_u32(&w, (uint32_t)e);
+	kmn_writer_u64(&w, UINT64_MAX);
+	kmn_writer_text(&w, "so the script says");
+	ok = write_frame(c, KMN_F_REFUSED, &w, false);
+	kmn_writer_clear(&w);
+	return ok;
+}
+
+/* ---- frames ------------------------------------------------------------------------------------------------------ */
+
+static bool
+on_attach(struct connection *c)
+{
+	uint8_t gateway_random[32];
+	struct kmn_writer w;
+	bool ok;
+
+	atomic_fetch_add(&g->attached, 1);
+	(void)RAND_bytes(gateway_random, sizeof(gateway_random));
+	(void)pthread_mutex_lock(&lock);
+	(void)RAND_bytes(instance, sizeof(instance));
+	has_instance = true;
+	memset(outcomes, 0, sizeof(outcomes));
+	kmn_instance_secret(gateway_random, c->room + c->len - 32, c->exporter, secret);
+	(void)pthread_mutex_unlock(&lock);
+	kmn_writer_init(&w, 256);
+	kmn_writer_u16(&w, KMN_FRAME_VERSION);
+	kmn_writer_raw(&w, instance, sizeof(instance));
+	kmn_writer_raw(&w, gateway_random, sizeof(gateway_random));
+	kmn_writer_u32(&w, (uint32_t)atomic_load(&g->lease_ms));
+	kmn_writer_text(&w, "kanmon.example/test");
+	ok = write_frame(c, KMN_F_ATTACHED, &w, false);
+	kmn_writer_clear(&w);
+	return ok;
+}
+
+static bool
+on_join(struct connection *c)
+{
+	uint8_t want[32];
+	struct kmn_writer w;
+	bool known, right, ok;
+
+	(void)pthread_mutex_lock(&lock);
+	known = has_instance && atomic_load(&g->forgets) == 0 && memcmp(c->room + 2, instance, 16) == 0;
+	kmn_join_proof(secret, c->exporter, want);
+	right = memcmp(c->room + 18, want, 32) == 0;
+	(void)pthread_mutex_unlock(&lock);
+	if (!known) {
+		(void)write_refused(c, 0, KMN_E_INSTANCE);
+		return false;
+	}
+	if (!right) {
+		atomic_fetch_add(&g->wrong, 1);
+		return false;
+	}
+	if (cuts(BREAK_BEFORE_JOINED))
+		return false;
+	atomic_fetch_add(&g->joined, 1);
+	kmn_writer_init(&w, 8);
+	kmn_writer_u64(&w, atomic_load(&g->highest));
+	ok = write_frame(c, KMN_F_JOINED, &w, false);
+	kmn_writer_clear(&w);
+	return ok;
+}
+
+static bool
+write_held(struct connection *c, uint64_t number)
+{
+	struct kmn_writer w;
+	bool ok;
+
+	if (cuts(BREAK_BEFORE_HELD))
+		return false;
+	kmn_writer_init(&w, 16);
+	kmn_writer_u64(&w, number);
+	kmn_writer_u64(&w, REQUEST_ID);
+	ok = write_frame(c, KMN_F_HELD, &w, false);
+	kmn_writer_clear(&w);
+	return ok;
+}
+
+static bool
+write_reply(struct connection *c, uint64_t number, uint16_t call, uint64_t rv)
+{
+	struct kmn_writer w;
+	bool stays = atomic_load(&g->idle_cut) == 0, ok;
+
+	if (cuts(BREAK_BEFORE_REPLY))
+		return false;
+	kmn_writer_init(&w, 4096);
+	kmn_writer_u64(&w, number);
+	kmn_response_put_error((enum kmn_call_id)call, rv, &w);
+	ok = write_frame(c, KMN_F_REPLY, &w, cuts(BREAK_IN_REPLY)) && stays;
+	kmn_writer_clear(&w);
+	return ok;
+}
+
+static void
+run(struct outcome *o)
+{
+	o->state = RUNNING;
+	atomic_fetch_add(&g->runs, 1);
+	(void)pthread_mutex_unlock(&lock);
+	atomic_fetch_add(&g->running, 1);
+	nap(atomic_load(&g->run_ms));
+	atomic_fetch_sub(&g->running, 1);
+	(void)pthread_mutex_lock(&lock);
+	o->rv = (uint64_t)atomic_load(&g->rv);
+	o->state = KEPT;
+}
+
+/* The lock is taken. True when there is an outcome, false when the call is held. */
+static bool
+decide(struct outcome *o, uint16_t call)
+{
+	while (o->state == RUNNING) { /* sent again while it still runs: waits for the same outcome */
+		(void)pthread_mutex_unlock(&lock);
+		nap(5);
+		(void)pthread_mutex_lock(&lock);
+	}
+	if (o->state == KEPT)
+		return true;
+	if (call == KMN_C_SignUpdate && atomic_load(&g->hold) != 0 && atomic_load(&g->decided) == 0) {
+		o->state = IS_HELD;
+		return false;
+	}
+	run(o);
+	return true;
+}
+
+static bool
+on_call(struct connection *c)
+{
+	struct kmn_reader r;
+	uint64_t number, acknowledged, rv;
+	uint8_t sha256[32];
+	uint16_t call;
+	struct outcome *o;
+	bool answered;
+
+	kmn_reader_init(&r, c->room, c->len);
+	number = kmn_reader_u64(&r);
+	acknowledged = kmn_reader_u64(&r);
+	call = kmn_reader_u16(&r);
+	(void)SHA256(c->room + 16, c->len - 16, sha256);
+	atomic_fetch_add(&g->asked, 1);
+	if (r.err != KMN_OK || number == 0 || number >= GATEWAY_NUMBERS || acknowledged > number) {
+		atomic_fetch_add(&g->wrong, 1);
+		return false;
+	}
+	if (atomic_load(&g->forgets) != 0)
+		return write_refused(c, number, KMN_E_INSTANCE);
+	if (atomic_load(&g->worker_died) != 0)
+		return write_refused(c, number, KMN_E_WORKER);
+	if (cuts(BREAK_BEFORE_RUN))
+		return false;
+	(void)pthread_mutex_lock(&lock);
+	o = &outcomes[number];
+	if (acknowledged > atomic_load(&g->acknowledged))
+		atomic_store(&g->acknowledged, acknowledged);
+	if (number > atomic_load(&g->highest))
+		atomic_store(&g->highest, number);
+	if (o->state != UNKNOWN) {
+		atomic_fetch_add(&g->repeated, 1);
+		if (memcmp(o->sha256, sha256, sizeof(sha256)) != 0 || number < atomic_load(&g->acknowledged))
+			atomic_fetch_add(&g->wrong, 1);
+	}
+	memcpy(o->sha256, sha256, sizeof(sha256));
+	if (o->state == UNKNOWN && atomic_load(&g->refuse) != 0) {
+		o->state = KEPT;
+		(void)pthread_mutex_unlock(&lock);
+		return write_refused(c, number, (kmn_err)atomic_load(&g->refuse));
+	}
+	answered = decide(o, call);
+	rv = o->rv;
+	(void)pthread_mutex_unlock(&lock);
+	return answered ? write_reply(c, number, call, rv) : write_held(c, number);
+}
+
+static bool
+on_end_wait(struct connection *c)
+{
+	struct kmn_reader r;
+	uint64_t number;
+
+	kmn_reader_init(&r, c->room, c->len);
+	number = kmn_reader_u64(&r);
+	if (kmn_reader_end(&r) != KMN_OK || number >= GATEWAY_NUMBERS) {
+		atomic_fetch_add(&g->wrong, 1);
+		return false;
+	}
+	if (cuts(BREAK_BEFORE_RUN))
+		return false;
+	atomic_fetch_add(&g->ended_waits, 1);
+	(void)pthread_mutex_lock(&lock);
+	if (outcomes[number].state == IS_HELD) {
+		outcomes[number].state = KEPT;
+		outcomes[number].rv = CKR_FUNCTION_CANCELED;
+	}
+	(void)pthread_mutex_unlock(&lock);
+	return write_reply(c, number, KMN_C_SignUpdate, outcomes[number].rv);
+}
+
+static bool
+tell_ready(struct connection *c)
+{
+	for (uint64_t n = 1; n <= atomic_load(&g->highest); n++) {
+		struct kmn_writer w;
+		bool tell, ok;
+
+		(void)pthread_mutex_lock(&lock);
+		tell = outcomes[n].state == IS_HELD && !outcomes[n].told;
+		outcomes[n].told = outcomes[n].told || tell;
+		(void)pthread_mutex_unlock(&lock);
+		if (!tell)
+			continue;
+		if (cuts(BREAK_BEFORE_READY))
+			return false;
+		kmn_writer_init(&w, 8);
+		kmn_writer_u64(&w, n);
+		ok = write_frame(c, KMN_F_READY, &w, false);
+		kmn_writer_clear(&w);
+		if (!ok)
+			return false;
+	}
+	return true;
+}
+
+static void
+watch(struct connection *c)
+{
+	atomic_fetch_add(&g->watched, 1);
+	for (;;) {
+		struct pollfd p = {.fd = c->fd, .events = POLLIN};
+
+		if (poll(&p, 1, 5) != 0) /* a client that watches says nothing more: it hung up */
+			return;
+		if (atomic_load(&g->decided) != 0 && !tell_ready(c))
+			return;
+	}
+}
+
+static void
+serve(struct connection *c)
+{
+	bool going = true;
+
+	while (going && read_frame(c)) {
+		switch (c->type) {
+		case KMN_F_ATTACH:
+			going = on_attach(c);
+			break;
+		case KMN_F_JOIN:
+			going = on_join(c);
+			break;
+		case KMN_F_CALL:
+			going = on_call(c);
+			break;
+		case KMN_F_END_WAIT:
+			going = on_end_wait(c);
+			break;
+		case KMN_F_WATCH:
+			watch(c);
+			return;
+		case KMN_F_DETACH:
+			atomic_fetch_add(&g->detached, 1);
+			going = write_frame(c, KMN_F_DETACHED, NULL, false);
+			break;
+		default:
+			atomic_fetch_add(&g->wrong, 1);
+			return;
+		}
+	}
+	if ((SSL_get_shutdown(c->ssl) & SSL_RECEIVED_SHUTDOWN) != 0)
+		atomic_fetch_add(&g->goodbyes, 1);
+}
+
+static void *
+connection_main(void *cookie)
+{
+	struct connection c = {.fd = *(int *)cookie};
+	unsigned open = atomic_fetch_add(&g->open, 1) + 1, most = atomic_load(&g->open_most);
+
+	while (open > most && !atomic_compare_exchange_strong(&g->open_most, &most, open))
+		;
+	free(cookie);
+	c.ssl = SSL_new(tls);
+	c.room = malloc(FRAME_ROOM);
+	if (c.ssl != NULL && c.room != NULL && SSL_set_fd(c.ssl, c.fd) == 1 && SSL_accept(c.ssl) == 1 &&
+	    SSL_export_keying_material(
+		c.ssl, c.exporter, 32, KMN_EXPORTER_LABEL, strlen(KMN_EXPORTER_LABEL), NULL, 0, 0) == 1)
+		serve(&c);
+	SSL_free(c.ssl);
+	free(c.room);
+	(void)close(c.fd);
+	atomic_fetch_sub(&g->open, 1);
+	return NULL;
+}
+
+/* Any certificate will do: who may connect is the real gateway's matter. */
+static int
+accept_any(X509_STORE_CTX *store, void *cookie)
+{
+	(void)store;
+	(void)cookie;
+	return 1;
+}
+
+static int
+pick_alpn(SSL *ssl, const uint8_t **out, uint8_t *out_len, const uint8_t *in, unsigned in_len, void *cookie)
+{
+	static const uint8_t ours[] = {8, 'k', 'a', 'n', 'm', 'o', 'n', '/', '1'};
+	uint8_t *chosen;
+
+	(void)ssl;
+	(void)cookie;
+	if (SSL_select_next_proto(&chosen, out_len, ours, sizeof(ours), in, in_len) != OPENSSL_NPN_NEGOTIATED)
+		return SSL_TLSEXT_ERR_ALERT_FATAL;
+	*out = chosen;
+	return SSL_TLSEXT_ERR_OK;
+}
+
+static bool
+prepare_tls(void)
+{
+	char path[128];
+
+	if ((tls = SSL_CTX_new(TLS_server_method())) == NULL)
+		return false;
+	SSL_CTX_set_verify(tls, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+	SSL_CTX_set_cert_verify_callback(tls, accept_any, NULL);
+	SSL_CTX_set_alpn_select_cb(tls, pick_alpn, NULL);
+	(void)snprintf(path, sizeof(path), "%s/gateway.crt", g->folder);
+	if (SSL_CTX_use_certificate_file(tls, path, SSL_FILETYPE_PEM) != 1)
+		return false;
+	(void)snprintf(path, sizeof(path), "%s/gateway.key", g->folder);
+	return SSL_CTX_use_PrivateKey_file(tls, path, SSL_FILETYPE_PEM) == 1 && SSL_CTX_set_num_tickets(tls, 0) == 1;
+}
+
+_Noreturn static void
+gateway_main(void)
+{
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	(void)signal(SIGPIPE, SIG_IGN);
+	if (!prepare_tls())
+		_exit(1);
+	for (;;) {
+		pthread_t thread;
+		int *fd = malloc(sizeof(*fd));
+
+		if (fd == NULL || (*fd = accept(g->listener, NULL, NULL)) < 0)
+			_exit(1);
+		if (cuts(BREAK_BEFORE_HANDSHAKE)) {
+			(void)close(*fd);
+			free(fd);
+			continue;
+		}
+		if (pthread_create(&thread, NULL, connection_main, fd) != 0 || pthread_detach(thread) != 0)
+			_exit(1);
+	}
+}
+
+/* ---- for the test ------------------------------------------------------------------------------------------------ */
+
+static int
+listen_at(unsigned *port)
+{
+	struct sockaddr_in a = {
+	    .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons((uint16_t)*port)};
+	socklen_t len = sizeof(a);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
+
+	if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
+	    bind(fd, (struct sockaddr *)&a, len) == 0 && listen(fd, 100) == 0 &&
+	    getsockname(fd, (struct sockaddr *)&a, &len) == 0) {
+		*port = ntohs(a.sin_port);
+		return fd;
+	}
+	if (fd >= 0)
+		(void)close(fd);
+	return -1;
+}
+
+struct gateway *
+gateway_new(void)
+{
+	char client_spki[64];
+	struct gateway *made = mmap(NULL, sizeof(*made), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (made == MAP_FAILED)
+		return NULL;
+	made->pid = -1;
+	made->listener = -1;
+	atomic_store(&made->lease_ms, 10000);
+	strcpy(made->folder, "/tmp/kmn-provider-XXXXXX");
+	if (mkdtemp(made->folder) == NULL || !make_certificate(made->folder, "gateway", made->gateway_spki) ||
+	    !make_certificate(made->folder, "client", client_spki)) {
+		gateway_free(made);
+		return NULL;
+	}
+	return made;
+}
+
+bool
+gateway_start(struct gateway *made)
+{
+	pid_t pid;
+
+	g = made;
+	if ((g->listener = listen_at(&g->port)) < 0)
+		return false;
+	(void)fflush(NULL);
+	if ((pid = fork()) == 0)
+		gateway_main();
+	(void)close(g->listener);
+	g->pid = pid; /* not by the child: the memory is shared */
+	return pid > 0;
+}
+
+void
+gateway_stop(struct gateway *made)
+{
+	if (made->pid <= 0)
+		return;
+	(void)kill(made->pid, SIGKILL);
+	(void)waitpid(made->pid, NULL, 0);
+	made->pid = -1;
+	atomic_store(&made->open, 0);
+}
+
+void
+gateway_free(struct gateway *made)
+{
+	char command[128];
+
+	gateway_stop(made);
+	(void)snprintf(command, sizeof(command), "rm -rf '%s'", made->folder);
+	if (system(command) != 0)
+		(void)fprintf(stderr, "%s stays\n", made->folder);
+	(void)munmap(made, sizeof(*made));
+}
+
+bool
+gateway_configure(const struct gateway *made, const char *more)
+{
+	char path[128];
+	FILE *f;
+
+	(void)snprintf(path, sizeof(path), "%s/kanmon.conf", made->folder);
+	if ((f = fopen(path, "w")) == NULL)
+		return false;
+	(void)fprintf(f,
+	    "gateway = \"127.0.0.1:%u\"\ngateway-spki = \"%s\"\norigin = \"kanmon.example/test\"\n"
+	    "certificate = \"client.crt\"\nkey = \"client.key\"\ninit-wait = 1\n%s",
+	    made->port, made->gateway_spki, more);
+	return fclose(f) == 0 && setenv("KANMON_CONFIG", path, 1) == 0;
+}
+
+bool
+gateway_await(atomic_uint *counter, unsigned least)
+{
+	for (int i = 0; i < 1000 && atomic_load(counter) < least; i++)
+		nap(10);
+	return atomic_load(counter) >= least;
+}

@@ -1,0 +1,68 @@
+/*
+ * A gateway for tests of the provider: a forked process that speaks frame.h
+ * over TLS and breaks, holds, forgets or lies where it is told to. It keeps
+ * outcomes by number as a real one must, and counts what it sees.
+ *
+ * Script and counts are in memory that both processes share.
+ */
+#ifndef KANMON_TESTS_PROVIDER_GATEWAY_H
+#define KANMON_TESTS_PROVIDER_GATEWAY_H
+
+#include <stdatomic.h>
+#include <sys/types.h>
+
+#include "kanmon/err.h"
+
+#define GATEWAY_NUMBERS 20000u
+
+/* Where a connection is cut; `breaks` says how often. */
+enum gateway_break {
+	BREAK_NOWHERE,
+	BREAK_BEFORE_HANDSHAKE,
+	BREAK_BEFORE_JOINED,
+	BREAK_BEFORE_RUN, /* the CALL was read, and is forgotten */
+	BREAK_BEFORE_REPLY,
+	BREAK_IN_REPLY,
+	BREAK_BEFORE_HELD,
+	BREAK_BEFORE_READY, /* the watching connection, in the place of READY */
+};
+
+struct gateway {
+	pid_t pid;
+	char folder[64]; /* certificates, keys, kanmon.conf */
+	char gateway_spki[64];
+	int listener; /* closed here, open in the gateway */
+	unsigned port;
+
+	/* script */
+	atomic_int break_where, breaks;
+	atomic_int lease_ms;
+	atomic_int hold;    /* calls of C_SignUpdate are held */
+	atomic_int decided; /* and are not held any more */
+	atomic_int forgets; /* JOIN and CALL are refused: the instance is gone */
+	atomic_int worker_died;
+	atomic_int run_ms;   /* how long a call takes */
+	atomic_int refuse;   /* kmn_err with which each CALL is refused, at its first sight */
+	atomic_int idle_cut; /* after each reply the connection is closed */
+	atomic_long rv;      /* what calls return */
+
+	/* counts */
+	atomic_uint attached, joined, detached, watched, asked, runs, repeated, ended_waits, goodbyes;
+	atomic_uint wrong; /* a number with other bytes, a wrong proof, a frame of another form */
+	atomic_uint open, open_most;
+	atomic_ulong highest, acknowledged;
+	atomic_int running; /* calls right now */
+};
+
+/* Makes certificates and the memory; listens, but no process yet. NULL on a failure. */
+struct gateway *gateway_new(void);
+void gateway_free(struct gateway *g);
+/* Forks the process; gateway_stop ends it, and a start after that is a gateway that lost its memory. */
+bool gateway_start(struct gateway *g);
+void gateway_stop(struct gateway *g);
+/* Writes kanmon.conf, `more` at its end, and puts KANMON_CONFIG. */
+bool gateway_configure(const struct gateway *g, const char *more);
+/* Waits until *counter is at least `least`, for ten seconds. */
+bool gateway_await(atomic_uint *counter, unsigned least);
+
+#endif
