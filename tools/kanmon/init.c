@@ -2,6 +2,7 @@
 #include "config.h"
 
 #include <errno.h>
+#include <ftw.h>
 #include <limits.h>
 #include <pwd.h>
 #include <sodium.h>
@@ -201,51 +202,35 @@ find_user(const char *name, uid_t *uid_out, gid_t *gid_out)
 	return KMN_OK;
 }
 
-struct giving {
-	const char *folder;
-	uid_t uid;
-	gid_t gid;
-};
+/* nftw(3) takes no cookie; the tool has one thread. */
+static uid_t new_owner;
+static gid_t new_group;
 
 static int
-give_one(void *cookie, const char *name)
+give_one(const char *path, const struct stat *stat, int kind, struct FTW *where)
 {
-	const struct giving *giving = cookie;
-	char path[KMN_PATH_MAX_BYTES];
-
-	return kmn_path(path, giving->folder, name, NULL) == KMN_OK && lchown(path, giving->uid, giving->gid) == 0 ? 0
-														   : 1;
+	(void)stat;
+	(void)kind;
+	(void)where;
+	return lchown(path, new_owner, new_group);
 }
 
-/* Gives the ledger and what is in it (files and folders of files) to the keeper's user. */
+/* Gives the ledger and what is in it to the keeper's user. */
 static kmn_err
 give_ledger(const struct founding *f)
 {
-	static const char *const folders[] = {".", "segments", "blobs"};
-	char ledger[KMN_PATH_MAX_BYTES], folder[KMN_PATH_MAX_BYTES];
-	struct giving giving = {.folder = folder};
-	struct kmn_store *store;
+	char ledger[KMN_PATH_MAX_BYTES];
 	kmn_err e;
 
 	if (f->keeper_user == NULL)
 		return KMN_OK;
-	if ((e = find_user(f->keeper_user, &giving.uid, &giving.gid)) != KMN_OK ||
-	    (e = kmn_path(ledger, f->dir, "ledger", NULL)) != KMN_OK || (e = kmn_store_files(ledger, &store)) != KMN_OK)
+	if ((e = find_user(f->keeper_user, &new_owner, &new_group)) != KMN_OK ||
+	    (e = kmn_path(ledger, f->dir, "ledger", NULL)) != KMN_OK)
 		return e;
-	for (size_t i = 0; e == KMN_OK && i < KMN_COUNT_OF(folders); i++) {
-		int n = snprintf(folder, sizeof(folder), "%s/%s", ledger, folders[i]);
-
-		if (n >= (int)sizeof(folder))
-			e = KMN_E_TOO_BIG;
-		else if (access(folder, F_OK) == 0 && store->list(store, folders[i], give_one, &giving) != 0)
-			e = KMN_E_IO;
-	}
-	if (e == KMN_OK && chown(ledger, giving.uid, giving.gid) != 0)
-		e = KMN_E_IO;
-	if (e != KMN_OK)
-		kmn_fail("%s cannot be given to %s: %s", ledger, f->keeper_user, strerror(errno));
-	kmn_store_files_free(store);
-	return e;
+	if (nftw(ledger, give_one, 8, FTW_PHYS) == 0)
+		return KMN_OK;
+	kmn_fail("%s cannot be given to %s: %s", ledger, f->keeper_user, strerror(errno));
+	return KMN_E_IO;
 }
 
 static kmn_err
