@@ -118,10 +118,10 @@ static void
 release(struct kmn_call_state *call)
 {
 	call->step = KMN_STEP_DONE;
-	leave_logins(call);
 	/* The request may have carried a PIN: from here on only its outcome is needed. */
 	OPENSSL_cleanse(call->bytes, call->len);
 	kmn_call_answer(call);
+	leave_logins(call); /* last: the next login may find its worker gone, and end this very application */
 }
 
 void

@@ -350,6 +350,7 @@ take_frame(struct kmn_keeper *k, struct kmn_conn *conn, uint8_t type, const uint
 		break;
 	case KMN_F_WATCH:
 		conn->watching = true;
+		kmn_instance_watch(conn->instance);
 		break;
 	case KMN_F_END_WAIT:
 		kmn_instance_end_wait(k, conn, kmn_reader_u64(&r));

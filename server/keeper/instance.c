@@ -314,6 +314,17 @@ kmn_instance_end_wait(struct kmn_keeper *k, struct kmn_conn *conn, uint64_t numb
 	/* else it runs already: its own outcome comes */
 }
 
+void
+kmn_instance_watch(struct kmn_instance *instance)
+{
+	for (size_t i = 0; i < KMN_WINDOW_NUMBERS; i++) {
+		struct kmn_call_state *call = instance->call[i];
+
+		if (call != NULL && call->step == KMN_STEP_DONE && call->parked)
+			kmn_hold_ready(call);
+	}
+}
+
 /* ---- the end ---------------------------------------------------------------------------------------------------- */
 
 void

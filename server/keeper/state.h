@@ -288,6 +288,8 @@ void kmn_instance_join(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_r
 void kmn_instance_ready(struct kmn_keeper *k, struct kmn_instance *instance); /* its worker is */
 void kmn_instance_call(struct kmn_keeper *k, struct kmn_conn *conn, const uint8_t *body, size_t len);
 void kmn_instance_end_wait(struct kmn_keeper *k, struct kmn_conn *conn, uint64_t number);
+/* A connection watches from now on: what became ready before is said again. */
+void kmn_instance_watch(struct kmn_instance *instance);
 void kmn_instance_conn_gone(struct kmn_keeper *k, struct kmn_conn *conn);
 /* Ends the application: calls in flight become undecided in the ledger, the worker is told to go. */
 void kmn_instance_end(struct kmn_keeper *k, struct kmn_instance *instance, const char *reason);
