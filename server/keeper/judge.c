@@ -119,6 +119,20 @@ ask_about(struct kmn_question *q, const struct kmn_key_facts *key, uint8_t spki_
 	}
 }
 
+/*
+ * The token that a question is about. Looking at a slot is allowed whatever is in it: listing slots must not fail
+ * because of a token that the policy does not know. Everything else needs a token that it knows (R6).
+ */
+static const struct kmn_policy_token_facts *
+token_of(const struct kmn_call_state *call)
+{
+	if (call->token == NULL ||
+	    (call->view.call->policy == KMN_POLICY_QUERY && call->session == NULL &&
+		kmn_policy_token_get(kmn_keeper_policy(call->keeper), &call->token->facts) == NULL))
+		return NULL;
+	return &call->token->facts;
+}
+
 void
 kmn_judge_question(struct kmn_call_state *call, struct kmn_verdict *verdict)
 {
@@ -127,7 +141,7 @@ kmn_judge_question(struct kmn_call_state *call, struct kmn_verdict *verdict)
 	uint8_t spki_sha256[KMN_HASH_BYTES];
 	struct kmn_question q = {
 	    .client_spki_sha256 = call->instance->spki_sha256,
-	    .token = call->token != NULL ? &call->token->facts : NULL,
+	    .token = token_of(call),
 	    .call = call->view.call->name,
 	    .mechanism = mech != NULL && mech->form != KMN_MECH_NULL ? kmn_mechanism_name(mech->type) : NULL,
 	    .now = kmn_keeper_now_ms(),

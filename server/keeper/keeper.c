@@ -310,6 +310,7 @@ tick(struct kmn_keeper *k)
 		return;
 	k->ticked_ms = now;
 	kmn_instance_tick(k);
+	kmn_workerlink_tick(k);
 	kmn_hold_tick(k);
 	kmn_gatelink_write_counts(k);
 }
@@ -385,7 +386,8 @@ record_recovery(struct kmn_keeper *k, const struct kmn_recovery *recovery)
 
 	if ((e = kmn_quorum_open_requests(k->quorum, &open)) != KMN_OK)
 		return e;
-	if (recovery->clean && !recovery->torn && json_array_size(open) == 0) {
+	/* A ledger that was just created has only its genesis: nothing ended uncleanly. */
+	if ((recovery->clean || recovery->last_commit.size == 1) && !recovery->torn && json_array_size(open) == 0) {
 		json_decref(open);
 		return KMN_OK;
 	}

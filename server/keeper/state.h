@@ -189,7 +189,7 @@ struct kmn_instance {
 	int64_t alone_since_ms; /* boot time when the last connection went, 0: has one */
 };
 
-enum kmn_worker_step { KMN_WORKER_ASKED, KMN_WORKER_STARTING, KMN_WORKER_READY };
+enum kmn_worker_step { KMN_WORKER_ASKED, KMN_WORKER_STARTING, KMN_WORKER_READY, KMN_WORKER_ENDING };
 
 struct kmn_pending {
 	TAILQ_ENTRY(kmn_pending) link;
@@ -206,6 +206,7 @@ struct kmn_worker {
 	enum kmn_worker_step step;
 	struct kmn_ipc *ipc;           /* NULL until SPAWNED */
 	struct kmn_instance *instance; /* NULL: the house worker, or its instance is gone */
+	int64_t ending_since_ms;
 	TAILQ_HEAD(, kmn_pending) pending;
 	char manufacturer[64], description[64];
 };
@@ -314,6 +315,7 @@ kmn_err kmn_operation_feed(struct kmn_operation *op, const uint8_t *part, size_t
 
 struct kmn_worker *kmn_worker_new(struct kmn_keeper *k, struct kmn_instance *instance);
 void kmn_worker_release(struct kmn_keeper *k, struct kmn_worker *worker); /* its instance is gone: end it */
+void kmn_workerlink_tick(struct kmn_keeper *k);
 void kmn_workerlink_spawned(struct kmn_keeper *k, uint32_t id, int fd);
 void kmn_workerlink_exited(struct kmn_keeper *k, uint32_t id, const char *how);
 void kmn_workerlink_readable(struct kmn_keeper *k, struct kmn_worker *worker);

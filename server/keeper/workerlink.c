@@ -13,6 +13,7 @@
 #include <string.h>
 
 #define QUEUE_MAX_BYTES (32u << 20)
+#define ENDING_MS 5000 /* for the module's C_Finalize; then the worker is killed */
 
 static kmn_err
 tell_supervisor(struct kmn_keeper *k, uint8_t kind, uint32_t id)
@@ -85,7 +86,7 @@ fail_pending(struct kmn_keeper *k, struct kmn_worker *worker)
 static void
 worker_free(struct kmn_keeper *k, struct kmn_worker *worker)
 {
-	bool was_starting = worker->step != KMN_WORKER_READY;
+	bool was_starting = worker->step == KMN_WORKER_ASKED || worker->step == KMN_WORKER_STARTING;
 
 	if (was_starting)
 		TAILQ_REMOVE(&k->starting, worker, start);
@@ -99,16 +100,49 @@ worker_free(struct kmn_keeper *k, struct kmn_worker *worker)
 		start_next(k);
 }
 
+/*
+ * Closes its socket: the worker finalizes its module and exits by itself, and is killed if it does not in time. One
+ * that is still being started is ended when its socket comes.
+ */
+static void
+end_worker(struct kmn_keeper *k, struct kmn_worker *worker)
+{
+	if (worker->step == KMN_WORKER_ASKED || worker->step == KMN_WORKER_STARTING) {
+		TAILQ_REMOVE(&k->starting, worker, start);
+		worker->step = KMN_WORKER_ENDING;
+		start_next(k);
+	}
+	worker->step = KMN_WORKER_ENDING;
+	worker->ending_since_ms = kmn_keeper_boot_ms();
+	fail_pending(k, worker);
+	kmn_ipc_free(worker->ipc);
+	worker->ipc = NULL;
+}
+
 void
 kmn_worker_release(struct kmn_keeper *k, struct kmn_worker *worker)
 {
 	worker->instance = NULL;
-	/* One that is being started is waited for: its exit or its socket is still to come. */
-	if (worker->step == KMN_WORKER_STARTING && worker->ipc == NULL)
-		return;
-	if (worker->step != KMN_WORKER_ASKED && tell_supervisor(k, KMN_S_KILL, worker->id) != KMN_OK)
-		kmn_keeper_fail(k, "the supervisor does not listen");
-	worker_free(k, worker);
+	if (worker->step == KMN_WORKER_ASKED) /* nobody was asked for it yet */
+		worker_free(k, worker);
+	else if (worker->ipc != NULL)
+		end_worker(k, worker);
+}
+
+void
+kmn_workerlink_tick(struct kmn_keeper *k)
+{
+	struct kmn_worker *worker;
+	int64_t now = kmn_keeper_boot_ms();
+
+	LIST_FOREACH(worker, &k->workers, link)
+	{
+		if (worker->step != KMN_WORKER_ENDING || now - worker->ending_since_ms < ENDING_MS)
+			continue;
+		worker->ending_since_ms = now;
+		if (tell_supervisor(k, KMN_S_KILL, worker->id) != KMN_OK)
+			kmn_keeper_fail(k, "the supervisor does not listen");
+	}
 }
 
 void
@@ -116,7 +150,8 @@ kmn_workerlink_spawned(struct kmn_keeper *k, uint32_t id, int fd)
 {
 	struct kmn_worker *worker = kmn_worker_by_id(k, id);
 
-	if (worker == NULL || worker->ipc != NULL || kmn_ipc_new(fd, QUEUE_MAX_BYTES, &worker->ipc) != KMN_OK) {
+	if (worker == NULL || worker->step != KMN_WORKER_STARTING || worker->ipc != NULL ||
+	    kmn_ipc_new(fd, QUEUE_MAX_BYTES, &worker->ipc) != KMN_OK) {
 		kmn_say(KMN_SAY_ERROR, "worker %u has no place here", id);
 		return;
 	}
@@ -147,8 +182,11 @@ kmn_workerlink_exited(struct kmn_keeper *k, uint32_t id, const char *how)
 {
 	struct kmn_worker *worker = kmn_worker_by_id(k, id);
 
-	if (worker != NULL)
-		lost(k, worker, how);
+	if (worker == NULL)
+		return;
+	lost(k, worker, how);
+	if ((worker = kmn_worker_by_id(k, id)) != NULL) /* it was still listed as ending */
+		worker_free(k, worker);
 }
 
 static void
