@@ -109,7 +109,6 @@ end_worker(struct kmn_keeper *k, struct kmn_worker *worker)
 {
 	if (worker->step == KMN_WORKER_ASKED || worker->step == KMN_WORKER_STARTING) {
 		TAILQ_REMOVE(&k->starting, worker, start);
-		worker->step = KMN_WORKER_ENDING;
 		start_next(k);
 	}
 	worker->step = KMN_WORKER_ENDING;
