@@ -3,18 +3,19 @@
 #include "kanmon/writer.h"
 #include "tests/unit/run.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define ROW(symbol, value, sender, phases, fields, what) \
-	{#symbol, value, KMN_SENDER_##sender, KMN_PHASE_##phases, fields},
+	{#symbol, value, KMN_SENDER_##sender, KMN_PHASE_##phases, fields, #sender, #phases},
 static const struct row {
 	const char *name;
 	uint8_t type;
 	enum kmn_frame_sender sender;
 	unsigned phases;
-	const char *fields;
+	const char *fields, *sender_name, *phases_name;
 } rows[] = {KMN_FRAME_ROWS(ROW)};
 #undef ROW
 
@@ -254,7 +255,71 @@ test_inbox_claims(void)
 	kmn_inbox_clear(&in);
 }
 
+#define ROW(code, text, ckr) "| " #code ": " text " | " #ckr " |",
+static const char *const error_lines[] = {KMN_ERR_ROWS(ROW)};
+#undef ROW
+
+static void
+lower(char *text)
+{
+	for (; *text != '\0'; text++)
+		*text = (char)tolower((unsigned char)*text);
+}
+
+/* docs/channel.md whole, or NULL outside of `make check`. */
+static char *
+read_specification(void)
+{
+	const char *srcdir = getenv("srcdir");
+	char path[512], *text = NULL;
+	size_t n = 0, room = 1u << 20;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/docs/channel.md", srcdir != NULL ? srcdir : ".");
+	if ((file = fopen(path, "r")) == NULL)
+		return NULL;
+	if ((text = malloc(room)) != NULL)
+		n = fread(text, 1, room - 1, file);
+	if (text != NULL)
+		text[n] = '\0';
+	fclose(file);
+	return text;
+}
+
+static void
+test_specification(void)
+{
+	char *text = read_specification();
+	char line[512], sender[16], phases[16];
+
+	if (text == NULL) {
+		CU_ASSERT_PTR_NULL(getenv("srcdir"));
+		return;
+	}
+	for (size_t i = 0; i < KMN_COUNT_OF(rows); i++) {
+		snprintf(sender, sizeof(sender), "%s", rows[i].sender_name);
+		snprintf(phases, sizeof(phases), "%s", rows[i].phases_name);
+		lower(sender);
+		lower(phases);
+		snprintf(line, sizeof(line), "| %u | %s | %s | %s | `%s` |", rows[i].type,
+		    rows[i].name + strlen("KMN_F_"), sender, phases, rows[i].fields);
+		if (strstr(text, line) == NULL) {
+			printf("# not there: %s\n", line);
+			CU_FAIL("the specification has the row of each frame");
+		}
+	}
+	for (size_t i = 0; i < KMN_COUNT_OF(error_lines); i++) {
+		snprintf(line, sizeof(line), "| %zu %s", i, error_lines[i]);
+		if (strstr(text, line) == NULL) {
+			printf("# not there: %s\n", line);
+			CU_FAIL("the specification has the row of each error");
+		}
+	}
+	free(text);
+}
+
 static CU_TestInfo frame_tests[] = {
+    {"the specification has the same tables", test_specification},
     {"a body made of a row's words has the shape of the row", test_each_row_fits},
     {"a body that is cut or longer has not", test_each_length},
     {"a type comes only from its end and in its phases", test_each_type_and_phase},
