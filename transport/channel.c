@@ -545,7 +545,7 @@ kmn_channel_send(struct kmn_channel *channel, uint8_t type, const void *body, si
 		memcpy(first + KMN_INBOX_HEAD_BYTES, body, k);
 	e = write_all(channel, first, KMN_INBOX_HEAD_BYTES + k, deadline);
 	sodium_memzero(first, sizeof(first));
-	if (e == KMN_OK)
+	if (e == KMN_OK && len_bytes > k)
 		e = write_all(channel, (const uint8_t *)body + k, len_bytes - k, deadline);
 	return failed(channel, e);
 }

@@ -167,11 +167,12 @@ send_all(int socket, struct iovec *parts, size_t n, int fd, bool wait)
 static kmn_err
 drain(struct kmn_ipc *ipc, bool wait)
 {
-	struct iovec part = {.iov_base = ipc->queue + ipc->out_at, .iov_len = kmn_ipc_queued_bytes(ipc)};
+	struct iovec part;
 	kmn_err e;
 
-	if (part.iov_len == 0)
+	if (kmn_ipc_queued_bytes(ipc) == 0)
 		return KMN_OK;
+	part = (struct iovec){.iov_base = ipc->queue + ipc->out_at, .iov_len = kmn_ipc_queued_bytes(ipc)};
 	e = send_all(ipc->fd, &part, 1, -1, wait);
 	sodium_memzero(ipc->queue + ipc->out_at, kmn_ipc_queued_bytes(ipc) - part.iov_len);
 	ipc->out_at = ipc->out_end - part.iov_len;

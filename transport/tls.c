@@ -11,11 +11,12 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define SIGNATURES "ecdsa_secp256r1_sha256:ecdsa_secp384r1_sha384:ed25519"
-#define GROUPS "X25519:P-256:P-384"
 #define SUITES "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256"
 #define PEM_MAX_BYTES (64u << 10)
 
+/* not const: OpenSSL's macros cast it away, though nothing is written */
+static char signatures[] = "ecdsa_secp256r1_sha256:ecdsa_secp384r1_sha384:ed25519";
+static char groups[] = "X25519:P-256:P-384";
 static const uint8_t alpn[] = "\x08" KMN_FRAME_ALPN; /* length byte, name */
 _Static_assert(sizeof(KMN_FRAME_ALPN) - 1 == 8, "the length byte of the ALPN list");
 
@@ -212,7 +213,7 @@ configure(SSL_CTX *ctx, bool server)
 	return SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) == 1 &&
 	       SSL_CTX_set_max_proto_version(ctx, TLS1_3_VERSION) == 1 && SSL_CTX_set_num_tickets(ctx, 0) == 1 &&
 	       SSL_CTX_set_max_early_data(ctx, 0) == 1 && SSL_CTX_set_ciphersuites(ctx, SUITES) == 1 &&
-	       SSL_CTX_set1_sigalgs_list(ctx, SIGNATURES) == 1 && SSL_CTX_set1_groups_list(ctx, GROUPS) == 1;
+	       SSL_CTX_set1_sigalgs_list(ctx, signatures) == 1 && SSL_CTX_set1_groups_list(ctx, groups) == 1;
 }
 
 kmn_err
