@@ -194,6 +194,8 @@ carry(struct carriage *c, CK_RV *rv_out)
 	bool first;
 
 	for (;;) {
+		if (c->flight.number == 0 && (e = kmn_flights_admit(&c->app->flights, &c->flight)) != KMN_OK)
+			return e;
 		if ((e = kmn_pool_take(c->app->pool, &channel)) != KMN_OK)
 			return e;
 		first = !c->sent;

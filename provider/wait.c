@@ -39,6 +39,8 @@ kmn_flights_init(struct kmn_flights *f)
 	*f = (struct kmn_flights){0};
 	if (pthread_mutex_init(&f->lock, NULL) != 0)
 		return KMN_E_NO_MEMORY;
+	if (pthread_cond_init(&f->room, NULL) != 0)
+		return KMN_E_NO_MEMORY;
 	return kmn_cond_init(&f->news);
 }
 
@@ -48,10 +50,47 @@ kmn_flights_clear(struct kmn_flights *f, struct kmn_pool *pool)
 	kmn_pool_unwatch(pool, f->watch);
 	f->watch = NULL;
 	(void)pthread_cond_destroy(&f->news);
+	(void)pthread_cond_destroy(&f->room);
 	(void)pthread_mutex_destroy(&f->lock);
 }
 
 /* ---- numbers ----------------------------------------------------------------------------------------------------- */
+
+static bool
+has_room(const struct kmn_flights *f)
+{
+	uint64_t base = f->lowest != NULL ? f->lowest->number : f->last + 1;
+
+	return f->last + f->admitted + 1 < base + KMN_WINDOW_NUMBERS;
+}
+
+kmn_err
+kmn_flights_admit(struct kmn_flights *f, struct kmn_flight *flight)
+{
+	kmn_err e;
+
+	(void)pthread_mutex_lock(&f->lock);
+	f->queued++;
+	while (!f->ended && !has_room(f))
+		(void)pthread_cond_wait(&f->room, &f->lock);
+	f->queued--;
+	e = f->ended ? KMN_E_CANCELED : KMN_OK;
+	if (e == KMN_OK) {
+		flight->admitted = true;
+		f->admitted++;
+	}
+	(void)pthread_mutex_unlock(&f->lock);
+	return e;
+}
+
+/* The lock is taken. */
+static void
+give_up_admission(struct kmn_flights *f, struct kmn_flight *flight)
+{
+	if (flight->admitted)
+		f->admitted--;
+	flight->admitted = false;
+}
 
 uint64_t
 kmn_flights_ask(struct kmn_flights *f, struct kmn_flight *flight)
@@ -60,6 +99,7 @@ kmn_flights_ask(struct kmn_flights *f, struct kmn_flight *flight)
 
 	(void)pthread_mutex_lock(&f->lock);
 	if (flight->number == 0) {
+		give_up_admission(f, flight);
 		flight->number = ++f->last;
 		flight->before = f->highest;
 		flight->after = NULL;
@@ -76,12 +116,9 @@ kmn_flights_ask(struct kmn_flights *f, struct kmn_flight *flight)
 	return acknowledged;
 }
 
-void
-kmn_flights_finish(struct kmn_flights *f, struct kmn_flight *flight)
+static void
+leave_list(struct kmn_flights *f, struct kmn_flight *flight)
 {
-	if (flight->number == 0)
-		return;
-	(void)pthread_mutex_lock(&f->lock);
 	if (flight->before != NULL)
 		flight->before->after = flight->after;
 	else
@@ -90,6 +127,17 @@ kmn_flights_finish(struct kmn_flights *f, struct kmn_flight *flight)
 		flight->after->before = flight->before;
 	else
 		f->highest = flight->before;
+}
+
+void
+kmn_flights_finish(struct kmn_flights *f, struct kmn_flight *flight)
+{
+	(void)pthread_mutex_lock(&f->lock);
+	give_up_admission(f, flight);
+	if (flight->number != 0)
+		leave_list(f, flight);
+	if (f->queued > 0)
+		(void)pthread_cond_broadcast(&f->room);
 	(void)pthread_mutex_unlock(&f->lock);
 	flight->number = 0;
 }
@@ -200,5 +248,6 @@ kmn_flights_end(struct kmn_flights *f)
 	(void)pthread_mutex_lock(&f->lock);
 	f->ended = true;
 	(void)pthread_cond_broadcast(&f->news);
+	(void)pthread_cond_broadcast(&f->room);
 	(void)pthread_mutex_unlock(&f->lock);
 }

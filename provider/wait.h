@@ -16,9 +16,15 @@
  * asked for after the watch began (`generation`); otherwise it asks again. The
  * same, every KMN_ASK_EVERY_MS, makes up for a READY that was lost any other way.
  *
+ * The gateway's replay window is KMN_WINDOW_NUMBERS wide: a number that falls
+ * behind it cannot be asked for again. So a new call is admitted only while its
+ * number stays within the window of the lowest one without answer. It is
+ * admitted before it takes a connection, which the lowest may need.
+ *
  * Invariants: a number is given once, and stands for one request's bytes; the
  * list is in order of numbers, so its head is the lowest number without answer;
- * only the leader reads, opens or closes the watch.
+ * last + admitted < head + KMN_WINDOW_NUMBERS; only the leader reads, opens or
+ * closes the watch.
  */
 #ifndef KANMON_PROVIDER_WAIT_H
 #define KANMON_PROVIDER_WAIT_H
@@ -31,6 +37,7 @@
 
 /* One call under way; on the stack of its thread. */
 struct kmn_flight {
+	bool admitted;                     /* and has no number yet */
 	uint64_t number;                   /* 0 before it has one */
 	uint64_t generation;               /* of the watch when its CALL was last sent */
 	bool ready;                        /* READY came since then */
@@ -40,7 +47,10 @@ struct kmn_flight {
 struct kmn_flights {
 	pthread_mutex_t lock; /* guards all but watch, and the flights in the list */
 	pthread_cond_t news;  /* something came for a waiting call, or the leader left */
+	pthread_cond_t room;  /* the window may have moved */
 	uint64_t last;        /* highest number given */
+	uint64_t admitted;    /* calls that will take a number */
+	size_t queued;        /* threads that wait to be admitted */
 	struct kmn_flight *lowest, *highest;
 	uint64_t generation; /* watches made so far */
 	bool leading;        /* a thread is the leader */
@@ -52,6 +62,8 @@ kmn_err kmn_flights_init(struct kmn_flights *f) KMN_MUST_CHECK;
 /* When no call is under way. */
 void kmn_flights_clear(struct kmn_flights *f, struct kmn_pool *pool);
 
+/* Before a connection is taken for a call without a number: waits for its place in the window, or KMN_E_CANCELED. */
+kmn_err kmn_flights_admit(struct kmn_flights *f, struct kmn_flight *flight) KMN_MUST_CHECK;
 /* Before CALL is sent, each time: gives a number to a flight without one, and the `acknowledged` that goes with it. */
 uint64_t kmn_flights_ask(struct kmn_flights *f, struct kmn_flight *flight);
 /* The call has its answer, or never will. */

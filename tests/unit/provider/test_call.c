@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "kanmon/frame.h"
 #include "tests/unit/provider/module.h"
 #include "tests/unit/run.h"
 
@@ -404,6 +405,26 @@ test_watch_lost(void)
 }
 
 static void
+test_window(void)
+{
+	struct gateway *g = begin("connections = 3\n");
+	struct worker held, busy[3];
+
+	atomic_store(&g->hold, 1);
+	start_workers(&held, 1, 1, held_call, CKR_OK);
+	CU_ASSERT_TRUE(gateway_await(&g->watched, 1));
+	start_workers(busy, 3, 400, plain_call, CKR_OK);
+	CU_ASSERT_TRUE(gateway_await(&g->runs, KMN_WINDOW_NUMBERS - 1));
+	pause_ms(200); /* the window is full: the others wait, and hold no connection meanwhile */
+	CU_ASSERT_EQUAL(atomic_load(&g->highest), KMN_WINDOW_NUMBERS);
+	atomic_store(&g->decided, 1);
+	CU_ASSERT_EQUAL(join_workers(&held, 1), 0);
+	CU_ASSERT_EQUAL(join_workers(busy, 3), 0);
+	CU_ASSERT_EQUAL(atomic_load(&g->runs), 1201);
+	end(g);
+}
+
+static void
 test_wait_over(void)
 {
 	static const char *const settings[] = {"quorum-wait = 1\n", "quorum-wait = 1\nerrors = device\n"};
@@ -566,6 +587,7 @@ main(int argc, char **argv)
 	    {"a number refused as stale at its first sight is replaced", test_overtaken_number},
 	    {"held calls wait on one connection, and run when decided", test_held_then_decided},
 	    {"a watch that breaks loses no decision", test_watch_lost},
+	    {"a held number never falls behind the gateway's window", test_window},
 	    {"after quorum-wait the wait is ended", test_wait_over},
 	    {"without quorum-wait nothing is waited for", test_no_wait_at_all},
 	    {"C_Finalize ends waits for a quorum", test_finalize_ends_waits},
