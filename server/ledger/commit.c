@@ -208,7 +208,7 @@ settle(struct kmn_log *log, kmn_err e)
 {
 	if (e != KMN_OK)
 		log->poisoned = true;
-	else
+	else if (!log->poisoned) /* a blob may have failed meanwhile: then nothing more is released */
 		kmn_frontier_head(&log->disk.front, &log->durable);
 	ring(log);
 	pthread_cond_broadcast(&log->done);

@@ -83,22 +83,22 @@ looks_like_commit(const char *line, size_t len)
 
 /*
  * Only one batch is ever in flight (L1), so what a crash can leave after the
- * last good commit is at most one batch, in part. It is torn, and was never
- * released, if its commit line is missing; or if that line is there, is the
- * end of the file, and bytes before it read as zero, which a line never holds
- * and a sector that was not written does. Anything else was durable once and
- * has been changed since.
+ * last good commit is at most one batch, in part: its beginning, or all of it
+ * with sectors that were not written and read as zero, which no line holds.
+ * Anything else was durable once and has been changed since.
  */
 static bool
-tail_is_torn(const char *tail, size_t len)
+tail_is_torn(const struct kmn_walk *walk, const char *tail, size_t len)
 {
-	bool zero = memchr(tail, '\0', len) != NULL;
-
+	if (walk->end == KMN_WALK_TAIL)
+		return true;
+	if (memchr(tail, '\0', len) == NULL)
+		return false;
 	for (size_t at = 0; at < len;) {
 		const char *lf = memchr(tail + at, '\n', len - at);
 		size_t end = lf == NULL ? len : (size_t)(lf - tail);
 
-		if (lf != NULL && looks_like_commit(tail + at, end - at) && !(zero && end + 1 == len))
+		if (end + 1 < len && looks_like_commit(tail + at, end - at)) /* others follow: it was not the last */
 			return false;
 		at = end + 1;
 	}
@@ -117,6 +117,46 @@ cut_segment(struct kmn_store *store, const char *name, uint64_t offset)
 		e = KMN_E_IO;
 	if (store->close(store, fd) < 0)
 		e = KMN_E_IO;
+	return e;
+}
+
+/* What was published, if the file is there: it is derived, and written again. */
+static kmn_err
+read_published(struct opening *opening, struct kmn_head *head_out)
+{
+	struct kmn_log *log = opening->log;
+	struct kmn_note note;
+	char *bytes;
+	size_t len, count;
+	bool verified;
+	kmn_err e = kmn_store_read(log->store, "checkpoint", KMN_NOTE_MAX_BYTES, &bytes, &len);
+
+	memset(head_out, 0, sizeof(*head_out));
+	if (e == KMN_E_NOT_FOUND)
+		return KMN_OK;
+	if (e != KMN_OK)
+		return e;
+	if (kmn_note_parse(bytes, len, &note, NULL) != KMN_OK ||
+	    kmn_note_verify(&note, &log->vkey, 1, &verified, &count, NULL) != KMN_OK || count != 1 ||
+	    kmn_checkpoint_parse(&note, log->ahead.origin, head_out, NULL) != KMN_OK) {
+		kmn_why_set(opening->why, "checkpoint is not one that this ledger signed");
+		e = KMN_E_CORRUPT;
+	}
+	free(bytes);
+	return e;
+}
+
+/* Less than was published is a ledger that was rolled back or damaged; nothing of it may be moved. */
+static kmn_err
+check_size(struct opening *opening, uint64_t size, struct kmn_head *published_out)
+{
+	kmn_err e = read_published(opening, published_out);
+
+	if (e == KMN_OK && published_out->size > size) {
+		kmn_why_set(opening->why, "the ledger has %" PRIu64 " whole records, its checkpoint says %" PRIu64,
+		    size, published_out->size);
+		e = KMN_E_CORRUPT;
+	}
 	return e;
 }
 
@@ -151,19 +191,20 @@ recover_tail(struct opening *opening)
 	struct kmn_walk *walk = &opening->walk;
 	char name[KMN_SEGMENT_NAME_BYTES], *bytes = NULL;
 	uint64_t offset = walk->good.bytes;
+	struct kmn_head published;
 	size_t len;
 	kmn_err e;
 
 	(void)snprintf(name, sizeof(name), KMN_SEGMENT_NAME, walk->chain.segment);
 	if ((e = kmn_store_read(opening->log->store, name, walk->size, &bytes, &len)) != KMN_OK)
 		return e;
-	if (!tail_is_torn(bytes + offset, len - offset)) {
+	if (!tail_is_torn(walk, bytes + offset, len - offset)) {
 		kmn_why_set(opening->why, "%s line %" PRIu64 ": damaged before the last commit", name, walk->line);
 		e = KMN_E_CORRUPT;
 	} else if (walk->good.front.size == 0) {
 		kmn_why_set(opening->why, "%s: genesis was never committed; create the ledger again", name);
 		e = KMN_E_CORRUPT;
-	} else if (len > offset) {
+	} else if ((e = check_size(opening, walk->good.front.size, &published)) == KMN_OK && len > offset) {
 		e = quarantine(opening, name, bytes + offset, len - offset, offset);
 	}
 	free(bytes);
@@ -349,40 +390,21 @@ root_at(const struct kmn_log *log, uint64_t size, struct kmn_head *head_out)
 	return size == head_out->size || (log->tree != NULL && kmn_tree_head(log->tree, size, head_out) == KMN_OK);
 }
 
-/* What was published must still be there: less, or another root, is a ledger that was rolled back. */
 static kmn_err
 check_published(struct opening *opening)
 {
 	struct kmn_log *log = opening->log;
 	struct kmn_head head, here;
-	struct kmn_note note;
-	char *bytes;
-	size_t len, count;
-	bool verified;
-	kmn_err e = kmn_store_read(log->store, "checkpoint", KMN_NOTE_MAX_BYTES, &bytes, &len);
+	kmn_err e = check_size(opening, log->ahead.front.size, &head);
 
-	if (e == KMN_E_NOT_FOUND)
-		return KMN_OK; /* derived: it is written again */
-	if (e != KMN_OK)
+	if (e != KMN_OK || head.size == 0)
 		return e;
-	if (kmn_note_parse(bytes, len, &note, NULL) != KMN_OK ||
-	    kmn_note_verify(&note, &log->vkey, 1, &verified, &count, NULL) != KMN_OK || count != 1 ||
-	    kmn_checkpoint_parse(&note, log->ahead.origin, &head, NULL) != KMN_OK) {
-		kmn_why_set(opening->why, "checkpoint is not one that this ledger signed");
-		e = KMN_E_CORRUPT;
-	} else if (head.size > log->ahead.front.size) {
-		kmn_why_set(opening->why,
-		    "the ledger has %" PRIu64 " records, its checkpoint says %" PRIu64 ": rolled back",
-		    log->ahead.front.size, head.size);
-		e = KMN_E_CORRUPT;
-	} else if (root_at(log, head.size, &here) && memcmp(here.root, head.root, KMN_HASH_BYTES) != 0) {
+	if (root_at(log, head.size, &here) && memcmp(here.root, head.root, KMN_HASH_BYTES) != 0) {
 		kmn_why_set(opening->why, "the checkpoint has another root at size %" PRIu64, head.size);
-		e = KMN_E_CORRUPT;
-	} else {
-		log->published = head.size;
+		return KMN_E_CORRUPT;
 	}
-	free(bytes);
-	return e;
+	log->published = head.size;
+	return KMN_OK;
 }
 
 static kmn_err
