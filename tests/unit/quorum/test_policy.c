@@ -1,0 +1,602 @@
+#include "config.h"
+
+#include "tests/unit/quorum/world.h"
+#include "tests/unit/run.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define HEAD \
+	"kanmon/policy/v1\norigin kanmon.example/gw1/2026\nversion 1\nprevious none\n" \
+	"not-before 2026-01-01T00:00:00Z\nexpires 2027-11-01T00:00:00Z\n"
+#define RULE "rule r\n  client ca\n  calls key-use\n"
+
+/* `@name` becomes the vkey of a name, `%name` its spki. */
+static char *
+fill(const char *text)
+{
+	static char out[65536];
+	size_t at = 0;
+
+	for (const char *s = text; *s != 0; s++) {
+		char name[64];
+		size_t n = strspn(s + 1, "abcdefghijklmnopqrstuvwxyz0123456789");
+
+		if (*s != '@' && *s != '%') {
+			out[at++] = *s;
+			continue;
+		}
+		memcpy(name, s + 1, n);
+		name[n] = 0;
+		if (*s == '@') {
+			world_vkey(name, out + at);
+		} else {
+			uint8_t spki[KMN_HASH_BYTES];
+
+			world_spki(name, spki);
+			strcpy(out + at, "spki:");
+			kmn_b64(spki, sizeof(spki), out + at + 5);
+		}
+		at += strlen(out + at);
+		s += n;
+	}
+	out[at] = 0;
+	return out;
+}
+
+/* After the six lines of HEAD the first line of `text` is line 7, unless the case brings its own head. */
+static const struct {
+	const char *says, *text;
+	unsigned line; /* 0 with no words: it is good */
+	const char *words;
+} parse_cases[] = {
+    {"the least policy", "custodian a person:1 @a\nrole policy 1 a\n", 0, NULL},
+    {"comments, empty lines and aligned columns",
+	"\n# all of us\ncustodian   a   person:1   @a   # first key\nrole policy 1 a\n", 0, NULL},
+    {"a token's model in quotation marks",
+	"custodian a person:1 @a\nrole policy 1 a\ntoken t module m model \"Luna K7\"\n", 0, NULL},
+    {"two keys of one person", "custodian a person:1 @a\ncustodian a person:1 @b\nrole policy 1 a\n", 0, NULL},
+    {"an empty text", "!", 0, "the text is empty"},
+    {"another first line", "!kanmon/policy/v2\n", 1, "a policy begins with the line kanmon/policy/v1"},
+    {"a missing header line", "!kanmon/policy/v1\nversion 1\n", 2, "expected here: origin VALUE"},
+    {"an origin that statements begin with", "!kanmon/policy/v1\norigin kanmon/x\n", 2, "must not begin with kanmon/"},
+    {"version 0", "!kanmon/policy/v1\norigin a\nversion 0\n", 3, "versions count from 1"},
+    {"version 1 with a previous one",
+	"!kanmon/policy/v1\norigin a\nversion 1\nprevious AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n", 4,
+	"previous none"},
+    {"version 2 without", "!kanmon/policy/v1\norigin a\nversion 2\nprevious none\n", 4, "only version 1"},
+    {"a day that does not exist",
+	"!kanmon/policy/v1\norigin a\nversion 1\nprevious none\nnot-before 2026-02-30T00:00:00Z\n", 5, "is not a time"},
+    {"an end before the beginning",
+	"!kanmon/policy/v1\norigin a\nversion 1\nprevious none\nnot-before 2026-02-02T00:00:00Z\nexpires "
+	"2026-02-01T00:00:00Z\n",
+	6, "expires before it begins"},
+    {"a header cut off", "!kanmon/policy/v1\norigin a\n", 3, "expected here: version VALUE"},
+    {"a last line without LF", "custodian a person:1 @a", 7, "does not end"},
+    {"a tab", "custodian\ta person:1 @a\n", 7, "cannot be seen"},
+    {"a carriage return", "custodian a person:1 @a\r\n", 7, "cannot be seen"},
+    {"a character that turns text around", "# \xe2\x80\xae\n", 7, "cannot be seen"},
+    {"no role policy", "custodian a person:1 @a\n", 0, "no `role policy`"},
+    {"an unknown line", "custodiam a person:1 @a\n", 7, "begins no line of a policy"},
+    {"an open quotation mark", "token t module \"m\n", 7, "not closed"},
+    {"one key in two lines", "custodian a person:1 @a\ncustodian b person:2 @a\n", 8, "same public key is in line 7"},
+    {"two persons of one name", "custodian a person:1 @a\ncustodian a person:2 @b\n", 8, "one person, one name"},
+    {"two names of one person", "custodian a person:1 @a\ncustodian b person:1 @b\n", 8, "one person, one name"},
+    {"a key that is none", "custodian a person:1 kanmon+00000000+AAAA\n", 7, "not an Ed25519 verifier key"},
+    {"a reserved name", "custodian and person:1 @a\n", 7, "word of the grammar"},
+    {"a name with a slash", "custodian a/b person:1 @a\n", 7, "cannot name a person"},
+    {"custodian and auditor", "custodian a person:1 @a\nauditor a person:1 @b\n", 8, "one or the other"},
+    {"a terminal of nobody", "custodian a person:1 @a\nterminal t person:2 %t\nrole policy 1 a\n", 8,
+	"nobody here is person:2"},
+    {"a client on an unknown token", "custodian a person:1 @a\nclient c %c tokens t\nrole policy 1 a\n", 8,
+	"no token line is called t"},
+    {"an operator nobody knows",
+	"custodian a person:1 @a\ntoken t\nclient c %c tokens t operators b\nrole policy 1 a\n", 9,
+	"nobody is called b"},
+    {"operators without names", "token t\nclient c %c tokens t operators\n", 8, "`operators` names nobody"},
+    {"one TLS key for two", "token t\nclient c %c tokens t\nclient d %c tokens t\n", 9, "one key, one role"},
+    {"two clients of one name", "token t\nclient c %c tokens t\nclient c %d tokens t\n", 9,
+	"client c is in line 8 already"},
+    {"an SPKI that is too short", "token t\nclient c spki:AAAA tokens t\n", 8, "not the base64 of a SHA-256"},
+    {"a certification level", "token t module m level 3\n", 7, "not in this version"},
+    {"a token's word twice", "token t module m module n\n", 7, "`module` stands twice"},
+    {"a threshold over the persons", "custodian a person:1 @a\ngroup g 2 a\n", 8, "2 of 1 persons cannot be met"},
+    {"a threshold of 0", "custodian a person:1 @a\ngroup g 0 a\n", 8, "asks nobody"},
+    {"a member twice", "custodian a person:1 @a\ngroup g 1 a a\n", 8, "a stands twice"},
+    {"a member nobody knows", "custodian a person:1 @a\ngroup g 1 b\nrole policy 1 a\n", 8, "nobody is called b"},
+    {"an auditor in a group", "custodian a person:1 @a\nauditor i person:2 @i\ngroup g 1 i\nrole policy 1 a\n", 9,
+	"auditors approve nothing"},
+    {"a role that is none", "custodian a person:1 @a\nrole king 1 a\n", 8, "is no role"},
+    {"a stance", "stance root seal\n", 7, "`stance` is not in this version"},
+    {"an indented line without a rule", "  client c\n", 7, "none above"},
+    {"a rule that lacks its need", "$rule r\n  client ca\n  calls key-use\n", 12, "rule r has no `need` line"},
+    {"a rule for an unknown client", "$rule r\n  client cb\n  calls key-use\n  need none\n", 12,
+	"no client is called cb"},
+    {"a rule line twice", "$" RULE "  calls query\n", 15, "`calls` stands twice in rule r"},
+    {"two rules of one name", "$" RULE "  need none\nrule r\n", 16, "rule r is in line 12 already"},
+    {"a call that is none", "$rule r\n  client ca\n  calls C_Sing\n", 14, "'C_Sing' is no call"},
+    {"a call that does not cross", "$rule r\n  client ca\n  calls C_Initialize\n", 14, "is no call"},
+    {"a mechanism that is none", "$" RULE "  mechanisms CKM_ROT13\n", 15, "is no mechanism"},
+    {"an unknown group", "$" RULE "  need h\n", 15, "no group is called h"},
+    {"and without a group after it", "$" RULE "  need g and\n", 15, "missing after `and`"},
+    {"two groups without and", "$" RULE "  need g g2\n", 15, "need none | deny | GROUP"},
+    {"one person cannot fill two groups", "$group g2 1 a\ngroup g3 1 a\n" RULE "  need g2 and g3\n", 17,
+	"cannot be met"},
+    {"more independent than asked", "$" RULE "  need g\n  independent 2\n", 15, "independent 2, but 1"},
+    {"per window", "$" RULE "  per window 90d uses 4\n", 15, "`per window` is not in this version"},
+    {"per login", "$" RULE "  per login\n", 15, "`per login` is not in this version"},
+    {"class B under a quorum", "$" RULE "  class B\n  need g\n", 12, "always class A"},
+    {"class C", "$" RULE "  class C\n", 15, "class A | B"},
+    {"a life without a unit", "$" RULE "  expires 4\n", 15, "is not a duration"},
+    {"a life of a year", "$" RULE "  expires 365d\n", 15, "outside"},
+    {"a URI that is none", "$" RULE "  object token=root\n", 15, "not a PKCS#11 URI"},
+    {"a URI with a serial number", "$" RULE "  object pkcs11:token=root;serial=1\n", 15, "the token line's"},
+    {"a URI on a token that no line names", "$" RULE "  object pkcs11:token=Root%20token\n  need none\n", 12,
+	"no token line is called Root token"},
+    {"content that comes later", "$" RULE "  content ocsp-response\n", 15, "not in this version"},
+    {"content that is none", "$" RULE "  content poem\n", 15, "is no kind of content"},
+    {"a bound of another kind", "$" RULE "  content tbs-crl ca=true\n", 15, "no bound of this kind"},
+    {"a bound on anything", "$" RULE "  content any issuer=\"CN=a\"\n", 15, "no bound of this kind"},
+    {"ca neither true nor false", "$" RULE "  content tbs-certificate ca=yes\n", 15, "ca=true or ca=false"},
+    {"a full rule",
+	"$" RULE "  object pkcs11:token=root;object=root-ca;type=private pkcs11:token=root;id=%0a%0b\n  key %k\n"
+	"  mechanisms CKM_SHA384_RSA_PKCS CKM_ECDSA_SHA384\n  need g\n  independent 1\n  per operation\n  expires 4h\n"
+	"  class A\n  selfcheck sample 16\n  content tbs-certificate issuer=\"CN=Root CA,C=JP\" validity<=3650d "
+	"ca=true "
+	"pathlen<=0\n",
+	0, NULL},
+};
+
+static const char base[] =
+    "custodian a person:1 @a\ntoken root\nclient ca %ca tokens root\nrole policy 1 a\ngroup g 1 a\n";
+
+static char *
+whole_text(const char *text)
+{
+	static char out[65536];
+
+	if (text[0] == '!')
+		return strcpy(out, text + 1);
+	snprintf(out, sizeof(out), "%s%s%s", HEAD, text[0] == '$' ? base : "", text + (text[0] == '$'));
+	return out;
+}
+
+static void
+test_parse(void)
+{
+	for (size_t i = 0; i < KMN_COUNT_OF(parse_cases); i++) {
+		struct kmn_policy_error error;
+		struct kmn_policy *policy = NULL;
+		const char *text = parse_cases[i].text, *id;
+		char *filled;
+		bool as_said;
+		kmn_err e;
+
+		/* %0a%0b belongs to a URI. */
+		filled = strdup(whole_text(text));
+		if ((id = strstr(filled, "id=%0a%0b")) != NULL)
+			memcpy(filled + (id - filled),
+			    "id=\x01"
+			    "0a\x01"
+			    "0b",
+			    9);
+		if ((id = strstr(filled, "Root%20token")) != NULL)
+			filled[id - filled + 4] = '\x01';
+		text = fill(filled);
+		for (char *s = (char *)(uintptr_t)text; *s != 0; s++)
+			*s = *s == '\x01' ? '%' : *s;
+		e = kmn_policy_parse(text, strlen(text), &policy, &error);
+		as_said = parse_cases[i].words == NULL ? e == KMN_OK
+						       : e == KMN_E_MALFORMED && error.line == parse_cases[i].line &&
+							     strstr(error.text, parse_cases[i].words) != NULL;
+		CU_ASSERT_TRUE(as_said);
+		if (!as_said)
+			printf("# %s: line %u: %s\n", parse_cases[i].says, error.line, error.text);
+		CU_ASSERT_TRUE((policy != NULL) == (e == KMN_OK));
+		kmn_policy_free(policy);
+		free(filled);
+	}
+}
+
+/* ---- judging ----------------------------------------------------------------------------------------------------- */
+
+static struct kmn_policy *
+policy_with(const char *rules)
+{
+	char *text = world_policy(1, NULL, rules);
+	struct kmn_policy_error error;
+	struct kmn_policy *policy;
+
+	if (kmn_policy_parse(text, strlen(text), &policy, &error) != KMN_OK)
+		printf("# line %u: %s\n", error.line, error.text);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(policy);
+	free(text);
+	return policy;
+}
+
+#define SIGNING \
+	"rule crl\n client ca\n object pkcs11:token=root;object=root-ca\n calls key-use\n mechanisms " \
+	"CKM_ECDSA_SHA384\n " \
+	"need keepers and officers\n" \
+	"rule forbid\n client ca\n calls C_DestroyObject\n need deny\n" \
+	"rule look\n client ca other\n calls session query login key-management\n need none\n class B\n"
+
+static const struct {
+	const char *says, *client, *token, *call, *mechanism, *scheme, *hash;
+	unsigned digest_len;
+	const char *label;
+	enum kmn_answer want;
+	const char *rule;
+} judge_cases[] = {
+    {"the listed mechanism", "ca", "Root token", "C_Sign", "CKM_ECDSA_SHA384", "ecdsa", "sha384", 48, "root-ca",
+	KMN_ANSWER_HELD, "crl"},
+    {"its bare digest", "ca", "Root token", "C_Sign", "CKM_ECDSA", "ecdsa", "", 48, "root-ca", KMN_ANSWER_HELD, "crl"},
+    {"a bare digest of another length", "ca", "Root token", "C_Sign", "CKM_ECDSA", "ecdsa", "", 32, "root-ca",
+	KMN_ANSWER_REFUSED, "none"},
+    {"another hash", "ca", "Root token", "C_Sign", "CKM_ECDSA_SHA256", "ecdsa", "sha256", 32, "root-ca",
+	KMN_ANSWER_REFUSED, "none"},
+    {"another scheme", "ca", "Root token", "C_Sign", "CKM_SHA384_RSA_PKCS", "rsa-pkcs1", "sha384", 48, "root-ca",
+	KMN_ANSWER_REFUSED, "none"},
+    {"another key", "ca", "Root token", "C_Sign", "CKM_ECDSA_SHA384", "ecdsa", "sha384", 48, "root-cb",
+	KMN_ANSWER_REFUSED, "none"},
+    {"no object at all", "ca", "Root token", "C_Sign", "CKM_ECDSA_SHA384", "ecdsa", "sha384", 48, NULL,
+	KMN_ANSWER_REFUSED, "none"},
+    {"the start of the bare mechanism", "ca", "Root token", "C_SignInit", "CKM_ECDSA", NULL, NULL, 0, "root-ca",
+	KMN_ANSWER_HELD, "crl"},
+    {"the start of a mechanism that cannot become it", "ca", "Root token", "C_SignInit", "CKM_ECDSA_SHA256", NULL, NULL,
+	0, "root-ca", KMN_ANSWER_REFUSED, "none"},
+    {"another client", "other", "Root token", "C_Sign", "CKM_ECDSA_SHA384", "ecdsa", "sha384", 48, "root-ca",
+	KMN_ANSWER_REFUSED, "none"},
+    {"nobody", "stranger", "Root token", "C_GetInfo", NULL, NULL, NULL, 0, NULL, KMN_ANSWER_REFUSED, "none"},
+    {"a terminal is no client", "sato-term", "Root token", "C_GetInfo", NULL, NULL, NULL, 0, NULL, KMN_ANSWER_REFUSED,
+	"none"},
+    {"a call without token", "ca", NULL, "C_GetInfo", NULL, NULL, NULL, 0, NULL, KMN_ANSWER_FREE, "look"},
+    {"an unknown token", "ca", "Nut", "C_OpenSession", NULL, NULL, NULL, 0, NULL, KMN_ANSWER_REFUSED, "none"},
+    {"a token of another client", "ca", "spare", "C_OpenSession", NULL, NULL, NULL, 0, NULL, KMN_ANSWER_REFUSED,
+	"none"},
+    {"one's own token", "other", "spare", "C_OpenSession", NULL, NULL, NULL, 0, NULL, KMN_ANSWER_FREE, "look"},
+    {"deny comes first", "ca", "Root token", "C_DestroyObject", NULL, NULL, NULL, 0, "root-ca", KMN_ANSWER_REFUSED,
+	"forbid"},
+    {"the class behind it", "ca", "Root token", "C_CopyObject", NULL, NULL, NULL, 0, "root-ca", KMN_ANSWER_FREE,
+	"look"},
+    {"a class nobody listed", "ca", "Root token", "C_GenerateRandom", NULL, NULL, NULL, 0, NULL, KMN_ANSWER_REFUSED,
+	"none"},
+    {"a call outside the table", "ca", "Root token", "C_Nonsense", NULL, NULL, NULL, 0, NULL, KMN_ANSWER_REFUSED,
+	"none"},
+};
+
+static void
+test_judge(void)
+{
+	struct kmn_policy *policy = policy_with(SIGNING);
+
+	for (size_t i = 0; i < KMN_COUNT_OF(judge_cases); i++) {
+		struct kmn_policy_token_facts token = {
+		    .label = judge_cases[i].token, .serial = "42", .firmware = "7.1"};
+		struct kmn_norm norm = {.digest_len = judge_cases[i].digest_len};
+		uint8_t spki[KMN_HASH_BYTES];
+		struct kmn_verdict v;
+		struct kmn_question q = {.client_spki_sha256 = spki,
+		    .call = judge_cases[i].call,
+		    .mechanism = judge_cases[i].mechanism,
+		    .object_class = "private-key",
+		    .label = judge_cases[i].label,
+		    .has_object = judge_cases[i].label != NULL,
+		    .now = WORLD_START_MS};
+
+		world_spki(judge_cases[i].client, spki);
+		if (token.label != NULL)
+			q.token = &token;
+		if (judge_cases[i].scheme != NULL) {
+			strcpy(norm.scheme, judge_cases[i].scheme);
+			strcpy(norm.hash, judge_cases[i].hash);
+			q.norm = &norm;
+		}
+		kmn_policy_judge(policy, &q, &v);
+		CU_ASSERT_EQUAL(v.answer, judge_cases[i].want);
+		CU_ASSERT_STRING_EQUAL(v.rule, judge_cases[i].rule);
+		if (v.answer != judge_cases[i].want || strcmp(v.rule, judge_cases[i].rule) != 0)
+			printf("# %s: %s\n", judge_cases[i].says, v.reason);
+		CU_ASSERT_TRUE(v.reason[0] != 0);
+		CU_ASSERT_EQUAL(v.needs, v.answer == KMN_ANSWER_HELD ? 2 : 0);
+	}
+	kmn_policy_free(policy);
+}
+
+static void
+test_not_in_force(void)
+{
+	struct kmn_policy *policy = policy_with(SIGNING);
+	uint8_t spki[KMN_HASH_BYTES];
+	struct kmn_verdict v;
+	struct kmn_question q = {.client_spki_sha256 = spki, .call = "C_Logout", .now = kmn_policy_expires(policy)};
+
+	world_spki("ca", spki);
+	kmn_policy_judge(policy, &q, &v);
+	CU_ASSERT_EQUAL(v.answer, KMN_ANSWER_REFUSED);
+	CU_ASSERT_PTR_NOT_NULL(strstr(v.reason, "expired"));
+	q.now--;
+	kmn_policy_judge(policy, &q, &v);
+	CU_ASSERT_EQUAL(v.answer, KMN_ANSWER_FREE);
+	CU_ASSERT_EQUAL(v.durability, 'B');
+	q.now = kmn_policy_not_before(policy) - 1;
+	kmn_policy_judge(policy, &q, &v);
+	CU_ASSERT_EQUAL(v.answer, KMN_ANSWER_REFUSED);
+	q.call = "C_GetInfo";
+	kmn_policy_judge(policy, &q, &v);
+	CU_ASSERT_EQUAL(v.answer, KMN_ANSWER_FREE);
+	kmn_policy_free(policy);
+}
+
+static void
+test_content_rules(void)
+{
+	struct kmn_policy *policy =
+	    policy_with("rule cert\n client ca\n calls key-use\n content tbs-certificate\n need keepers\n"
+			"rule rest\n client ca\n calls key-use\n need none\n");
+	struct kmn_norm norm = {.scheme = "ecdsa", .hash = "sha256", .digest_len = 32};
+	uint8_t spki[KMN_HASH_BYTES];
+	struct kmn_verdict v;
+	struct kmn_question q = {.client_spki_sha256 = spki,
+	    .call = "C_Sign",
+	    .mechanism = "CKM_ECDSA_SHA256",
+	    .norm = &norm,
+	    .has_object = true,
+	    .object_class = "private-key",
+	    .label = "k",
+	    .now = WORLD_START_MS};
+
+	world_spki("ca", spki);
+	kmn_policy_judge(policy, &q, &v);
+	CU_ASSERT_EQUAL(v.answer, KMN_ANSWER_REFUSED);
+	CU_ASSERT_TRUE(v.content_missing);
+	q.has_data = true;
+	kmn_policy_judge(policy, &q, &v);
+	CU_ASSERT_EQUAL(v.answer, KMN_ANSWER_REFUSED);
+	CU_ASSERT_FALSE(v.content_missing);
+	CU_ASSERT_TRUE(v.content_seen);
+	q.call = "C_SignInit";
+	q.has_data = false;
+	q.norm = NULL;
+	kmn_policy_judge(policy, &q, &v);
+	CU_ASSERT_TRUE(v.content_missing);
+	kmn_policy_free(policy);
+}
+
+static void
+test_mechanism_lists(void)
+{
+	struct kmn_policy *policy = policy_with(SIGNING);
+	uint8_t spki[KMN_HASH_BYTES];
+
+	world_spki("ca", spki);
+	/* Rule `look` lists no mechanism, so it could admit any with its calls; one client has no such rule. */
+	CU_ASSERT_TRUE(kmn_policy_mechanism_possible(policy, spki, "root", "CKM_ECDSA"));
+	CU_ASSERT_FALSE(kmn_policy_mechanism_possible(policy, spki, "spare", "CKM_ECDSA"));
+	kmn_policy_free(policy);
+	policy = policy_with("rule s\n client ca\n calls key-use\n mechanisms CKM_SHA384_RSA_PKCS\n need keepers\n");
+	CU_ASSERT_TRUE(kmn_policy_mechanism_possible(policy, spki, "root", "CKM_SHA384_RSA_PKCS"));
+	CU_ASSERT_TRUE(kmn_policy_mechanism_possible(policy, spki, "root", "CKM_RSA_PKCS"));
+	CU_ASSERT_FALSE(kmn_policy_mechanism_possible(policy, spki, "root", "CKM_SHA256_RSA_PKCS"));
+	CU_ASSERT_FALSE(kmn_policy_mechanism_possible(policy, spki, "root", "CKM_ECDSA"));
+	kmn_policy_free(policy);
+}
+
+/* ---- against a naive judge, on random policies -------------------------------------------------------------------- */
+
+static uint64_t random_state;
+
+static unsigned
+pick(unsigned n)
+{
+	random_state = random_state * 6364136223846793005u + 1442695040888963407u;
+	return (unsigned)(random_state >> 33) % n;
+}
+
+static const char *const clients[] = {"ca", "other"};
+static const char *const objects[] = {"", "token=root", "token=root;object=k1", "object=k2", "token=spare"};
+static const char *const calls[] = {"key-use", "query", "C_Sign", "C_Decrypt", "session"};
+static const char *const mechs[] = {"CKM_ECDSA_SHA256", "CKM_ECDSA_SHA384", "CKM_SHA256_RSA_PKCS", "CKM_RSA_PKCS"};
+static const char *const needs[] = {"none", "deny", "keepers", "officers"};
+
+struct naive {
+	unsigned client, object, call, mech, need; /* client 2: both; mech 4: none said */
+};
+
+static bool
+naive_fits(
+    const struct naive *r, unsigned client, const char *token, const char *call, unsigned mech, const char *label)
+{
+	bool use = strcmp(call, "C_Sign") == 0 || strcmp(call, "C_Decrypt") == 0;
+
+	if (r->client != 2 && r->client != client)
+		return false;
+	if (r->object == 1 && strcmp(token, "root") != 0)
+		return false;
+	if (r->object == 2 && (strcmp(token, "root") != 0 || label == NULL || strcmp(label, "k1") != 0))
+		return false;
+	if (r->object == 3 && (label == NULL || strcmp(label, "k2") != 0))
+		return false;
+	if (r->object == 4 && strcmp(token, "spare") != 0)
+		return false;
+	if ((r->call == 0 && !use) || (r->call == 1 && strcmp(call, "C_FindObjects") != 0) ||
+	    (r->call == 2 && strcmp(call, "C_Sign") != 0) || (r->call == 3 && strcmp(call, "C_Decrypt") != 0) ||
+	    (r->call == 4 && strcmp(call, "C_OpenSession") != 0))
+		return false;
+	if (r->mech == 4)
+		return true;
+	return r->mech == mech || (r->mech == 3 && mech == 2); /* CKM_RSA_PKCS admits the hash that it carries */
+}
+
+static void
+test_against_naive(void)
+{
+	static const char *const names[] = {"C_Sign", "C_Decrypt", "C_FindObjects", "C_OpenSession"};
+	unsigned rounds = getenv("KMN_TEST_LONG") != NULL ? 3000 : 150, answers[3] = {0}, wrong = 0;
+
+	for (unsigned round = 0; round < rounds; round++) {
+		struct naive rule[6];
+		char rules[4096] = "";
+		struct kmn_policy *policy;
+
+		random_state = round;
+		for (unsigned i = 0; i < 6; i++) {
+			struct naive *r = &rule[i];
+			size_t at = strlen(rules);
+
+			*r = (struct naive){pick(3), pick(5), pick(5), pick(5), pick(4)};
+			snprintf(rules + at, sizeof(rules) - at,
+			    "rule r%u\n client %s\n calls %s\n need %s\n%s%s%s%s%s%s", i,
+			    r->client == 2 ? "ca other" : clients[r->client], calls[r->call], needs[r->need],
+			    r->object ? " object pkcs11:" : "", objects[r->object], r->object ? "\n" : "",
+			    r->mech < 4 ? " mechanisms " : "", r->mech < 4 ? mechs[r->mech] : "",
+			    r->mech < 4 ? "\n" : "");
+		}
+		policy = policy_with(rules);
+		for (unsigned i = 0; i < 40; i++) {
+			unsigned client = pick(2), mech = pick(3), what = pick(4), at = 0;
+			bool spare = client == 1 && pick(2) == 1;
+			const char *label = pick(3) == 0 ? NULL : pick(2) == 0 ? "k1" : "k2";
+			struct kmn_policy_token_facts token = {
+			    .label = spare ? "spare" : "Root token", .serial = "42", .firmware = "7.0"};
+			struct kmn_norm norm = {.digest_len = mech == 1 ? 48 : 32};
+			uint8_t spki[KMN_HASH_BYTES];
+			struct kmn_verdict v;
+			struct kmn_question q = {.client_spki_sha256 = spki,
+			    .token = &token,
+			    .call = names[what],
+			    .mechanism = mechs[mech],
+			    .norm = &norm,
+			    .has_object = label != NULL,
+			    .label = label,
+			    .now = WORLD_START_MS};
+			enum kmn_answer want = KMN_ANSWER_REFUSED;
+
+			strcpy(norm.scheme, mech == 2 ? "rsa-pkcs1" : "ecdsa");
+			strcpy(norm.hash, mech == 1 ? "sha384" : "sha256");
+			world_spki(clients[client], spki);
+			while (at < 6 &&
+			       !naive_fits(&rule[at], client, spare ? "spare" : "root", names[what], mech, label))
+				at++;
+			if (at < 6 && rule[at].need != 1)
+				want = rule[at].need == 0 ? KMN_ANSWER_FREE : KMN_ANSWER_HELD;
+			kmn_policy_judge(policy, &q, &v);
+			wrong += v.answer != want || (at < 6 && v.rule[1] != (char)('0' + at));
+			answers[v.answer]++;
+		}
+		kmn_policy_free(policy);
+	}
+	CU_ASSERT_EQUAL(wrong, 0);
+	CU_ASSERT_TRUE(answers[0] > 100 && answers[1] > 100 && answers[2] > 100);
+}
+
+/* ---- versions and lint ------------------------------------------------------------------------------------------- */
+
+static void
+test_accept(void)
+{
+	char *text = world_policy(1, NULL, WORLD_RULES);
+	static const struct {
+		const char *signers;
+		kmn_err want;
+	} cases[] = {
+	    {"sato suzuki", KMN_OK},
+	    {"sato ito nobody", KMN_OK},
+	    {"sato", KMN_E_SIGNATURE},
+	    {"sato sato2", KMN_E_SIGNATURE},
+	    {"mori kato", KMN_E_SIGNATURE},
+	};
+
+	for (size_t i = 0; i < KMN_COUNT_OF(cases); i++) {
+		struct kmn_policy_error error;
+		struct kmn_policy *policy = NULL;
+		char *note = world_sign(text, cases[i].signers);
+
+		CU_ASSERT_EQUAL(kmn_policy_accept(note, strlen(note), NULL, &policy, &error), cases[i].want);
+		kmn_policy_free(policy);
+		free(note);
+	}
+	free(text);
+}
+
+static char found[4096];
+
+static void
+collect(void *cookie, unsigned line, const char *text)
+{
+	size_t at = strlen(found);
+
+	(void)cookie;
+	snprintf(found + at, sizeof(found) - at, "%u %s\n", line, text);
+}
+
+static void
+test_lint(void)
+{
+	struct kmn_policy *policy = policy_with("group lonely 1 mori\n"
+						"rule wide\n client ca\n calls key-use\n need none\n"
+						"rule late\n client ca\n calls C_Sign\n need keepers\n"
+						"rule own\n client ca\n calls C_DestroyObject\n need lonely\n");
+	static const char *const want[] = {"lonely is one person", "no rule asks group officers",
+	    "no rule names client other", "rule late is never reached: rule wide decides before it",
+	    "without anyone's approval"};
+
+	found[0] = 0;
+	CU_ASSERT_TRUE(kmn_policy_lint(policy, collect, NULL) >= KMN_COUNT_OF(want));
+	for (size_t i = 0; i < KMN_COUNT_OF(want); i++) {
+		CU_ASSERT_PTR_NOT_NULL(strstr(found, want[i]));
+		if (strstr(found, want[i]) == NULL)
+			printf("# not said: %s\n# %s", want[i], found);
+	}
+	kmn_policy_free(policy);
+}
+
+static void
+test_is_met(void)
+{
+	struct kmn_policy *policy = policy_with(WORLD_RULES);
+	struct kmn_verdict v = {.need = {{"keepers", 2, 3}, {"officers", 1, 3}}, .needs = 2};
+	static const char *const names[] = {"sato", "suzuki", "tanaka", "mori", "kato"};
+
+	/* Every set of persons against every way to place them, tried one by one. */
+	for (unsigned set = 0; set < 32; set++) {
+		const char *chosen[5];
+		size_t n = 0;
+		bool want = false;
+
+		for (unsigned i = 0; i < 5; i++)
+			if ((set & 1u << i) != 0)
+				chosen[n++] = names[i];
+		for (unsigned officer = 0; officer < n; officer++) {
+			unsigned keepers = 0;
+
+			for (unsigned i = 0; i < n; i++)
+				keepers += i != officer && kmn_policy_is_member(policy, "keepers", chosen[i]);
+			want = want || (keepers >= 2 && kmn_policy_is_member(policy, "officers", chosen[officer]));
+		}
+		CU_ASSERT_EQUAL(kmn_policy_is_met(policy, &v, chosen, n), want);
+	}
+	kmn_policy_free(policy);
+}
+
+int
+main(int argc, char **argv)
+{
+	static CU_TestInfo tests[] = {
+	    {"good policies, and bad ones with their line and words", test_parse},
+	    {"the first rule that fits decides", test_judge},
+	    {"a policy rules between its two days", test_not_in_force},
+	    {"a digest, or data without words, slips past no content rule", test_content_rules},
+	    {"mechanisms are hidden where no rule could admit them", test_mechanism_lists},
+	    {"a naive judge agrees on random policies", test_against_naive},
+	    {"version 1 is signed by its own role", test_accept},
+	    {"each person counts in one group", test_is_met},
+	    {"lint says what is hardly meant", test_lint},
+	    CU_TEST_INFO_NULL,
+	};
+	static CU_SuiteInfo suites[] = {
+	    {"quorum/policy", NULL, NULL, NULL, NULL, tests},
+	    CU_SUITE_INFO_NULL,
+	};
+	return kmn_test_main(argc, argv, suites);
+}
