@@ -194,7 +194,7 @@ build_arg(struct invocation *c, const struct kmn_value *v, struct native *a)
 	case KMN_KIND_OBJECTS:
 		if (!build_room(c, v, KMN_LIST_MAX_ITEMS, sizeof(CK_ULONG), 0, a))
 			return false;
-		a->n = a->given = 0;
+		a->n = a->given = CK_UNAVAILABLE_INFORMATION; /* not an input: shows whether it was written */
 		return true;
 	case KMN_KIND_MAYBE_OBJECT:
 		return v->null || build_storage(c, sizeof(CK_ULONG), a);
@@ -276,7 +276,7 @@ put_objects(const struct invocation *c, const struct native *a, struct kmn_write
 	const CK_OBJECT_HANDLE *objects = a->p;
 	CK_ULONG n = a->n < a->u ? a->n : a->u;
 
-	if (c->rv != CKR_OK || (objects == NULL && n > 0)) {
+	if (c->rv != CKR_OK || a->n == a->given || (objects == NULL && n > 0)) {
 		kmn_writer_u8(w, KMN_OUTPUT_NONE);
 		return;
 	}
