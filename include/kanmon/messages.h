@@ -32,7 +32,8 @@
 	    "that fits and is " \
 	    "visible without login, described; for requests made ahead") \
 	ROW(KMN_W_DROP, 4, \
-	    "u64 tag, u64 session, u8 operation kind: close the side session of a held operation; answered by REPLY " \
+	    "u64 tag, u64 session, u8 operation kind (one bit of enum kmn_operation_kind): close the side session of " \
+	    "a held operation; answered by REPLY " \
 	    "without payload") \
 	ROW(KMN_W_TOKEN, 5, "u64 tag, u64 slot") \
 	ROW(KMN_W_READY, 64, \

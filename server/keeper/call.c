@@ -188,18 +188,15 @@ kmn_call_drop_side(struct kmn_call_state *call)
 {
 	struct kmn_operation *op = call->operation;
 	struct kmn_writer w;
-	unsigned bit = 0;
 
 	call->operation = NULL;
 	call->data = NULL; /* may be a view into the operation's spool */
 	call->data_len = 0;
 	if (op == NULL || !op->active || !op->side)
 		return;
-	while (op->kind >> bit != 1u)
-		bit++;
 	kmn_writer_init(&w, 64);
 	kmn_writer_u64(&w, call->session_handle);
-	kmn_writer_u8(&w, (uint8_t)bit);
+	kmn_writer_u8(&w, (uint8_t)op->kind);
 	if (kmn_worker_ask(call->keeper, call->instance->worker, KMN_W_DROP, w.bytes, w.len, NULL, NULL) != KMN_OK)
 		kmn_say(KMN_SAY_ERROR, "a denied operation could not be dropped");
 	kmn_writer_clear(&w);
