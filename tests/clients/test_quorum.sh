@@ -1,0 +1,108 @@
+#!/bin/bash
+# The kanmon command and a PKCS#11 client against a gateway that asks two of three custodians.
+. "${srcdir:-.}/tests/tap.sh"
+export PIN=kanmon-pin-4711-xyzzy
+"$source_dir/tools/sandbox" up "$work/gw" --policy quorum >"$work/up.log" 2>&1 || { sed 's/^/# /' "$work/up.log" && echo 'Bail out! no sandbox' && exit 1; }
+at_exit "'$source_dir/tools/sandbox' down '$work/gw'"
+. "$work/gw/env"
+cd "$work" || exit 99
+echo 'quorum-wait = 1' >>"$KANMON_CONFIG"
+
+p11() { pkcs11-tool --module "$MODULE" --token-label "$TOKEN" --login --pin "$PIN" "$@"; }
+sign() { p11 --sign --mechanism SHA256-RSA-PKCS --id 01 -i "$1" -o sig; }
+as() { echo --as "$CUSTODIAN_DIR/$1" --passphrase-file "$CUSTODIAN_DIR/$1.passphrase" --yes; }
+approve() { kanmon approve "$2" $(as "$1"); }
+ask() { kanmon request new --token "$TOKEN" --key root-ca --mechanism CKM_SHA256_RSA_PKCS --json "$@" | jq -r .id; }
+waiting() { kanmon request list --json | jq -r '[.requests[] | select(.state == "open")][-1].id'; }
+state() { [ "$(kanmon request show "$2" --json | jq -r .request.state)" = "$1" ] || { kanmon request show "$2" && false; }; }
+
+t 'status answers a client' says "^origin  *kanmon.sandbox/gw/" kanmon status
+t 'and a custodian' test 1 = "$(kanmon status --as "$CUSTODIAN_DIR/sato" --json | jq .policy_version)"
+t 'custodians are listed from the policy in force' says '^tanaka  *0003' kanmon custodian list --as "$CUSTODIAN_DIR/sato"
+t 'the policy in force is shown and complete' says '^complete: yes' kanmon policy show --as "$CUSTODIAN_DIR/sato"
+
+t 'a key is not generated without approval' fails p11 --keypairgen --key-type rsa:2048 --label root-ca --id 01
+id=$(waiting)
+t 'the call is a request now, with its template' says 'CKA_LABEL root-ca' kanmon request show "$id"
+t 'one custodian approves' approve sato "$id"
+t 'the call still does not run' fails p11 --keypairgen --key-type rsa:2048 --label root-ca --id 01
+t 'it joined its request instead of making another' test "$id" = "$(waiting)"
+t 'the same custodian is one vote, however often' says 'request is open now\|does not count' approve sato "$id"
+t 'a second custodian approves' approve suzuki "$id"
+t 'then the same call runs' p11 --keypairgen --key-type rsa:2048 --label root-ca --id 01
+t 'and the request is done' state done "$id"
+
+echo 'pay 1 yen' >bill
+echo 'pay 1000000 yen' >other
+t 'data is not signed without approval' fails sign bill
+id=$(waiting)
+approve sato "$id" >/dev/null && approve tanaka "$id" >/dev/null
+t 'what was approved is signed' sign bill
+p11 --read-object --type pubkey --id 01 -o pub.der >/dev/null 2>&1 && openssl pkey -pubin -inform DER -in pub.der -out pub
+t 'and the signature verifies' openssl dgst -sha256 -verify pub -signature sig bill
+t 'an approval works once' fails sign bill
+id=$(waiting)
+t 'what asks for it again waits anew' state open "$id"
+t 'when the wait is over the operation is over too' says 'CKR_FUNCTION_CANCELED' sign bill
+kanmon request withdraw "$id" >/dev/null
+
+id=$(ask --file bill --purpose 'the bill of May')
+t 'a request ahead shows its purpose' says '^purpose the bill of May' kanmon request show "$id"
+approve sato "$id" >/dev/null && approve tanaka "$id" >/dev/null
+t 'other data does not meet it' fails sign other
+t 'the data does' sign bill
+id=$(ask --file other)
+t 'its client withdraws a request' kanmon request withdraw "$id" --reason 'not needed'
+t 'nobody approves it then' exits 1 approve sato "$id"
+t 'it is withdrawn' state withdrawn "$id"
+id=$(ask --file other)
+t 'a custodian rejects' kanmon reject "$id" $(as sato) --reason 'too much'
+t 'one rejection leaves two who could approve' state open "$id"
+t 'a second custodian rejects' kanmon reject "$id" $(as suzuki) --reason 'far too much'
+t 'then the request is rejected' state rejected "$id"
+id=$(ask --file other)
+approve sato "$id" >/dev/null && kanmon veto "$id" $(as tanaka) --reason 'stop' >/dev/null
+t 'one veto stops a request' state vetoed "$id"
+t 'and its call' fails sign other
+t 'a request for a key that is not there is refused' exits 1 kanmon request new --token "$TOKEN" --key nobody \
+	--mechanism CKM_SHA256_RSA_PKCS --file bill
+t 'a request for a mechanism that is none is refused' exits 1 kanmon request new --token "$TOKEN" --key root-ca --mechanism CKM_X --file bill
+t 'an unknown request is refused' exits 1 kanmon request show 999999
+t 'a custodian makes no requests' exits 1 env KANMON_CONFIG="$CUSTODIAN_DIR/sato.conf" kanmon request new --token "$TOKEN" \
+	--key root-ca --mechanism CKM_SHA256_RSA_PKCS --file bill
+t 'a client approves nothing' exits 1 kanmon approve "$id" --as "$work/gw/client/kanmon" --yes
+
+openssl req -x509 -newkey rsa:2048 -nodes -keyout throwaway.key -out pre.crt -subj '/CN=pre-certificate' 2>/dev/null
+id=$(ask --tbs-from pre.crt)
+t 'a pre-certificate is shown by its content' says '^input subject CN=pre-certificate' kanmon request show "$id"
+t 'the custodian is told what was verified' says '^verified here: what will be signed' approve sato "$id"
+echo wrong >wrong
+t 'a wrong passphrase sends nothing' exits 1 kanmon approve "$id" --as "$CUSTODIAN_DIR/suzuki" --passphrase-file wrong --yes
+t 'the request lacks that vote' test '["sato"]' = "$(kanmon request show "$id" --json | jq -c .request.have)"
+t 'without a terminal nothing is signed unasked' exits 1 setsid kanmon approve "$id" --as "$CUSTODIAN_DIR/suzuki" \
+	--passphrase-file "$CUSTODIAN_DIR/suzuki.passphrase"
+jq '.[].head.size = 1000000' "$CUSTODIAN_DIR/sato.seen" >seen && cp seen "$CUSTODIAN_DIR/sato.seen"
+t 'a ledger shorter than what was seen is not signed for' says 'DO NOT SIGN: the ledger is shorter' approve sato "$id"
+
+"$source_dir/tools/sandbox" down "$work/gw" >/dev/null
+t 'the ledger of all this verifies' exits 0 kanmon audit verify "$LEDGER" --trust "$TRUST"
+
+# The PIN as it is, in hexadecimal, in UTF-16, and in base64 at each of the three places where it could begin.
+forms() {
+	local start
+	printf '%s\n' "$PIN"
+	printf %s "$PIN" | od -An -v -tx1 | tr -d ' \n' | sed 's/$/\n/'
+	printf %s "$PIN" | od -An -v -tx1 | tr -d ' \n' | tr a-f A-F | sed 's/$/\n/'
+	for start in 0 1 2; do
+		{ head -c $start /dev/zero && printf %s "$PIN"; } | base64 -w0 | cut -c "$((start == 0 ? 1 : start + 2))-24"
+		echo
+	done
+	printf %s "$PIN" | sed 's/./&\\x00/g'
+	echo
+}
+forms | grep . >forms
+pin_is_in() { grep -r -l -a -F -f forms "$@" || grep -r -l -a -P "$(sed -n '$p' forms)" "$@"; }
+base64 "$work/gw/pin" >sample
+t 'the search would find the PIN' pin_is_in "$work/gw/pin" sample
+t 'the PIN is nowhere in ledger and log' fails pin_is_in "$LEDGER" "$work/gw/kanmond.log" "$work/gw/gateway"
+t_end
