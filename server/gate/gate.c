@@ -212,7 +212,7 @@ static bool
 read_keeper(struct kmn_gate *gate)
 {
 	struct kmn_ipc_message m;
-	kmn_err e;
+	kmn_err e = KMN_E_AGAIN;
 
 	while (!gate->failed && (e = kmn_ipc_poll(gate->keeper, &m)) == KMN_OK)
 		if ((e = take_message(gate, &m)) != KMN_OK)
