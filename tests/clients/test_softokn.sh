@@ -1,6 +1,7 @@
 #!/bin/bash
 # NSS' softokn as the HSM module behind the gateway: it has CKM_ECDSA_SHA*, which SoftHSM2 has not, and takes its
 # settings as an initialisation string.
+# (pkcs11-tool takes the first token whose label begins as it was told: the other one's begins otherwise.)
 . "${srcdir:-.}/tests/tap.sh"
 softokn=$(ls /usr/lib/*/libsoftokn3.so /usr/lib/*/nss/libsoftokn3.so /usr/lib/libsoftokn3.so 2>/dev/null | head -n 1)
 if [ -z "$softokn" ]; then
@@ -11,7 +12,7 @@ export TOKEN=softokn PIN=softokn-pin-4711 SO_PIN=
 mkdir "$work/db" && printf %s "$PIN" >"$work/pin"
 certutil -N -d "sql:$work/db" -f "$work/pin" && chmod -R a+rwX "$work/db"
 "$source_dir/tools/sandbox" up "$work/gw" --module "$softokn" --init-args "configdir='sql:$work/db' certPrefix='' keyPrefix='' \
-secmod='secmod.db' flags= dbTokenDescription='$TOKEN' cryptoTokenDescription='softokn-crypto' minPWLen=0" \
+secmod='secmod.db' flags= dbTokenDescription='$TOKEN' cryptoTokenDescription='nss-crypto' minPWLen=0" \
 	>"$work/up.log" 2>&1 || { sed 's/^/# /' "$work/up.log" && echo 'Bail out! no sandbox' && exit 1; }
 at_exit "'$source_dir/tools/sandbox' down '$work/gw'"
 . "$work/gw/env"
