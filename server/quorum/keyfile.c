@@ -69,15 +69,15 @@ kmn_keyfile_seal(const char *name, uint8_t random[KMN_KEYFILE_RANDOM_BYTES], con
     size_t passphrase_len, enum kmn_keyfile_cost cost, char **text_out)
 {
 	struct fields f = {.ops = crypto_pwhash_OPSLIMIT_MODERATE, .mem = crypto_pwhash_MEMLIMIT_MODERATE};
-	uint8_t public[KMN_ED25519_PUBLIC_BYTES], *plain = sodium_malloc(PLAIN_BYTES), *key = NULL;
-	uint8_t *secret = sodium_malloc(KMN_ED25519_SECRET_BYTES);
+	uint8_t public[KMN_ED25519_PUBLIC_BYTES], *plain = NULL, *secret = NULL, *key = NULL;
 	struct kmn_vkey vkey;
 	struct text t;
 	kmn_err e = KMN_E_NO_MEMORY;
 
 	*text_out = NULL;
 	text_init(&t, KMN_KEYFILE_MAX_BYTES);
-	if (plain == NULL || secret == NULL)
+	if (sodium_init() < 0 || (plain = sodium_malloc(PLAIN_BYTES)) == NULL ||
+	    (secret = sodium_malloc(KMN_ED25519_SECRET_BYTES)) == NULL)
 		goto done;
 	if (cost == KMN_KEYFILE_TESTING) {
 		f.ops = crypto_pwhash_OPSLIMIT_MIN;
@@ -198,6 +198,8 @@ kmn_keyfile_open(
 		return e;
 	if (passphrase_len > KMN_KEYFILE_PASSPHRASE_MAX_BYTES)
 		return KMN_E_PASSPHRASE;
+	if (sodium_init() < 0)
+		return KMN_E_NO_MEMORY;
 	plain = sodium_malloc(PLAIN_BYTES);
 	opened = sodium_malloc(sizeof(*opened));
 	e = plain == NULL || opened == NULL ? KMN_E_NO_MEMORY : derive(passphrase, passphrase_len, &f, &key);
