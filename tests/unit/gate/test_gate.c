@@ -21,6 +21,7 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,6 +43,7 @@ static struct {
 	char address[32];
 	char dir[64];
 	struct kmn_channel_identity *identity;
+	uint32_t idle_ms;
 } t;
 
 /* The gate and its keeper */
@@ -58,7 +60,7 @@ run_gate(int listener, int socket_fd)
 	    .key = t.gateway.key,
 	    .key_bytes = strlen(t.gateway.key),
 	    .limits = {
-		.connections = CONNECTIONS, .connections_per_peer = PER_PEER, .handshake_ms = 500, .idle_ms = 0}};
+		.connections = CONNECTIONS, .connections_per_peer = PER_PEER, .handshake_ms = 500, .idle_ms = t.idle_ms}};
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	kmn_say_init("gate", STDERR_FILENO, KMN_SAY_ERROR);
@@ -1025,6 +1027,76 @@ test_keeper_gone(void)
 	kmn_channel_close(channel);
 }
 
+static void
+test_idle(void)
+{
+	struct kmn_channel *channel = NULL;
+	struct kmn_channel_frame f;
+	struct opened o = {0};
+
+	t.idle_ms = 200;
+	start_gate();
+	t.idle_ms = 0;
+	load_identity(&t.good);
+	CU_ASSERT_FATAL(open_channel(&channel, &o));
+	CU_ASSERT(attach(channel, o.id));
+	CU_ASSERT_EQUAL(kmn_channel_receive(channel, 50, -1, &f), KMN_E_TIMEOUT);
+	CU_ASSERT_EQUAL(kmn_channel_receive(channel, PATIENCE_MS, -1, &f), KMN_E_CLOSED);
+	CU_ASSERT(expect_closed(o.id));
+	kmn_channel_close(channel);
+	CU_ASSERT_EQUAL(stop_gate(), 0);
+}
+
+struct long_sender {
+	pthread_t thread;
+	struct kmn_channel *channel;
+	struct opened o;
+	uint8_t *bytes;
+	kmn_err e;
+};
+
+static void *
+send_long(void *cookie)
+{
+	struct long_sender *s = cookie;
+
+	s->e = kmn_channel_send(s->channel, KMN_F_ADMIN, s->bytes, KMN_FRAME_MAX_BYTES - 1, PATIENCE_MS);
+	return NULL;
+}
+
+/* More than the gate keeps for a keeper that does not read: clients wait, and nothing is lost. */
+static void
+test_keeper_behind(void)
+{
+	struct long_sender s[2 * PER_PEER] = {{0}};
+	uint8_t *bytes = calloc(1, KMN_FRAME_MAX_BYTES);
+	struct kmn_ipc_message m;
+	size_t whole = 0;
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(bytes);
+	for (size_t i = 0; i < KMN_COUNT_OF(s); i++) {
+		if (i == PER_PEER)
+			load_identity(&t.second);
+		CU_ASSERT_FATAL(open_channel(&s[i].channel, &s[i].o));
+		s[i].bytes = bytes;
+	}
+	for (size_t i = 0; i < KMN_COUNT_OF(s); i++)
+		CU_ASSERT_EQUAL_FATAL(pthread_create(&s[i].thread, NULL, send_long, &s[i]), 0);
+	usleep(500000);
+	for (size_t i = 0; i < KMN_COUNT_OF(s); i++)
+		whole += next_message(&m) == KMN_G_FRAME && m.len_bytes == KMN_FRAME_MAX_BYTES + 4;
+	CU_ASSERT_EQUAL(whole, KMN_COUNT_OF(s));
+	for (size_t i = 0; i < KMN_COUNT_OF(s); i++) {
+		pthread_join(s[i].thread, NULL);
+		CU_ASSERT_EQUAL(s[i].e, KMN_OK);
+		kmn_channel_close(s[i].channel);
+		CU_ASSERT(expect_closed(s[i].o.id));
+	}
+	free(bytes);
+	load_identity(&t.good);
+	check_good_client();
+}
+
 /* Suites */
 
 static int
@@ -1088,11 +1160,13 @@ static CU_TestInfo tests[] = {
     {"long frames pass, and a close comes after the last word", test_long_frames_and_close},
     {"a refused client learns why", test_client_is_told},
     {"a key that leaves the pins loses its connections", test_pins_change},
+    {"a keeper that is behind holds clients up, and gets all in the end", test_keeper_behind},
     {"connections are limited, unfinished ones give way", test_limits},
     CU_TEST_INFO_NULL,
 };
 
 static CU_TestInfo life_tests[] = {
+    {"an idle connection is closed where the settings say so", test_idle},
     {"before the first pins nobody is let in", test_no_pins_no_clients},
     {"when the keeper is gone the gate ends", test_keeper_gone},
     CU_TEST_INFO_NULL,
