@@ -39,7 +39,7 @@ struct run {
 };
 
 kmn_err
-kmn_dispatch_new(CK_FUNCTION_LIST *module, struct kmn_dispatch **dispatch_out)
+kmn_dispatch_new(CK_FUNCTION_LIST *module, struct kmn_spki_maker *maker, struct kmn_dispatch **dispatch_out)
 {
 	struct kmn_dispatch *d = calloc(1, sizeof(*d));
 	kmn_err e;
@@ -48,11 +48,11 @@ kmn_dispatch_new(CK_FUNCTION_LIST *module, struct kmn_dispatch **dispatch_out)
 	if (d == NULL)
 		return KMN_E_NO_MEMORY;
 	d->module = module;
+	d->maker = maker;
 	pthread_rwlock_init(&d->slot_wide, NULL);
 	pthread_mutex_init(&d->lock, NULL);
 	if ((e = kmn_virtual_new(&d->handles)) != KMN_OK ||
-	    (e = kmn_operations_new(module, &d->operations)) != KMN_OK ||
-	    (e = kmn_spki_maker_new(&d->maker)) != KMN_OK) {
+	    (e = kmn_operations_new(module, &d->operations)) != KMN_OK) {
 		kmn_dispatch_free(d);
 		return e;
 	}
@@ -67,7 +67,6 @@ kmn_dispatch_free(struct kmn_dispatch *d)
 		return;
 	kmn_operations_free(d->operations);
 	kmn_virtual_free(d->handles);
-	kmn_spki_maker_free(d->maker);
 	while (d->spares > 0)
 		kmn_arena_free(d->spare[--d->spares]);
 	pthread_mutex_destroy(&d->lock);

@@ -15,8 +15,9 @@
 
 struct kmn_dispatch;
 
-/* `module` is initialised and outlives the dispatch. */
-kmn_err kmn_dispatch_new(CK_FUNCTION_LIST *module, struct kmn_dispatch **dispatch_out) KMN_MUST_CHECK;
+/* `module`, which is initialised, and `maker` outlive the dispatch. */
+kmn_err kmn_dispatch_new(
+    CK_FUNCTION_LIST *module, struct kmn_spki_maker *maker, struct kmn_dispatch **dispatch_out) KMN_MUST_CHECK;
 /* When no request runs any more. Closes no session: C_Finalize does. */
 void kmn_dispatch_free(struct kmn_dispatch *dispatch);
 

@@ -318,10 +318,13 @@ work(struct worker *w, CK_FUNCTION_LIST *module)
 {
 	const struct kmn_pool_settings settings = {
 	    .threads_max = THREADS_MAX, .queue_max = QUEUE_MAX, .run = run, .discard = discard, .cookie = w};
+	struct kmn_spki_maker *maker = NULL;
 	struct kmn_pool *pool = NULL;
 	kmn_err e;
 
-	if ((e = kmn_dispatch_new(module, &w->dispatch)) == KMN_OK && (e = kmn_pool_new(&settings, &pool)) == KMN_OK)
+	if ((e = kmn_spki_maker_new(&maker)) == KMN_OK &&
+	    (e = kmn_dispatch_new(module, maker, &w->dispatch)) == KMN_OK &&
+	    (e = kmn_pool_new(&settings, &pool)) == KMN_OK)
 		e = serve(w, pool);
 	if (pool != NULL && !kmn_pool_stop(pool, END_WAIT_MS)) {
 		kmn_say(KMN_SAY_ERROR, "a call of the module does not end: the process ends without it");
@@ -329,6 +332,7 @@ work(struct worker *w, CK_FUNCTION_LIST *module)
 	}
 	kmn_pool_free(pool);
 	kmn_dispatch_free(w->dispatch);
+	kmn_spki_maker_free(maker);
 	return e;
 }
 

@@ -98,7 +98,7 @@
 /* Environment, read at C_Initialize. */
 struct mock_settings {
 	unsigned slots, delay_ms, overrun;
-	char pin[64], so_pin[64], crash[64], log[512];
+	char pin[64], so_pin[64], crash[64], log[512], key[512];
 };
 
 struct mock_row {
@@ -161,6 +161,9 @@ bool mock_flag(const struct mock_object *o, CK_ATTRIBUTE_TYPE type);
 void mock_object_clear(struct mock_object *o);
 void mock_sign_clear(struct mock_sign *sign);
 void mock_logout(unsigned slot);
+
+/* A key pair from a PEM file, on the first token, label and id "seed". */
+void mock_seed_key(const char *path);
 
 _Noreturn void mock_crash(const char *function);
 

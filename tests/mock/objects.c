@@ -4,8 +4,10 @@
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
 #include <openssl/ec.h>
+#include <openssl/pem.h>
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,6 +16,8 @@
 void
 mock_object_clear(struct mock_object *o)
 {
+	if (!o->used)
+		return;
 	for (size_t i = 0; i < o->rows; i++)
 		free(o->row[i].value);
 	EVP_PKEY_free(o->key);
@@ -78,7 +82,8 @@ static CK_RV
 put_template(struct mock_object *o, const CK_ATTRIBUTE *t, CK_ULONG count)
 {
 	for (CK_ULONG i = 0; i < count; i++)
-		if ((t[i].pValue == NULL && t[i].ulValueLen > 0) || !put(o, t[i].type, t[i].pValue, t[i].ulValueLen))
+		if (t == NULL || (t[i].pValue == NULL && t[i].ulValueLen > 0) ||
+		    !put(o, t[i].type, t[i].pValue, t[i].ulValueLen))
 			return CKR_ATTRIBUTE_VALUE_INVALID;
 	return CKR_OK;
 }
@@ -258,6 +263,8 @@ mock_C_GetAttributeValue(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object, CK_
 		rv = CKR_SESSION_HANDLE_INVALID;
 	else if ((o = mock_object(s, object)) == NULL)
 		rv = CKR_OBJECT_HANDLE_INVALID;
+	else if (t == NULL)
+		rv = CKR_ARGUMENTS_BAD;
 	else
 		for (CK_ULONG i = 0; i < count; i++)
 			if ((row = get(o, &t[i])) != CKR_OK)
@@ -272,7 +279,8 @@ fits(const struct mock_object *o, const CK_ATTRIBUTE *t, CK_ULONG count)
 	for (CK_ULONG i = 0; i < count; i++) {
 		const struct mock_row *r = mock_row(o, t[i].type);
 
-		if (r == NULL || r->len != t[i].ulValueLen || memcmp(r->value, t[i].pValue, r->len) != 0)
+		if (r == NULL || r->len != t[i].ulValueLen || t[i].pValue == NULL ||
+		    memcmp(r->value, t[i].pValue, r->len) != 0)
 			return false;
 	}
 	return true;
@@ -287,6 +295,8 @@ mock_C_FindObjectsInit(CK_SESSION_HANDLE session, CK_ATTRIBUTE_PTR t, CK_ULONG c
 	pthread_mutex_lock(&mock.lock);
 	if ((s = mock_session(session)) == NULL)
 		rv = CKR_SESSION_HANDLE_INVALID;
+	else if (t == NULL && count > 0)
+		rv = CKR_ARGUMENTS_BAD;
 	else if (s->finding)
 		rv = CKR_OPERATION_ACTIVE;
 	if (rv == CKR_OK) {
@@ -312,6 +322,8 @@ mock_C_FindObjects(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE_PTR out, CK_ULONG
 		rv = CKR_SESSION_HANDLE_INVALID;
 	else if (!s->finding)
 		rv = CKR_OPERATION_NOT_INITIALIZED;
+	else if (out == NULL)
+		rv = CKR_ARGUMENTS_BAD;
 	if (rv == CKR_OK) {
 		if ((mock.settings.overrun & MOCK_OVER_FIND) != 0)
 			max++;
@@ -483,4 +495,36 @@ mock_C_GenerateKeyPair(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism, CK
 	rv = generate(&p, public_out, private_out);
 	pthread_mutex_unlock(&mock.lock);
 	return rv;
+}
+
+void
+mock_seed_key(const char *path)
+{
+	FILE *f = fopen(path, "r");
+	EVP_PKEY *key = f == NULL ? NULL : PEM_read_PrivateKey(f, NULL, NULL, NULL);
+	struct mock_object *half[2];
+	CK_OBJECT_HANDLE handle;
+	bool rsa = key != NULL && EVP_PKEY_is_a(key, "RSA") == 1;
+	uint8_t params[64], *at = params;
+	char curve[64];
+	size_t n;
+
+	if (f != NULL)
+		fclose(f);
+	for (size_t i = 0; key != NULL && i < KMN_COUNT_OF(half); i++) {
+		half[i] = new_object(0, &handle);
+		(void)put(half[i], CKA_LABEL, "seed", 4);
+		(void)put(half[i], CKA_ID, "seed", 4);
+		put_flag(half[i], CKA_TOKEN, true);
+		put_flag(half[i], CKA_SENSITIVE, i == 1);
+	}
+	if (key != NULL && !rsa && EVP_PKEY_get_group_name(key, curve, sizeof(curve), &n) == 1) {
+		ASN1_OBJECT *oid = OBJ_txt2obj(curve, 0);
+
+		(void)put(half[0], CKA_EC_PARAMS, params, (size_t)i2d_ASN1_OBJECT(oid, &at));
+		ASN1_OBJECT_free(oid);
+	}
+	if (key != NULL)
+		put_halves(half[0], half[1], key, rsa ? CKM_RSA_PKCS_KEY_PAIR_GEN : CKM_EC_KEY_PAIR_GEN);
+	EVP_PKEY_free(key);
 }

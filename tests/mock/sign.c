@@ -111,7 +111,7 @@ sign_init(CK_SESSION_HANDLE session, const CK_MECHANISM *m, CK_OBJECT_HANDLE obj
 	    .mechanism = m->mechanism,
 	    .object = object,
 	    .always_authenticate = mock_flag(o, CKA_ALWAYS_AUTHENTICATE),
-	    .crash = label_is(o, "crash")};
+	    .crash = label_is(o, "crash") && strcmp(mock.settings.crash, "never") != 0};
 	if (EVP_PKEY_up_ref(o->key) == 1)
 		s->sign.key = o->key;
 	return CKR_OK;
@@ -248,6 +248,8 @@ mock_C_Sign(CK_SESSION_HANDLE session, CK_BYTE_PTR data, CK_ULONG len, CK_BYTE_P
 	struct mock_sign sign;
 	CK_RV rv;
 
+	if (data == NULL && len > 0)
+		return CKR_ARGUMENTS_BAD;
 	pthread_mutex_lock(&mock.lock);
 	rv = answer(session, out, out_len, &sign);
 	pthread_mutex_unlock(&mock.lock);
@@ -263,6 +265,8 @@ mock_C_SignUpdate(CK_SESSION_HANDLE session, CK_BYTE_PTR part, CK_ULONG len)
 	pthread_mutex_lock(&mock.lock);
 	if ((s = mock_session(session)) == NULL)
 		rv = CKR_SESSION_HANDLE_INVALID;
+	else if (part == NULL && len > 0)
+		rv = CKR_ARGUMENTS_BAD;
 	else if (!s->sign.active || mechanism_of(s->sign.mechanism)->hash[0] == '\0')
 		rv = CKR_OPERATION_NOT_INITIALIZED;
 	if (rv == CKR_OK && s->sign.digest == NULL &&

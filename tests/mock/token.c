@@ -37,6 +37,7 @@ read_settings(struct mock_settings *s)
 	setting("KMN_MOCK_PIN", "1234", s->pin, sizeof(s->pin));
 	setting("KMN_MOCK_SO_PIN", "12345678", s->so_pin, sizeof(s->so_pin));
 	setting("KMN_MOCK_CRASH", "", s->crash, sizeof(s->crash));
+	setting("KMN_MOCK_KEY", "", s->key, sizeof(s->key));
 	setting("KMN_MOCK_OVERRUN", "", overrun, sizeof(overrun));
 	s->slots = number("KMN_MOCK_SLOTS", 1) >= MOCK_SLOTS ? MOCK_SLOTS : 1;
 	s->delay_ms = number("KMN_MOCK_DELAY_MS", 0);
@@ -58,6 +59,8 @@ mock_C_Initialize(CK_VOID_PTR args)
 	read_settings(&mock.settings);
 	for (unsigned i = 0; i < MOCK_SLOTS; i++)
 		snprintf(mock.token[i].label, sizeof(mock.token[i].label), "mock-%u", i + 1);
+	if (mock.settings.key[0] != '\0')
+		mock_seed_key(mock.settings.key);
 	mock.initialised = true;
 	pthread_mutex_unlock(&mock.lock);
 	return CKR_OK;

@@ -469,6 +469,16 @@ host_generate_ec(struct host *h, CK_SESSION_HANDLE session, const char *label, b
 }
 
 CK_RV
+host_generate_ed25519(struct host *h, CK_SESSION_HANDLE session, const char *label, bool token, struct host_pair *pair)
+{
+	CK_BYTE name[] = "\x13\x0c"
+			 "edwards25519"; /* PrintableString */
+	CK_ATTRIBUTE curve = {CKA_EC_PARAMS, name, sizeof(name) - 1};
+
+	return generate(h, session, 0x1055 /* CKM_EC_EDWARDS_KEY_PAIR_GEN */, curve, label, token, pair);
+}
+
+CK_RV
 host_generate_rsa(struct host *h, CK_SESSION_HANDLE session, const char *label, bool token, struct host_pair *pair)
 {
 	CK_ULONG bits = 2048;
@@ -495,7 +505,8 @@ static bool
 verify_data(EVP_PKEY *key, const char *hash, const char *data, const uint8_t *signature, size_t len)
 {
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-	bool good = ctx != NULL && EVP_DigestVerifyInit(ctx, NULL, EVP_get_digestbyname(hash), NULL, key) == 1 &&
+	bool good = ctx != NULL &&
+		    EVP_DigestVerifyInit(ctx, NULL, hash == NULL ? NULL : EVP_get_digestbyname(hash), NULL, key) == 1 &&
 		    EVP_DigestVerify(ctx, signature, len, (const uint8_t *)data, strlen(data)) == 1;
 
 	EVP_MD_CTX_free(ctx);
@@ -505,9 +516,14 @@ verify_data(EVP_PKEY *key, const char *hash, const char *data, const uint8_t *si
 static bool
 verify_digest(EVP_PKEY *key, const char *data, const uint8_t *signature, size_t len)
 {
-	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(key, NULL);
-	bool good = ctx != NULL && EVP_PKEY_verify_init(ctx) == 1 &&
-		    EVP_PKEY_verify(ctx, signature, len, (const uint8_t *)data, strlen(data)) == 1;
+	EVP_PKEY_CTX *ctx;
+	bool good;
+
+	if (EVP_PKEY_is_a(key, "ED25519"))
+		return verify_data(key, NULL, data, signature, len);
+	ctx = EVP_PKEY_CTX_new(key, NULL);
+	good = ctx != NULL && EVP_PKEY_verify_init(ctx) == 1 &&
+	       EVP_PKEY_verify(ctx, signature, len, (const uint8_t *)data, strlen(data)) == 1;
 
 	EVP_PKEY_CTX_free(ctx);
 	return good;

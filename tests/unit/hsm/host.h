@@ -78,11 +78,14 @@ struct host_pair {
 };
 CK_RV host_generate_ec(
     struct host *h, CK_SESSION_HANDLE session, const char *label, bool token, struct host_pair *pair_out);
+/* CKK_EC_EDWARDS of PKCS#11 3.0, which SoftHSM has. */
+CK_RV host_generate_ed25519(
+    struct host *h, CK_SESSION_HANDLE session, const char *label, bool token, struct host_pair *pair_out);
 CK_RV host_generate_rsa(
     struct host *h, CK_SESSION_HANDLE session, const char *label, bool token, struct host_pair *pair_out);
 
 /* Whether a signature over `data` verifies with the key of those facts. `ecdsa`: r | s.
- * `hash` is "SHA256" and its kin, or NULL: the data is the digest. */
+ * `hash` is "SHA256" and its kin, or NULL: the data is the digest, or what EdDSA signs. */
 bool host_verifies(const struct kmn_key_facts *facts, const char *hash, const char *data, const CK_BYTE *signature,
     CK_ULONG len, bool ecdsa);
 

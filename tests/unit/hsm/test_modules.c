@@ -178,6 +178,62 @@ test_softhsm_side(void)
 	end_softhsm(&s);
 }
 
+static void
+test_softhsm_ed25519(void)
+{
+	struct kmn_key_facts facts;
+	struct host_pair ed = {0, 0};
+	CK_SESSION_HANDLE session;
+	CK_BYTE signature[128];
+	CK_ULONG len = sizeof(signature);
+	struct softhsm s;
+
+	if (!begin_softhsm(&s))
+		return;
+	session = new_token(&s, "kanmon");
+	CU_ASSERT_EQUAL(host_generate_ed25519(&s.h, session, "ed", true, &ed), CKR_OK);
+	CU_ASSERT_EQUAL(host_describe(&s.h, session, ed.private, &facts), CKR_OK);
+	CU_ASSERT_EQUAL(facts.spki_len, 44);
+	CU_ASSERT_EQUAL(host_SignInit(&s.h, session, 0x1057 /* CKM_EDDSA */, ed.private), CKR_OK);
+	CU_ASSERT_EQUAL(host_Sign(&s.h, session, DATA, signature, &len), CKR_OK);
+	CU_ASSERT_TRUE(host_verifies(&facts, NULL, DATA, signature, len, false));
+	end_softhsm(&s);
+}
+
+#define SESSIONS 4
+#define ROUNDS 10
+
+/* All that the sessions do is sent before any answer is read. */
+static void
+test_softhsm_parallel(void)
+{
+	CK_MECHANISM mechanism = {CKM_ECDSA, NULL, 0};
+	struct kmn_response_view v;
+	CK_SESSION_HANDLE session[SESSIONS];
+	struct host_pair ec = {0, 0};
+	struct softhsm s;
+
+	if (!begin_softhsm(&s))
+		return;
+	session[0] = new_token(&s, "kanmon");
+	CU_ASSERT_EQUAL(host_generate_ec(&s.h, session[0], "ec", true, &ec), CKR_OK);
+	for (size_t i = 1; i < SESSIONS; i++)
+		CU_ASSERT_EQUAL(host_OpenSession(&s.h, s.slot, 0, &session[i]), CKR_OK);
+	for (unsigned round = 0; round < ROUNDS; round++)
+		for (size_t i = 0; i < SESSIONS; i++) {
+			const struct kmn_arg init[] = {{.u = session[i]}, {.p = &mechanism}, {.u = ec.private}};
+
+			s.h.flags = round % 2 == 0 ? KMN_WF_SIDE : 0;
+			(void)host_send_call(&s.h, KMN_C_SignInit, init, KMN_COUNT_OF(init));
+			(void)host_send_sign(&s.h, session[i], DATA);
+		}
+	for (unsigned i = 0; i < 2 * ROUNDS * SESSIONS; i++) {
+		(void)host_reply(&s.h, &v);
+		CU_ASSERT_EQUAL(v.rv, CKR_OK);
+	}
+	end_softhsm(&s);
+}
+
 /* A worker that starts again finds the same keys under new handles. */
 static void
 test_softhsm_again(void)
@@ -305,6 +361,8 @@ test_nss_without_string(void)
 static CU_TestInfo tests[] = {
     {"SoftHSM2: token, PINs, RSA key; OpenSSL verifies with the key that is described", test_softhsm_sign},
     {"SoftHSM2: a denied operation in a side session is gone", test_softhsm_side},
+    {"SoftHSM2: an Ed25519 key", test_softhsm_ed25519},
+    {"SoftHSM2: four sessions sign side by side", test_softhsm_parallel},
     {"SoftHSM2: the next worker finds the key", test_softhsm_again},
     {"SoftHSM2: the last session takes the login with it", test_softhsm_pins},
     {"NSS: CKM_ECDSA_SHA256 and SHA384 over data", test_nss_sign},

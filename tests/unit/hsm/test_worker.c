@@ -1,6 +1,8 @@
 /* The worker against the module of tests/mock, which counts what reaches it. */
 #include "config.h"
 
+#include <openssl/evp.h>
+#include <openssl/x509.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -182,6 +184,67 @@ test_ambiguous(void)
 	CU_ASSERT_EQUAL(host_DestroyObject(&h, s, two.public), CKR_OK);
 	CU_ASSERT_EQUAL(host_describe(&h, s, one.private, &facts), CKR_OK);
 	CU_ASSERT_TRUE(facts.spki_len > 0);
+	CU_ASSERT_EQUAL(host_end(&h), 0);
+}
+
+/* A self-made certificate of that key, which says nothing that a check would need. */
+static CK_OBJECT_HANDLE
+put_certificate(struct host *h, CK_SESSION_HANDLE s, const struct kmn_key_facts *subject, const char *id)
+{
+	CK_OBJECT_CLASS class = CKO_CERTIFICATE;
+	CK_CERTIFICATE_TYPE type = CKC_X_509;
+	EVP_PKEY *signer = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "prime256v1"), *key;
+	const uint8_t *at = subject->spki;
+	CK_OBJECT_HANDLE object = 0;
+	uint8_t *der = NULL;
+	X509 *x = X509_new();
+	char id_copy[64];
+	int n;
+
+	snprintf(id_copy, sizeof(id_copy), "%s", id);
+	key = d2i_PUBKEY(NULL, &at, subject->spki_len);
+	ASN1_INTEGER_set(X509_get_serialNumber(x), 1);
+	X509_gmtime_adj(X509_getm_notBefore(x), 0);
+	X509_gmtime_adj(X509_getm_notAfter(x), 3600);
+	X509_set_pubkey(x, key);
+	X509_sign(x, signer, EVP_sha256());
+	n = i2d_X509(x, &der);
+	CU_ASSERT_TRUE_FATAL(n > 0);
+	CK_ATTRIBUTE t[] = {{CKA_CLASS, &class, sizeof(class)}, {CKA_CERTIFICATE_TYPE, &type, sizeof(type)},
+	    {CKA_ID, id_copy, (CK_ULONG)strlen(id)}, {CKA_VALUE, der, (CK_ULONG)n}};
+	CU_ASSERT_EQUAL(host_CreateObject(h, s, t, KMN_COUNT_OF(t), &object), CKR_OK);
+	OPENSSL_free(der);
+	X509_free(x);
+	EVP_PKEY_free(key);
+	EVP_PKEY_free(signer);
+	return object;
+}
+
+/* Without a public key object the certificate of the same id is the public half; a stranger's is not taken for RSA. */
+static void
+test_certificate(void)
+{
+	struct kmn_key_facts ec_facts, rsa_facts, facts;
+	struct host_pair ec, rsa = {0, 0};
+	CK_SESSION_HANDLE s;
+	struct host h;
+
+	host_start_mock(&h, NULL);
+	s = user_session(&h);
+	ec = ec_pair(&h, s, "key");
+	CU_ASSERT_EQUAL(host_generate_rsa(&h, s, "rsa", true, &rsa), CKR_OK);
+	CU_ASSERT_EQUAL(host_describe(&h, s, ec.public, &ec_facts), CKR_OK);
+	CU_ASSERT_EQUAL(host_describe(&h, s, rsa.public, &rsa_facts), CKR_OK);
+	CU_ASSERT_EQUAL(host_DestroyObject(&h, s, ec.public), CKR_OK);
+	CU_ASSERT_EQUAL(host_describe(&h, s, ec.private, &facts), CKR_OK);
+	CU_ASSERT_EQUAL(facts.spki_len, 0);
+	(void)put_certificate(&h, s, &rsa_facts, "id-key"); /* of a key that cannot be its half */
+	CU_ASSERT_EQUAL(host_describe(&h, s, ec.private, &facts), CKR_OK);
+	CU_ASSERT_EQUAL(facts.spki_len, 0);
+	(void)put_certificate(&h, s, &ec_facts, "id-key");
+	CU_ASSERT_EQUAL(host_describe(&h, s, ec.private, &facts), CKR_OK);
+	CU_ASSERT_EQUAL(facts.spki_len, ec_facts.spki_len);
+	CU_ASSERT_EQUAL(memcmp(facts.spki, ec_facts.spki, ec_facts.spki_len), 0);
 	CU_ASSERT_EQUAL(host_end(&h), 0);
 }
 
@@ -783,6 +846,7 @@ static CU_TestInfo tests[] = {
     {"login, generate, sign; OpenSSL verifies with the key that is described", test_sign},
     {"a private key is described with its public half", test_describe},
     {"two public keys with one id: none is taken", test_ambiguous},
+    {"a certificate of the same id is the public half where there is no public key", test_certificate},
     {"a key is found by token, label and id without login", test_find_key},
     {"a token is described", test_token},
     {"a side session holds one operation and goes with it", test_side},
