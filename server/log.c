@@ -1,3 +1,5 @@
+#include "config.h"
+
 #include "kanmon/say.h"
 
 #include <errno.h>

@@ -150,7 +150,7 @@ int
 kmn_keeper_main(const struct kmn_keeper_setup *setup)
 {
 	static const uint8_t zeros[KMN_HASH_BYTES];
-	bool hangs = strcmp(setup->origin, "hangs") == 0;
+	bool hangs = strcmp(setup->origin, "hangs") == 0; /* at SIGTERM */
 	struct kmn_ipc_message m = {.kind = 0};
 	struct kmn_ipc *ipc;
 

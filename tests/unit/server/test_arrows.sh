@@ -1,0 +1,64 @@
+#!/bin/bash
+# The direction of #include, and what each room keeps away from (docs/architecture.md, the room cards). A room's own
+# header is named by its path, "server/gate/reject.h"; all that crosses a border is in include/kanmon.
+set -u
+cd "${srcdir:-.}" || exit 99
+n=0
+failed=0
+
+# t SENTENCE FINDINGS: passes when nothing was found.
+t() {
+	n=$((n + 1))
+	if [ -z "$2" ]; then
+		echo "ok $n - $1"
+	else
+		failed=$((failed + 1))
+		echo "not ok $n - $1"
+		sed 's/^/# /' <<<"$2"
+	fi
+}
+
+# Lines `#include` of a room's files that fit a pattern; the files of $3 (basenames, `a|b`) are let through.
+includes() {
+	grep -n -E "^[[:space:]]*#[[:space:]]*include[[:space:]]+$2" "$1"/*.[ch] 2>/dev/null | grep -v -E "/(${3:-nothing})\.[ch]:"
+}
+
+# Calls of functions ($2, `a|b`) in a room's files, outside of comments that fill a line.
+calls() {
+	grep -n -E "(^|[^A-Za-z0-9_>.])($2)\(" "$1"/*.[ch] 2>/dev/null | grep -v -E ":[[:space:]]*(/?\*|//)" |
+		grep -v -E "/(${3:-nothing})\.[ch]:"
+}
+
+for room in include/kanmon transport provider server/ledger server/quorum server/gate server/hsm server/keeper server \
+	tools/kanmon; do
+	t "$room includes no other room's headers" "$(includes "$room" '"(transport|provider|server|tools|tests)/' |
+		grep -v -E "include[[:space:]]+\"$room/[^/]*\"")"
+done
+
+t 'the ledger touches files and threads at their own places only' \
+	"$(includes server/ledger '<(unistd|dirent|pthread|sys/(file|stat|eventfd|random|socket)|poll|signal|netdb)\.h>' 'store|log|commit|inner')"
+t 'the ledger reads no clock, no random and no environment of its own' \
+	"$(calls server/ledger 'time|clock_gettime|gettimeofday|getrandom|randombytes_[a-z]+|getenv|secure_getenv' 'log|commit')"
+t 'quorum has no files, sockets, threads or signals' \
+	"$(includes server/quorum '<(unistd|fcntl|dirent|pthread|sys/.*|poll|signal|netdb)\.h>')"
+t 'quorum reads no clock, no random and no environment' \
+	"$(calls server/quorum 'time|clock_gettime|gettimeofday|getrandom|randombytes_[a-z]+|getenv|secure_getenv|fopen|open')"
+t 'the gate knows nothing of policy, ledger or modules, and opens no file' \
+	"$(includes server/gate '("kanmon/(log|store|record|quorum|policy|statement|operation|verify|json)\.h"|<(fcntl|dirent|dlfcn|jansson)\.h>)')"
+t 'the worker knows nothing of policy, quorum or ledger' \
+	"$(includes server/hsm '("kanmon/(log|store|record|quorum|policy|statement|operation|verify|json|note)\.h"|<jansson\.h>)')"
+t 'the keeper loads no module and makes no socket' \
+	"$(includes server/keeper '<(dlfcn|netinet/.*|arpa/inet|netdb|sys/socket)\.h>')"
+t 'the supervisor reads no frame, no call and no record' \
+	"$(includes server '"kanmon/(frame|calls|codec|channel|record|log|policy|quorum|statement|tls)\.h"')"
+t 'one file loads modules' \
+	"$(grep -l -E '^#include <dlfcn\.h>' transport/*.c server/*.c server/*/*.c provider/*.c tools/kanmon/*.c 2>/dev/null | grep -v -x -E 'server/hsm/vendor.c|provider/[a-z]*\.c')"
+t 'the provider has no JSON, no policy and no ledger' \
+	"$(includes provider '("kanmon/(json|log|store|quorum|policy|statement)\.h"|<jansson\.h>)')"
+t 'the provider never exits, raises, installs a handler or speaks on stdout' \
+	"$(calls provider 'exit|_exit|abort|raise|signal|sigaction|printf|puts|putchar|KMN_BUG|assert')"
+t 'transport reads no environment and no file of its own choice' \
+	"$(calls transport 'getenv|secure_getenv')"
+
+echo "1..$n"
+[ $failed -eq 0 ]
