@@ -514,7 +514,7 @@ add_object(struct parser *p, const char *text)
 		fail(p, "'%.80s' is not a PKCS#11 URI (RFC 7512)", text);
 		goto done;
 	}
-	for (const char *at = text + 7; at != NULL && *at != 0; at = strchr(at, ';'), at += at != NULL) {
+	for (const char *at = text + 7; at != NULL && *at != 0;) {
 		size_t n = strcspn(at, "=");
 		bool known = false;
 
@@ -524,6 +524,8 @@ add_object(struct parser *p, const char *text)
 			fail(p, "an object's URI has token, object, id, type; the rest is the token line's");
 			goto done;
 		}
+		if ((at = strchr(at, ';')) != NULL)
+			at++;
 	}
 	token = p11_kit_uri_get_token_info(uri);
 	if (token->label[0] != 0) {
