@@ -375,8 +375,8 @@ kmn_statement_read(const char *text, size_t len, struct kmn_statement_said *said
 			e = KMN_OK;
 	}
 	value = kmn_statement_value(copy, "reason", &n);
-	if (said->decision == KMN_APPROVE)
-		e = e == KMN_OK && value != NULL ? KMN_E_MALFORMED : e;
+	if (e == KMN_OK && said->decision == KMN_APPROVE && value != NULL)
+		e = KMN_E_MALFORMED;
 	if (e != KMN_OK || said->decision == KMN_APPROVE)
 		goto done;
 	if (value == NULL || !text_is_value(value, n, KMN_STATEMENT_REASON_MAX_BYTES))
