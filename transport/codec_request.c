@@ -32,7 +32,7 @@ put_data(struct kmn_writer *w, const struct kmn_arg *a, size_t max)
 	if (a->p == NULL)
 		kmn_length_put(w, a->u);
 	else if (a->u > max)
-		fail(w, KMN_E_TOO_BIG);
+		fail(w, KMN_E_LIMIT);
 	else
 		kmn_writer_bytes(w, a->p, a->u);
 }
@@ -156,7 +156,7 @@ kmn_request_encode(enum kmn_call_id id, const struct kmn_arg *arg, size_t arg_co
 	kmn_message_begin(w, id);
 	for (size_t i = 0; i < arg_count; i++)
 		put_arg(w, call->param[i].kind, &arg[i]);
-	return w->err;
+	return w->err == KMN_E_TOO_BIG ? KMN_E_LIMIT : w->err;
 }
 
 void

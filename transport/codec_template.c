@@ -65,7 +65,7 @@ put_ulongs(struct kmn_writer *w, const uint8_t *from, CK_ULONG n)
 	CK_ULONG value;
 
 	if (n > KMN_LIST_MAX_ITEMS) {
-		fail(w, KMN_E_TOO_BIG);
+		fail(w, KMN_E_LIMIT);
 		return;
 	}
 	kmn_writer_u32(w, (uint32_t)n);
@@ -95,7 +95,7 @@ put_row(struct kmn_writer *w, const CK_ATTRIBUTE *a, enum kmn_template_use use, 
 		return;
 	case KMN_VALUE_BYTES:
 		if (a->ulValueLen > KMN_DATA_MAX_BYTES)
-			fail(w, KMN_E_TOO_BIG);
+			fail(w, KMN_E_LIMIT);
 		else
 			kmn_writer_bytes(w, a->pValue, a->ulValueLen);
 		return;
@@ -123,7 +123,7 @@ put_rows(struct kmn_writer *w, const uint8_t *rows, CK_ULONG count, enum kmn_tem
 	size_t hole;
 
 	if (depth > KMN_TEMPLATE_MAX_DEPTH || count > KMN_TEMPLATE_MAX_ROWS) {
-		fail(w, KMN_E_TOO_BIG);
+		fail(w, KMN_E_LIMIT);
 		return;
 	}
 	kmn_writer_u32(w, (uint32_t)count);

@@ -40,7 +40,7 @@ struct kmn_arg {
 /*
  * Appends the request to w. KMN_E_ARGUMENTS: an output that must be there is
  * NULL (the one thing refused without asking the module). KMN_E_MECHANISM_PARAM:
- * a parameter without a known layout. KMN_E_TOO_BIG: over a limit of calls.h.
+ * a parameter without a known layout. KMN_E_LIMIT: over a limit of calls.h.
  * Nothing of arg[] is kept.
  */
 kmn_err kmn_request_encode(

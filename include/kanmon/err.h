@@ -44,7 +44,8 @@
 	ROW(KMN_E_IO, "reading or writing failed", CKR_DEVICE_ERROR) \
 	ROW(KMN_E_BUSY, "another process holds the lock", CKR_DEVICE_ERROR) \
 	ROW(KMN_E_INTERNAL, "an invariant is broken", CKR_GENERAL_ERROR) \
-	ROW(KMN_E_AGAIN, "nothing yet, ask again", CKR_GENERAL_ERROR)
+	ROW(KMN_E_AGAIN, "nothing yet, ask again", CKR_GENERAL_ERROR) \
+	ROW(KMN_E_LIMIT, "more than one call can carry", CKR_DATA_LEN_RANGE)
 
 #define KMN_ERR_NAME(code, text, ckr) code,
 typedef enum { KMN_ERR_ROWS(KMN_ERR_NAME) KMN_ERR_COUNT } kmn_err;

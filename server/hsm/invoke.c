@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#include "kanmon/say.h"
+
 /* An argument as the module gets it. */
 struct native {
 	void *p;
@@ -386,8 +388,10 @@ kmn_invoke(const struct kmn_call_view *v, CK_FUNCTION_LIST *module, const struct
 		return w->err;
 	}
 	c.rv = thunks[v->id](module, c.arg);
-	if (c.rv == CKR_OK && overran(&c))
+	if (c.rv == CKR_OK && overran(&c)) {
 		c.rv = CKR_BUFFER_TOO_SMALL;
+		kmn_say(KMN_SAY_WARNING, "%s: the module gave more than there was room for", v->call->name);
+	}
 	*rv_out = c.rv;
 	kmn_message_begin(w, v->id);
 	kmn_ulong_put(w, c.rv);

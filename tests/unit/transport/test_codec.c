@@ -474,7 +474,7 @@ test_nesting_has_an_end(void)
 		level[depth] = (CK_ATTRIBUTE){CKA_ID, NULL, 0};
 		for (size_t i = depth; i-- > 0;)
 			level[i] = (CK_ATTRIBUTE){CKA_WRAP_TEMPLATE, &level[i + 1], sizeof(CK_ATTRIBUTE)};
-		CU_ASSERT_EQUAL(find_init(level, 1, &v), depth < 4 ? KMN_OK : KMN_E_TOO_BIG);
+		CU_ASSERT_EQUAL(find_init(level, 1, &v), depth < 4 ? KMN_OK : KMN_E_LIMIT);
 	}
 }
 
@@ -626,6 +626,24 @@ test_errors_fit_every_row(void)
 }
 
 static void
+test_too_much_for_one_call(void)
+{
+	uint8_t *data = calloc(1, KMN_DATA_MAX_BYTES + 1);
+	struct kmn_arg update[] = {{.u = 9}, {.p = data, .u = KMN_DATA_MAX_BYTES + 1}};
+
+	fresh_messages();
+	CU_ASSERT_EQUAL(kmn_request_encode(KMN_C_DigestUpdate, update, 2, &request), KMN_E_LIMIT);
+	update[1].u--;
+	fresh_messages();
+	CU_ASSERT_EQUAL(kmn_request_encode(KMN_C_DigestUpdate, update, 2, &request), KMN_OK);
+	fresh_messages();
+	kmn_writer_clear(&request);
+	kmn_writer_init(&request, 1000);
+	CU_ASSERT_EQUAL(kmn_request_encode(KMN_C_DigestUpdate, update, 2, &request), KMN_E_LIMIT);
+	free(data);
+}
+
+static void
 test_bytes_are_handed_out_again(void)
 {
 	CK_BYTE out[8];
@@ -710,6 +728,7 @@ main(int argc, char **argv)
 	    {"an absurd capacity is cut to what can be carried", test_absurd_capacities},
 	    {"an error without outputs fits every row", test_errors_fit_every_row},
 	    {"recorded bytes are handed out as the module's were", test_bytes_are_handed_out_again},
+	    {"more than one call can carry is its caller's error", test_too_much_for_one_call},
 	    {"the same call twice is not the same bytes", test_messages_are_salted},
 	    CU_TEST_INFO_NULL,
 	};
