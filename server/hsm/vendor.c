@@ -74,12 +74,14 @@ initialise_once(CK_FUNCTION_LIST *m, char *reserved)
 static void
 initialise(struct kmn_vendor *v, const char *init_args)
 {
-	/* pReserved has no const; the module may keep it, so the copy lives as long as the process. */
-	char *reserved = init_args == NULL || init_args[0] == '\0' ? NULL : strdup(init_args);
-
+	if (init_args != NULL && init_args[0] != '\0' && (v->reserved = strdup(init_args)) == NULL) {
+		why(v, "out of memory");
+		v->module = NULL;
+		return;
+	}
 	for (unsigned i = 0; i < TRIES; i++) {
 		pause_ms(i * PAUSE_MS);
-		v->rv = initialise_once(v->module, reserved);
+		v->rv = initialise_once(v->module, v->reserved);
 		if (v->rv == CKR_CRYPTOKI_ALREADY_INITIALIZED) /* a library under it did: the process is ours alone */
 			v->rv = CKR_OK;
 		if (v->rv == CKR_OK || v->rv == CKR_ARGUMENTS_BAD)
@@ -87,7 +89,6 @@ initialise(struct kmn_vendor *v, const char *init_args)
 	}
 	if (v->rv == CKR_OK)
 		return;
-	free(reserved);
 	v->module = NULL;
 	snprintf(v->description, sizeof(v->description), "C_Initialize failed");
 }
@@ -123,6 +124,8 @@ kmn_vendor_close(struct kmn_vendor *v)
 	if (v->module != NULL)
 		(void)v->module->C_Finalize(NULL);
 	v->module = NULL;
+	free(v->reserved);
+	v->reserved = NULL;
 }
 
 void

@@ -14,6 +14,7 @@ struct kmn_vendor {
 	char manufacturer[33];
 	char description[256];      /* of the library; why it could not be loaded, if it could not */
 	uint16_t cryptoki, library; /* major * 256 + minor */
+	char *reserved;             /* pReserved, which the module may keep until it is finalised */
 };
 
 /*

@@ -471,9 +471,8 @@ host_generate_ec(struct host *h, CK_SESSION_HANDLE session, const char *label, b
 CK_RV
 host_generate_ed25519(struct host *h, CK_SESSION_HANDLE session, const char *label, bool token, struct host_pair *pair)
 {
-	CK_BYTE name[] = "\x13\x0c"
-			 "edwards25519"; /* PrintableString */
-	CK_ATTRIBUTE curve = {CKA_EC_PARAMS, name, sizeof(name) - 1};
+	CK_BYTE oid[] = {0x06, 0x03, 0x2b, 0x65, 0x70}; /* 1.3.101.112 */
+	CK_ATTRIBUTE curve = {CKA_EC_PARAMS, oid, sizeof(oid)};
 
 	return generate(h, session, 0x1055 /* CKM_EC_EDWARDS_KEY_PAIR_GEN */, curve, label, token, pair);
 }
