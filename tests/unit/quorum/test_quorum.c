@@ -3,6 +3,8 @@
 #include "tests/unit/quorum/world.h"
 #include "tests/unit/run.h"
 
+#include <openssl/ec.h>
+#include <openssl/x509.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -480,6 +482,66 @@ test_free_and_refused(void)
 	world_clear(&w);
 }
 
+/* V7, with a real key: the signature, one bit of it, another key's, and a public key that nobody kept. */
+static void
+test_result_is_verified(void)
+{
+	static const uint8_t data[] = "x";
+	EVP_PKEY *key = EVP_EC_gen("P-256");
+	uint8_t *spki = NULL, sha256[KMN_HASH_BYTES], raw[64], der[128];
+	size_t spki_len = (size_t)i2d_PUBKEY(key, &spki), der_len = sizeof(der);
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	const uint8_t *at = der;
+	ECDSA_SIG *sig;
+
+	CU_ASSERT_EQUAL(EVP_DigestSignInit(ctx, NULL, EVP_sha256(), NULL, key), 1);
+	CU_ASSERT_EQUAL_FATAL(EVP_DigestSign(ctx, der, &der_len, data, 1), 1);
+	sig = d2i_ECDSA_SIG(NULL, &at, (long)der_len);
+	BN_bn2binpad(ECDSA_SIG_get0_r(sig), raw, 32);
+	BN_bn2binpad(ECDSA_SIG_get0_s(sig), raw + 32, 32);
+	kmn_sha256(spki, spki_len, sha256);
+	for (unsigned i = 0; i < 3; i++) { /* right, bent, key not kept */
+		struct kmn_quorum_counts counts;
+		struct world w;
+		json_t *intent, *result, *owner;
+		uint64_t r = 1;
+
+		world_init(&w, WORLD_RULES);
+		intent = world_intent(&w, "ca", data, 1);
+		json_object_set_new(intent, "op", json_string("C_DestroyObject"));
+		json_object_set_new(
+		    json_object_get(intent, "key"), "spki_sha256", kmn_json_b64(sha256, sizeof(sha256)));
+		if (i != 2)
+			world_keep(&w, spki, spki_len);
+		CU_ASSERT_EQUAL(world_append(&w, KMN_R_INTENT, intent), KMN_OK);
+		CU_ASSERT_EQUAL(world_decide(&w, r, "allow"), KMN_OK);
+		CU_ASSERT_EQUAL(world_result(&w, r, 0), KMN_OK);
+		result = json_deep_copy(world_body(&w, 3, &owner));
+		json_decref(owner);
+		raw[40] ^= i == 1;
+		json_object_set_new(result, "out", json_pack("{s:o}", "b64", kmn_json_b64(raw, sizeof(raw))));
+		raw[40] ^= i == 1;
+		world_replace(&w, 3, result);
+		{
+			struct kmn_finding finding;
+			struct kmn_quorum *again = NULL;
+
+			CU_ASSERT_EQUAL(world_replay(&w, &finding, &again), i == 0   ? KMN_OK
+									    : i == 1 ? KMN_E_CORRUPT
+										     : KMN_E_NOT_FOUND);
+			CU_ASSERT_STRING_EQUAL(finding.check, i == 1 ? "V7" : "");
+			kmn_quorum_counts(again, &counts);
+			CU_ASSERT_EQUAL(counts.signatures_verified, i == 0);
+			kmn_quorum_free(again);
+		}
+		world_clear(&w);
+	}
+	ECDSA_SIG_free(sig);
+	EVP_MD_CTX_free(ctx);
+	OPENSSL_free(spki);
+	EVP_PKEY_free(key);
+}
+
 /* ---- live and replayed agree, whatever happens -------------------------------------------------------------------- */
 
 static uint64_t
@@ -633,6 +695,7 @@ main(int argc, char **argv)
 	    {"an approval is for its own request", test_replay_for_another_request},
 	    {"a statement changed anywhere is no approval", test_every_field_counts},
 	    {"a record changed afterwards is found", test_tampering},
+	    {"a signature in a result is verified again", test_result_is_verified},
 	    {"live and replayed agree on random interleavings", test_interleavings},
 	    {"the published approval note reads and verifies", test_published_note},
 	    CU_TEST_INFO_NULL,
