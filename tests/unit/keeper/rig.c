@@ -1,0 +1,862 @@
+#include "config.h"
+
+#include "tests/unit/keeper/rig.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/pem.h>
+#include <poll.h>
+#include <signal.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "kanmon/admin.h"
+#include "kanmon/log.h"
+#include "kanmon/messages.h"
+#include "kanmon/quorum.h"
+#include "kanmon/roles.h"
+#include "kanmon/say.h"
+#include "kanmon/verify.h"
+#include "tests/unit/quorum/world.h"
+#include "tests/unit/run.h"
+
+#define ORIGIN "kanmon.example/gw1/2026"
+#define WAIT_MS 15000
+#define PIN "1234"
+
+/* ---- the ledger -------------------------------------------------------------------------------------------------- */
+
+/* The log's key: made of a word, as everything here, so that the trust file needs no state. */
+static void
+log_key(uint8_t secret[KMN_ED25519_SECRET_BYTES], char vkey_text[KMN_VKEY_MAX_BYTES])
+{
+	uint8_t seed[32], pub[32];
+	struct kmn_vkey vkey;
+
+	kmn_sha256("rig log key", 11, seed);
+	crypto_sign_seed_keypair(pub, secret, seed);
+	CU_ASSERT_EQUAL_FATAL(kmn_vkey_make(ORIGIN, pub, &vkey), KMN_OK);
+	kmn_vkey_format(&vkey, vkey_text);
+}
+
+static char *
+b64_spki(const struct test_certificate *who)
+{
+	static char text[KMN_B64_LEN(KMN_HASH_BYTES) + 1];
+
+	kmn_b64(who->spki, KMN_HASH_BYTES, text);
+	return text;
+}
+
+static char *
+policy_text(const struct rig *rig, const char *rules)
+{
+	static const char *const people[] = {"sato", "suzuki", "tanaka"};
+	char *text = malloc(8192), vkey[KMN_VKEY_MAX_BYTES];
+	size_t n = (size_t)snprintf(text, 8192,
+	    "kanmon/policy/v1\norigin " ORIGIN "\nversion 1\nprevious none\nnot-before 2026-01-01T00:00:00Z\n"
+	    "expires 2037-01-01T00:00:00Z\n\n");
+
+	for (size_t i = 0; i < KMN_COUNT_OF(people); i++) {
+		world_vkey(people[i], vkey);
+		n += (size_t)snprintf(text + n, 8192 - n, "custodian %s person:00%zu %s\n", people[i], i, vkey);
+	}
+	n += (size_t)snprintf(text + n, 8192 - n, "client ca spki:%s tokens mock-1\n", b64_spki(&rig->ca));
+	n += (size_t)snprintf(text + n, 8192 - n, "client other spki:%s tokens mock-1\n", b64_spki(&rig->other));
+	n += (size_t)snprintf(text + n, 8192 - n, "terminal desk person:000 spki:%s\n", b64_spki(&rig->terminal));
+	(void)snprintf(text + n, 8192 - n,
+	    "token mock-1\ngroup keepers 2 sato suzuki tanaka\nrole policy 2 sato suzuki tanaka\nrole veto 1 "
+	    "tanaka\n%s",
+	    rules);
+	return text;
+}
+
+static void
+make_ledger(const struct rig *rig, const char *rules)
+{
+	uint8_t secret[KMN_ED25519_SECRET_BYTES];
+	char vkey[KMN_VKEY_MAX_BYTES], path[128];
+	struct kmn_log_settings settings = {.origin = ORIGIN, .secret = secret};
+	char *text = policy_text(rig, rules), *note = world_sign(text, "sato suzuki");
+	struct kmn_why why = {""};
+
+	log_key(secret, vkey);
+	snprintf(path, sizeof(path), "%s/ledger", rig->dir);
+	CU_ASSERT_EQUAL_FATAL(mkdir(path, 0700), 0);
+	CU_ASSERT_EQUAL_FATAL(kmn_store_files(path, &settings.store), KMN_OK);
+	kmn_log_sources_system(&settings.sources);
+	if (kmn_log_create(&settings,
+		json_pack("{s:s,s:s,s:s,s:s,s:{},s:{}}", "origin", ORIGIN, "suite", "K1", "vkey", vkey, "policy", note,
+		    "hsm", "limits"),
+		&why) != KMN_OK) {
+		printf("# %s\n", why.text);
+		CU_FAIL_FATAL("the ledger is made");
+	}
+	kmn_store_files_free(settings.store);
+	snprintf(path, sizeof(path), "%s/policy", rig->dir);
+	CU_ASSERT_TRUE_FATAL(test_file_write(rig->dir, "policy", text, 0600));
+	free(text);
+	free(note);
+}
+
+/* ---- processes --------------------------------------------------------------------------------------------------- */
+
+static _Noreturn void
+keeper_process(const struct rig *rig, int fd)
+{
+	static const struct kmn_module module = {.name = "mock"};
+	static uint8_t secret[KMN_ED25519_SECRET_BYTES];
+	char vkey[KMN_VKEY_MAX_BYTES], path[128];
+	struct kmn_keeper_setup setup = {.supervisor = fd,
+	    .log_key = secret,
+	    .origin = ORIGIN,
+	    .modules = &module,
+	    .module_count = 1,
+	    .lease_ms = 2000,
+	    .request_lifetime_s = 60,
+	    .spawn_ms = 10000,
+	    .limits =
+		{.connections = 64, .instances = 8, .instances_per_client = 4, .requests = 8, .requests_per_client = 4},
+	    .build = {.version = "test", .boot_id = "test"}};
+
+	log_key(secret, vkey);
+	snprintf(path, sizeof(path), "%s/ledger", rig->dir);
+	setup.ledger_path = path;
+	setup.ledger = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	snprintf(path + strlen(path), 8, ".log");
+	kmn_say_init("keeper", open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600), KMN_SAY_DEBUG);
+	path[strlen(path) - 4] = '\0';
+	exit(kmn_keeper_main(&setup));
+}
+
+static _Noreturn void
+worker_process(const struct rig *rig, int fd)
+{
+	struct kmn_worker_setup setup = {
+	    .keeper = fd, .module = {.name = "mock", .path = KMN_TEST_BUILD_DIR "/tests/mock/.libs/kanmon-mock.so"}};
+
+	setenv("KMN_MOCK_LOG", rig->mock_log, 1);
+	kmn_say_init("worker", open("/dev/null", O_WRONLY | O_CLOEXEC), KMN_SAY_ERROR);
+	exit(kmn_worker_main(&setup));
+}
+
+/* Forks `process` at one end of a socket pair: its pid, and the other end as an ipc. */
+static pid_t
+begin(const struct rig *rig, void (*process)(const struct rig *, int), struct kmn_ipc **ipc_out)
+{
+	int pair[2];
+	pid_t pid;
+
+	CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	fflush(NULL);
+	pid = fork();
+	CU_ASSERT_TRUE_FATAL(pid >= 0);
+	if (pid == 0) {
+		/* Only this end: a worker must see the end of its keeper, and nobody else's. */
+		for (int fd = 3; fd < 256; fd++)
+			if (fd != pair[1])
+				close(fd);
+		process(rig, pair[1]);
+	}
+	close(pair[1]);
+	CU_ASSERT_EQUAL_FATAL(kmn_ipc_new(pair[0], 1 << 22, ipc_out), KMN_OK);
+	return pid;
+}
+
+static void
+tell_keeper(struct rig *rig, uint8_t kind, uint32_t id, const char *text, int fd)
+{
+	struct kmn_writer w;
+
+	kmn_writer_init(&w, 512);
+	if (kind != KMN_S_STOP && kind != KMN_S_GATE)
+		kmn_writer_u32(&w, id);
+	if (text != NULL)
+		kmn_writer_text(&w, text);
+	/* A keeper that has just ended hears of no worker any more. */
+	if (kmn_ipc_send(rig->supervisor, kind, w.bytes, w.len, fd) != KMN_OK && kind != KMN_S_EXITED)
+		CU_FAIL("the keeper listens");
+	kmn_writer_clear(&w);
+}
+
+static void
+spawn(struct rig *rig, uint32_t id)
+{
+	struct rig_worker *w = rig->worker;
+	int pair[2];
+
+	while (w->pid != 0 && w < rig->worker + RIG_WORKERS - 1)
+		w++;
+	CU_ASSERT_EQUAL_FATAL(w->pid, 0);
+	w->id = id;
+	w->pid = begin(rig, worker_process, &w->worker);
+	CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	CU_ASSERT_EQUAL_FATAL(kmn_ipc_new(pair[0], 1 << 22, &w->keeper), KMN_OK);
+	tell_keeper(rig, KMN_S_SPAWNED, id, NULL, pair[1]);
+	close(pair[1]);
+}
+
+static void
+worker_gone(struct rig *rig, struct rig_worker *w, bool say)
+{
+	int status;
+
+	kmn_ipc_free(w->keeper);
+	kmn_ipc_free(w->worker); /* a worker that still lives ends by this */
+	(void)waitpid(w->pid, &status, 0);
+	if (say)
+		tell_keeper(rig, KMN_S_EXITED, w->id, WIFSIGNALED(status) ? "killed by a signal" : "exit status 0", -1);
+	memset(w, 0, sizeof(*w));
+}
+
+/* ---- passing messages on ----------------------------------------------------------------------------------------- */
+
+static void
+from_supervised(struct rig *rig)
+{
+	struct kmn_ipc_message m;
+	struct kmn_reader r;
+
+	while (rig->supervisor != NULL && kmn_ipc_poll(rig->supervisor, &m) == KMN_OK) {
+		kmn_reader_init(&r, m.body, m.len_bytes);
+		if (m.kind == KMN_S_SERVING)
+			rig->serving = true;
+		else if (m.kind == KMN_S_SPAWN)
+			spawn(rig, kmn_reader_u32(&r));
+	}
+}
+
+static void
+from_gate(struct rig *rig)
+{
+	struct kmn_ipc_message m;
+	struct kmn_reader r;
+
+	while (rig->gate != NULL && kmn_ipc_poll(rig->gate, &m) == KMN_OK) {
+		const uint8_t *body;
+		uint32_t conn;
+
+		kmn_reader_init(&r, m.body, m.len_bytes);
+		if (m.kind == KMN_K_PINS) {
+			rig->pinned = true;
+			continue;
+		}
+		conn = kmn_reader_u32(&r);
+		if (m.kind == KMN_K_CLOSE) {
+			rig->closed[conn % RIG_CONNS] = true;
+		} else if (rig->frames < RIG_FRAMES) {
+			struct rig_frame *f = &rig->frame[rig->frames++];
+
+			f->conn = conn;
+			f->type = kmn_reader_u8(&r);
+			f->len = kmn_reader_rest(&r, &body);
+			CU_ASSERT_TRUE_FATAL(f->len <= sizeof(f->body));
+			memcpy(f->body, body, f->len);
+		}
+	}
+}
+
+static void
+pass_on(struct rig *rig, struct rig_worker *w, bool to_worker)
+{
+	struct kmn_ipc *from = to_worker ? w->keeper : w->worker;
+	struct kmn_ipc_message m;
+	kmn_err e;
+
+	while ((e = kmn_ipc_poll(from, &m)) == KMN_OK) {
+		if (rig->spy != NULL && !rig->spy(rig, w, to_worker, &m))
+			continue;
+		if (kmn_ipc_send(to_worker ? w->worker : w->keeper, m.kind, m.body, m.len_bytes, -1) != KMN_OK)
+			break;
+	}
+	if (e != KMN_E_AGAIN)
+		worker_gone(rig, w, rig->supervisor != NULL);
+}
+
+void
+rig_pump(struct rig *rig, int ms)
+{
+	struct pollfd fds[2 + 2 * RIG_WORKERS];
+	nfds_t n = 0;
+
+	fds[n++] = (struct pollfd){.fd = rig->supervisor != NULL ? kmn_ipc_fd(rig->supervisor) : -1, .events = POLLIN};
+	fds[n++] = (struct pollfd){.fd = rig->gate != NULL ? kmn_ipc_fd(rig->gate) : -1, .events = POLLIN};
+	for (size_t i = 0; i < RIG_WORKERS; i++) {
+		struct rig_worker *w = &rig->worker[i];
+
+		fds[n++] = (struct pollfd){.fd = w->pid != 0 ? kmn_ipc_fd(w->keeper) : -1, .events = POLLIN};
+		fds[n++] = (struct pollfd){.fd = w->pid != 0 ? kmn_ipc_fd(w->worker) : -1, .events = POLLIN};
+	}
+	if (poll(fds, n, ms) <= 0)
+		return;
+	if (fds[0].revents != 0)
+		from_supervised(rig);
+	if (fds[1].revents != 0)
+		from_gate(rig);
+	for (size_t i = 0; i < RIG_WORKERS; i++) {
+		if (fds[2 + 2 * i].revents != 0 && rig->worker[i].pid != 0)
+			pass_on(rig, &rig->worker[i], true);
+		if (fds[3 + 2 * i].revents != 0 && rig->worker[i].pid != 0)
+			pass_on(rig, &rig->worker[i], false);
+	}
+}
+
+static int64_t
+now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+bool
+rig_expect(struct rig *rig, uint32_t conn, uint8_t type, struct rig_frame *frame)
+{
+	int64_t until = now_ms() + WAIT_MS;
+
+	do {
+		for (size_t i = 0; i < rig->frames; i++) {
+			if (rig->frame[i].conn != conn || rig->frame[i].type != type)
+				continue;
+			if (frame != NULL)
+				*frame = rig->frame[i];
+			memmove(&rig->frame[i], &rig->frame[i + 1], (--rig->frames - i) * sizeof(rig->frame[0]));
+			return true;
+		}
+		rig_pump(rig, 100);
+	} while (now_ms() < until);
+	return false;
+}
+
+bool
+rig_expect_closed(struct rig *rig, uint32_t conn)
+{
+	int64_t until = now_ms() + WAIT_MS;
+
+	while (!rig->closed[conn % RIG_CONNS] && now_ms() < until)
+		rig_pump(rig, 100);
+	return rig->closed[conn % RIG_CONNS];
+}
+
+/* ---- start and end ----------------------------------------------------------------------------------------------- */
+
+void
+rig_restart(struct rig *rig)
+{
+	int pair[2];
+	int64_t until = now_ms() + WAIT_MS;
+
+	rig->serving = rig->pinned = false;
+	rig->frames = 0;
+	memset(rig->closed, 0, sizeof(rig->closed));
+	rig->keeper = begin(rig, keeper_process, &rig->supervisor);
+	CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	CU_ASSERT_EQUAL_FATAL(kmn_ipc_new(pair[0], 1 << 22, &rig->gate), KMN_OK);
+	tell_keeper(rig, KMN_S_GATE, 0, "start", pair[1]);
+	close(pair[1]);
+	while (!(rig->serving && rig->pinned) && now_ms() < until)
+		rig_pump(rig, 100);
+	CU_ASSERT_TRUE_FATAL(rig->serving && rig->pinned);
+}
+
+void
+rig_start(struct rig *rig, const char *rules)
+{
+	memset(rig, 0, sizeof(*rig));
+	snprintf(rig->dir, sizeof(rig->dir), "/tmp/kanmon-keeper-XXXXXX");
+	CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(rig->dir));
+	snprintf(rig->mock_log, sizeof(rig->mock_log), "%s/mock.log", rig->dir);
+	CU_ASSERT_TRUE_FATAL(test_certificate_make(&rig->ca, "P-256", -60, 3600) &&
+			     test_certificate_make(&rig->other, "P-256", -60, 3600) &&
+			     test_certificate_make(&rig->terminal, "P-256", -60, 3600));
+	make_ledger(rig, rules);
+	rig_restart(rig);
+}
+
+int
+rig_wait(struct rig *rig)
+{
+	int status = 0;
+	int64_t until = now_ms() + WAIT_MS;
+
+	while (waitpid(rig->keeper, &status, WNOHANG) == 0) {
+		if (now_ms() > until)
+			kill(rig->keeper, SIGKILL);
+		rig_pump(rig, 20);
+	}
+	kmn_ipc_free(rig->supervisor);
+	kmn_ipc_free(rig->gate);
+	rig->supervisor = rig->gate = NULL;
+	for (size_t i = 0; i < RIG_WORKERS; i++)
+		if (rig->worker[i].pid != 0)
+			worker_gone(rig, &rig->worker[i], false);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+int
+rig_stop(struct rig *rig)
+{
+	tell_keeper(rig, KMN_S_STOP, 0, "the test ends", -1);
+	return rig_wait(rig);
+}
+
+void
+rig_kill(struct rig *rig)
+{
+	kill(rig->keeper, SIGKILL);
+	(void)rig_wait(rig);
+}
+
+/* ---- the auditor ------------------------------------------------------------------------------------------------- */
+
+static void
+said(void *cookie, enum kmn_check check, enum kmn_severity severity, const struct kmn_place *place, const char *text)
+{
+	(void)cookie;
+	if (severity != KMN_INFO)
+		printf("# V%d record %lld: %s\n", (int)check, (long long)place->index, text);
+}
+
+static kmn_err
+blob(void *cookie, const uint8_t sha256[32], uint8_t **bytes_out, size_t *len_out)
+{
+	return kmn_blob_read(cookie, sha256, bytes_out, len_out);
+}
+
+static void
+judge(void *cookie, const struct kmn_record *record, const struct kmn_place *place, const struct kmn_tree *tree,
+    const struct kmn_verify_sink *sink)
+{
+	struct kmn_finding finding;
+
+	(void)tree;
+	if (kmn_quorum_apply(cookie, record, &finding) == KMN_E_CORRUPT)
+		sink->say(sink->cookie, KMN_V6, KMN_FINDING, place, finding.text);
+}
+
+int
+rig_verify(struct rig *rig)
+{
+	uint8_t secret[KMN_ED25519_SECRET_BYTES], policy_sha256[KMN_HASH_BYTES];
+	char vkey[KMN_VKEY_MAX_BYTES], path[128], trust_text[1024], b64[64], *text;
+	struct kmn_quorum_settings quorum = {.blob = blob};
+	struct kmn_verify_settings settings = {.record = judge, .sink = {.say = said}};
+	struct kmn_verify_report report;
+	struct kmn_quorum *q;
+	struct kmn_trust trust;
+	struct kmn_store *here;
+	size_t len;
+
+	log_key(secret, vkey);
+	CU_ASSERT_EQUAL_FATAL(kmn_store_files(rig->dir, &here), KMN_OK);
+	CU_ASSERT_EQUAL_FATAL(kmn_store_read(here, "policy", 65536, &text, &len), KMN_OK);
+	kmn_sha256(text, len, policy_sha256);
+	kmn_b64(policy_sha256, sizeof(policy_sha256), b64);
+	free(text);
+	kmn_store_files_free(here);
+	snprintf(trust_text, sizeof(trust_text),
+	    "kanmon/trust/v1\norigin " ORIGIN "\npolicy-sha256 %s\nlog %s\n\nquorum none\n", b64, vkey);
+	CU_ASSERT_EQUAL_FATAL(kmn_trust_parse(trust_text, strlen(trust_text), &trust, NULL), KMN_OK);
+	snprintf(path, sizeof(path), "%s/ledger", rig->dir);
+	CU_ASSERT_EQUAL_FATAL(kmn_store_files(path, &settings.store), KMN_OK);
+	quorum.cookie = settings.store;
+	CU_ASSERT_EQUAL_FATAL(kmn_quorum_new(&quorum, &q), KMN_OK);
+	settings.trust = &trust;
+	settings.cookie = q;
+	CU_ASSERT_EQUAL(kmn_verify(&settings, &report), KMN_OK);
+	kmn_quorum_free(q);
+	kmn_store_files_free(settings.store);
+	return report.exit_code;
+}
+
+static void
+remove_all(const char *path)
+{
+	DIR *dir = opendir(path);
+	struct dirent *entry;
+	char inner[512];
+
+	while (dir != NULL && (entry = readdir(dir)) != NULL) {
+		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+			continue;
+		snprintf(inner, sizeof(inner), "%s/%s", path, entry->d_name);
+		remove_all(inner);
+	}
+	if (dir != NULL)
+		closedir(dir);
+	(void)remove(path);
+}
+
+void
+rig_end(struct rig *rig)
+{
+	CU_ASSERT_EQUAL(rig_verify(rig), 0);
+	remove_all(rig->dir);
+}
+
+/* ---- connections ------------------------------------------------------------------------------------------------- */
+
+static void
+exporter_of(uint32_t conn, uint8_t out[KMN_EXPORTER_BYTES])
+{
+	kmn_sha256(&conn, sizeof(conn), out);
+}
+
+void
+rig_open(struct rig *rig, uint32_t conn, const struct test_certificate *who)
+{
+	BIO *bio = BIO_new_mem_buf(who->certificate, -1);
+	X509 *x509 = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+	uint8_t exporter[KMN_EXPORTER_BYTES], *der = NULL;
+	int der_len = i2d_X509(x509, &der);
+	struct kmn_writer w;
+
+	CU_ASSERT_TRUE_FATAL(der_len > 0);
+	exporter_of(conn, exporter);
+	rig->closed[conn % RIG_CONNS] = false;
+	kmn_writer_init(&w, 65536);
+	kmn_writer_u32(&w, conn);
+	kmn_writer_bytes(&w, der, (size_t)der_len);
+	kmn_writer_text(&w, "TLSv1.3");
+	kmn_writer_text(&w, "TLS_AES_256_GCM_SHA384");
+	kmn_writer_raw(&w, exporter, sizeof(exporter));
+	kmn_writer_text(&w, "127.0.0.1:1");
+	CU_ASSERT_EQUAL_FATAL(kmn_ipc_send(rig->gate, KMN_G_OPEN, w.bytes, w.len, -1), KMN_OK);
+	kmn_writer_clear(&w);
+	OPENSSL_free(der);
+	X509_free(x509);
+	BIO_free(bio);
+}
+
+void
+rig_close(struct rig *rig, uint32_t conn)
+{
+	struct kmn_writer w;
+
+	kmn_writer_init(&w, 256);
+	kmn_writer_u32(&w, conn);
+	kmn_writer_text(&w, "hung up");
+	CU_ASSERT_EQUAL_FATAL(kmn_ipc_send(rig->gate, KMN_G_CLOSED, w.bytes, w.len, -1), KMN_OK);
+	kmn_writer_clear(&w);
+}
+
+void
+rig_send(struct rig *rig, uint32_t conn, uint8_t type, struct kmn_writer *body)
+{
+	struct kmn_writer w;
+
+	kmn_writer_init(&w, 1 << 20);
+	kmn_writer_u32(&w, conn);
+	kmn_writer_u8(&w, type);
+	kmn_writer_raw(&w, body->bytes, body->len);
+	CU_ASSERT_EQUAL_FATAL(kmn_ipc_send(rig->gate, KMN_G_FRAME, w.bytes, w.len, -1), KMN_OK);
+	kmn_writer_clear(&w);
+	kmn_writer_clear(body);
+}
+
+/* ---- applications ------------------------------------------------------------------------------------------------ */
+
+void
+rig_attach(struct rig *rig, struct rig_app *app, uint32_t conn, const struct test_certificate *who)
+{
+	uint8_t client_random[32] = {7}, gateway_random[32], exporter[KMN_EXPORTER_BYTES];
+	struct rig_frame f;
+	struct kmn_writer w;
+	struct kmn_reader r;
+
+	memset(app, 0, sizeof(*app));
+	app->conn = conn;
+	app->acknowledged = 1;
+	rig_open(rig, conn, who);
+	kmn_writer_init(&w, 1024);
+	kmn_writer_u16(&w, KMN_FRAME_VERSION);
+	kmn_writer_u8(&w, sizeof(CK_ULONG));
+	kmn_writer_u8(&w, 1);
+	kmn_writer_u8(&w, 0);
+	kmn_writer_text(&w, "rig");
+	kmn_writer_text(&w, "localhost");
+	kmn_writer_raw(&w, client_random, sizeof(client_random));
+	rig_send(rig, conn, KMN_F_ATTACH, &w);
+	CU_ASSERT_TRUE_FATAL(rig_expect(rig, conn, KMN_F_ATTACHED, &f));
+	kmn_reader_init(&r, f.body, f.len);
+	CU_ASSERT_EQUAL(kmn_reader_u16(&r), KMN_FRAME_VERSION);
+	kmn_reader_raw(&r, app->id, sizeof(app->id));
+	kmn_reader_raw(&r, gateway_random, sizeof(gateway_random));
+	CU_ASSERT_EQUAL(r.err, KMN_OK);
+	exporter_of(conn, exporter);
+	kmn_instance_secret(gateway_random, client_random, exporter, app->secret);
+}
+
+bool
+rig_join(struct rig *rig, const struct rig_app *app, uint32_t conn, const struct test_certificate *who)
+{
+	uint8_t exporter[KMN_EXPORTER_BYTES], proof[KMN_HASH_BYTES];
+	struct kmn_writer w;
+	int64_t until = now_ms() + WAIT_MS;
+
+	rig_open(rig, conn, who);
+	exporter_of(conn, exporter);
+	kmn_join_proof(app->secret, exporter, proof);
+	kmn_writer_init(&w, 256);
+	kmn_writer_u16(&w, KMN_FRAME_VERSION);
+	kmn_writer_raw(&w, app->id, sizeof(app->id));
+	kmn_writer_raw(&w, proof, sizeof(proof));
+	rig_send(rig, conn, KMN_F_JOIN, &w);
+	while (now_ms() < until) {
+		for (size_t i = 0; i < rig->frames; i++)
+			if (rig->frame[i].conn == conn)
+				return rig->frame[i].type == KMN_F_JOINED && rig_expect(rig, conn, KMN_F_JOINED, NULL);
+		if (rig->closed[conn % RIG_CONNS])
+			return false;
+		rig_pump(rig, 50);
+	}
+	return false;
+}
+
+void
+rig_payload(enum kmn_call_id id, const struct kmn_arg *arg, size_t count, uint8_t **payload, size_t *len)
+{
+	struct kmn_writer w;
+
+	kmn_writer_init(&w, KMN_FRAME_MAX_BYTES);
+	CU_ASSERT_EQUAL_FATAL(kmn_request_encode(id, arg, count, &w), KMN_OK);
+	CU_ASSERT_EQUAL_FATAL(kmn_writer_take(&w, payload, len), KMN_OK);
+}
+
+void
+rig_call_raw(struct rig *rig, uint32_t conn, uint64_t number, uint64_t acknowledged, const uint8_t *payload, size_t len)
+{
+	struct kmn_writer w;
+
+	kmn_writer_init(&w, KMN_FRAME_MAX_BYTES);
+	kmn_writer_u64(&w, number);
+	kmn_writer_u64(&w, acknowledged);
+	kmn_writer_raw(&w, payload, len);
+	rig_send(rig, conn, KMN_F_CALL, &w);
+}
+
+CK_RV
+rig_call(struct rig *rig, struct rig_app *app, enum kmn_call_id id, struct kmn_arg *arg, size_t count)
+{
+	struct rig_frame f;
+	uint8_t *payload;
+	CK_RV rv = CKR_VENDOR_DEFINED;
+	size_t len;
+
+	rig_payload(id, arg, count, &payload, &len);
+	rig_call_raw(rig, app->conn, ++app->number, app->acknowledged, payload, len);
+	free(payload);
+	if (!rig_expect(rig, app->conn, KMN_F_REPLY, &f))
+		return rv;
+	if (app->acknowledged == app->number)
+		app->acknowledged++;
+	CU_ASSERT_EQUAL(kmn_response_decode(id, arg, count, f.body + 8, f.len - 8, &rv), KMN_OK);
+	return rv;
+}
+
+CK_RV
+rig_open_session(struct rig *rig, struct rig_app *app)
+{
+	struct kmn_arg arg[] = {
+	    {.u = 11}, {.u = CKF_SERIAL_SESSION | CKF_RW_SESSION}, {.p = NULL}, {.p = &app->session}};
+
+	return rig_call(rig, app, KMN_C_OpenSession, arg, KMN_COUNT_OF(arg));
+}
+
+CK_RV
+rig_login(struct rig *rig, struct rig_app *app)
+{
+	char pin[] = PIN;
+	struct kmn_arg arg[] = {{.u = app->session}, {.u = CKU_USER}, {.p = pin, .u = sizeof(pin) - 1}};
+
+	return rig_call(rig, app, KMN_C_Login, arg, KMN_COUNT_OF(arg));
+}
+
+CK_RV
+rig_generate(struct rig *rig, struct rig_app *app, const char *label, CK_OBJECT_HANDLE *private)
+{
+	CK_MECHANISM mechanism = {CKM_RSA_PKCS_KEY_PAIR_GEN, NULL, 0};
+	CK_OBJECT_HANDLE public = 0;
+	CK_ULONG bits = 2048;
+	CK_BBOOL yes = CK_TRUE;
+	char name[64];
+	CK_ATTRIBUTE pub[] = {{CKA_LABEL, name, 0}, {CKA_ID, name, 0}, {CKA_MODULUS_BITS, &bits, sizeof(bits)}};
+	CK_ATTRIBUTE priv[] = {{CKA_LABEL, name, 0}, {CKA_ID, name, 0}, {CKA_SIGN, &yes, sizeof(yes)}};
+	struct kmn_arg arg[] = {{.u = app->session}, {.p = &mechanism}, {.p = pub, .u = 3}, {.p = priv, .u = 3},
+	    {.p = &public}, {.p = private}};
+
+	snprintf(name, sizeof(name), "%s", label);
+	for (size_t i = 0; i < 2; i++)
+		pub[i].ulValueLen = priv[i].ulValueLen = strlen(name);
+	return rig_call(rig, app, KMN_C_GenerateKeyPair, arg, KMN_COUNT_OF(arg));
+}
+
+CK_RV
+rig_sign_init(struct rig *rig, struct rig_app *app, CK_OBJECT_HANDLE key)
+{
+	CK_MECHANISM mechanism = {CKM_SHA256_RSA_PKCS, NULL, 0};
+	struct kmn_arg arg[] = {{.u = app->session}, {.p = &mechanism}, {.u = key}};
+
+	return rig_call(rig, app, KMN_C_SignInit, arg, KMN_COUNT_OF(arg));
+}
+
+static void
+sign_args(struct rig_app *app, const char *data, struct kmn_arg arg[3], uint8_t *signature, CK_ULONG *len)
+{
+	union {
+		const char *read_only;
+		void *p;
+	} bytes = {data};
+
+	arg[0] = (struct kmn_arg){.u = app->session};
+	arg[1] = (struct kmn_arg){.p = bytes.p, .u = strlen(data)};
+	arg[2] = (struct kmn_arg){.p = signature, .n = len};
+}
+
+CK_RV
+rig_sign(struct rig *rig, struct rig_app *app, const char *data, uint8_t *signature, CK_ULONG *len)
+{
+	struct kmn_arg arg[3];
+
+	sign_args(app, data, arg, signature, len);
+	return rig_call(rig, app, KMN_C_Sign, arg, 3);
+}
+
+uint64_t
+rig_send_sign(
+    struct rig *rig, struct rig_app *app, const char *data, struct kmn_arg arg[3], uint8_t *signature, CK_ULONG *len)
+{
+	uint8_t *payload;
+	size_t payload_len;
+
+	sign_args(app, data, arg, signature, len);
+	rig_payload(KMN_C_Sign, arg, 3, &payload, &payload_len);
+	rig_call_raw(rig, app->conn, ++app->number, app->acknowledged, payload, payload_len);
+	free(payload);
+	return app->number;
+}
+
+/* ---- the kanmon tool's questions --------------------------------------------------------------------------------- */
+
+uint32_t
+rig_admin(struct rig *rig, uint32_t conn, struct kmn_writer *body, char *text, size_t size)
+{
+	struct rig_frame f;
+	struct kmn_reader r;
+	const uint8_t *view;
+	uint32_t error;
+	size_t len;
+
+	rig_send(rig, conn, KMN_F_ADMIN, body);
+	if (!rig_expect(rig, conn, KMN_F_ADMIN_REPLY, &f))
+		return UINT32_MAX;
+	kmn_reader_init(&r, f.body, f.len);
+	error = kmn_reader_u32(&r);
+	len = kmn_reader_bytes(&r, sizeof(f.body), &view);
+	CU_ASSERT_EQUAL(kmn_reader_end(&r), KMN_OK);
+	if (text != NULL)
+		snprintf(text, size, "%.*s", (int)len, (const char *)view);
+	return error;
+}
+
+/* The recorded statement of a request, from the ledger's file. */
+static char *
+statement_of(const struct rig *rig, uint64_t request)
+{
+	char path[160], line[KMN_LINE_MAX_BYTES + 2], *text = NULL;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/ledger/seg/00000000000000000000.kl", rig->dir);
+	file = fopen(path, "r");
+	while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
+		struct kmn_record record;
+		struct kmn_ref ref;
+		const char *found;
+
+		line[strcspn(line, "\n")] = '\0';
+		if (line[0] == '#' || kmn_record_parse(line, strlen(line), &record, NULL) != KMN_OK)
+			continue;
+		if (record.kind == KMN_R_STATEMENT && kmn_ref_get(record.body, "request", &ref) && ref.i == request &&
+		    kmn_json_get_text(record.body, "text", &found)) {
+			free(text);
+			text = strdup(found);
+		}
+		kmn_record_clear(&record);
+	}
+	if (file != NULL)
+		fclose(file);
+	return text;
+}
+
+uint32_t
+rig_vote(struct rig *rig, uint32_t conn, uint64_t request, const char *name, const char *decision)
+{
+	enum kmn_decision d = strcmp(decision, "reject") == 0 ? KMN_REJECT
+			      : strcmp(decision, "veto") == 0 ? KMN_VETO
+							      : KMN_APPROVE;
+	char *statement = NULL, *text, *note;
+	struct kmn_writer w;
+
+	for (int i = 0; i < 100 && statement == NULL; i++) {
+		rig_pump(rig, 50);
+		statement = statement_of(rig, request);
+	}
+	CU_ASSERT_PTR_NOT_NULL_FATAL(statement);
+	CU_ASSERT_EQUAL_FATAL(kmn_statement_turn(statement, d, d == KMN_APPROVE ? NULL : "no", &text), KMN_OK);
+	note = world_sign(text, name);
+	kmn_writer_init(&w, 65536);
+	kmn_writer_u16(&w, KMN_ADMIN_NOTE_SUBMIT);
+	kmn_writer_text(&w, note);
+	free(statement);
+	free(text);
+	free(note);
+	return rig_admin(rig, conn, &w, NULL, 0);
+}
+
+/* ---- what can be seen from outside ------------------------------------------------------------------------------- */
+
+unsigned
+rig_mock_calls(const struct rig *rig, const char *function)
+{
+	FILE *file = fopen(rig->mock_log, "r");
+	char line[256];
+	unsigned n = 0;
+
+	while (file != NULL && fgets(line, sizeof(line), file) != NULL)
+		n += strncmp(line, function, strlen(function)) == 0 && line[strlen(function)] == ' ';
+	if (file != NULL)
+		fclose(file);
+	return n;
+}
+
+unsigned
+rig_records(const struct rig *rig, const char *type, const char *with)
+{
+	char path[160], line[KMN_LINE_MAX_BYTES + 2], wanted[64];
+	unsigned n = 0, pending = 0;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/ledger/seg/00000000000000000000.kl", rig->dir);
+	snprintf(wanted, sizeof(wanted), "\"type\":\"%s\"", type);
+	file = fopen(path, "r");
+	while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
+		if (strncmp(line, "#commit ", 8) == 0) {
+			n += pending;
+			pending = 0;
+		} else if (strstr(line, wanted) != NULL && (with == NULL || strstr(line, with) != NULL)) {
+			pending++;
+		}
+	}
+	if (file != NULL)
+		fclose(file);
+	return n;
+}

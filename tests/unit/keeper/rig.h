@@ -1,0 +1,114 @@
+/*
+ * A real keeper in a process of its own, over a real ledger and real workers
+ * with the module that counts calls (tests/mock). The test plays supervisor
+ * and gate, and stands between keeper and worker: it sees each message before
+ * the other end does, and can change, drop or answer it by killing the worker.
+ */
+#ifndef KANMON_TESTS_KEEPER_RIG_H
+#define KANMON_TESTS_KEEPER_RIG_H
+
+#include <sys/types.h>
+
+#include "kanmon/codec.h"
+#include "kanmon/frame.h"
+#include "kanmon/ipc.h"
+#include "kanmon/record.h"
+#include "tests/unit/transport/certs.h"
+
+#define RIG_WORKERS 16
+#define RIG_CONNS 16
+#define RIG_FRAMES 64
+
+struct rig_worker {
+	uint32_t id;
+	pid_t pid;
+	struct kmn_ipc *keeper, *worker; /* to either end */
+};
+
+/* A frame that the keeper sent to a connection. */
+struct rig_frame {
+	uint32_t conn;
+	uint8_t type;
+	size_t len;
+	uint8_t body[4096];
+};
+
+struct rig {
+	char dir[64], mock_log[96];
+	pid_t keeper;
+	struct kmn_ipc *supervisor, *gate;
+	struct rig_worker worker[RIG_WORKERS];
+	bool serving, pinned;
+	struct rig_frame frame[RIG_FRAMES];
+	size_t frames;
+	bool closed[RIG_CONNS]; /* by connection */
+	struct test_certificate ca, other, terminal;
+	/* Called for each message on its way; false: it is dropped. */
+	bool (*spy)(struct rig *rig, struct rig_worker *worker, bool to_worker, struct kmn_ipc_message *message);
+	void *spy_cookie;
+};
+
+/* Makes the ledger with a policy of these rules, starts the keeper, and waits until it serves. */
+void rig_start(struct rig *rig, const char *rules);
+/* A keeper again, over the same ledger. */
+void rig_restart(struct rig *rig);
+/* Stops it with KMN_S_STOP: the exit status, or -signal. */
+int rig_stop(struct rig *rig);
+/* SIGKILL to the keeper; workers end by their closed sockets. */
+void rig_kill(struct rig *rig);
+/* Waits for a keeper that is to end by itself. */
+int rig_wait(struct rig *rig);
+/* Verifies the ledger as an auditor does (a stopped one: nothing is missing), and removes everything. */
+void rig_end(struct rig *rig);
+/* `kanmon audit verify`'s exit code, findings as TAP comments. */
+int rig_verify(struct rig *rig);
+
+/* Passes messages on until a frame of that type comes for `conn` (taken out), or time is over (false). */
+bool rig_expect(struct rig *rig, uint32_t conn, uint8_t type, struct rig_frame *frame_out);
+/* Passes messages on for that long. */
+void rig_pump(struct rig *rig, int ms);
+bool rig_expect_closed(struct rig *rig, uint32_t conn);
+
+/* Frames from a connection. */
+void rig_open(struct rig *rig, uint32_t conn, const struct test_certificate *who);
+void rig_close(struct rig *rig, uint32_t conn);
+void rig_send(struct rig *rig, uint32_t conn, uint8_t type, struct kmn_writer *body);
+
+/* An application: attached, with its numbers. */
+struct rig_app {
+	uint32_t conn;
+	uint8_t id[KMN_INSTANCE_ID_BYTES], secret[KMN_INSTANCE_SECRET_BYTES];
+	uint64_t number, acknowledged;
+	CK_SESSION_HANDLE session;
+};
+
+void rig_attach(struct rig *rig, struct rig_app *app, uint32_t conn, const struct test_certificate *who);
+bool rig_join(struct rig *rig, const struct rig_app *app, uint32_t conn, const struct test_certificate *who);
+/* CALL with that number, of a payload made before. */
+void rig_call_raw(
+    struct rig *rig, uint32_t conn, uint64_t number, uint64_t acknowledged, const uint8_t *payload, size_t len);
+/* The payload of a call. */
+void rig_payload(enum kmn_call_id id, const struct kmn_arg *arg, size_t count, uint8_t **payload_out, size_t *len_out);
+/* A whole call of the next number: sends, waits for REPLY, decodes into arg. CKR_VENDOR_DEFINED if none came. */
+CK_RV rig_call(struct rig *rig, struct rig_app *app, enum kmn_call_id id, struct kmn_arg *arg, size_t count);
+
+CK_RV rig_open_session(struct rig *rig, struct rig_app *app);
+CK_RV rig_login(struct rig *rig, struct rig_app *app);
+CK_RV rig_generate(struct rig *rig, struct rig_app *app, const char *label, CK_OBJECT_HANDLE *private_out);
+CK_RV rig_sign_init(struct rig *rig, struct rig_app *app, CK_OBJECT_HANDLE key);
+CK_RV rig_sign(struct rig *rig, struct rig_app *app, const char *data, uint8_t *signature, CK_ULONG *len);
+/* Sends C_Sign and does not wait: its number. */
+uint64_t rig_send_sign(
+    struct rig *rig, struct rig_app *app, const char *data, struct kmn_arg arg[3], uint8_t *signature, CK_ULONG *len);
+
+/* A custodian's vote on a request through the terminal on `conn`: kmn_err of the answer. */
+uint32_t rig_vote(struct rig *rig, uint32_t conn, uint64_t request, const char *name, const char *decision);
+/* ADMIN with that body: the error, and the answer's text in `text` (size bytes). */
+uint32_t rig_admin(struct rig *rig, uint32_t conn, struct kmn_writer *body, char *text, size_t size);
+
+/* Lines of the mock's log that begin with that word and a blank. */
+unsigned rig_mock_calls(const struct rig *rig, const char *function);
+/* Durable records of that type whose line holds `with` (NULL: any): what is before the last #commit on disk. */
+unsigned rig_records(const struct rig *rig, const char *type, const char *with);
+
+#endif
