@@ -34,7 +34,8 @@ struct kmn_pool {
 	pthread_cond_t room;                        /* a connection was given back or dropped, or all is over */
 	struct kmn_channel *idle[KMN_CLIENT_CONNECTIONS_MAX];
 	size_t idle_count;
-	size_t busy; /* taken or being made, for calls; busy + idle_count <= connections */
+	size_t busy;    /* taken or being made, for calls; busy + idle_count <= connections */
+	size_t joining; /* threads that would take an idle one instead of the one they try to make */
 	bool lost;
 	bool ended;
 	uint64_t down_since_ms; /* first failure to connect since the last success; 0: none */
@@ -71,9 +72,8 @@ kmn_pool_new(const struct kmn_client_settings *settings, const struct kmn_wake *
 	pool->settings = settings;
 	pool->ending = ending;
 	(void)pthread_mutex_init(&pool->lock, NULL);
-	(void)pthread_cond_init(&pool->room, NULL);
-	if (sodium_init() < 0 || (pool->secret = sodium_malloc(KMN_INSTANCE_SECRET_BYTES)) == NULL ||
-	    (e = load_identity(pool)) != KMN_OK)
+	if (kmn_cond_init(&pool->room) != KMN_OK || sodium_init() < 0 ||
+	    (pool->secret = sodium_malloc(KMN_INSTANCE_SECRET_BYTES)) == NULL || (e = load_identity(pool)) != KMN_OK)
 		goto done;
 	*pool_out = pool;
 	pool = NULL;
@@ -345,24 +345,38 @@ attempt_ms(struct kmn_pool *pool)
 	return ms;
 }
 
-/* Joins, trying again within the lease; KMN_E_TIMEOUT at `until_ms`. */
+/* Lets some time go by; true with a connection that was given back meanwhile. */
+static bool
+pause_for_idle(struct kmn_pool *pool, uint32_t pause_ms, struct kmn_channel **channel_out)
+{
+	uint64_t until_ms = kmn_now_ms() + pause_ms;
+
+	(void)pthread_mutex_lock(&pool->lock);
+	pool->joining++;
+	while (!pool->ended && !pool->lost && pool->idle_count == 0 && kmn_now_ms() < until_ms)
+		kmn_cond_wait_until(&pool->room, &pool->lock, until_ms);
+	pool->joining--;
+	*channel_out = pool->idle_count > 0 ? pool->idle[--pool->idle_count] : NULL;
+	(void)pthread_mutex_unlock(&pool->lock);
+	return *channel_out != NULL;
+}
+
+/* A new connection, or one that comes back meanwhile, tried for within the lease. */
 static kmn_err
-join(struct kmn_pool *pool, uint64_t until_ms, struct kmn_channel **channel_out)
+join(struct kmn_pool *pool, struct kmn_channel **channel_out)
 {
 	uint32_t pause_ms = PAUSE_LEAST_MS;
 	kmn_err e;
 
 	for (;;) {
-		uint64_t now = kmn_now_ms();
-
-		if (now >= until_ms)
-			return KMN_E_TIMEOUT;
-		e = join_once(
-		    pool, least_u32(attempt_ms(pool), until_ms - now), kmn_wake_fd(pool->ending), channel_out);
+		e = join_once(pool, attempt_ms(pool), kmn_wake_fd(pool->ending), channel_out);
 		if (!judge(pool, &e))
 			return e;
-		now = kmn_now_ms();
-		kmn_wake_pause(pool->ending, now < until_ms ? least_u32(pause_ms, until_ms - now) : 0);
+		if (pause_for_idle(pool, pause_ms, channel_out)) {
+			if (kmn_channel_alive(*channel_out))
+				return KMN_OK;
+			discard(pool, *channel_out);
+		}
 		pause_ms = least_u32(pause_ms * 2u, PAUSE_MOST_MS);
 	}
 }
@@ -399,9 +413,14 @@ release(struct kmn_pool *pool, struct kmn_channel *idle)
 {
 	(void)pthread_mutex_lock(&pool->lock);
 	pool->busy--;
-	if (idle != NULL)
+	if (idle != NULL) {
 		pool->idle[pool->idle_count++] = idle;
-	(void)pthread_cond_signal(&pool->room);
+		pool->down_since_ms = 0; /* it answered just now */
+	}
+	if (pool->joining > 0) /* one that joins has no use for mere room */
+		(void)pthread_cond_broadcast(&pool->room);
+	else
+		(void)pthread_cond_signal(&pool->room);
 	(void)pthread_mutex_unlock(&pool->lock);
 }
 
@@ -412,7 +431,7 @@ kmn_pool_take(struct kmn_pool *pool, struct kmn_channel **channel_out)
 
 	while ((e = reserve(pool, channel_out)) == KMN_OK) {
 		if (*channel_out == NULL) {
-			if ((e = join(pool, UINT64_MAX, channel_out)) != KMN_OK)
+			if ((e = join(pool, channel_out)) != KMN_OK)
 				release(pool, NULL);
 			return e;
 		}
@@ -438,20 +457,19 @@ kmn_pool_drop(struct kmn_pool *pool, struct kmn_channel *channel)
 }
 
 kmn_err
-kmn_pool_watch(struct kmn_pool *pool, uint64_t until_ms, struct kmn_channel **channel_out)
+kmn_pool_watch(struct kmn_pool *pool, uint64_t timeout_ms, struct kmn_channel **channel_out)
 {
 	kmn_err e;
 
-	(void)pthread_mutex_lock(&pool->lock);
-	e = pool->lost ? KMN_E_INSTANCE : KMN_OK;
-	(void)pthread_mutex_unlock(&pool->lock);
-	if (e == KMN_OK && (e = join(pool, until_ms, channel_out)) == KMN_OK &&
-	    kmn_channel_send(*channel_out, KMN_F_WATCH, NULL, 0, CONNECT_MS) != KMN_OK) {
+	*channel_out = NULL;
+	e = join_once(pool, least_u32(timeout_ms, CONNECT_MS), kmn_wake_fd(pool->ending), channel_out);
+	if (e == KMN_E_INSTANCE)
+		kmn_pool_lose(pool);
+	if (e == KMN_OK && (e = kmn_channel_send(*channel_out, KMN_F_WATCH, NULL, 0, CONNECT_MS)) != KMN_OK) {
 		discard(pool, *channel_out);
 		*channel_out = NULL;
-		e = KMN_E_TIMEOUT; /* broke at once: the caller comes back */
 	}
-	return e;
+	return e == KMN_OK || e == KMN_E_INSTANCE || e == KMN_E_CANCELED || e == KMN_E_NO_MEMORY ? e : KMN_E_AGAIN;
 }
 
 void

@@ -7,8 +7,9 @@
  *   attached --kmn_pool_detach--> nothing but kmn_pool_free is left
  *
  * The gateway keeps a lost application for a lease. Within it a failure to
- * connect is only latency: take tries again. After it take tries once, shortly,
- * and answers KMN_E_UNREACHABLE.
+ * connect is only latency: take tries again, and is as content with a connection
+ * that another thread gives back (a gateway may give one client only so many).
+ * After it take tries once, shortly, and answers KMN_E_UNREACHABLE.
  *
  * Invariants: a channel that was taken belongs to its thread until it is given
  * back or dropped; a lost instance is never joined again (its handles mean
@@ -49,8 +50,11 @@ void kmn_pool_give(struct kmn_pool *pool, struct kmn_channel *channel);
 /* For a channel that failed. */
 void kmn_pool_drop(struct kmn_pool *pool, struct kmn_channel *channel);
 
-/* The connection that listens for READY; as take, and KMN_E_TIMEOUT at `until_ms` (kmn_now_ms). */
-kmn_err kmn_pool_watch(struct kmn_pool *pool, uint64_t until_ms, struct kmn_channel **channel_out) KMN_MUST_CHECK;
+/*
+ * The connection that listens for READY, in one attempt of at most timeout_ms.
+ * Errors: KMN_E_INSTANCE, KMN_E_CANCELED, KMN_E_NO_MEMORY; all others are KMN_E_AGAIN.
+ */
+kmn_err kmn_pool_watch(struct kmn_pool *pool, uint64_t timeout_ms, struct kmn_channel **channel_out) KMN_MUST_CHECK;
 /* Closes it. NULL is fine. */
 void kmn_pool_unwatch(struct kmn_pool *pool, struct kmn_channel *channel);
 

@@ -2,36 +2,8 @@
 
 #include "provider/wait.h"
 
-#include <time.h>
-
 #include "kanmon/reader.h"
 #include "provider/debug.h"
-
-kmn_err
-kmn_cond_init(pthread_cond_t *cond)
-{
-	pthread_condattr_t attr;
-	int failed;
-
-	if (pthread_condattr_init(&attr) != 0)
-		return KMN_E_NO_MEMORY;
-	failed = pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	if (failed == 0)
-		failed = pthread_cond_init(cond, &attr);
-	(void)pthread_condattr_destroy(&attr);
-	return failed == 0 ? KMN_OK : KMN_E_NO_MEMORY;
-}
-
-void
-kmn_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *lock, uint64_t until_ms)
-{
-	struct timespec t = {
-	    .tv_sec = (time_t)(until_ms / 1000u),
-	    .tv_nsec = (long)(until_ms % 1000u) * 1000000L,
-	};
-
-	(void)pthread_cond_timedwait(cond, lock, &t); /* callers look at their condition, not at the result */
-}
 
 kmn_err
 kmn_flights_init(struct kmn_flights *f)
@@ -156,13 +128,21 @@ note_ready(struct kmn_flights *f, uint64_t number)
 
 /* ---- the leader -------------------------------------------------------------------------------------------------- */
 
+/* KMN_E_AGAIN: there is no watch to be had now, and some time went by. */
 static kmn_err
-begin_watch(struct kmn_flights *f, struct kmn_pool *pool, uint64_t until_ms)
+begin_watch(struct kmn_flights *f, struct kmn_pool *pool, const struct kmn_wake *ending, uint64_t until_ms)
 {
-	kmn_err e = kmn_pool_watch(pool, until_ms, &f->watch);
+	uint64_t now = kmn_now_ms(), pause_ms = KMN_ASK_UNWATCHED_MS;
+	kmn_err e = kmn_pool_watch(pool, now < until_ms ? until_ms - now : 0, &f->watch);
 
+	if (e == KMN_E_AGAIN) {
+		now = kmn_now_ms();
+		if (now + pause_ms > until_ms)
+			pause_ms = now < until_ms ? until_ms - now : 0;
+		kmn_wake_pause(ending, (uint32_t)pause_ms);
+	}
 	if (e != KMN_OK)
-		return e == KMN_E_TIMEOUT ? KMN_OK : e; /* the leader's own time: it looks at the clock itself */
+		return e;
 	(void)pthread_mutex_lock(&f->lock);
 	f->generation++;
 	(void)pthread_mutex_unlock(&f->lock);
@@ -179,7 +159,7 @@ lead(struct kmn_flights *f, struct kmn_pool *pool, const struct kmn_wake *ending
 	kmn_err e;
 
 	if (f->watch == NULL)
-		return begin_watch(f, pool, until_ms);
+		return begin_watch(f, pool, ending, until_ms);
 	e = kmn_channel_receive(f->watch, now < until_ms ? (uint32_t)(until_ms - now) : 0, kmn_wake_fd(ending), &frame);
 	if (e == KMN_E_TIMEOUT || e == KMN_E_CANCELED)
 		return KMN_OK;
@@ -239,7 +219,7 @@ kmn_flights_wait(struct kmn_flights *f, struct kmn_pool *pool, const struct kmn_
 			break;
 	}
 	(void)pthread_mutex_unlock(&f->lock);
-	return e;
+	return e == KMN_E_AGAIN ? KMN_OK : e;
 }
 
 void

@@ -14,7 +14,9 @@
  *
  * A READY may be sent while nobody watches. So a call may sleep only if it was
  * asked for after the watch began (`generation`); otherwise it asks again. The
- * same, every KMN_ASK_EVERY_MS, makes up for a READY that was lost any other way.
+ * same, every KMN_ASK_EVERY_MS, makes up for a READY that was lost any other way;
+ * and every KMN_ASK_UNWATCHED_MS for a watch that cannot be had, be it that the
+ * gateway is gone, which the asking finds out, or that it gives no more connections.
  *
  * The gateway's replay window is KMN_WINDOW_NUMBERS wide: a number that falls
  * behind it cannot be asked for again. So a new call is admitted only while its
@@ -34,6 +36,7 @@
 #include "provider/pool.h"
 
 #define KMN_ASK_EVERY_MS 20000u
+#define KMN_ASK_UNWATCHED_MS 1000u
 
 /* One call under way; on the stack of its thread. */
 struct kmn_flight {
@@ -71,16 +74,12 @@ void kmn_flights_finish(struct kmn_flights *f, struct kmn_flight *flight);
 
 /*
  * Waits after HELD. KMN_OK: send CALL again; KMN_E_TIMEOUT: `deadline_ms` is
- * over; KMN_E_CANCELED: C_Finalize; else as kmn_pool_watch.
+ * over; KMN_E_CANCELED: C_Finalize; KMN_E_INSTANCE, KMN_E_NO_MEMORY.
  */
 kmn_err kmn_flights_wait(struct kmn_flights *f, struct kmn_pool *pool, const struct kmn_wake *ending,
     const struct kmn_flight *flight, uint64_t deadline_ms) KMN_MUST_CHECK;
 
 /* C_Finalize: ends all waits. `ending` was raised before, so that the leader notices. */
 void kmn_flights_end(struct kmn_flights *f);
-
-/* A condition variable whose timed waits count by kmn_now_ms. */
-kmn_err kmn_cond_init(pthread_cond_t *cond) KMN_MUST_CHECK;
-void kmn_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *lock, uint64_t until_ms);
 
 #endif

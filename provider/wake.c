@@ -74,3 +74,29 @@ kmn_now_ms(void)
 	(void)clock_gettime(CLOCK_MONOTONIC, &t);
 	return (uint64_t)t.tv_sec * 1000u + (uint64_t)t.tv_nsec / 1000000u;
 }
+
+kmn_err
+kmn_cond_init(pthread_cond_t *cond)
+{
+	pthread_condattr_t attr;
+	int failed;
+
+	if (pthread_condattr_init(&attr) != 0)
+		return KMN_E_NO_MEMORY;
+	failed = pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	if (failed == 0)
+		failed = pthread_cond_init(cond, &attr);
+	(void)pthread_condattr_destroy(&attr);
+	return failed == 0 ? KMN_OK : KMN_E_NO_MEMORY;
+}
+
+void
+kmn_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *lock, uint64_t until_ms)
+{
+	struct timespec t = {
+	    .tv_sec = (time_t)(until_ms / 1000u),
+	    .tv_nsec = (long)(until_ms % 1000u) * 1000000L,
+	};
+
+	(void)pthread_cond_timedwait(cond, lock, &t); /* callers look at their condition, not at the result */
+}

@@ -9,6 +9,7 @@
 #ifndef KANMON_PROVIDER_WAKE_H
 #define KANMON_PROVIDER_WAKE_H
 
+#include <pthread.h>
 #include <sys/types.h>
 
 #include "kanmon/err.h"
@@ -30,5 +31,9 @@ void kmn_wake_pause(const struct kmn_wake *wake, uint32_t timeout_ms);
 
 /* CLOCK_MONOTONIC, in milliseconds: all waits of the provider count by it. */
 uint64_t kmn_now_ms(void);
+
+/* A condition variable whose timed waits count by kmn_now_ms. */
+kmn_err kmn_cond_init(pthread_cond_t *cond) KMN_MUST_CHECK;
+void kmn_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *lock, uint64_t until_ms);
 
 #endif

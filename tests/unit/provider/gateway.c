@@ -473,10 +473,7 @@ static void *
 connection_main(void *cookie)
 {
 	struct connection c = {.fd = *(int *)cookie};
-	unsigned open = atomic_fetch_add(&g->open, 1) + 1, most = atomic_load(&g->open_most);
 
-	while (open > most && !atomic_compare_exchange_strong(&g->open_most, &most, open))
-		;
 	free(cookie);
 	c.ssl = SSL_new(tls);
 	c.room = malloc(FRAME_ROOM);
@@ -531,6 +528,23 @@ prepare_tls(void)
 	return SSL_CTX_use_PrivateKey_file(tls, path, SSL_FILETYPE_PEM) == 1 && SSL_CTX_set_num_tickets(tls, 0) == 1;
 }
 
+static void
+count_open(void)
+{
+	unsigned open = atomic_fetch_add(&g->open, 1) + 1;
+
+	if (open > atomic_load(&g->open_most))
+		atomic_store(&g->open_most, open);
+}
+
+static bool
+is_full(void)
+{
+	int limit = atomic_load(&g->open_limit);
+
+	return limit > 0 && atomic_load(&g->open) >= (unsigned)limit;
+}
+
 _Noreturn static void
 gateway_main(void)
 {
@@ -544,11 +558,12 @@ gateway_main(void)
 
 		if (fd == NULL || (*fd = accept(g->listener, NULL, NULL)) < 0)
 			_exit(1);
-		if (cuts(BREAK_BEFORE_HANDSHAKE)) {
+		if (cuts(BREAK_BEFORE_HANDSHAKE) || is_full()) {
 			(void)close(*fd);
 			free(fd);
 			continue;
 		}
+		count_open();
 		if (pthread_create(&thread, NULL, connection_main, fd) != 0 || pthread_detach(thread) != 0)
 			_exit(1);
 	}

@@ -41,10 +41,11 @@ struct gateway {
 	atomic_int decided; /* and are not held any more */
 	atomic_int forgets; /* JOIN and CALL are refused: the instance is gone */
 	atomic_int worker_died;
-	atomic_int run_ms;   /* how long a call takes */
-	atomic_int refuse;   /* kmn_err with which each CALL is refused, at its first sight */
-	atomic_int idle_cut; /* after each reply the connection is closed */
-	atomic_long rv;      /* what calls return */
+	atomic_int run_ms;     /* how long a call takes */
+	atomic_int refuse;     /* kmn_err with which each CALL is refused, at its first sight */
+	atomic_int open_limit; /* more connections are closed at once; 0: none is */
+	atomic_int idle_cut;   /* after each reply the connection is closed */
+	atomic_long rv;        /* what calls return */
 
 	/* counts */
 	atomic_uint attached, joined, detached, watched, asked, runs, repeated, ended_waits, goodbyes;

@@ -97,6 +97,28 @@ test_many_threads(void)
 }
 
 static void
+test_gateway_gives_few_connections(void)
+{
+	struct gateway *g = begin("connections = 8\n");
+	struct worker w[8], held;
+
+	atomic_store(&g->open_limit, 2);
+	atomic_store(&g->lease_ms, 400);
+	atomic_store(&g->run_ms, 2);
+	start_workers(w, 8, 30, plain_call, CKR_OK);
+	CU_ASSERT_EQUAL(join_workers(w, 8), 0);
+	CU_ASSERT_EQUAL(atomic_load(&g->runs), 8 * 30);
+	CU_ASSERT_EQUAL(atomic_load(&g->open_most), 2);
+	atomic_store(&g->hold, 1); /* no connection is left to watch: the call asks again now and then */
+	start_workers(&held, 1, 1, held_call, CKR_OK);
+	pause_ms(300);
+	atomic_store(&g->decided, 1);
+	CU_ASSERT_EQUAL(join_workers(&held, 1), 0);
+	CU_ASSERT_EQUAL(atomic_load(&g->watched), 0);
+	end(g);
+}
+
+static void
 test_calls_run_side_by_side(void)
 {
 	struct gateway *g = begin("connections = 8\n");
@@ -573,6 +595,7 @@ main(int argc, char **argv)
 	static CU_TestInfo tests[] = {
 	    {"what the module answers arrives as it is", test_answers_are_verbatim},
 	    {"many threads share few connections, each number once", test_many_threads},
+	    {"a gateway that gives fewer connections than there are threads", test_gateway_gives_few_connections},
 	    {"calls run side by side", test_calls_run_side_by_side},
 	    {"whatever breaks, the same number is sent again and runs once", test_breaks},
 	    {"connecting again is tried again", test_break_before_join},
