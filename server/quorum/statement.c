@@ -173,8 +173,10 @@ put_params(struct text *t, const json_t *mech)
 	if (v.err != KMN_OK)
 		t->err = v.err;
 	if (v.len > 1024) {
+		const char *sha256 = get_text(mech, "params_sha256");
+
 		v.len = 0;
-		text_printf(&v, "sha256 %s", get_text(mech, "params_sha256"));
+		text_printf(&v, "sha256 %s", sha256 == NULL ? "none" : sha256);
 	}
 	text_printf(t, "params %s\n", v.len == 0 ? "none" : v.bytes);
 	text_clear(&v);
