@@ -210,6 +210,7 @@ apply_intent(struct step *s)
 	r->seen.t = (int64_t)s->record->t;
 	r->seen.intent = r->intent;
 	r->seen.uses = 1;
+	r->seen.verdict.rule = "none"; /* until it is judged, which a damaged blob prevents */
 	r->seen.policy_version = r->policy->version;
 	memcpy(r->seen.leaf, s->record->leaf, sizeof(r->seen.leaf));
 	judge_request(s, r);

@@ -13,10 +13,15 @@
 
 #define NAME_WIDTH 16
 
-/* Who asked for what with which key: kept of each intent, for the lines that only refer to it. */
+/* Who asked with which key: kept of each intent, for the lines that only refer to it; who came: of each channel. */
 struct asked {
-	uint64_t i;
+	uint64_t i; /* of the intent, or number of the channel */
 	char who[48], key[48];
+};
+
+struct asked_list { /* by i, growing */
+	struct asked *row;
+	size_t count, room;
 };
 
 struct showing {
@@ -24,8 +29,7 @@ struct showing {
 	uint64_t from, to; /* indexes, both included */
 	uint64_t request;  /* UINT64_MAX: all */
 	bool json;
-	struct asked *asked; /* by i, growing */
-	size_t count, room;
+	struct asked_list requests, channels;
 };
 
 static const char *
@@ -63,23 +67,43 @@ request_of(const struct kmn_record *record)
 	return kmn_ref_get(record->body, "request", &ref) ? ref.i : UINT64_MAX;
 }
 
+static const struct asked *
+find(const struct asked_list *list, uint64_t i)
+{
+	return list->count == 0 ? NULL : bsearch(&i, list->row, list->count, sizeof(*list->row), by_index);
+}
+
 static kmn_err
-remember(struct showing *showing, const struct kmn_record *record)
+keep(struct asked_list *list, uint64_t i, const char *who, const char *key)
 {
 	struct asked *at;
 
-	if (record->kind != KMN_R_INTENT)
+	if (list->count > 0 && i <= list->row[list->count - 1].i) /* a ledger that does not count up: not looked up */
 		return KMN_OK;
-	if (showing->count == showing->room) {
-		showing->room = showing->room * 2 + 64;
-		if ((at = realloc(showing->asked, showing->room * sizeof(*at))) == NULL)
+	if (list->count == list->room) {
+		list->room = list->room * 2 + 64;
+		if ((at = realloc(list->row, list->room * sizeof(*at))) == NULL)
 			return KMN_E_NO_MEMORY;
-		showing->asked = at;
+		list->row = at;
 	}
-	at = &showing->asked[showing->count++];
-	at->i = record->i;
-	(void)snprintf(at->who, sizeof(at->who), "%s", text_of(json_object_get(record->body, "requester"), "name"));
-	(void)snprintf(at->key, sizeof(at->key), "%s", text_of(json_object_get(record->body, "key"), "label"));
+	at = &list->row[list->count++];
+	at->i = i;
+	(void)snprintf(at->who, sizeof(at->who), "%s", who);
+	(void)snprintf(at->key, sizeof(at->key), "%s", key);
+	return KMN_OK;
+}
+
+static kmn_err
+remember(struct showing *showing, const struct kmn_record *record)
+{
+	const json_t *body = record->body;
+
+	if (record->kind == KMN_R_INTENT)
+		return keep(&showing->requests, record->i, text_of(json_object_get(body, "requester"), "name"),
+		    text_of(json_object_get(body, "key"), "label"));
+	if (record->kind == KMN_R_CHANNEL_OPEN)
+		return keep(
+		    &showing->channels, number_of(body, "chan"), text_of(json_object_get(body, "peer"), "name"), "");
 	return KMN_OK;
 }
 
@@ -101,11 +125,10 @@ signers(const char *bytes, char *out, size_t size)
 static void
 who_of(const struct showing *showing, const struct kmn_record *record, char *out, size_t size)
 {
-	uint64_t request = request_of(record);
-	const struct asked *asked = showing->count == 0 || request == UINT64_MAX
-					? NULL
-					: bsearch(&request, showing->asked, showing->count, sizeof(*asked), by_index);
+	const struct asked *asked = find(&showing->requests, request_of(record));
 
+	if (asked == NULL && json_object_get(record->body, "chan") != NULL)
+		asked = find(&showing->channels, number_of(record->body, "chan"));
 	if (record->kind == KMN_R_APPROVAL || record->kind == KMN_R_REJECTION || record->kind == KMN_R_VETO)
 		signers(text_of(record->body, "note"), out, size);
 	else if (record->kind == KMN_R_DECISION)
@@ -124,27 +147,22 @@ static const char *
 key_of(const struct showing *showing, const struct kmn_record *record)
 {
 	const json_t *key = json_object_get(record->body, "key");
-	uint64_t request = request_of(record);
-	const struct asked *asked;
+	const struct asked *asked = find(&showing->requests, request_of(record));
 
 	if (json_is_object(key) && text_of(key, "label")[0] != '\0')
 		return text_of(key, "label");
-	if (request == UINT64_MAX || showing->count == 0)
-		return "-";
-	asked = bsearch(&request, showing->asked, showing->count, sizeof(*asked), by_index);
 	return asked != NULL && asked->key[0] != '\0' ? asked->key : "-";
 }
 
-/* The one member or two of each type that say what it is about; `name` prefixed by its label where that helps. */
+/* The members of each type that say what it is about, and the one that says what became of it. */
 static const struct {
 	enum kmn_record_kind kind;
 	const char *what[2]; /* members */
 	const char *verdict; /* member */
 } columns[] = {
     {KMN_R_GENESIS, {"origin", NULL}, "suite"},
-    {KMN_R_GATEWAY_START, {"build", NULL}, NULL},
     {KMN_R_GATEWAY_STOP, {"reason", NULL}, NULL},
-    {KMN_R_CHANNEL_OPEN, {"mode", NULL}, NULL},
+    {KMN_R_CHANNEL_COUNTS, {"counts", NULL}, NULL},
     {KMN_R_CHANNEL_CLOSE, {"reason", NULL}, NULL},
     {KMN_R_CHANNEL_REJECT, {"reason", "count"}, NULL},
     {KMN_R_SESSION, {"event", "slot"}, "rv_name"},
@@ -298,7 +316,8 @@ kmn_cmd_audit_show(int argc, char **argv)
 	if (e != KMN_OK)
 		(void)fprintf(
 		    stderr, "kanmon audit: %s: %s\n", words[0], why.text[0] == '\0' ? kmn_err_text(e) : why.text);
-	free(showing.asked);
+	free(showing.requests.row);
+	free(showing.channels.row);
 	kmn_store_files_free(store);
 	return e == KMN_OK ? KMN_AUDIT_VERIFIED : e == KMN_E_CORRUPT ? KMN_AUDIT_FAILED : KMN_AUDIT_INCOMPLETE;
 }
