@@ -66,6 +66,9 @@ t 'a proof holds the line, the path and the checkpoint' test \
 	"$(sed -n 's/^extra //p' proof | base64 -d | jq -r .type) $(head -n 1 proof)" = 'result c2sp.org/tlog-proof@v1'
 t 'what is not there is not proven' exits 3 kanmon audit prove "$LEDGER" 999999
 
+t 'a wrong body in any record is a finding or nothing, never the end of the auditor' \
+	"$build/tests/unit/ledger/bend_records" "$LEDGER"
+
 # Copies of the ledger, each changed in one place.
 copy() { rm -rf bent && cp -r "$LEDGER" bent; }
 seg=seg/00000000000000000000.kl
