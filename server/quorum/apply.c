@@ -108,18 +108,20 @@ apply_policy(struct step *s)
 
 /* ---- requests ---------------------------------------------------------------------------------------------------- */
 
+/* The oldest of those that ended and were held, or were not. */
 static void
-forget_oldest(struct kmn_quorum *q)
+forget_oldest(struct kmn_quorum *q, bool held)
 {
-	for (size_t i = 0; i < q->count && q->ended > QUORUM_ENDED_KEPT; i++) {
-		if (!quorum_has_ended(q->requests[i]))
-			continue;
-		quorum_request_free(q->requests[i]);
-		memmove(&q->requests[i], &q->requests[i + 1], (q->count - i - 1) * sizeof(*q->requests));
-		q->count--;
-		q->ended--;
-		i--;
-	}
+	size_t i = 0;
+
+	while (i < q->count && (!quorum_has_ended(q->requests[i]) || q->requests[i]->seen.held != held))
+		i++;
+	if (i == q->count)
+		return;
+	quorum_request_free(q->requests[i]);
+	memmove(&q->requests[i], &q->requests[i + 1], (q->count - i - 1) * sizeof(*q->requests));
+	q->count--;
+	*(held ? &q->ended_held : &q->ended_free) -= 1;
 }
 
 static bool
@@ -143,7 +145,7 @@ end_request(struct step *s, struct request *r, enum kmn_request_state state)
 {
 	r->seen.state = state;
 	r->seen.ended_t = (int64_t)s->record->t;
-	s->q->ended++;
+	*(r->seen.held ? &s->q->ended_held : &s->q->ended_free) += 1;
 }
 
 /* The request that member `name` of the body points to, by index and leaf. */
@@ -550,6 +552,29 @@ apply_result(struct step *s)
 	}
 }
 
+/* A class B call has no intent: at least its rule must have let it run at once, in that class. */
+static void
+apply_op(struct step *s)
+{
+	const struct kmn_policy *policy = kmn_quorum_policy(s->q);
+	const struct kmn_call *call;
+	const struct rule *r;
+	const char *name, *op;
+	uint64_t rv;
+
+	check_policy_named(s);
+	if (s->err != KMN_OK)
+		return;
+	if (!kmn_json_get_text(s->record->body, "rule", &name) || !kmn_json_get_text(s->record->body, "op", &op) ||
+	    !kmn_json_get_number(s->record->body, "rv", &rv) || (call = kmn_call_by_name(op)) == NULL)
+		found(s, "V6", "an op without rule, function or return value that is known");
+	else if (rv == RV_OK && ((r = policy_rule(policy, name)) == NULL || r->need != NEED_NONE))
+		found(s, "V6", "%.40s ran, and rule %.64s does not let it run at once", op, name);
+	else if (rv == RV_OK && call->durability == KMN_DURABILITY_A &&
+		 (call->policy != KMN_POLICY_KEY_USE || policy_rule(policy, name)->durability != 'B'))
+		found(s, "V6", "%.40s is class A under rule %.64s: it needs an intent before it runs", op, name);
+}
+
 /* What a crash left open is said once, at the next start. */
 static void
 apply_recovery(struct step *s)
@@ -613,7 +638,7 @@ kmn_quorum_apply(struct kmn_quorum *q, const struct kmn_record *record, struct k
 		apply_result(&s);
 		break;
 	case KMN_R_OP:
-		check_policy_named(&s);
+		apply_op(&s);
 		break;
 	case KMN_R_RECOVERY:
 		apply_recovery(&s);
@@ -621,6 +646,9 @@ kmn_quorum_apply(struct kmn_quorum *q, const struct kmn_record *record, struct k
 	default:
 		break;
 	}
-	forget_oldest(q);
+	if (q->ended_held > QUORUM_HELD_KEPT)
+		forget_oldest(q, true);
+	if (q->ended_free > QUORUM_FREE_KEPT)
+		forget_oldest(q, false);
 	return s.err;
 }

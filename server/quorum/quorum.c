@@ -81,8 +81,9 @@ quorum_has_ended(const struct request *r)
 	return r->seen.state > KMN_REQUEST_RUNNING;
 }
 
-struct request *
-quorum_request(const struct kmn_quorum *q, uint64_t i)
+/* Where the first request with this index or a later one stands. */
+static size_t
+position(const struct kmn_quorum *q, uint64_t i)
 {
 	size_t low = 0, high = q->count;
 
@@ -94,7 +95,15 @@ quorum_request(const struct kmn_quorum *q, uint64_t i)
 		else
 			high = middle;
 	}
-	return low < q->count && q->requests[low]->seen.i == i ? q->requests[low] : NULL;
+	return low;
+}
+
+struct request *
+quorum_request(const struct kmn_quorum *q, uint64_t i)
+{
+	size_t at = position(q, i);
+
+	return at < q->count && q->requests[at]->seen.i == i ? q->requests[at] : NULL;
 }
 
 const struct kmn_request *
@@ -129,11 +138,7 @@ kmn_quorum_find(
 const struct kmn_request *
 kmn_quorum_next(const struct kmn_quorum *q, const struct kmn_request *after, bool ended)
 {
-	size_t i = 0;
-
-	while (after != NULL && i < q->count && q->requests[i]->seen.i <= after->i)
-		i++;
-	for (; i < q->count; i++)
+	for (size_t i = after == NULL ? 0 : position(q, after->i + 1); i < q->count; i++)
 		if (ended || !quorum_has_ended(q->requests[i]))
 			return &q->requests[i]->seen;
 	return NULL;

@@ -10,7 +10,8 @@
  * the record is not later than this.
  */
 #define QUORUM_GRACE_MS 2000
-#define QUORUM_ENDED_KEPT 1024 /* requests that ended and can still be shown */
+#define QUORUM_HELD_KEPT 1024 /* requests that ended and can still be shown */
+#define QUORUM_FREE_KEPT 64   /* the same of those that no rule held */
 
 struct request {
 	struct kmn_request seen;
@@ -27,7 +28,8 @@ struct kmn_quorum {
 	struct kmn_policy **policies; /* all versions, the last in force; kept because requests point into them */
 	size_t policy_count;
 	struct request **requests; /* by index, ascending */
-	size_t count, size, ended;
+	size_t count, size;
+	size_t ended_held, ended_free; /* of count */
 	struct kmn_quorum_counts counts;
 };
 

@@ -482,6 +482,43 @@ test_free_and_refused(void)
 	world_clear(&w);
 }
 
+static const struct {
+	const char *says, *op, *rule;
+	uint64_t rv;
+	kmn_err want;
+} op_cases[] = {
+    {"random under need none", "C_GenerateRandom", "other", 0, KMN_OK},
+    {"a signature under a rule of class B", "C_Sign", "ocsp", 0, KMN_OK},
+    {"a signature under a rule of class A", "C_Sign", "other", 0, KMN_E_CORRUPT},
+    {"a signature under a rule with groups", "C_Sign", "root", 0, KMN_E_CORRUPT},
+    {"a signature under no rule", "C_Sign", "none", 0, KMN_E_CORRUPT},
+    {"a key destroyed under a rule of class B", "C_DestroyObject", "ocsp", 0, KMN_E_CORRUPT},
+    {"a function that is none", "C_Sing", "ocsp", 0, KMN_E_CORRUPT},
+    {"a refusal", "C_Sign", "none", 0x200, KMN_OK},
+};
+
+static void
+test_ops(void)
+{
+	uint8_t zero[KMN_HASH_BYTES] = {0};
+	struct world w;
+
+	world_init(&w, WORLD_RULES "rule ocsp\n client other\n calls key-use\n need none\n class B\n");
+	for (size_t i = 0; i < KMN_COUNT_OF(op_cases); i++) {
+		kmn_err e = world_append(&w, KMN_R_OP,
+		    json_pack("{s:i,s:i,s:i,s:s,s:{},s:s,s:{s:i,s:o},s:I,s:s,s:{},s:i,s:o,s:o}", "chan", 1, "sess", 1,
+			"seq", 1, "op", op_cases[i].op, "mech", "rule", op_cases[i].rule, "policy", "version", 1,
+			"sha256", kmn_json_b64(kmn_policy_sha256(kmn_quorum_policy(w.quorum)), KMN_HASH_BYTES), "rv",
+			(json_int_t)op_cases[i].rv, "rv_name", "x", "hsm", "dur_us", 1, "req_sha256",
+			kmn_json_b64(zero, sizeof(zero)), "resp_sha256", kmn_json_b64(zero, sizeof(zero))));
+
+		CU_ASSERT_EQUAL(e, op_cases[i].want);
+		if (e != op_cases[i].want)
+			printf("# %s: %s\n", op_cases[i].says, w.finding.text);
+	}
+	world_clear(&w);
+}
+
 /* V7, with a real key: the signature, one bit of it, another key's, and a public key that nobody kept. */
 static void
 test_result_is_verified(void)
@@ -695,6 +732,7 @@ main(int argc, char **argv)
 	    {"an approval is for its own request", test_replay_for_another_request},
 	    {"a statement changed anywhere is no approval", test_every_field_counts},
 	    {"a record changed afterwards is found", test_tampering},
+	    {"what ran without an intent was allowed to", test_ops},
 	    {"a signature in a result is verified again", test_result_is_verified},
 	    {"live and replayed agree on random interleavings", test_interleavings},
 	    {"the published approval note reads and verifies", test_published_note},
