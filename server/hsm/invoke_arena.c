@@ -30,6 +30,8 @@ kmn_arena_new(size_t max_bytes)
 		free(a);
 		return NULL;
 	}
+	/* It will hold PINs: not in a core dump, should there ever be one. */
+	(void)madvise(a->map, a->map_bytes, MADV_DONTDUMP);
 	if (mprotect(a->map + a->page, a->max, PROT_READ | PROT_WRITE) != 0) {
 		kmn_arena_free(a);
 		return NULL;

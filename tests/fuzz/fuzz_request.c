@@ -1,8 +1,9 @@
-/* Requests from a hostile client, as gate, keeper and worker look at them. */
+/* Requests from a hostile client, as gate, keeper and worker look at them, and as the ledger is shown them. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "kanmon/codec.h"
+#include "kanmon/json.h"
+#include "kanmon/view.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len);
 
@@ -55,6 +56,36 @@ look_at_mechanism(const struct kmn_mech_view *m)
 	seen += kmn_mech_handles(m, handles, KMN_COUNT_OF(handles));
 }
 
+/* What the ledger is shown must be a line that the ledger takes, but for its length. */
+static void
+look_at_ledger(json_t *value)
+{
+	char *line;
+	size_t len;
+	kmn_err e = value != NULL ? kmn_json_emit(value, &line, &len, NULL) : KMN_E_INTERNAL;
+
+	if (e != KMN_OK && e != KMN_E_TOO_BIG)
+		abort();
+	if (e == KMN_OK)
+		free(line);
+	json_decref(value);
+}
+
+static void
+look_at_views(const struct kmn_call_view *v)
+{
+	bool has;
+	json_t *value = kmn_ledger_templates(v, &has);
+
+	if (has)
+		look_at_ledger(value);
+	value = kmn_ledger_in(v, &has);
+	if (has)
+		look_at_ledger(value);
+	look_at_ledger(kmn_ledger_mechanism(kmn_view_mechanism(v)));
+	look_at_ledger(kmn_ledger_arguments(v));
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
@@ -70,5 +101,6 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 		look_at_template(&v.value[i].template, 1);
 		look_at_mechanism(&v.value[i].mech);
 	}
+	look_at_views(&v);
 	return 0;
 }
