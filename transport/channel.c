@@ -1,4 +1,4 @@
-#define _GNU_SOURCE 1 /* POLLRDHUP, O_CLOEXEC, getaddrinfo */
+#include "config.h"
 
 #include "kanmon/channel.h"
 

@@ -1,4 +1,4 @@
-#define _GNU_SOURCE 1 /* accept4 */
+#include "config.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -83,7 +83,7 @@ slot_of(const struct kmn_gate *gate, uint32_t id)
 struct kmn_connection *
 kmn_connection_find(struct kmn_gate *gate, uint32_t id)
 {
-	struct kmn_connection *c = gate->slots[slot_of(gate, id)];
+	struct kmn_connection *c = gate->slots[slot_of(gate, id)].connection;
 
 	return c != NULL && c->id == id ? c : NULL;
 }
@@ -156,7 +156,7 @@ release(struct kmn_connection *c)
 void
 kmn_connection_free(struct kmn_gate *gate, struct kmn_connection *c)
 {
-	gate->slots[slot_of(gate, c->id)] = NULL;
+	gate->slots[slot_of(gate, c->id)].connection = NULL;
 	gate->open_count--;
 	release(c);
 	close(c->socket.fd); /* leaves the epoll set by that */
@@ -590,7 +590,7 @@ oldest_handshake(const struct kmn_gate *gate)
 	struct kmn_connection *oldest = NULL;
 
 	for (size_t i = 0; i < gate->setup->limits.connections; i++) {
-		struct kmn_connection *c = gate->slots[i];
+		struct kmn_connection *c = gate->slots[i].connection;
 
 		if (c != NULL && (c->state == SHAKING || c->state == LINGERING) &&
 		    (oldest == NULL || c->deadline_ms < oldest->deadline_ms))
@@ -613,7 +613,7 @@ free_slot(struct kmn_gate *gate)
 		drop(gate, old, "");
 	}
 	for (uint32_t i = 0; i < gate->setup->limits.connections; i++)
-		if (gate->slots[i] == NULL)
+		if (gate->slots[i].connection == NULL)
 			return i;
 	return -1;
 }
@@ -622,6 +622,7 @@ static kmn_err
 begin(struct kmn_gate *gate, struct kmn_connection *c, int fd, uint32_t slot)
 {
 	uint32_t slots = gate->setup->limits.connections;
+	struct kmn_gate_slot *at = &gate->slots[slot];
 	kmn_err e;
 
 	if ((e = kmn_tls_socket_init(&c->socket, fd, false)) != KMN_OK ||
@@ -630,9 +631,9 @@ begin(struct kmn_gate *gate, struct kmn_connection *c, int fd, uint32_t slot)
 	SSL_set_app_data(c->ssl, c);
 	SSL_set_accept_state(c->ssl);
 	kmn_inbox_init(&c->in, KMN_FRAME_MAX_BYTES);
-	gate->serials[slot] = gate->serials[slot] % (UINT32_MAX / slots - 1) + 1;
-	c->id = gate->serials[slot] * slots + slot;
-	gate->slots[slot] = c;
+	at->serial = at->serial % (UINT32_MAX / slots - 1) + 1;
+	c->id = at->serial * slots + slot;
+	at->connection = c;
 	gate->open_count++;
 	set_socket_options(fd);
 	wait_until(c, WAIT_FIRST_FRAME, gate->now_ms + gate->setup->limits.handshake_ms);

@@ -1,3 +1,5 @@
+#include "config.h"
+
 #include "server/gate/gate.h"
 
 #include <errno.h>
@@ -79,7 +81,8 @@ kmn_gate_connections_of(const struct kmn_gate *gate, const uint8_t spki[KMN_HASH
 	size_t n = 0;
 
 	for (size_t i = 0; i < gate->setup->limits.connections; i++) {
-		const uint8_t *other = gate->slots[i] == NULL ? NULL : kmn_connection_spki(gate->slots[i]);
+		const uint8_t *other =
+		    gate->slots[i].connection == NULL ? NULL : kmn_connection_spki(gate->slots[i].connection);
 
 		n += other != NULL && memcmp(other, spki, KMN_HASH_BYTES) == 0;
 	}
@@ -119,8 +122,8 @@ take_pins(struct kmn_gate *gate, struct kmn_reader *r)
 		listen_now(gate, true);
 	gate->listening = true;
 	for (size_t i = 0; i < gate->setup->limits.connections; i++)
-		if (gate->slots[i] != NULL)
-			kmn_connection_recheck(gate, gate->slots[i]);
+		if (gate->slots[i].connection != NULL)
+			kmn_connection_recheck(gate, gate->slots[i].connection);
 	return KMN_OK;
 }
 
@@ -235,8 +238,8 @@ flush_keeper(struct kmn_gate *gate)
 		return;
 	gate->stalled = false;
 	for (size_t i = 0; i < gate->setup->limits.connections && !gate->stalled; i++)
-		if (gate->slots[i] != NULL)
-			kmn_connection_resume(gate, gate->slots[i]);
+		if (gate->slots[i].connection != NULL)
+			kmn_connection_resume(gate, gate->slots[i].connection);
 }
 
 /* The loop */
@@ -250,8 +253,8 @@ tick(struct kmn_gate *gate)
 		gate->dates_at_ms = gate->now_ms + DATES_EVERY_MS;
 	kmn_reject_tick(&gate->rejects, gate->now_ms, tell_reject, gate);
 	for (size_t i = 0; i < gate->setup->limits.connections; i++)
-		if (gate->slots[i] != NULL)
-			kmn_connection_tick(gate, gate->slots[i], look_at_dates);
+		if (gate->slots[i].connection != NULL)
+			kmn_connection_tick(gate, gate->slots[i].connection, look_at_dates);
 	if (gate->accept_paused) {
 		gate->accept_paused = false;
 		listen_now(gate, true);
@@ -337,8 +340,7 @@ start(struct kmn_gate *gate, char *why_out)
 	if ((e = kmn_ipc_new(setup->keeper, KEEPER_QUEUE_BYTES, &gate->keeper)) != KMN_OK)
 		return e;
 	gate->slots = calloc(setup->limits.connections, sizeof(*gate->slots));
-	gate->serials = calloc(setup->limits.connections, sizeof(*gate->serials));
-	if (gate->slots == NULL || gate->serials == NULL)
+	if (gate->slots == NULL)
 		return KMN_E_NO_MEMORY;
 	if ((gate->epoll = epoll_create1(EPOLL_CLOEXEC)) < 0)
 		return KMN_E_IO;
@@ -353,10 +355,9 @@ static void
 stop(struct kmn_gate *gate)
 {
 	for (size_t i = 0; gate->slots != NULL && i < gate->setup->limits.connections; i++)
-		if (gate->slots[i] != NULL)
-			kmn_connection_free(gate, gate->slots[i]);
+		if (gate->slots[i].connection != NULL)
+			kmn_connection_free(gate, gate->slots[i].connection);
 	free(gate->slots);
-	free(gate->serials);
 	free(gate->pins);
 	kmn_ipc_free(gate->keeper);
 	kmn_tls_clear(&gate->tls);

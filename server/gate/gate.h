@@ -25,6 +25,12 @@ int kmn_gate_run(const struct kmn_gate_setup *setup, const struct kmn_gate_times
 
 struct kmn_connection;
 
+/* A place for one connection, which has id = serial * number of slots + slot. */
+struct kmn_gate_slot {
+	struct kmn_connection *connection; /* NULL: free */
+	uint32_t serial;                   /* of the last one here */
+};
+
 struct kmn_gate {
 	const struct kmn_gate_setup *setup;
 	const struct kmn_gate_times *times;
@@ -35,10 +41,9 @@ struct kmn_gate {
 	size_t pin_count;
 	bool listening; /* the first pins have come: listeners are in the epoll set */
 	bool accept_paused;
-	bool stalled;                  /* the keeper is behind: no client is read */
-	bool failed;                   /* a failure that ends the process */
-	struct kmn_connection **slots; /* [setup->limits.connections], NULL where free */
-	uint32_t *serials;             /* of each slot: id = serial * slots + slot */
+	bool stalled;                /* the keeper is behind: no client is read */
+	bool failed;                 /* a failure that ends the process */
+	struct kmn_gate_slot *slots; /* [setup->limits.connections] */
 	size_t open_count;
 	int64_t now_ms;      /* of this turn of the loop */
 	int64_t dates_at_ms; /* when certificates' dates are looked at next */
