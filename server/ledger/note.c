@@ -103,7 +103,7 @@ kmn_vkey_parse(const char *text, size_t len, struct kmn_vkey *out)
 	    key_len != sizeof(key) || (key[0] != KMN_NOTE_ED25519 && key[0] != KMN_NOTE_COSIGNATURE) ||
 	    !public_ok(key + 1))
 		return KMN_E_MALFORMED;
-	memcpy(out->name, text, name_len);
+	(void)snprintf(out->name, sizeof(out->name), "%.*s", (int)name_len, text);
 	out->type = key[0];
 	memcpy(out->pub, key + 1, KMN_ED25519_PUBLIC_BYTES);
 	key_id(out->name, out->type, out->pub, out->id);

@@ -184,6 +184,54 @@ quarantine(struct opening *opening, const char *segment, const char *tail, size_
 	return KMN_OK;
 }
 
+/* Looks for a file in quarantine/ that was cut off exactly here. */
+struct last_cut {
+	char prefix[48], name[64];
+};
+
+static int
+each_quarantined(void *cookie, const char *name)
+{
+	struct last_cut *cut = cookie;
+	size_t len = strlen(name);
+
+	if (strncmp(name, cut->prefix, strlen(cut->prefix)) != 0 || len >= sizeof(cut->name) ||
+	    len != strlen(cut->prefix) + 8)
+		return 0;
+	memcpy(cut->name, name, len + 1);
+	return 1;
+}
+
+/*
+ * A crash between the cut and the `recovery` record that tells of it: nothing
+ * was written since, so the ledger still ends where it was cut off. What was
+ * moved aside is then reported again, or nobody would ever say it.
+ */
+static kmn_err
+find_untold_cut(struct opening *opening, uint64_t segment, uint64_t end)
+{
+	struct kmn_recovery *recovery = opening->recovery;
+	struct kmn_store *store = opening->log->store;
+	struct last_cut cut = {.name = ""};
+	char *bytes;
+	size_t len;
+	kmn_err e;
+
+	(void)snprintf(cut.prefix, sizeof(cut.prefix), "%020" PRIu64 ".%" PRIu64 ".", segment, end);
+	if (recovery->torn || store->list(store, "quarantine", each_quarantined, &cut) <= 0)
+		return KMN_OK;
+	(void)snprintf(recovery->quarantine, sizeof(recovery->quarantine), "quarantine/%s", cut.name);
+	if ((e = kmn_store_read(store, recovery->quarantine, SIZE_MAX / 2, &bytes, &len)) != KMN_OK)
+		return e;
+	kmn_sha256(bytes, len, recovery->sha256);
+	free(bytes);
+	(void)snprintf(recovery->segment, sizeof(recovery->segment), KMN_SEGMENT_NAME, segment);
+	recovery->torn = true;
+	recovery->offset = end;
+	recovery->bytes = len;
+	return KMN_OK;
+}
+
 /* The last segment did not end at a commit: torn tail or damage. */
 static kmn_err
 recover_tail(struct opening *opening)
@@ -444,6 +492,8 @@ kmn_log_recover(struct kmn_log *log, const struct kmn_log_settings *settings, km
 	log->ahead = log->disk = opening.walk.chain;
 	log->disk_offset = opening.walk.chain.bytes;
 	if ((e = check_published(&opening)) != KMN_OK)
+		goto done;
+	if ((e = find_untold_cut(&opening, log->disk.segment, log->disk_offset)) != KMN_OK)
 		goto done;
 	kmn_frontier_head(&log->disk.front, &log->durable);
 	recovery->last_commit = log->durable;

@@ -117,6 +117,33 @@ check_genesis(struct verify *v, const struct kmn_record *record, uint64_t line)
 		say(v, KMN_V2, KMN_FINDING, v->file, line, 0, "genesis names a suite other than K1");
 }
 
+/* What a recovery moved aside, where it is still kept: the bytes that it describes. */
+static void
+check_dropped(struct verify *v, const struct kmn_record *record, uint64_t line)
+{
+	const json_t *dropped = json_object_get(record->body, "dropped");
+	uint8_t said[KMN_HASH_BYTES], is[KMN_HASH_BYTES];
+	const char *name;
+	char *bytes;
+	size_t len;
+	kmn_err e;
+
+	if (dropped == NULL)
+		return;
+	if (!kmn_json_get_text(dropped, "quarantine", &name) || strncmp(name, "quarantine/", 11) != 0 ||
+	    strchr(name + 11, '/') != NULL || !kmn_json_get_b64(dropped, "sha256", said, sizeof(said))) {
+		say(v, KMN_V2, KMN_FINDING, v->file, line, record->i, "dropped does not say which bytes are where");
+		return;
+	}
+	if ((e = kmn_store_read(v->settings->store, name, SIZE_MAX / 2, &bytes, &len)) == KMN_E_NOT_FOUND)
+		return;
+	if (e == KMN_OK)
+		kmn_sha256(bytes, len, is);
+	if (e != KMN_OK || memcmp(said, is, sizeof(is)) != 0)
+		say(v, KMN_V1, KMN_FINDING, name, 0, record->i, "not the bytes that the recovery describes");
+	free(bytes);
+}
+
 /* Records that state a head of this ledger. */
 static void
 check_stated_heads(struct verify *v, const struct kmn_record *record, uint64_t line)
@@ -137,6 +164,7 @@ check_stated_heads(struct verify *v, const struct kmn_record *record, uint64_t l
 			return;
 		break;
 	case KMN_R_RECOVERY:
+		check_dropped(v, record, line);
 		if (!kmn_head_get(record->body, "last_commit", &head)) {
 			say(v, KMN_V3, KMN_FINDING, v->file, line, record->i, "last_commit is not a size and a root");
 			return;

@@ -60,7 +60,7 @@ prove(struct kmn_store *store, uint64_t index, struct proving *proving, struct k
 	    (e = kmn_note_parse(note, note_len, &parsed, why)) != KMN_OK ||
 	    (e = kmn_checkpoint_parse(&parsed, proving->origin, &head, why)) != KMN_OK)
 		goto done;
-	if ((e = kmn_tree_head(proving->tree, head.size, &here)) != KMN_OK ||
+	if (kmn_tree_head(proving->tree, head.size, &here) != KMN_OK ||
 	    memcmp(here.root, head.root, KMN_HASH_BYTES) != 0) {
 		kmn_why_set(why, "the checkpoint is not one of these records");
 		e = KMN_E_CORRUPT;

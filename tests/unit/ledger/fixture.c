@@ -153,7 +153,8 @@ fixture_up(struct fixture *f)
 
 	memset(f, 0, sizeof(*f));
 	/* memory where there is some: these tests make thousands of files */
-	(void)snprintf(f->path, sizeof(f->path), "%s/kmn-ledger.XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
+	(void)snprintf(
+	    f->path, sizeof(f->path), "%s/kmn-ledger.XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
 	must(sodium_init() >= 0 && mkdtemp(f->path) != NULL, "mkdtemp");
 	must(kmn_store_files(f->path, &f->disk.real) == KMN_OK, "store");
 	f->disk.store = (struct kmn_store){faulty_open, faulty_close, faulty_pread, faulty_pwrite, faulty_sync,

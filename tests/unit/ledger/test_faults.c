@@ -134,6 +134,28 @@ test_cut_against_checkpoint(void)
 	free(bytes);
 }
 
+/* The process dies after the tail was moved aside and before a record said so: the next start says it. */
+static void
+test_cut_is_told(void)
+{
+	struct kmn_recovery first, second;
+	struct kmn_log *log;
+	size_t len, ends[8], count;
+	char *bytes = small_ledger(&len, ends, &count);
+
+	forget_published();
+	fixture_write(&f, SEG0, bytes, len - 10);
+	CU_ASSERT_EQUAL(try_open(&first), KMN_OK);
+	log = fixture_open(&f, NULL, &second);
+	CU_ASSERT_TRUE(first.torn);
+	CU_ASSERT_EQUAL(memcmp(&first, &second, sizeof(first)), 0);
+	fixture_batch(log, 1); /* the record that says it */
+	CU_ASSERT_EQUAL(kmn_log_close(log), KMN_OK);
+	CU_ASSERT_EQUAL(try_open(&second), KMN_OK);
+	CU_ASSERT_FALSE(second.torn);
+	free(bytes);
+}
+
 /* What was durable once and has changed is no torn tail. */
 static void
 test_damage_everywhere(void)
@@ -325,6 +347,7 @@ main(int argc, char **argv)
 	static CU_TestInfo tests[] = {
 	    {"a ledger cut at every byte opens with all whole batches, and goes on", test_cut_everywhere},
 	    {"less than the checkpoint says is refused", test_cut_against_checkpoint},
+	    {"what was moved aside is reported until a record says it", test_cut_is_told},
 	    {"a changed byte before the last commit is refused, not cut off", test_damage_everywhere},
 	    {"sectors of the last batch that were not written are a torn tail", test_zeros_in_last_batch},
 	    {"each call to the disk failing in turn poisons; what was durable is there again", test_every_call_fails},
