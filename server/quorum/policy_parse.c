@@ -22,6 +22,7 @@ struct parser {
 	size_t words;
 	struct rule *rule; /* whose block this is */
 	unsigned headers;  /* how many of the first five lines are read */
+	char nothing[1];   /* in place of a string for which there was no memory; the policy is not handed out then */
 };
 
 /* The first failure is kept: its line and words. */
@@ -83,9 +84,9 @@ keep(struct parser *p, const char *string)
 {
 	char *copy = new_block(p, strlen(string) + 1);
 
-	if (copy != NULL)
-		strcpy(copy, string);
-	return copy;
+	if (copy == NULL)
+		return p->nothing;
+	return strcpy(copy, string);
 }
 
 /* Words from `from` on as a list that ends with NULL. */

@@ -3,6 +3,8 @@
 #include "tests/unit/quorum/world.h"
 #include "tests/unit/run.h"
 
+#include <openssl/ec.h>
+#include <openssl/x509v3.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -363,6 +365,93 @@ test_content_rules(void)
 	kmn_policy_free(policy);
 }
 
+/* A TBSCertificate of "CN=Root,C=JP", ten days long, ca, pathlen 1. */
+static uint8_t *
+some_tbs(size_t *len_out)
+{
+	EVP_PKEY *key = EVP_EC_gen("P-256");
+	X509 *x = X509_new();
+	X509_NAME *name = X509_get_subject_name(x);
+	BASIC_CONSTRAINTS *bc = BASIC_CONSTRAINTS_new();
+	uint8_t *tbs = NULL;
+
+	X509_set_version(x, 2);
+	ASN1_INTEGER_set(X509_get_serialNumber(x), 7);
+	X509_NAME_add_entry_by_txt(name, "C", MBSTRING_UTF8, (const uint8_t *)"JP", -1, -1, 0);
+	X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, (const uint8_t *)"Root", -1, -1, 0);
+	X509_set_issuer_name(x, name);
+	ASN1_TIME_set_string_X509(X509_getm_notBefore(x), "20261101000000Z");
+	ASN1_TIME_set_string_X509(X509_getm_notAfter(x), "20261111000000Z");
+	X509_set_pubkey(x, key);
+	bc->ca = 0xff;
+	bc->pathlen = ASN1_INTEGER_new();
+	ASN1_INTEGER_set(bc->pathlen, 1);
+	X509_add1_ext_i2d(x, NID_basic_constraints, bc, 1, 0);
+	X509_sign(x, key, EVP_sha256());
+	*len_out = (size_t)i2d_re_X509_tbs(x, &tbs);
+	BASIC_CONSTRAINTS_free(bc);
+	X509_free(x);
+	EVP_PKEY_free(key);
+	return tbs;
+}
+
+static const struct {
+	const char *content;
+	bool fits;
+} bound_cases[] = {
+    {"any", true},
+    {"tbs-certificate", true},
+    {"tbs-crl", false},
+    {"csr", false},
+    {"tbs-certificate issuer=\"CN=Root,C=JP\"", true},
+    {"tbs-certificate issuer=\"C=JP,CN=Root\"", false},
+    {"tbs-certificate subject=\"CN=Root,C=JP\"", true},
+    {"tbs-certificate subject=\"CN=root,C=JP\"", false},
+    {"tbs-certificate validity<=10d", true},
+    {"tbs-certificate validity<=239h", false},
+    {"tbs-certificate ca=true", true},
+    {"tbs-certificate ca=false", false},
+    {"tbs-certificate pathlen<=1", true},
+    {"tbs-certificate pathlen<=0", false},
+    {"tbs-certificate issuer=\"CN=Root,C=JP\" ca=true pathlen<=2 validity<=11d", true},
+    {"tbs-certificate issuer=\"CN=Root,C=JP\" ca=true pathlen<=2 validity<=9d", false},
+};
+
+static void
+test_bounds(void)
+{
+	struct world w;
+	size_t len;
+	uint8_t *tbs = some_tbs(&len);
+	json_t *intent;
+
+	world_init(&w, WORLD_RULES);
+	intent = world_intent(&w, "ca", tbs, len);
+	for (size_t i = 0; i < KMN_COUNT_OF(bound_cases); i++) {
+		char rules[512];
+		struct kmn_policy *policy;
+		struct kmn_verdict v;
+
+		snprintf(rules, sizeof(rules), "rule c\n client ca\n calls key-use\n content %s\n need keepers\n",
+		    bound_cases[i].content);
+		policy = policy_with(rules);
+		CU_ASSERT_EQUAL(kmn_policy_judge_intent(policy, intent, tbs, len, WORLD_START_MS, &v), KMN_OK);
+		CU_ASSERT_EQUAL(v.answer, bound_cases[i].fits ? KMN_ANSWER_HELD : KMN_ANSWER_REFUSED);
+		CU_ASSERT_EQUAL(v.content_seen, i > 0);
+		if ((v.answer == KMN_ANSWER_HELD) != bound_cases[i].fits)
+			printf("# %s: %s\n", bound_cases[i].content, v.reason);
+		/* Other bytes than those that are signed are no content, whatever they decode to. */
+		tbs[len - 1] ^= 1;
+		CU_ASSERT_EQUAL(kmn_policy_judge_intent(policy, intent, tbs, len, WORLD_START_MS, &v), KMN_OK);
+		CU_ASSERT_EQUAL(v.content_missing, i > 0);
+		tbs[len - 1] ^= 1;
+		kmn_policy_free(policy);
+	}
+	json_decref(intent);
+	OPENSSL_free(tbs);
+	world_clear(&w);
+}
+
 static void
 test_mechanism_lists(void)
 {
@@ -587,6 +676,7 @@ main(int argc, char **argv)
 	    {"the first rule that fits decides", test_judge},
 	    {"a policy rules between its two days", test_not_in_force},
 	    {"a digest, or data without words, slips past no content rule", test_content_rules},
+	    {"bounds on content", test_bounds},
 	    {"mechanisms are hidden where no rule could admit them", test_mechanism_lists},
 	    {"a naive judge agrees on random policies", test_against_naive},
 	    {"version 1 is signed by its own role", test_accept},
