@@ -93,7 +93,7 @@ stated_length(const struct kmn_field *f, const struct place *at)
 		length = load_pointer(length);
 		return length != NULL ? load_ulong(length) : 0;
 	case KMN_UNIT_BITS_OUT:
-		bits = load_ulong(at->outer->base + f->len_at);
+		bits = at->outer != NULL ? load_ulong(at->outer->base + f->len_at) : 0;
 		return bits / 8 + (bits % 8 != 0);
 	case KMN_UNIT_FIXED:
 		return f->size;

@@ -266,29 +266,31 @@ kmn_call_view_decode(const void *bytes, size_t len_bytes, struct kmn_call_view *
 	const struct kmn_call *call;
 	uint8_t salt[KMN_SALT_BYTES];
 	uint16_t id;
-	kmn_err e;
 
 	memset(v, 0, sizeof(*v));
 	kmn_reader_init(&r, bytes, len_bytes);
 	id = kmn_reader_u16(&r);
 	kmn_reader_raw(&r, salt, sizeof(salt));
 	call = kmn_call_row(id);
-	if (call == NULL || call->policy == KMN_POLICY_LOCAL)
+	if (call == NULL || call->policy == KMN_POLICY_LOCAL) {
 		kmn_reader_fail(&r, KMN_E_MALFORMED);
+		goto refused;
+	}
 	for (size_t i = 0; r.err == KMN_OK && i < call->param_count; i++) {
 		v->value[i].param = &call->param[i];
 		get_arg(&r, &v->value[i]);
 	}
-	if ((e = kmn_reader_end(&r)) != KMN_OK) {
-		memset(v, 0, sizeof(*v));
-		return e;
-	}
+	if (kmn_reader_end(&r) != KMN_OK)
+		goto refused;
 	v->id = (enum kmn_call_id)id;
 	v->call = call;
 	for (size_t i = 0; i < call->param_count; i++)
 		if (v->value[i].mech.form == KMN_MECH_BYTES && kmn_mechanism_row(v->value[i].mech.type) == NULL)
 			v->abi_bound = true;
 	return KMN_OK;
+refused:
+	memset(v, 0, sizeof(*v));
+	return r.err;
 }
 
 const struct kmn_value *

@@ -250,7 +250,6 @@ kmn_response_view_decode(const void *bytes, size_t len_bytes, struct kmn_respons
 	struct kmn_reader r;
 	uint8_t salt[KMN_SALT_BYTES];
 	uint16_t id;
-	kmn_err e;
 
 	memset(v, 0, sizeof(*v));
 	kmn_reader_init(&r, bytes, len_bytes);
@@ -258,21 +257,24 @@ kmn_response_view_decode(const void *bytes, size_t len_bytes, struct kmn_respons
 	kmn_reader_raw(&r, salt, sizeof(salt));
 	v->rv = kmn_reader_u64(&r);
 	call = kmn_call_row(id);
-	if (call == NULL || call->policy == KMN_POLICY_LOCAL)
+	if (call == NULL || call->policy == KMN_POLICY_LOCAL) {
 		kmn_reader_fail(&r, KMN_E_MALFORMED);
+		goto refused;
+	}
 	for (size_t i = 0; r.err == KMN_OK && i < call->param_count; i++) {
 		if (!comes_back(call->param[i].kind))
 			continue;
 		v->result[i].param = &call->param[i];
 		get_result(&r, &v->result[i]);
 	}
-	if ((e = kmn_reader_end(&r)) != KMN_OK) {
-		memset(v, 0, sizeof(*v));
-		return e;
-	}
+	if (kmn_reader_end(&r) != KMN_OK)
+		goto refused;
 	v->id = (enum kmn_call_id)id;
 	v->call = call;
 	return KMN_OK;
+refused:
+	memset(v, 0, sizeof(*v));
+	return r.err;
 }
 
 const struct kmn_result *

@@ -376,7 +376,7 @@ apply_row(struct kmn_reader *r, CK_ATTRIBUTE *a, bool nested, bool write, unsign
 		break;
 	case KMN_GOT_BYTES:
 		len = (CK_ULONG)kmn_reader_bytes(r, KMN_OUT_MAX_BYTES, &bytes);
-		if (has_room(r, a, len) && write && len > 0)
+		if (has_room(r, a, len) && write && len > 0 && bytes != NULL)
 			memcpy(a->pValue, bytes, len);
 		break;
 	case KMN_GOT_ULONGS:
@@ -402,7 +402,7 @@ apply_rows(struct kmn_reader *r, uint8_t *rows, CK_ULONG count, bool nested, boo
 
 	if (depth > KMN_TEMPLATE_MAX_DEPTH)
 		kmn_reader_fail(r, KMN_E_TOO_BIG);
-	for (CK_ULONG i = 0; i < count && r->err == KMN_OK; i++) {
+	for (CK_ULONG i = 0; rows != NULL && i < count && r->err == KMN_OK; i++) {
 		memcpy(&row, rows + i * sizeof(row), sizeof(row));
 		apply_row(r, &row, nested, write, depth);
 		if (write && r->err == KMN_OK)

@@ -25,7 +25,7 @@ kit_random(struct kit *k, uint32_t below)
 	k->seed ^= k->seed << 13;
 	k->seed ^= k->seed >> 7;
 	k->seed ^= k->seed << 17;
-	return (uint32_t)((k->seed >> 20) % below);
+	return below > 0 ? (uint32_t)((k->seed >> 20) % below) : 0;
 }
 
 void *
