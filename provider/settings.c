@@ -50,6 +50,7 @@ say(char *why, const char *format, ...)
 	va_end(ap);
 }
 
+KMN_PRINTF(2, 0)
 static void
 note_parse_error(cfg_t *cfg, const char *format, va_list ap)
 {

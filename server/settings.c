@@ -223,6 +223,7 @@ check_value(cfg_t *cfg, cfg_opt_t *opt)
 
 static char *parse_why; /* where libconfuse's words go; only while parse() runs */
 
+KMN_PRINTF(2, 0)
 static void
 note_parse_error(cfg_t *cfg, const char *format, va_list ap)
 {
