@@ -44,6 +44,13 @@ trouble(struct step *s, kmn_err e)
 		s->err = e;
 }
 
+/* The latest moment at which the record was decided upon, seen generously. */
+static int64_t
+judged_at(const struct step *s)
+{
+	return (int64_t)s->record->t - QUORUM_GRACE_MS;
+}
+
 /* ---- policy ------------------------------------------------------------------------------------------------------ */
 
 static void
@@ -164,6 +171,21 @@ request_of(struct step *s, const char *name)
 	return s->err == KMN_OK ? r : NULL;
 }
 
+/* By the record's time; where that refuses, by the moment before it: a policy may have ended in between. */
+static bool
+judge_twice(struct step *s, struct request *r, const uint8_t *data, size_t len)
+{
+	struct kmn_verdict before;
+
+	if (kmn_policy_judge_intent(r->policy, s->record->body, data, len, r->seen.t, &r->seen.verdict) != KMN_OK)
+		return false;
+	if (r->seen.verdict.answer == KMN_ANSWER_REFUSED &&
+	    kmn_policy_judge_intent(r->policy, s->record->body, data, len, judged_at(s), &before) == KMN_OK &&
+	    before.answer != KMN_ANSWER_REFUSED)
+		r->seen.verdict = before;
+	return true;
+}
+
 static void
 judge_request(struct step *s, struct request *r)
 {
@@ -180,8 +202,7 @@ judge_request(struct step *s, struct request *r)
 	if (s->err == KMN_OK &&
 	    (kmn_operation_digest(body, r->seen.operation) != KMN_OK ||
 		!kmn_json_get_b64(json_object_get(body, "requester"), "spki_sha256", r->seen.client_spki_sha256, 32) ||
-		!kmn_json_get_number(body, "expires", &expires) ||
-		kmn_policy_judge_intent(r->policy, body, data, len, r->seen.t, &r->seen.verdict) != KMN_OK))
+		!kmn_json_get_number(body, "expires", &expires) || !judge_twice(s, r, data, len)))
 		found(s, "V6", "the intent cannot be judged: a member is missing or malformed");
 	free(data);
 	r->seen.not_after = (int64_t)expires;
@@ -271,13 +292,6 @@ apply_statement(struct step *s)
 	r->seen.statement = r->statement;
 	r->seen.statement_i = s->record->i;
 	r->seen.state = KMN_REQUEST_OFFERED;
-}
-
-/* The latest moment at which the record was decided upon, seen generously. */
-static int64_t
-judged_at(const struct step *s)
-{
-	return (int64_t)s->record->t - QUORUM_GRACE_MS;
 }
 
 static void

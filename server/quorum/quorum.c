@@ -205,8 +205,9 @@ kmn_quorum_is_met(const struct kmn_quorum *q, const struct kmn_request *request,
 	size_t n = voters(r, KMN_APPROVE, names, KMN_COUNT_OF(names));
 
 	return r->seen.held && r->seen.state == KMN_REQUEST_OFFERED && quorum_is_current(q, r) &&
-	       now <= r->seen.not_after && r->seen.used < r->seen.uses && !quorum_is_vetoed(q, r) &&
-	       n >= r->seen.verdict.independent && kmn_policy_is_met(r->policy, &r->seen.verdict, names, n);
+	       now <= r->seen.not_after && now < r->policy->expires && r->seen.used < r->seen.uses &&
+	       !quorum_is_vetoed(q, r) && n >= r->seen.verdict.independent &&
+	       kmn_policy_is_met(r->policy, &r->seen.verdict, names, n);
 }
 
 /* The client whose request it is; NULL when it left the policy. */

@@ -482,6 +482,34 @@ test_free_and_refused(void)
 	world_clear(&w);
 }
 
+static void
+test_policy_ends_meanwhile(void)
+{
+	struct world w;
+	int64_t end;
+	uint64_t r, i;
+
+	world_init(&w, WORLD_RULES);
+	end = kmn_policy_expires(kmn_quorum_policy(w.quorum));
+	w.t = (uint64_t)end - 60000;
+	r = world_request(&w, "ca", "x");
+	CU_ASSERT_TRUE(world_vote(&w, r, "sato suzuki mori", KMN_APPROVE, NULL));
+	CU_ASSERT_TRUE(kmn_quorum_is_met(w.quorum, get(&w, r), end - 1));
+	CU_ASSERT_FALSE(kmn_quorum_is_met(w.quorum, get(&w, r), end));
+	/* Judged a moment before the end, recorded a moment after it. */
+	w.t = (uint64_t)end;
+	i = w.count;
+	CU_ASSERT_EQUAL(world_append(&w, KMN_R_INTENT, world_intent(&w, "ca", (const uint8_t *)"y", 1)), KMN_OK);
+	CU_ASSERT_TRUE(get(&w, i)->held);
+	CU_ASSERT_EQUAL(world_decide(&w, r, "allow"), KMN_OK);
+	w.t += 2000;
+	i = w.count;
+	CU_ASSERT_EQUAL(world_append(&w, KMN_R_INTENT, world_intent(&w, "ca", (const uint8_t *)"z", 1)), KMN_OK);
+	CU_ASSERT_FALSE(get(&w, i)->held);
+	CU_ASSERT_EQUAL(world_decide(&w, i, "allow"), KMN_E_CORRUPT);
+	world_clear(&w);
+}
+
 static const struct {
 	const char *says, *op, *rule;
 	uint64_t rv;
@@ -723,6 +751,7 @@ main(int argc, char **argv)
 		test_buffer_too_small_gives_the_use_back},
 	    {"after a crash a decision without result is undecided, an open request stays", test_recovery},
 	    {"a policy change voids what is open", test_policy_change_voids_what_is_open},
+	    {"a policy that ends meanwhile ends what waits, not what was judged before", test_policy_ends_meanwhile},
 	    {"policy versions: exactly the next, signed by both", test_policy_versions},
 	    {"need none runs, no rule is denied, and nothing else may be written", test_free_and_refused},
 	    {"a long past of ended requests is kept in bounds", test_ended_requests_are_forgotten},
