@@ -98,8 +98,10 @@ kmn_request_print(const json_t *request)
 	print_field("key", text_of(request, "key"));
 	print_field("input", text_of(request, "input_kind"));
 	print_field("summary", text_of(request, "summary"));
+	print_field("purpose", text_of(request, "purpose"));
 	print_field("needs", text_of(request, "need"));
 	print_names("approved by", json_object_get(request, "have"));
+	print_names("rejected by", json_object_get(request, "rejected_by"));
 	printf("%-12s%s\n%-12s%s\n", "created", created, "expires", expires);
 	if (json_is_integer(json_object_get(request, "result")))
 		printf("%-12srecord %" JSON_INTEGER_FORMAT "\n", "result", number_of(request, "result"));
@@ -299,7 +301,6 @@ kmn_cmd_request_show(int argc, char **argv)
 		return KMN_EXIT_OK;
 	}
 	kmn_request_print(json_object_get(answer, "request"));
-	print_names("rejected by", json_object_get(answer, "rejections"));
 	putchar('\n');
 	kmn_print_safe(text_of(answer, "statement"));
 	json_decref(answer);

@@ -2,7 +2,9 @@
 #include "config.h"
 
 #include <stdio.h>
+#include <string.h>
 
+#include "kanmon/statement.h"
 #include "tools/kanmon/gateway.h"
 #include "tools/kanmon/options.h"
 #include "tools/kanmon/terminal.h"
@@ -25,6 +27,11 @@ print_members(const char *prefix, const json_t *object)
 			printf("%-20s ", full);
 			kmn_print_safe(json_string_value(value));
 			putchar('\n');
+		} else if (strcmp(name, "started") == 0) {
+			char text[KMN_TIME_TEXT_BYTES];
+
+			kmn_time_text(json_integer_value(value), text);
+			printf("%-20s %s\n", full, text);
 		} else if (json_is_integer(value)) {
 			printf("%-20s %" JSON_INTEGER_FORMAT "\n", full, json_integer_value(value));
 		}
