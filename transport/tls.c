@@ -406,7 +406,11 @@ kmn_tls_result(SSL *ssl, int ret, char *why_out)
 		e = KMN_E_CLOSED;
 		break;
 	case SSL_ERROR_SYSCALL:
-		say(why_out, ret == 0 || saved_errno == 0 ? "the peer broke the connection" : strerror(saved_errno));
+		/* An end without a goodbye has as many faces as there are moments for it. */
+		if (ret == 0 || saved_errno == 0 || saved_errno == ECONNRESET || saved_errno == EPIPE)
+			say(why_out, "the peer broke the connection");
+		else
+			say(why_out, strerror(saved_errno));
 		e = KMN_E_CLOSED;
 		break;
 	default:

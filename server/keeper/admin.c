@@ -98,6 +98,15 @@ kmn_admin_conn_gone(struct kmn_keeper *k, const struct kmn_conn *conn)
 		wait->conn = NULL;
 }
 
+void
+kmn_admin_clear(struct kmn_keeper *k)
+{
+	struct kmn_admin_wait *wait;
+
+	while ((wait = TAILQ_FIRST(&k->admin_waits)) != NULL)
+		wait_free(wait);
+}
+
 /* Records are durable: what was promised on them may be said. */
 void
 kmn_admin_durable(struct kmn_keeper *k, size_t size)

@@ -460,6 +460,21 @@ refuse_waiting(struct kmn_keeper *k)
 		kmn_say(KMN_SAY_ERROR, "the gate is gone");
 }
 
+/* What is left when the last record is written. */
+static void
+free_all(struct kmn_keeper *k)
+{
+	kmn_workerlink_clear(k);
+	kmn_admin_clear(k);
+	kmn_ipc_free(k->supervisor);
+	kmn_quorum_free(k->quorum);
+	free(k->policy_note);
+	kmn_store_files_free(k->store);
+	if (k->epoll >= 0)
+		close(k->epoll);
+	free(k);
+}
+
 static int
 finish(struct kmn_keeper *k)
 {
@@ -475,9 +490,6 @@ finish(struct kmn_keeper *k)
 		k->failed = true;
 	if (kmn_log_close(k->log) != KMN_OK)
 		k->failed = true;
-	kmn_quorum_free(k->quorum);
-	free(k->policy_note);
-	kmn_store_files_free(k->store);
 	return k->failed ? 1 : 0;
 }
 
@@ -501,6 +513,6 @@ kmn_keeper_main(const struct kmn_keeper_setup *setup)
 	}
 	loop(k);
 	status = finish(k);
-	free(k);
+	free_all(k);
 	return status;
 }

@@ -316,6 +316,8 @@ kmn_err kmn_operation_feed(struct kmn_operation *op, const uint8_t *part, size_t
 struct kmn_worker *kmn_worker_new(struct kmn_keeper *k, struct kmn_instance *instance);
 void kmn_worker_release(struct kmn_keeper *k, struct kmn_worker *worker); /* its instance is gone: end it */
 void kmn_workerlink_tick(struct kmn_keeper *k);
+/* At the keeper's end: frees what is left, says nothing to anybody. */
+void kmn_workerlink_clear(struct kmn_keeper *k);
 void kmn_workerlink_spawned(struct kmn_keeper *k, uint32_t id, int fd);
 void kmn_workerlink_exited(struct kmn_keeper *k, uint32_t id, const char *how);
 void kmn_workerlink_readable(struct kmn_keeper *k, struct kmn_worker *worker);
@@ -411,6 +413,7 @@ kmn_err kmn_record_keep_spki(struct kmn_keeper *k, const struct kmn_key_facts *f
 
 void kmn_admin_take(struct kmn_keeper *k, struct kmn_conn *conn, const uint8_t *body, size_t len);
 void kmn_admin_conn_gone(struct kmn_keeper *k, const struct kmn_conn *conn);
+void kmn_admin_clear(struct kmn_keeper *k);
 /* The first `size` records are durable. */
 void kmn_admin_durable(struct kmn_keeper *k, size_t size);
 

@@ -129,6 +129,19 @@ kmn_worker_release(struct kmn_keeper *k, struct kmn_worker *worker)
 }
 
 void
+kmn_workerlink_clear(struct kmn_keeper *k)
+{
+	struct kmn_worker *worker;
+
+	while ((worker = LIST_FIRST(&k->workers)) != NULL) {
+		if (worker->step == KMN_WORKER_ASKED || worker->step == KMN_WORKER_STARTING)
+			TAILQ_REMOVE(&k->starting, worker, start);
+		worker->step = KMN_WORKER_ENDING; /* nobody is started after it */
+		worker_free(k, worker);
+	}
+}
+
+void
 kmn_workerlink_tick(struct kmn_keeper *k)
 {
 	struct kmn_worker *worker;
