@@ -4,6 +4,7 @@
 #include "kanmon/verify.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <sodium.h>
 #include <stdarg.h>
@@ -31,6 +32,11 @@ struct verify {
 		uint64_t offset;
 		struct kmn_head head;
 	} state; /* state/head: where a commit must have ended */
+	struct {
+		char *bytes;
+		size_t len;
+		kmn_err e;
+	} checkpoint; /* read before the segments: those may grow meanwhile, it may not */
 	bool fatal;
 };
 
@@ -282,6 +288,19 @@ say_bad_line(struct verify *v)
 	    v->walk.why.text);
 }
 
+/* Whether a gateway has this ledger open now. Asked only about a tail, and the lock is let go of at once. */
+static bool
+is_being_written(struct kmn_store *store)
+{
+	int fd = store->open(store, "lock", O_RDONLY), locked;
+
+	if (fd < 0)
+		return false;
+	locked = store->lock(store, fd);
+	(void)store->close(store, fd);
+	return locked == -EWOULDBLOCK;
+}
+
 /* What stands after the last commit was never released; a gateway that starts moves it aside and says so. */
 static void
 say_tail(struct verify *v, bool last)
@@ -293,6 +312,10 @@ say_tail(struct verify *v, bool last)
 		    "the segment does not end with a commit, and another follows");
 	else if (walk->good.front.size == 0)
 		say(v, KMN_V1, KMN_FATAL, v->file, walk->line, UINT64_MAX, "no committed record at all");
+	else if (is_being_written(v->settings->store))
+		say(v, KMN_V1, KMN_INFO, v->file, walk->line, walk->good.front.size,
+		    "a gateway is writing here: %" PRIu64 " bytes after the last commit are not judged",
+		    walk->size - walk->good.bytes);
 	else
 		say(v, KMN_V1, KMN_FINDING, v->file, walk->line, walk->good.front.size,
 		    "unrecovered tail: %" PRIu64 " bytes after the last commit, from offset %" PRIu64,
@@ -324,7 +347,8 @@ verify_segment(struct verify *v, uint64_t first, bool begins, bool last)
 		say_bad_line(v);
 	else if (walk->end == KMN_WALK_TAIL)
 		say_tail(v, last);
-	if (!v->fatal)
+	/* only a full segment has offsets; one that fills while it is read may get them meanwhile */
+	if (!v->fatal && kmn_chain_full(&walk->good))
 		check_offsets(v);
 	walk->chain = walk->good;
 	return KMN_OK;
@@ -400,18 +424,16 @@ static void
 verify_heads(struct verify *v)
 {
 	const struct kmn_verify_settings *s = v->settings;
+	kmn_err e = v->checkpoint.e;
 	struct kmn_head head;
-	char *bytes;
-	size_t len;
-	kmn_err e = kmn_store_read(s->store, "checkpoint", KMN_NOTE_MAX_BYTES, &bytes, &len);
 
-	if (e == KMN_OK && open_checkpoint(v, KMN_V4, "checkpoint", 0, UINT64_MAX, bytes, len, &head)) {
+	if (e == KMN_OK &&
+	    open_checkpoint(v, KMN_V4, "checkpoint", 0, UINT64_MAX, v->checkpoint.bytes, v->checkpoint.len, &head)) {
 		check_head(v, "checkpoint", 2, UINT64_MAX, &head);
 		v->report->signed_size = head.size;
 	} else if (e != KMN_OK && e != KMN_E_NOT_FOUND) {
 		say(v, KMN_V4, KMN_FINDING, "checkpoint", 0, UINT64_MAX, "%s", kmn_err_text(e));
 	}
-	free(bytes);
 	if (s->head != NULL && open_checkpoint(v, KMN_V4, "--head", 0, UINT64_MAX, s->head, s->head_len, &head)) {
 		check_head(v, "--head", 2, UINT64_MAX, &head);
 		if (head.size > v->report->signed_size)
@@ -433,6 +455,8 @@ verify_all(struct verify *v)
 	bool *done = v->report->done;
 	kmn_err e;
 
+	v->checkpoint.e = kmn_store_read(
+	    v->settings->store, "checkpoint", KMN_NOTE_MAX_BYTES, &v->checkpoint.bytes, &v->checkpoint.len);
 	read_state(v);
 	if ((e = verify_segments(v)) != KMN_OK || v->fatal)
 		return e;
@@ -464,5 +488,6 @@ kmn_verify(const struct kmn_verify_settings *settings, struct kmn_verify_report 
 	kmn_cases_free(v.cases);
 	kmn_tree_free(v.tree);
 	free(v.off);
+	free(v.checkpoint.bytes);
 	return e == KMN_E_NO_MEMORY || e == KMN_E_INTERNAL ? e : KMN_OK;
 }

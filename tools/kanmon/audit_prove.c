@@ -12,6 +12,7 @@
 struct proving {
 	struct kmn_tree *tree;
 	char origin[KMN_ORIGIN_MAX_BYTES + 1];
+	bool json;
 };
 
 static kmn_err
@@ -24,6 +25,24 @@ each_record(void *cookie, const struct kmn_record *record, const struct kmn_plac
 	if (record->i == 0 && kmn_json_get_text(record->body, "origin", &origin))
 		(void)snprintf(proving->origin, sizeof(proving->origin), "%s", origin);
 	return kmn_tree_add(proving->tree, record->leaf);
+}
+
+static kmn_err
+print_json(const char *line, size_t len, uint64_t index, const struct kmn_path *path, const struct kmn_head *head,
+    const char *note)
+{
+	json_t *proof = json_pack("{s:I, s:o, s:s%, s:[], s:s}", "index", (json_int_t)index, "head",
+	    kmn_head_json(head), "line", line, len, "path", "checkpoint", note);
+	json_t *hashes = json_object_get(proof, "path");
+
+	for (size_t n = 0; n < path->count; n++)
+		(void)json_array_append_new(hashes, kmn_json_b64(path->hash[n], KMN_HASH_BYTES));
+	if (proof == NULL)
+		return KMN_E_NO_MEMORY;
+	(void)json_dumpf(proof, stdout, JSON_INDENT(2) | JSON_SORT_KEYS);
+	(void)printf("\n");
+	json_decref(proof);
+	return KMN_OK;
 }
 
 /* c2sp.org/tlog-proof: `extra` is the record's own line. */
@@ -55,8 +74,9 @@ prove(struct kmn_store *store, uint64_t index, struct proving *proving, struct k
 	size_t note_len, line_len;
 	kmn_err e;
 
-	if ((e = kmn_ledger_read(store, each_record, proving, why)) != KMN_OK ||
-	    (e = kmn_store_read(store, "checkpoint", KMN_NOTE_MAX_BYTES, &note, &note_len)) != KMN_OK ||
+	/* the checkpoint first: the ledger may grow meanwhile */
+	if ((e = kmn_store_read(store, "checkpoint", KMN_NOTE_MAX_BYTES, &note, &note_len)) != KMN_OK ||
+	    (e = kmn_ledger_read(store, each_record, proving, why)) != KMN_OK ||
 	    (e = kmn_note_parse(note, note_len, &parsed, why)) != KMN_OK ||
 	    (e = kmn_checkpoint_parse(&parsed, proving->origin, &head, why)) != KMN_OK)
 		goto done;
@@ -71,7 +91,8 @@ prove(struct kmn_store *store, uint64_t index, struct proving *proving, struct k
 		goto done;
 	}
 	if ((e = kmn_store_line(store, index, &line, &line_len)) == KMN_OK)
-		e = print_proof(line, line_len, index, &path, note);
+		e = proving->json ? print_json(line, line_len, index, &path, &head, note)
+				  : print_proof(line, line_len, index, &path, note);
 done:
 	free(line);
 	free(note);
@@ -87,7 +108,8 @@ kmn_cmd_audit_prove(int argc, char **argv)
 	const char *words[2];
 	char *end;
 	uint64_t index;
-	int parsed = kmn_options_parse(argc, argv, "audit prove", NULL, 0, words, 2, 2);
+	const struct kmn_option options[] = {KMN_OPTION_JSON(&proving.json)};
+	int parsed = kmn_options_parse(argc, argv, "audit prove", options, KMN_COUNT_OF(options), words, 2, 2);
 	kmn_err e;
 
 	if (parsed != KMN_GO_ON)

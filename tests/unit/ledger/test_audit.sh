@@ -38,6 +38,7 @@ keeper=$(pgrep -P "$(cat "$work/gw/kanmond.pid")" -f 'role keeper' | head -n 1)
 (for n in 1 2 3 4 5 6; do sign bill; done) &
 clients=$!
 sleep 0.4
+t 'a ledger verifies while it is written' exits 0 audit
 kill -9 "$keeper"
 wait $clients
 back() { for n in $(seq 50); do kanmon status >/dev/null 2>&1 && return; sleep 0.2; done; false; }
@@ -64,6 +65,7 @@ result=$(kanmon audit show "$LEDGER" --type result --json | jq -r .i | tail -n 1
 kanmon audit prove "$LEDGER" "$result" >proof
 t 'a proof holds the line, the path and the checkpoint' test \
 	"$(sed -n 's/^extra //p' proof | base64 -d | jq -r .type) $(head -n 1 proof)" = 'result c2sp.org/tlog-proof@v1'
+t 'or the same as JSON' test "$result" = "$(kanmon audit prove "$LEDGER" "$result" --json | jq '.line | fromjson | .i')"
 t 'what is not there is not proven' exits 3 kanmon audit prove "$LEDGER" 999999
 
 t 'a wrong body in any record is a finding or nothing, never the end of the auditor' \

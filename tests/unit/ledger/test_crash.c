@@ -64,13 +64,18 @@ write_for_ever(int say)
 	}
 }
 
-/* Lets a child write for a while, kills it, and gives the last size it called durable. */
-static uint64_t
-run_and_kill(unsigned us)
+static void
+sleep_us(unsigned us)
 {
 	struct timespec wait = {0, (long)us * 1000};
-	uint64_t durable = 0, said;
-	int ends[2], status;
+
+	(void)nanosleep(&wait, NULL);
+}
+
+static pid_t
+start_child(int *say_out)
+{
+	int ends[2];
 	pid_t child;
 
 	CU_ASSERT_EQUAL_FATAL(pipe(ends), 0);
@@ -79,14 +84,34 @@ run_and_kill(unsigned us)
 	if (child == 0)
 		write_for_ever(ends[1]);
 	(void)close(ends[1]);
-	(void)nanosleep(&wait, NULL);
+	*say_out = ends[0];
+	return child;
+}
+
+/* Gives the last size that the child called durable. */
+static uint64_t
+kill_child(pid_t child, int say)
+{
+	uint64_t durable = 0, said;
+	int status;
+
 	(void)kill(child, SIGKILL);
 	CU_ASSERT_EQUAL(waitpid(child, &status, 0), child);
 	CU_ASSERT_TRUE(WIFSIGNALED(status));
-	while (read(ends[0], &said, sizeof(said)) == sizeof(said))
+	while (read(say, &said, sizeof(said)) == sizeof(said))
 		durable = said;
-	(void)close(ends[0]);
+	(void)close(say);
 	return durable;
+}
+
+static uint64_t
+run_and_kill(unsigned us)
+{
+	int say;
+	pid_t child = start_child(&say);
+
+	sleep_us(us);
+	return kill_child(child, say);
 }
 
 static void
@@ -158,6 +183,24 @@ test_kill(void)
 }
 
 static void
+test_verified_while_written(void)
+{
+	pid_t child;
+	int say;
+
+	fixture_create(&f);
+	child = start_child(&say);
+	for (unsigned n = 0; n < 12; n++) {
+		sleep_us(2000);
+		if (verify() != 0) {
+			(void)printf("# %s\n", last_said);
+			CU_FAIL("a ledger that is written does not verify");
+		}
+	}
+	CU_ASSERT_TRUE(kill_child(child, say) > 1);
+}
+
+static void
 test_dropped_is_kept(void)
 {
 	struct kmn_recovery recovery;
@@ -188,6 +231,7 @@ main(int argc, char **argv)
 {
 	static CU_TestInfo tests[] = {
 	    {"killed at any moment, all that was durable is there and verifies", test_kill},
+	    {"a ledger verifies while it is written", test_verified_while_written},
 	    {"what was cut off is kept, described, and checked", test_dropped_is_kept},
 	    CU_TEST_INFO_NULL,
 	};
