@@ -81,7 +81,7 @@ test_without_configuration(void)
 	CU_ASSERT_EQUAL(setenv("KANMON_CONFIG", "/nonexistent", 1), 0);
 	CU_ASSERT_TRUE_FATAL(module_load());
 	CU_ASSERT_EQUAL(module_init(), CKR_FUNCTION_FAILED);
-	CU_ASSERT(now_ms() - start < 500);
+	CU_ASSERT(now_ms() - start < 5000); /* init-wait is 10 s */
 	CU_ASSERT_EQUAL(plain_call(1, 1), CKR_CRYPTOKI_NOT_INITIALIZED);
 	CU_ASSERT_EQUAL(p11->C_WaitForSlotEvent(CKF_DONT_BLOCK, NULL, NULL), CKR_CRYPTOKI_NOT_INITIALIZED);
 	CU_ASSERT_EQUAL(p11->C_Finalize(NULL), CKR_CRYPTOKI_NOT_INITIALIZED);
@@ -102,7 +102,7 @@ test_unreachable(void)
 	start = now_ms();
 	CU_ASSERT_EQUAL(module_init(), CKR_FUNCTION_FAILED);
 	CU_ASSERT(now_ms() - start >= 300); /* init-wait is 1 s; the last pause may not fit in */
-	CU_ASSERT(now_ms() - start < 3000);
+	CU_ASSERT(now_ms() - start < 8000);
 	CU_ASSERT_TRUE_FATAL(gateway_start(g)); /* comes while C_Initialize tries */
 	atomic_store(&g->break_where, BREAK_BEFORE_HANDSHAKE);
 	atomic_store(&g->breaks, 2);
@@ -117,10 +117,11 @@ test_wrong_peer(void)
 	uint64_t start;
 
 	CU_ASSERT_EQUAL(p11->C_Finalize(NULL), CKR_OK);
-	CU_ASSERT_TRUE(gateway_configure(g, "gateway-spki = \"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\"\n"));
+	CU_ASSERT_TRUE(
+	    gateway_configure(g, "init-wait = 10\ngateway-spki = \"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\"\n"));
 	start = now_ms();
 	CU_ASSERT_EQUAL(module_init(), CKR_FUNCTION_FAILED);
-	CU_ASSERT(now_ms() - start < 900);
+	CU_ASSERT(now_ms() - start < 5000);
 	CU_ASSERT_EQUAL(atomic_load(&g->attached), 1);
 	CU_ASSERT_TRUE(gateway_configure(g, "origin = \"kanmon.example/other\"\n"));
 	CU_ASSERT_EQUAL(module_init(), CKR_FUNCTION_FAILED);
@@ -293,6 +294,28 @@ test_symbols(void)
 }
 
 static void
+test_calls_of_others(void)
+{
+	static const char *const never[] = {"pthread_create", "atexit", "on_exit", "signal", "sigaction",
+	    "pthread_sigmask", "exit", "_exit", "getenv", "setenv", "puts", "printf", "perror", "syslog", "fork",
+	    "system"};
+	FILE *nm = popen("nm -D --undefined-only .libs/kanmon-pkcs11.so 2>/dev/null", "r");
+	char line[256], name[200];
+	unsigned n = 0;
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(nm);
+	while (fgets(line, sizeof(line), nm) != NULL) {
+		if (sscanf(line, "%*s %199[^@\n]", name) != 1)
+			continue;
+		for (size_t i = 0; i < KMN_COUNT_OF(never); i++)
+			CU_ASSERT_STRING_NOT_EQUAL(name, never[i]);
+		n++;
+	}
+	CU_ASSERT(n > 50);
+	CU_ASSERT_EQUAL(pclose(nm), 0);
+}
+
+static void
 fail_in_all_ways(struct gateway *g)
 {
 	CK_UTF8CHAR pin[] = "secret-pin-1234";
@@ -414,6 +437,7 @@ main(int argc, char **argv)
 	    {"fork while other threads call", test_fork_among_threads},
 	    {"fork after the module is unloaded", test_fork_after_unload},
 	    {"only C_ symbols are exported", test_symbols},
+	    {"it starts no thread, installs no handler, never exits", test_calls_of_others},
 	    {"nothing is printed but for KMN_DEBUG, and never a PIN", test_silence},
 	    {"slot events: none, when asked without blocking", test_slot_events},
 	    {"slot events: the wait ends with C_Finalize", test_slot_event_ends},

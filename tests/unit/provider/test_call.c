@@ -125,11 +125,11 @@ test_calls_run_side_by_side(void)
 	struct worker w[8];
 	uint64_t start;
 
-	atomic_store(&g->run_ms, 200);
+	atomic_store(&g->run_ms, 500);
 	start = now_ms();
 	start_workers(w, 8, 1, plain_call, CKR_OK);
 	CU_ASSERT_EQUAL(join_workers(w, 8), 0);
-	CU_ASSERT(now_ms() - start < 1200); /* one after another would be 1600 */
+	CU_ASSERT(now_ms() - start < 3000); /* one after another would be 4000 */
 	end(g);
 }
 
@@ -259,8 +259,8 @@ test_lease_over(void)
 	start = now_ms();
 	CU_ASSERT_EQUAL(p11->C_OpenSession(0, CKF_SERIAL_SESSION, NULL, NULL, &session), CKR_TOKEN_NOT_PRESENT);
 	CU_ASSERT_EQUAL(p11->C_CloseSession(1), CKR_DEVICE_ERROR);
-	CU_ASSERT(now_ms() - start < 300); /* nobody waits for what is gone */
-	CU_ASSERT_TRUE(gateway_start(g));  /* without memory of this application */
+	CU_ASSERT(now_ms() - start < 3000); /* nobody waits for what is gone */
+	CU_ASSERT_TRUE(gateway_start(g));   /* without memory of this application */
 	CU_ASSERT_EQUAL(plain_call(1, 1), CKR_SESSION_HANDLE_INVALID);
 	CU_ASSERT_EQUAL(p11->C_CloseSession(1), CKR_OK);
 	CU_ASSERT_EQUAL(p11->C_OpenSession(0, CKF_SERIAL_SESSION, NULL, NULL, &session), CKR_DEVICE_ERROR);
@@ -463,7 +463,7 @@ test_wait_over(void)
 		start_workers(w, 3, 1, held_call, want[i]);
 		CU_ASSERT_EQUAL(join_workers(w, 3), 0);
 		CU_ASSERT(now_ms() - start >= 1000);
-		CU_ASSERT(now_ms() - start < 3000);
+		CU_ASSERT(now_ms() - start < 10000);
 		CU_ASSERT_EQUAL(atomic_load(&g->ended_waits), i == 0 ? 3 : 4);
 		CU_ASSERT_EQUAL(atomic_load(&g->runs), 0);
 		atomic_store(&g->decided, 1);
@@ -498,7 +498,7 @@ test_finalize_ends_waits(void)
 	pause_ms(100);
 	start = now_ms();
 	CU_ASSERT_EQUAL(p11->C_Finalize(NULL), CKR_OK);
-	CU_ASSERT(now_ms() - start < 1000);
+	CU_ASSERT(now_ms() - start < 4000);
 	CU_ASSERT_EQUAL(join_workers(w, 4), 0);
 	CU_ASSERT_EQUAL(atomic_load(&g->detached), 1);
 	CU_ASSERT_EQUAL(module_init(), CKR_OK);
@@ -537,7 +537,7 @@ test_finalize_while_the_gateway_is_gone(void)
 	pause_ms(200);
 	start = now_ms();
 	CU_ASSERT_EQUAL(p11->C_Finalize(NULL), CKR_OK);
-	CU_ASSERT(now_ms() - start < 1000);
+	CU_ASSERT(now_ms() - start < 4000);
 	CU_ASSERT_EQUAL(join_workers(w, 2), 0);
 	CU_ASSERT_TRUE(gateway_start(g));
 	CU_ASSERT_EQUAL(module_init(), CKR_OK);
