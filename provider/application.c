@@ -32,6 +32,7 @@ forget_parent(void)
 
 	(void)pthread_mutex_init(&lock, NULL);
 	is_prepared = kmn_cond_init(&changed) == KMN_OK;
+	kmn_client_settings_after_fork();
 	atomic_store(&owner, 0);
 	application = NULL;
 	phase = NONE;

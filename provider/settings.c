@@ -439,6 +439,13 @@ done:
 }
 
 void
+kmn_client_settings_after_fork(void)
+{
+	(void)pthread_mutex_init(&parse_lock, NULL);
+	parse_why = NULL;
+}
+
+void
 kmn_client_settings_free(struct kmn_client_settings *settings)
 {
 	if (settings == NULL)

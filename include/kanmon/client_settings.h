@@ -69,4 +69,7 @@ kmn_err kmn_client_settings_load(
 /* NULL is fine. */
 void kmn_client_settings_free(struct kmn_client_settings *settings);
 
+/* In a forked child, where a thread that does not exist may hold the parser's lock. */
+void kmn_client_settings_after_fork(void);
+
 #endif

@@ -273,6 +273,18 @@ write_held(struct connection *c, uint64_t number)
 	return ok;
 }
 
+/* The one call with an output that a test looks at. */
+static void
+put_slot_info(struct kmn_writer *w, uint64_t rv)
+{
+	const CK_SLOT_INFO info = {.slotDescription = "a slot", .flags = CKF_TOKEN_PRESENT | CKF_HW_SLOT};
+
+	kmn_message_begin(w, KMN_C_GetSlotInfo);
+	kmn_writer_u64(w, rv);
+	kmn_writer_u8(w, KMN_OUTPUT_WHOLE);
+	kmn_struct_put(w, KMN_KIND_SLOT_INFO, &info);
+}
+
 static bool
 write_reply(struct connection *c, uint64_t number, uint16_t call, uint64_t rv)
 {
@@ -283,7 +295,10 @@ write_reply(struct connection *c, uint64_t number, uint16_t call, uint64_t rv)
 		return false;
 	kmn_writer_init(&w, 4096);
 	kmn_writer_u64(&w, number);
-	kmn_response_put_error((enum kmn_call_id)call, rv, &w);
+	if (call == KMN_C_GetSlotInfo)
+		put_slot_info(&w, rv);
+	else
+		kmn_response_put_error((enum kmn_call_id)call, rv, &w);
 	ok = write_frame(c, KMN_F_REPLY, &w, cuts(BREAK_IN_REPLY)) && stays;
 	kmn_writer_clear(&w);
 	return ok;
@@ -546,9 +561,11 @@ is_full(void)
 }
 
 _Noreturn static void
-gateway_main(void)
+gateway_main(pid_t parent)
 {
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent) /* it ended before it could be tied to us */
+		_exit(1);
 	(void)signal(SIGPIPE, SIG_IGN);
 	if (!prepare_tls())
 		_exit(1);
@@ -613,14 +630,14 @@ gateway_new(void)
 bool
 gateway_start(struct gateway *made)
 {
-	pid_t pid;
+	pid_t pid, parent = getpid();
 
 	g = made;
 	if ((g->listener = listen_at(&g->port)) < 0)
 		return false;
 	(void)fflush(NULL);
 	if ((pid = fork()) == 0)
-		gateway_main();
+		gateway_main(parent);
 	(void)close(g->listener);
 	g->pid = pid; /* not by the child: the memory is shared */
 	return pid > 0;

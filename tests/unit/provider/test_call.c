@@ -245,6 +245,7 @@ test_lease_over(void)
 {
 	struct gateway *g;
 	CK_SESSION_HANDLE session;
+	CK_SLOT_INFO slot = {0};
 	uint64_t start;
 
 	g = gateway_new();
@@ -252,6 +253,8 @@ test_lease_over(void)
 	atomic_store(&g->lease_ms, 400);
 	CU_ASSERT_TRUE_FATAL(gateway_start(g) && gateway_configure(g, "") && module_load());
 	CU_ASSERT_EQUAL_FATAL(module_init(), CKR_OK);
+	CU_ASSERT_EQUAL(p11->C_GetSlotInfo(5, &slot), CKR_OK);
+	CU_ASSERT_EQUAL(slot.flags, CKF_TOKEN_PRESENT | CKF_HW_SLOT);
 	gateway_stop(g);
 	start = now_ms();
 	CU_ASSERT_EQUAL(plain_call(1, 1), CKR_DEVICE_ERROR);
@@ -259,6 +262,10 @@ test_lease_over(void)
 	start = now_ms();
 	CU_ASSERT_EQUAL(p11->C_OpenSession(0, CKF_SERIAL_SESSION, NULL, NULL, &session), CKR_TOKEN_NOT_PRESENT);
 	CU_ASSERT_EQUAL(p11->C_CloseSession(1), CKR_DEVICE_ERROR);
+	CU_ASSERT_EQUAL(p11->C_GetSlotInfo(5, &slot), CKR_OK); /* the slot that is known, without its token */
+	CU_ASSERT_EQUAL(slot.flags, CKF_HW_SLOT);
+	CU_ASSERT_STRING_EQUAL((char *)slot.slotDescription, "a slot");
+	CU_ASSERT_EQUAL(p11->C_GetSlotInfo(6, &slot), CKR_DEVICE_ERROR);
 	CU_ASSERT(now_ms() - start < 3000); /* nobody waits for what is gone */
 	CU_ASSERT_TRUE(gateway_start(g));   /* without memory of this application */
 	CU_ASSERT_EQUAL(plain_call(1, 1), CKR_SESSION_HANDLE_INVALID);
