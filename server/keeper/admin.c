@@ -157,6 +157,8 @@ names_json(const struct kmn_request *r, enum kmn_decision decision)
 static const char *
 state_name(struct kmn_keeper *k, const struct kmn_request *r)
 {
+	if (r == NULL)
+		return "ended"; /* so long ago that it is not shown any more */
 	if (r->state == KMN_REQUEST_OPEN || r->state == KMN_REQUEST_OFFERED)
 		return kmn_quorum_is_met(k->quorum, r, kmn_keeper_now_ms()) ? "approved" : "open";
 	return kmn_request_state_name(r->state);
@@ -474,6 +476,11 @@ open_ahead(struct kmn_admin_wait *wait, json_t *body)
 		lifetime = wait->lifetime_s;
 	if (json_object_set_new(body, "expires", json_integer((json_int_t)(now + 1000 * (int64_t)lifetime))) != 0)
 		KMN_BUG("out of memory");
+	if (!kmn_record_fits(body) || !kmn_hold_has_room(k, wait->conn->spki_sha256)) {
+		json_decref(body);
+		fail_ahead(wait, KMN_E_BUSY, "too many open requests, or too long a request");
+		return;
+	}
 	if (kmn_record_keep_spki(k, &wait->key) != KMN_OK)
 		return;
 	if (kmn_log_blob_put(k->log, wait->data, wait->data_len, sha256) != KMN_OK) {

@@ -78,6 +78,7 @@ kmn_call_free(struct kmn_call_state *call)
 	if (call->waits_for > 0)
 		TAILQ_REMOVE(&call->keeper->durable, call, durable);
 	kmn_hold_forget(call);
+	kmn_turn_forget(call);
 	if (call->instance->worker != NULL)
 		kmn_worker_forget(call->instance->worker, call);
 	leave_logins(call);
@@ -127,6 +128,7 @@ release(struct kmn_call_state *call)
 void
 kmn_call_finish(struct kmn_call_state *call, uint8_t *reply, size_t len)
 {
+	kmn_turn_leave(call);
 	call->reply = reply;
 	call->reply_len = len;
 	call->step = KMN_STEP_RELEASE;
@@ -182,11 +184,18 @@ refusal_rv(const struct kmn_call_state *call)
 	}
 }
 
+bool
+kmn_call_lost_operation(const struct kmn_call_state *call)
+{
+	return call->operation_serial != 0 &&
+	       (call->operation == NULL || call->operation->serial != call->operation_serial);
+}
+
 /* The error of a data call ends its operation in the vendor's module too: its own session is closed. */
 void
 kmn_call_drop_side(struct kmn_call_state *call)
 {
-	struct kmn_operation *op = call->operation;
+	struct kmn_operation *op = kmn_call_lost_operation(call) ? NULL : call->operation;
 	struct kmn_writer w;
 
 	call->operation = NULL;
@@ -233,25 +242,37 @@ refuse_op(struct kmn_call_state *call, CK_RV rv)
 	kmn_call_finish(call, reply, len);
 }
 
-/* A refusal of a class A call: intent and decision `deny`. */
+/* The intent is written, and nothing will come of it. */
 void
-kmn_call_refuse(struct kmn_call_state *call)
+kmn_call_deny(struct kmn_call_state *call)
 {
 	struct kmn_keeper *k = call->keeper;
-	const struct kmn_request *request;
+	const struct kmn_request *request = kmn_quorum_request(k->quorum, call->request.i);
 	json_t *body;
 
-	say_refused(call);
-	call->durability = 'A';
-	if (kmn_keeper_append(k, KMN_R_INTENT, json_incref(call->intent), &call->request) != KMN_OK)
-		return;
-	request = kmn_quorum_request(k->quorum, call->request.i);
 	if (request == NULL || kmn_quorum_decision_body(k->quorum, request, "deny", &body) != KMN_OK)
 		KMN_BUG("a refusal cannot be recorded");
 	if (kmn_keeper_append(k, KMN_R_DECISION, body, NULL) != KMN_OK)
 		return;
 	kmn_call_drop_side(call);
 	kmn_call_finish_rv(call, refusal_rv(call));
+}
+
+/* A refusal of a class A call: intent and decision `deny`. */
+void
+kmn_call_refuse(struct kmn_call_state *call)
+{
+	int64_t now = kmn_keeper_now_ms(), lifetime = 1000 * (int64_t)call->verdict.lifetime_s;
+	const json_t *expires = json_object_get(call->intent, "expires");
+
+	say_refused(call);
+	call->durability = 'A';
+	/* A rule that could have held it bounds how long its intent may stand. */
+	if (lifetime > 0 && json_integer_value(expires) > now + lifetime &&
+	    json_object_set_new(call->intent, "expires", json_integer((json_int_t)(now + lifetime))) != 0)
+		KMN_BUG("out of memory");
+	if (kmn_keeper_append(call->keeper, KMN_R_INTENT, json_incref(call->intent), &call->request) == KMN_OK)
+		kmn_call_deny(call);
 }
 
 /* ---- the module's answer ---------------------------------------------------------------------------------------- */
@@ -297,6 +318,7 @@ track_restored(struct kmn_call_state *call)
 
 		kmn_operation_end(op);
 		op->active = true;
+		op->serial = ++call->keeper->operations;
 	}
 }
 
@@ -538,6 +560,10 @@ kmn_call_decide_and_run(struct kmn_call_state *call)
 	const struct kmn_request *request = kmn_quorum_request(k->quorum, call->request.i);
 	json_t *body;
 
+	if (request != NULL && (request->verdict.answer == KMN_ANSWER_REFUSED || (request->held && !call->parked))) {
+		kmn_call_deny(call); /* a bound of content in time was passed between judging and writing */
+		return;
+	}
 	if (request == NULL || kmn_quorum_decision_body(k->quorum, request, "allow", &body) != KMN_OK)
 		KMN_BUG("a decision cannot be recorded");
 	call->step = KMN_STEP_START;
@@ -609,7 +635,13 @@ feed_part(struct kmn_call_state *call)
 	    (call->view.call->operations & KMN_OP_SIGN) == 0)
 		return KMN_OK;
 	op = kmn_session_operation(call->session, KMN_OP_SIGN);
-	return op->active ? kmn_operation_feed(op, data->bytes, data->len) : KMN_OK;
+	if (!op->active)
+		return KMN_OK;
+	/* A C_SignFinal that waits for its quorum was about the parts until now. */
+	op->serial = ++call->keeper->operations;
+	if (call->operation == op)
+		call->operation_serial = op->serial;
+	return kmn_operation_feed(op, data->bytes, data->len);
 }
 
 /* What gives nothing away is counted, not recorded singly; the policy is asked all the same. */
@@ -851,9 +883,18 @@ find_operation(struct kmn_call_state *call)
 		if ((row->operations & kind & KMN_KEY_OPERATIONS) == 0)
 			continue;
 		op = kmn_session_operation(call->session, kind);
-		if (op->active)
+		if (op->active) {
 			call->operation = op;
+			call->operation_serial = op->serial;
+		}
 	}
+}
+
+void
+kmn_call_begin(struct kmn_call_state *call)
+{
+	find_operation(call);
+	ask_facts(call);
 }
 
 void
@@ -876,7 +917,7 @@ kmn_call_start(struct kmn_keeper *k, struct kmn_call_state *call)
 		call->has_slot = true;
 		call->slot = call->session->slot;
 	}
-	find_operation(call);
 	find_keys(call);
-	ask_facts(call);
+	if (kmn_turn_take(call))
+		kmn_call_begin(call);
 }

@@ -63,6 +63,7 @@ kmn_hold_ready(struct kmn_call_state *call)
 static void
 hold(struct kmn_call_state *call)
 {
+	kmn_turn_leave(call);
 	call->step = KMN_STEP_HELD;
 	call->in_held = true;
 	LIST_INSERT_HEAD(&call->keeper->held, call, held);
@@ -228,6 +229,7 @@ static void
 new_request(struct kmn_call_state *call)
 {
 	struct kmn_keeper *k = call->keeper;
+	const struct kmn_request *request;
 	int64_t expires =
 	    kmn_keeper_now_ms() +
 	    1000 * (int64_t)(call->verdict.lifetime_s > 0 ? call->verdict.lifetime_s : k->setup->request_lifetime_s);
@@ -244,6 +246,10 @@ new_request(struct kmn_call_state *call)
 		KMN_BUG("out of memory");
 	if (kmn_keeper_append(k, KMN_R_INTENT, json_incref(call->intent), &call->request) != KMN_OK)
 		return;
+	if ((request = kmn_quorum_request(k->quorum, call->request.i)) == NULL || !request->held) {
+		kmn_call_deny(call); /* a bound of content in time was passed between judging and writing */
+		return;
+	}
 	k->statements_due++;
 	kmn_say(KMN_SAY_INFO, "request %llu: %s of %s waits for approval under rule %s",
 	    (unsigned long long)call->request.i, call->view.call->name, call->peer_name, call->verdict.rule);
@@ -332,6 +338,67 @@ kmn_hold_end(struct kmn_keeper *k, uint64_t request, const char *verdict)
 	return KMN_OK;
 }
 
+static void
+note_wait_over(struct kmn_call_state *call, CK_RV rv)
+{
+	struct kmn_response_view response;
+	uint8_t *reply;
+	json_t *body;
+	size_t len;
+
+	if (kmn_call_reply_error(call, rv, &reply, &len) != KMN_OK ||
+	    kmn_response_view_decode(reply, len, &response) != KMN_OK ||
+	    kmn_record_session(call, &response, &body) != KMN_OK)
+		KMN_BUG("the end of a wait cannot be put into words");
+	free(reply);
+	if (kmn_keeper_append(call->keeper, KMN_R_SESSION, body, NULL) != KMN_OK)
+		return;
+}
+
+/* The call ends without its request. */
+static void
+end_wait(struct kmn_call_state *call, CK_RV rv)
+{
+	kmn_hold_forget(call);
+	note_wait_over(call, rv);
+	kmn_call_drop_side(call);
+	call->durability = 'A';
+	kmn_call_finish_rv(call, rv);
+}
+
+void
+kmn_hold_end_wait(struct kmn_call_state *call)
+{
+	end_wait(call, CKR_FUNCTION_CANCELED);
+}
+
+/*
+ * Calls whose operation is not there any more: it ended with another call, or began anew with another key. An approval
+ * is for the operation that people saw, never for what took its place in the session.
+ */
+static void
+end_lost(struct kmn_keeper *k, uint64_t request)
+{
+	struct kmn_call_state *call, *next;
+
+	for (call = LIST_FIRST(&k->held); call != NULL; call = next) {
+		next = LIST_NEXT(call, held);
+		if (call->request.i == request && kmn_call_lost_operation(call))
+			end_wait(call, CKR_OPERATION_NOT_INITIALIZED);
+	}
+}
+
+static struct kmn_call_state *
+can_run(struct kmn_keeper *k, uint64_t request)
+{
+	struct kmn_call_state *call;
+
+	LIST_FOREACH(call, &k->held, held)
+	if (call->request.i == request && kmn_turn_is_free(call))
+		return call;
+	return NULL;
+}
+
 void
 kmn_hold_advance(struct kmn_keeper *k, uint64_t request)
 {
@@ -347,13 +414,30 @@ kmn_hold_advance(struct kmn_keeper *k, uint64_t request)
 			kmn_keeper_fail(k, "a decision cannot be recorded");
 		return;
 	}
-	if (!kmn_quorum_is_met(k->quorum, r, now) || (call = waiting_for(k, request)) == NULL)
+	if (!kmn_quorum_is_met(k->quorum, r, now))
 		return;
+	end_lost(k, request);
+	if ((call = can_run(k, request)) == NULL || !kmn_turn_take(call))
+		return; /* a session that is busy now comes back with held_due */
 	kmn_hold_forget(call);
 	kmn_call_decide_and_run(call);
 }
 
 /* A request ran: others that waited for it start over, and find its result or ask anew. */
+static void
+start_over(struct kmn_call_state *call)
+{
+	uint8_t operation[KMN_HASH_BYTES];
+	const struct kmn_request *r;
+
+	kmn_hold_forget(call);
+	if (!kmn_call_lost_operation(call))
+		kmn_hold_start(call);
+	else if (kmn_operation_digest(call->intent, operation) != KMN_OK ||
+		 (r = find_undelivered(call, operation)) == NULL || !redeliver(call, r))
+		end_wait(call, CKR_OPERATION_NOT_INITIALIZED);
+}
+
 void
 kmn_hold_ran(struct kmn_call_state *ran)
 {
@@ -367,37 +451,8 @@ kmn_hold_ran(struct kmn_call_state *ran)
 		kmn_hold_advance(k, r->i);
 		return;
 	}
-	while ((call = waiting_for(k, ran->request.i)) != NULL) {
-		kmn_hold_forget(call);
-		kmn_hold_start(call);
-	}
-}
-
-static void
-note_wait_over(struct kmn_call_state *call)
-{
-	struct kmn_response_view response;
-	uint8_t *reply;
-	json_t *body;
-	size_t len;
-
-	if (kmn_call_reply_error(call, CKR_FUNCTION_CANCELED, &reply, &len) != KMN_OK ||
-	    kmn_response_view_decode(reply, len, &response) != KMN_OK ||
-	    kmn_record_session(call, &response, &body) != KMN_OK)
-		KMN_BUG("the end of a wait cannot be put into words");
-	free(reply);
-	if (kmn_keeper_append(call->keeper, KMN_R_SESSION, body, NULL) != KMN_OK)
-		return;
-}
-
-void
-kmn_hold_end_wait(struct kmn_call_state *call)
-{
-	kmn_hold_forget(call);
-	note_wait_over(call);
-	kmn_call_drop_side(call);
-	call->durability = 'A';
-	kmn_call_finish_rv(call, CKR_FUNCTION_CANCELED);
+	while ((call = waiting_for(k, ran->request.i)) != NULL)
+		start_over(call);
 }
 
 /* ---- statements and time ---------------------------------------------------------------------------------------- */
@@ -441,10 +496,11 @@ kmn_hold_tick(struct kmn_keeper *k)
 {
 	const struct kmn_request *r = NULL;
 
-	while ((r = kmn_quorum_next(k->quorum, r, false)) != NULL) {
+	k->held_due = false;
+	while (!k->failed && (r = kmn_quorum_next(k->quorum, r, false)) != NULL) {
 		uint64_t i = r->i;
 
-		if (!r->held || kmn_quorum_ends(k->quorum, r, kmn_keeper_now_ms()) == NULL)
+		if (!r->held)
 			continue;
 		kmn_hold_advance(k, i);
 		if ((r = kmn_quorum_request(k->quorum, i)) == NULL)

@@ -98,6 +98,7 @@ instance_new(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader *r)
 	randombytes_buf(instance->gateway_random, sizeof(instance->gateway_random));
 	kmn_instance_secret(instance->gateway_random, client_random, conn->exporter, instance->secret);
 	memcpy(instance->spki_sha256, conn->spki_sha256, sizeof(instance->spki_sha256));
+	instance->keeper = k;
 	kmn_replay_init(&instance->guard, KMN_WINDOW_NUMBERS);
 	LIST_INSERT_HEAD(&k->instances, instance, link);
 	return instance;

@@ -332,6 +332,9 @@ loop(struct kmn_keeper *k)
 			dispatch(k, &events[i]);
 		tick(k);
 		release_durable(k);
+		kmn_turn_run(k);
+		if (k->held_due && !k->failed)
+			kmn_hold_tick(k);
 	}
 }
 
@@ -506,6 +509,7 @@ kmn_keeper_main(const struct kmn_keeper_setup *setup)
 	TAILQ_INIT(&k->starting);
 	TAILQ_INIT(&k->durable);
 	TAILQ_INIT(&k->logins);
+	TAILQ_INIT(&k->ready);
 	TAILQ_INIT(&k->admin_waits);
 	if ((e = start(k)) != KMN_OK) {
 		kmn_say(KMN_SAY_ERROR, "the keeper does not start: %s", kmn_err_text(e));

@@ -21,6 +21,13 @@ put(json_t *object, const char *name, json_t *value)
 		KMN_BUG("out of memory");
 }
 
+/* A client may say any number for a handle; the largest that a line holds stands for what is beyond. */
+static json_int_t
+number_of(uint64_t number)
+{
+	return (json_int_t)(number < KMN_JSON_INT_MAX ? number : KMN_JSON_INT_MAX);
+}
+
 static json_t *
 hex(const uint8_t *bytes, size_t len)
 {
@@ -122,15 +129,15 @@ mechanism_json(const struct kmn_call_state *call)
 {
 	const struct kmn_mech_view *mech = kmn_view_mechanism(&call->view);
 	struct kmn_pss pss;
-	json_t *object;
+	json_t *object, *params;
 
 	if (mech == NULL && call->operation != NULL && call->operation->mech_view != NULL)
 		return json_incref(call->operation->mech_view);
 	object = kmn_ledger_mechanism(mech);
 	/* PSS parameters are needed again to verify: their form is the statement's. */
 	if (mech != NULL && kmn_mech_number(mech, "hashAlg", &pss.hash) && kmn_mech_number(mech, "mgf", &pss.mgf) &&
-	    kmn_mech_number(mech, "sLen", &pss.salt_len))
-		put(object, "params", kmn_pss_json(&pss));
+	    kmn_mech_number(mech, "sLen", &pss.salt_len) && (params = kmn_pss_json(&pss)) != NULL)
+		put(object, "params", params);
 	return object;
 }
 
@@ -275,7 +282,7 @@ kmn_record_intent(struct kmn_call_state *call, json_t **body_out)
 	*body_out = NULL;
 	kmn_keeper_random(nonce, sizeof(nonce));
 	intent = json_pack("{s:I, s:I, s:I, s:s, s:o, s:o, s:o, s:o, s:o, s:I}", "chan", (json_int_t)call->chan, "sess",
-	    (json_int_t)call->session_handle, "seq", (json_int_t)call->number, "op", call->view.call->name, "mech",
+	    number_of(call->session_handle), "seq", (json_int_t)call->number, "op", call->view.call->name, "mech",
 	    mechanism_json(call), "key", kmn_record_key(first_key(call), call->token), "req_sha256",
 	    kmn_json_b64(call->req_sha256, KMN_HASH_BYTES), "nonce_req", kmn_json_b64(nonce, sizeof(nonce)),
 	    "requester", requester_json(call), "expires", (json_int_t)(kmn_keeper_now_ms() + INTENT_LIFETIME_MS));
@@ -285,6 +292,8 @@ kmn_record_intent(struct kmn_call_state *call, json_t **body_out)
 	    call->view.call->effect == KMN_EFFECT_ANSWERS)
 		e = take_signed(call, intent);
 	put_arguments(intent, call);
+	if (e == KMN_OK && !kmn_record_fits(intent))
+		e = KMN_E_TOO_BIG;
 	if (e != KMN_OK) {
 		json_decref(intent);
 		return e;
@@ -312,7 +321,7 @@ put_outcome(json_t *body, const struct kmn_call_state *call, const struct kmn_re
 	bool has = false;
 	json_t *out = kmn_ledger_out(response, &has);
 
-	put(body, "rv", json_integer((json_int_t)(response->rv & KMN_JSON_INT_MAX)));
+	put(body, "rv", json_integer(number_of(response->rv)));
 	put(body, "rv_name", json_string(kmn_record_rv_name(response->rv, storage)));
 	if (has)
 		put(body, "out", out);
@@ -327,7 +336,7 @@ kmn_err
 kmn_record_op(struct kmn_call_state *call, const struct kmn_response_view *response, json_t **body_out)
 {
 	json_t *body = json_pack("{s:I, s:I, s:I, s:s, s:o, s:s, s:o, s:o}", "chan", (json_int_t)call->chan, "sess",
-	    (json_int_t)call->session_handle, "seq", (json_int_t)call->number, "op", call->view.call->name, "mech",
+	    number_of(call->session_handle), "seq", (json_int_t)call->number, "op", call->view.call->name, "mech",
 	    mechanism_json(call), "rule", call->verdict.rule != NULL ? call->verdict.rule : "none", "policy",
 	    kmn_record_policy(call->keeper), "req_sha256", kmn_json_b64(call->req_sha256, KMN_HASH_BYTES));
 	const json_t *in = call->intent != NULL ? json_object_get(call->intent, "in") : NULL;
@@ -351,7 +360,7 @@ kmn_record_result(
     struct kmn_call_state *call, const struct kmn_response_view *response, const char *selfcheck, json_t **body_out)
 {
 	json_t *body = json_pack("{s:I, s:I, s:I, s:o, s:o, s:o}", "chan", (json_int_t)call->chan, "sess",
-	    (json_int_t)call->session_handle, "seq", (json_int_t)call->number, "req_sha256",
+	    number_of(call->session_handle), "seq", (json_int_t)call->number, "req_sha256",
 	    kmn_json_b64(call->req_sha256, KMN_HASH_BYTES), "request", kmn_ref_json(&call->request), "decision",
 	    kmn_ref_json(&call->decision));
 	json_t *made;
@@ -408,9 +417,8 @@ kmn_record_session(struct kmn_call_state *call, const struct kmn_response_view *
 	if (call->view.id == KMN_C_OpenSession)
 		(void)kmn_response_session(response, &session);
 	body = json_pack("{s:I, s:I, s:s, s:I, s:I, s:s, s:I, s:o}", "chan", (json_int_t)call->chan, "sess",
-	    (json_int_t)session, "event", event, "slot",
-	    (json_int_t)(call->has_slot ? call->slot & KMN_JSON_INT_MAX : 0), "rv",
-	    (json_int_t)(response->rv & KMN_JSON_INT_MAX), "rv_name", kmn_record_rv_name(response->rv, storage), "seq",
+	    number_of(session), "event", event, "slot", number_of(call->has_slot ? call->slot : 0), "rv",
+	    number_of(response->rv), "rv_name", kmn_record_rv_name(response->rv, storage), "seq",
 	    (json_int_t)call->number, "req_sha256", kmn_json_b64(call->req_sha256, KMN_HASH_BYTES));
 	if (body == NULL)
 		return KMN_E_NO_MEMORY;

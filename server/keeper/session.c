@@ -44,6 +44,7 @@ kmn_session_add(struct kmn_instance *instance, uint64_t handle, uint64_t slot, u
 	s->flags = flags;
 	for (unsigned i = 0; i < KMN_COUNT_OF(s->operation); i++)
 		s->operation[i].kind = 1u << i;
+	TAILQ_INIT(&s->waiting);
 	LIST_INSERT_HEAD(&instance->sessions[bucket(handle)], s, link);
 	return KMN_OK;
 }
@@ -67,6 +68,8 @@ detach_calls(struct kmn_instance *instance, const struct kmn_session *s)
 static void
 session_free(struct kmn_instance *instance, struct kmn_session *s)
 {
+	if (s->turn != NULL || !TAILQ_EMPTY(&s->waiting))
+		kmn_turn_end_session(instance->keeper, s);
 	detach_calls(instance, s);
 	LIST_REMOVE(s, link);
 	for (size_t i = 0; i < KMN_COUNT_OF(s->operation); i++)
@@ -152,6 +155,7 @@ kmn_operation_begin(struct kmn_operation *op, struct kmn_call_state *call)
 
 	kmn_operation_end(op);
 	op->active = true;
+	op->serial = ++call->keeper->operations;
 	op->side = call->starts_side;
 	op->known = call->keys > 0 && mech != NULL;
 	if (!op->known)

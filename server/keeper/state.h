@@ -23,6 +23,8 @@
  *     record is durable.
  *  K3 a number is looked at once (replay.h); its outcome is kept until the client acknowledged it.
  *  K4 every record that is appended is applied to the quorum state at once, by kmn_keeper_append() alone.
+ *  K5 in a session one call is at work at a time, from its judgement to the module's reply (turn.c): what was judged
+ *     about an operation is true when the module gets the call.
  */
 #ifndef KANMON_KEEPER_STATE_H
 #define KANMON_KEEPER_STATE_H
@@ -79,10 +81,11 @@ struct kmn_token {
 
 /* An operation of a session that a key takes part in, or one that may be active. */
 struct kmn_operation {
-	unsigned kind; /* one bit of enum kmn_operation_kind */
-	bool active;   /* false: none was started */
-	bool side;     /* runs on its own vendor session, for a quorum may hold it */
-	bool known;    /* key and mechanism are known (not after C_SetOperationState) */
+	unsigned kind;   /* one bit of enum kmn_operation_kind */
+	bool active;     /* false: none was started */
+	bool side;       /* runs on its own vendor session, for a quorum may hold it */
+	bool known;      /* key and mechanism are known (not after C_SetOperationState) */
+	uint64_t serial; /* tells it from every other, and from itself with more parts; 0: none was started */
 	struct kmn_key_facts key;
 	uint64_t mechanism;
 	bool has_pss;
@@ -101,7 +104,9 @@ struct kmn_session {
 	uint64_t handle; /* virtual */
 	uint64_t slot;
 	uint64_t flags;
-	struct kmn_operation operation[8]; /* by bit number of enum kmn_operation_kind */
+	struct kmn_operation operation[8];    /* by bit number of enum kmn_operation_kind */
+	struct kmn_call_state *turn;          /* the one call that is at work in it (turn.c) */
+	TAILQ_HEAD(, kmn_call_state) waiting; /* for their turn */
 };
 
 enum kmn_call_step {
@@ -116,6 +121,7 @@ enum kmn_call_step {
 struct kmn_call_state {
 	TAILQ_ENTRY(kmn_call_state) durable; /* in keeper->durable while waits_for > 0 */
 	TAILQ_ENTRY(kmn_call_state) turn;    /* in keeper->logins while it waits for its turn */
+	TAILQ_ENTRY(kmn_call_state) queue;   /* in session->waiting or keeper->ready */
 	LIST_ENTRY(kmn_call_state) held;     /* in keeper->held while HELD */
 	struct kmn_keeper *keeper;
 	struct kmn_instance *instance;
@@ -132,8 +138,10 @@ struct kmn_call_state {
 
 	struct kmn_session *session; /* by handle at the start; NULL: none or unknown */
 	uint64_t session_handle;
-	struct kmn_operation *operation; /* that a key-use data call belongs to */
-	bool parked;                     /* HELD was sent */
+	struct kmn_operation *operation; /* that a key-use data call belongs to; its serial when it was judged: */
+	uint64_t operation_serial;
+	bool has_turn, in_waiting, in_ready;
+	bool parked; /* HELD was sent */
 	bool has_slot;
 	uint64_t slot;
 	struct kmn_token *token;
@@ -171,6 +179,7 @@ struct kmn_call_state {
 
 struct kmn_instance {
 	LIST_ENTRY(kmn_instance) link;
+	struct kmn_keeper *keeper;
 	uint8_t id[KMN_INSTANCE_ID_BYTES];
 	uint8_t secret[KMN_INSTANCE_SECRET_BYTES];
 	uint8_t gateway_random[32]; /* until ATTACHED is sent */
@@ -233,6 +242,9 @@ struct kmn_keeper {
 	TAILQ_HEAD(, kmn_call_state) durable; /* in the order of waits_for */
 	TAILQ_HEAD(, kmn_call_state) logins;  /* one C_Login at a time, for the same reason; head runs */
 	LIST_HEAD(, kmn_call_state) held;
+	TAILQ_HEAD(, kmn_call_state) ready; /* have their turn, and start when the loop comes by */
+	uint64_t operations;                /* serial of the last one */
+	bool held_due;                      /* a session became free: who is approved may run */
 	struct kmn_worker *house;
 	TAILQ_HEAD(, kmn_admin_wait) admin_waits;
 	uint64_t delivered[1024]; /* requests + 1 whose answer the client has, a ring */
@@ -311,6 +323,18 @@ void kmn_operation_end(struct kmn_operation *op);
 /* Takes a part into the digests and the spool. */
 kmn_err kmn_operation_feed(struct kmn_operation *op, const uint8_t *part, size_t len) KMN_MUST_CHECK;
 
+/* ---- turn.c ----------------------------------------------------------------------------------------------------- */
+
+/* True: it is this call's turn in its session. False: it waits, and kmn_call_begin() is called when it is. */
+bool kmn_turn_take(struct kmn_call_state *call);
+bool kmn_turn_is_free(const struct kmn_call_state *call);
+void kmn_turn_leave(struct kmn_call_state *call);
+/* The call, or its session, goes away. */
+void kmn_turn_forget(struct kmn_call_state *call);
+void kmn_turn_end_session(struct kmn_keeper *k, struct kmn_session *session);
+/* Begins what has its turn. */
+void kmn_turn_run(struct kmn_keeper *k);
+
 /* ---- workerlink.c ---------------------------------------------------------------------------------------------- */
 
 struct kmn_worker *kmn_worker_new(struct kmn_keeper *k, struct kmn_instance *instance);
@@ -336,6 +360,10 @@ void kmn_worker_forget(struct kmn_worker *worker, const void *cookie);
 struct kmn_call_state *kmn_call_new(
     struct kmn_keeper *k, struct kmn_conn *conn, uint64_t number, const uint8_t *payload, size_t len);
 void kmn_call_start(struct kmn_keeper *k, struct kmn_call_state *call);
+/* It is its turn: asks for facts, judges. */
+void kmn_call_begin(struct kmn_call_state *call);
+/* The operation it was judged by is gone, is another, or has got more parts since. */
+bool kmn_call_lost_operation(const struct kmn_call_state *call);
 void kmn_call_free(struct kmn_call_state *call);
 /* To the module, in any order the classes of state.h allow; only call.c knows which. */
 void kmn_call_send(struct kmn_call_state *call);
@@ -343,6 +371,8 @@ void kmn_call_send(struct kmn_call_state *call);
 void kmn_call_decide_and_run(struct kmn_call_state *call);
 /* Write intent and decision `deny`, and answer what a refusal looks like to PKCS#11. */
 void kmn_call_refuse(struct kmn_call_state *call);
+/* The same of one whose intent is written. */
+void kmn_call_deny(struct kmn_call_state *call);
 /* The answer is this response payload (taken over), or an empty one with `rv`, once what is recorded is durable. */
 void kmn_call_finish(struct kmn_call_state *call, uint8_t *reply, size_t len);
 void kmn_call_finish_rv(struct kmn_call_state *call, CK_RV rv);

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define ENVELOPE_MAX_BYTES 512 /* of a line, beside its body: numbers, hashes and names */
+
 static const struct {
 	const char *name, *members;
 } rows[KMN_R_UNKNOWN] = {
@@ -276,6 +278,20 @@ kmn_record_emit(struct kmn_record *record, char **line_out, size_t *len_out, str
 	if (e == KMN_OK)
 		kmn_leaf_hash(*line_out, *len_out, record->leaf);
 	return e;
+}
+
+bool
+kmn_record_fits(const json_t *body)
+{
+	json_t *line = json_pack("{s:O}", "body", (json_t *)(uintptr_t)body); /* only its count of owners changes */
+	char *text = NULL;
+	size_t len = 0;
+	bool fits = line != NULL && kmn_json_emit(line, &text, &len, NULL) == KMN_OK &&
+		    len <= KMN_LINE_MAX_BYTES - ENVELOPE_MAX_BYTES;
+
+	json_decref(line);
+	free(text);
+	return fits;
 }
 
 json_t *

@@ -461,7 +461,11 @@ kmn_quorum_statement_body(
 		     kmn_head_json(head), "sha256", kmn_json_b64(sha256, sizeof(sha256)), "text", text),
 	    body_out);
 	free(text);
-	return e;
+	if (e != KMN_OK || kmn_record_fits(*body_out))
+		return e;
+	json_decref(*body_out);
+	*body_out = NULL;
+	return KMN_E_TOO_BIG;
 }
 
 kmn_err
@@ -470,9 +474,13 @@ kmn_quorum_vote_body(const struct kmn_note_check *check, const char *note, size_
 	*body_out = NULL;
 	if (check->request == NULL)
 		return KMN_E_NOT_FOUND;
-	return give(json_pack("{s:o,s:s%,s:s}", "request", ref_of(check->request->i, check->request->leaf), "note",
-			note, len, "check", check->check),
-	    body_out);
+	*body_out = json_pack("{s:o,s:s%,s:s}", "request", ref_of(check->request->i, check->request->leaf), "note",
+	    note, len, "check", check->check);
+	if (*body_out != NULL && kmn_record_fits(*body_out))
+		return KMN_OK;
+	json_decref(*body_out);
+	*body_out = NULL;
+	return KMN_E_TOO_BIG;
 }
 
 const char *

@@ -1,0 +1,361 @@
+/*
+ * Clients that own their key and their process and mean ill: ways around a quorum, and input that would end the
+ * keeper for everybody. Each of these once worked.
+ */
+#include "config.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kanmon/admin.h"
+#include "kanmon/messages.h"
+#include "tests/unit/keeper/rig.h"
+#include "tests/unit/run.h"
+
+#define REST \
+	"rule rest\n  client ca\n  calls login session query key-use key-management token-management random\n" \
+	"  need none\n"
+#define ROOT \
+	"rule root\n  client ca\n  object pkcs11:token=mock-1;object=root\n  calls key-use\n  need keepers\n" \
+	"  per operation\n  expires 1h\n"
+
+static const char guarded_rules[] = ROOT REST;
+static const char two_keys_rules[] =
+    "group three 3 sato suzuki tanaka\n" ROOT "rule top\n  client ca\n  object pkcs11:token=mock-1;object=top\n"
+    "  calls key-use\n  need three\n  expires 1h\n" REST;
+static const char short_rules[] = "rule root\n  client ca\n  object pkcs11:token=mock-1;object=root\n"
+				  "  calls key-use\n  need keepers\n  expires 5s\n" REST;
+static void
+prepare(struct rig *rig, const char *rules, struct rig_app *app)
+{
+	rig_start(rig, rules);
+	rig_attach(rig, app, 1, &rig->ca);
+	CU_ASSERT_EQUAL_FATAL(rig_open_session(rig, app), CKR_OK);
+	CU_ASSERT_EQUAL_FATAL(rig_login(rig, app), CKR_OK);
+}
+
+/* Joins with one more connection: the same application, to have several calls in flight. */
+static void
+join(struct rig *rig, const struct rig_app *app, uint32_t conn)
+{
+	CU_ASSERT_TRUE_FATAL(rig_join(rig, app, conn, &rig->ca));
+}
+
+/* Sends a call and does not wait. */
+static void
+send_call(
+    struct rig *rig, struct rig_app *app, uint32_t conn, enum kmn_call_id id, const struct kmn_arg *arg, size_t count)
+{
+	uint8_t *payload;
+	size_t len;
+
+	rig_payload(id, arg, count, &payload, &len);
+	rig_call_raw(rig, conn, ++app->number, app->acknowledged, payload, len);
+	free(payload);
+}
+
+static void
+send_sign(struct rig *rig, struct rig_app *app, uint32_t conn, const char *data)
+{
+	static uint8_t room[512];
+	CK_ULONG len = sizeof(room);
+	char copy[64];
+	struct kmn_arg arg[3] = {{.u = app->session}, {.p = copy, .u = strlen(data)}, {.p = room, .n = &len}};
+
+	memcpy(copy, data, strlen(data));
+	send_call(rig, app, conn, KMN_C_Sign, arg, 3);
+}
+
+static void
+send_sign_init(struct rig *rig, struct rig_app *app, uint32_t conn, CK_OBJECT_HANDLE key)
+{
+	CK_MECHANISM mechanism = {CKM_SHA256_RSA_PKCS, NULL, 0};
+	const struct kmn_arg arg[] = {{.u = app->session}, {.p = &mechanism}, {.u = key}};
+
+	send_call(rig, app, conn, KMN_C_SignInit, arg, 3);
+}
+
+static uint64_t
+held_request(struct rig *rig, uint32_t conn)
+{
+	struct rig_frame f = {0};
+	struct kmn_reader r;
+
+	CU_ASSERT_TRUE_FATAL(rig_expect(rig, conn, KMN_F_HELD, &f));
+	kmn_reader_init(&r, f.body, f.len);
+	(void)kmn_reader_u64(&r);
+	return kmn_reader_u64(&r);
+}
+
+static CK_RV
+reply_rv(struct rig *rig, uint32_t conn)
+{
+	struct kmn_response_view view;
+	struct rig_frame f;
+
+	if (!rig_expect(rig, conn, KMN_F_REPLY, &f) || kmn_response_view_decode(f.body + 8, f.len - 8, &view) != KMN_OK)
+		return CKR_VENDOR_DEFINED;
+	return (CK_RV)view.rv;
+}
+
+/* The keeper lives, and serves somebody else. */
+static void
+still_serves(struct rig *rig)
+{
+	struct rig_app app;
+
+	rig_attach(rig, &app, 9, &rig->ca);
+	CU_ASSERT_EQUAL(rig_open_session(rig, &app), CKR_OK);
+}
+
+static void
+end(struct rig *rig)
+{
+	rig->spy = NULL;
+	CU_ASSERT_EQUAL(rig_stop(rig), 0);
+	rig_end(rig);
+}
+
+/* ---- an approval of one key, and another key in its place --------------------------------------------------------- */
+
+/* Two calls wait with one operation; it ends with the first, and another key's begins before the second is approved. */
+static void
+test_approved_for_another_key(void)
+{
+	struct rig rig;
+	struct rig_app app;
+	CK_OBJECT_HANDLE root, top;
+	struct kmn_writer w;
+	uint64_t second, number;
+
+	prepare(&rig, two_keys_rules, &app);
+	CU_ASSERT_EQUAL_FATAL(rig_generate(&rig, &app, "root", &root), CKR_OK);
+	CU_ASSERT_EQUAL_FATAL(rig_generate(&rig, &app, "top", &top), CKR_OK);
+	rig_open(&rig, 3, &rig.terminal);
+	join(&rig, &app, 4);
+	CU_ASSERT_EQUAL(rig_sign_init(&rig, &app, root), CKR_OK);
+	send_sign(&rig, &app, 1, "first");
+	number = app.number;
+	(void)held_request(&rig, 1);
+	send_sign(&rig, &app, 4, "second");
+	second = held_request(&rig, 4);
+	kmn_writer_init(&w, 16);
+	kmn_writer_u64(&w, number);
+	rig_send(&rig, 1, KMN_F_END_WAIT, &w);
+	CU_ASSERT_EQUAL(reply_rv(&rig, 1), CKR_FUNCTION_CANCELED);
+	CU_ASSERT_EQUAL(rig_sign_init(&rig, &app, top), CKR_OK);
+
+	CU_ASSERT_EQUAL(rig_vote(&rig, 3, second, "sato", "approve"), KMN_OK);
+	CU_ASSERT_EQUAL(rig_vote(&rig, 3, second, "suzuki", "approve"), KMN_OK);
+	rig_pump(&rig, 300);
+	CU_ASSERT_EQUAL(rig_mock_calls(&rig, "C_Sign"), 0); /* two persons approved root, none approved top */
+	end(&rig);
+}
+
+/* What workers answer to calls, held back so that the keeper hears it late. */
+static struct late {
+	struct rig_worker *worker;
+	uint8_t kind, *bytes;
+	size_t len;
+} late[16];
+static size_t late_count;
+
+static bool
+hold_back(struct rig *rig, struct rig_worker *worker, bool to_worker, struct kmn_ipc_message *m)
+{
+	(void)rig;
+	if (to_worker || m->kind != KMN_W_REPLY || late_count == KMN_COUNT_OF(late))
+		return true;
+	late[late_count] = (struct late){worker, m->kind, malloc(m->len_bytes), m->len_bytes};
+	memcpy(late[late_count++].bytes, m->body, m->len_bytes);
+	return false;
+}
+
+static void
+let_go(struct rig *rig)
+{
+	rig->spy = NULL;
+	for (size_t i = 0; i < late_count; i++) {
+		CU_ASSERT_EQUAL(
+		    kmn_ipc_send(late[i].worker->keeper, late[i].kind, late[i].bytes, late[i].len, -1), KMN_OK);
+		free(late[i].bytes);
+	}
+	late_count = 0;
+}
+
+/* C_Sign is judged while the operation of a free key is active, and runs when a guarded one took its place. */
+static void
+test_init_between(void)
+{
+	struct rig rig;
+	struct rig_app app;
+	CK_OBJECT_HANDLE root, free_key;
+
+	prepare(&rig, guarded_rules, &app);
+	CU_ASSERT_EQUAL_FATAL(rig_generate(&rig, &app, "root", &root), CKR_OK);
+	CU_ASSERT_EQUAL_FATAL(rig_generate(&rig, &app, "free", &free_key), CKR_OK);
+	for (uint32_t conn = 2; conn <= 4; conn++)
+		join(&rig, &app, conn);
+	CU_ASSERT_EQUAL(rig_sign_init(&rig, &app, free_key), CKR_OK);
+	rig.spy = hold_back;
+	send_sign(&rig, &app, 2, "one");
+	for (int i = 0; i < 20; i++)
+		rig_pump(&rig, 20);
+	send_sign_init(&rig, &app, 3, root);
+	for (int i = 0; i < 20; i++)
+		rig_pump(&rig, 20);
+	send_sign(&rig, &app, 4, "two");
+	for (int i = 0; i < 20; i++)
+		rig_pump(&rig, 20);
+	let_go(&rig);
+	CU_ASSERT_EQUAL(reply_rv(&rig, 2), CKR_OK);
+	CU_ASSERT_EQUAL(reply_rv(&rig, 3), CKR_OK);
+	(void)held_request(&rig, 4);
+	CU_ASSERT_EQUAL(rig_mock_calls(&rig, "C_Sign"), 1);
+	end(&rig);
+}
+
+/* C_Sign follows C_SignInit without waiting for it: not "an operation that nobody started". */
+static void
+test_sign_behind_init(void)
+{
+	struct rig rig;
+	struct rig_app app;
+	CK_OBJECT_HANDLE root;
+
+	prepare(&rig, guarded_rules, &app);
+	CU_ASSERT_EQUAL_FATAL(rig_generate(&rig, &app, "root", &root), CKR_OK);
+	join(&rig, &app, 2);
+	rig.spy = hold_back;
+	send_sign_init(&rig, &app, 1, root);
+	for (int i = 0; i < 20; i++)
+		rig_pump(&rig, 20);
+	send_sign(&rig, &app, 2, "data");
+	for (int i = 0; i < 20; i++)
+		rig_pump(&rig, 20);
+	let_go(&rig);
+	CU_ASSERT_EQUAL(reply_rv(&rig, 1), CKR_OK);
+	(void)held_request(&rig, 2);
+	CU_ASSERT_EQUAL(rig_mock_calls(&rig, "C_Sign"), 0);
+	end(&rig);
+}
+
+/* ---- input that ended the keeper ------------------------------------------------------------------------------------ */
+
+static void
+test_session_number(void)
+{
+	struct rig rig;
+	struct rig_app app;
+	char pin[] = "1234";
+	struct kmn_arg arg[] = {{.u = ~(CK_ULONG)0}, {.u = CKU_USER}, {.p = pin, .u = 4}};
+
+	prepare(&rig, guarded_rules, &app);
+	CU_ASSERT_EQUAL(rig_call(&rig, &app, KMN_C_Login, arg, 3), CKR_SESSION_HANDLE_INVALID);
+	still_serves(&rig);
+	end(&rig);
+}
+
+static void
+test_pss_parameters(void)
+{
+	struct rig rig;
+	struct rig_app app;
+	CK_OBJECT_HANDLE key;
+	CK_RSA_PKCS_PSS_PARAMS pss[] = {{0x999, 2, 32}, {CKM_SHA256, 77, 32}, {CKM_SHA256, 2, ~(CK_ULONG)0}};
+
+	prepare(&rig, guarded_rules, &app);
+	CU_ASSERT_EQUAL_FATAL(rig_generate(&rig, &app, "root", &key), CKR_OK);
+	for (size_t i = 0; i < KMN_COUNT_OF(pss); i++) {
+		CK_MECHANISM mechanism = {CKM_SHA256_RSA_PKCS_PSS, &pss[i], sizeof(pss[i])};
+		struct kmn_arg arg[] = {{.u = app.session}, {.p = &mechanism}, {.u = key}};
+
+		CU_ASSERT_NOT_EQUAL(rig_call(&rig, &app, KMN_C_SignInit, arg, 3), CKR_VENDOR_DEFINED);
+	}
+	still_serves(&rig);
+	end(&rig);
+}
+
+#define LABELS 40
+/* More text in a template than a line of the ledger holds. */
+static CK_RV
+create(struct rig *rig, struct rig_app *app, char fill, size_t labels, size_t each, bool wait)
+{
+	static char text[LABELS][1024];
+	CK_OBJECT_CLASS class = CKO_DATA;
+	CK_OBJECT_HANDLE object;
+	CK_ATTRIBUTE t[LABELS + 2] = {{CKA_CLASS, &class, sizeof(class)}, {CKA_LABEL, (char[]){"root"}, 4}};
+	struct kmn_arg arg[] = {{.u = app->session}, {.p = t, .u = 2 + labels}, {.p = &object}};
+
+	for (size_t i = 0; i < labels; i++) {
+		memset(text[i], fill, each);
+		t[2 + i] = (CK_ATTRIBUTE){CKA_APPLICATION, text[i], each};
+	}
+	if (wait)
+		return rig_call(rig, app, KMN_C_CreateObject, arg, 3);
+	send_call(rig, app, app->conn, KMN_C_CreateObject, arg, 3);
+	return CKR_OK;
+}
+
+static void
+test_long_template(void)
+{
+	struct rig rig;
+	struct rig_app app;
+
+	prepare(&rig, guarded_rules, &app);
+	CU_ASSERT_EQUAL(create(&rig, &app, 'a', LABELS, 1024, true), CKR_ARGUMENTS_BAD);
+	CU_ASSERT_EQUAL(create(&rig, &app, '"', 16, 1000, true), CKR_ARGUMENTS_BAD);
+	still_serves(&rig);
+	end(&rig);
+}
+
+/* A refusal under a rule whose requests live shorter than an intent does by itself. */
+static void
+test_short_lifetime(void)
+{
+	struct rig rig;
+	struct rig_app app;
+	CK_OBJECT_HANDLE key;
+	CK_MECHANISM mechanism = {CKM_RSA_PKCS, NULL, 0};
+	struct kmn_arg init[] = {{.u = 0}, {.p = &mechanism}, {.u = 0}};
+	uint8_t signature[512];
+	CK_ULONG len = sizeof(signature);
+
+	prepare(&rig, short_rules, &app);
+	CU_ASSERT_EQUAL_FATAL(rig_generate(&rig, &app, "root", &key), CKR_OK);
+	init[0].u = app.session;
+	init[2].u = key;
+	CU_ASSERT_EQUAL(rig_call(&rig, &app, KMN_C_SignInit, init, 3), CKR_OK);
+	/* No DigestInfo: without a normal form nobody could check the signature. */
+	CU_ASSERT_EQUAL(rig_sign(&rig, &app, "data", signature, &len), CKR_FUNCTION_REJECTED);
+	still_serves(&rig);
+	end(&rig);
+}
+
+int
+main(int argc, char **argv)
+{
+	static CU_TestInfo keys[] = {
+	    {"an approval for one key does not run with another in its place", test_approved_for_another_key},
+	    {"a C_Sign judged for a free key does not run with a guarded one", test_init_between},
+	    {"a C_Sign right behind its C_SignInit waits for it", test_sign_behind_init},
+	    CU_TEST_INFO_NULL,
+	};
+	static CU_TestInfo input[] = {
+	    {"a session number beyond what JSON holds", test_session_number},
+	    {"PSS parameters that no table has", test_pss_parameters},
+	    {"a template longer than a line", test_long_template},
+	    {"a refusal under a rule with a short lifetime", test_short_lifetime},
+	    CU_TEST_INFO_NULL,
+	};
+	static CU_SuiteInfo suites[] = {
+	    {"keeper/hostile/keys", NULL, NULL, NULL, NULL, keys},
+	    {"keeper/hostile/input", NULL, NULL, NULL, NULL, input},
+	    CU_SUITE_INFO_NULL,
+	};
+
+	signal(SIGPIPE, SIG_IGN);
+	return kmn_test_main(argc, argv, suites);
+}
