@@ -103,34 +103,44 @@ explain(const struct cut *cut, const struct outcome *o)
 	    o->equal ? "equal" : "NOT EQUAL", cutter_connections());
 }
 
-/* Walks one direction of one connection from its first record to its last. */
-static void
-walk(unsigned connection, enum cut_way way, enum cut_place place, const char *says)
+/*
+ * Walks one direction of a connection from its first record to its last: of the first one, or, after a cut at `first`,
+ * of the one that takes its place. Returns how many records there were.
+ */
+static unsigned
+walk(const struct cut *first, enum cut_way way, enum cut_place place, const char *says)
 {
-	struct cut cut = {.connection = connection, .way = way, .record = 1, .place = place};
-	unsigned bad = 0, begun = 0;
+	struct cut cuts[CUTS_MAX];
+	unsigned n = 0, bad = 0, begun = 0;
+	struct cut *last;
 
-	for (; cut.record <= RECORDS_MAX; cut.record++) {
+	if (first != NULL)
+		cuts[n++] = *first;
+	last = &cuts[n++];
+	*last = (struct cut){.connection = n, .way = way, .record = 1, .place = place};
+	for (; last->record <= RECORDS_MAX; last->record++) {
 		struct outcome o;
 
-		cutter_plan(&cut);
+		cutter_plan(cuts, n);
 		o = run(false);
 		if (!cutter_did_cut())
 			break;
 		begun += o.begin == CKR_OK;
 		if (!is_good(&o)) {
 			bad++;
-			explain(&cut, &o);
+			explain(last, &o);
 		}
 	}
-	printf("# %u records, %u of them in an application that had begun\n", cut.record - 1, begun);
-	report(bad == 0 && cut.record > SIGNS && cut.record <= RECORDS_MAX && begun > SIGNS, says);
+	printf("# %u records, %u of them in an application that had begun\n", last->record - 1, begun);
+	report(bad == 0 && last->record > SIGNS && last->record <= RECORDS_MAX && begun > SIGNS, says);
+	return last->record - 1;
 }
 
 int
 main(int argc, char **argv)
 {
 	uint16_t port;
+	struct cut late = {.connection = 1, .way = TO_CLIENT, .place = CUT_BEFORE};
 	struct outcome o;
 
 	(void)alarm(300);
@@ -139,16 +149,21 @@ main(int argc, char **argv)
 		return 99;
 	}
 	snprintf(profile, sizeof(profile), "gateway=127.0.0.1:%u", port);
-	puts("1..7");
-	cutter_plan(NULL);
+	puts("1..9");
+	cutter_plan(NULL, 0);
 	o = run(true);
 	report(
 	    o.signatures == SIGNS && o.executed == SIGNS && o.end == CKR_OK, "without a cut each signature runs once");
-	walk(1, TO_GATEWAY, CUT_BEFORE, "cut before each record to the gateway: each signature runs once");
-	walk(1, TO_GATEWAY, CUT_INSIDE, "cut inside each record to the gateway: each signature runs once");
-	walk(1, TO_GATEWAY, CUT_AFTER, "cut after each record to the gateway: each signature runs once");
-	walk(1, TO_CLIENT, CUT_BEFORE, "cut before each record to the client: each signature runs once");
-	walk(1, TO_CLIENT, CUT_INSIDE, "cut inside each record to the client: each signature runs once");
-	walk(1, TO_CLIENT, CUT_AFTER, "cut after each record to the client: each signature runs once");
+	(void)walk(NULL, TO_GATEWAY, CUT_BEFORE, "cut before each record to the gateway: each signature runs once");
+	(void)walk(NULL, TO_GATEWAY, CUT_INSIDE, "cut inside each record to the gateway: each signature runs once");
+	(void)walk(NULL, TO_GATEWAY, CUT_AFTER, "cut after each record to the gateway: each signature runs once");
+	late.record =
+	    walk(NULL, TO_CLIENT, CUT_BEFORE, "cut before each record to the client: each signature runs once");
+	(void)walk(NULL, TO_CLIENT, CUT_INSIDE, "cut inside each record to the client: each signature runs once");
+	(void)walk(NULL, TO_CLIENT, CUT_AFTER, "cut after each record to the client: each signature runs once");
+	/* The answer of a signature is lost, and then the connection that would fetch it breaks as well. */
+	late.record -= 2 * SIGNS;
+	(void)walk(&late, TO_GATEWAY, CUT_AFTER, "cut again while joining, to the gateway: each signature runs once");
+	(void)walk(&late, TO_CLIENT, CUT_BEFORE, "cut again while joining, to the client: each signature runs once");
 	return failures == 0 ? 0 : 1;
 }

@@ -15,8 +15,8 @@
 #define TLS_RECORD_MAX_BYTES (TLS_HEADER_BYTES + 16384 + 256)
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct cut plan; /* guarded by lock, as are the next three */
-static bool planned, did_cut;
+static struct cut plan[CUTS_MAX]; /* guarded by lock, as are the next two lines */
+static unsigned planned, done;
 static unsigned connections;
 static int listener = -1; /* set once */
 static uint16_t target_port;
@@ -54,11 +54,11 @@ pass(const struct link *l, enum cut_way way, size_t len, bool *end_out)
 	size_t let = len;
 
 	(void)pthread_mutex_lock(&lock);
-	*end_out =
-	    planned && !did_cut && l->number == plan.connection && way == plan.way && l->records[way] == plan.record;
+	*end_out = done < planned && l->number == plan[done].connection && way == plan[done].way &&
+		   l->records[way] == plan[done].record;
 	if (*end_out) {
-		did_cut = true;
-		let = plan.place == CUT_BEFORE ? 0 : plan.place == CUT_INSIDE ? len / 2 : len;
+		let = plan[done].place == CUT_BEFORE ? 0 : plan[done].place == CUT_INSIDE ? len / 2 : len;
+		done++;
 	}
 	(void)pthread_mutex_unlock(&lock);
 	return let;
@@ -166,14 +166,13 @@ cutter_start(uint16_t target, uint16_t *port_out)
 }
 
 void
-cutter_plan(const struct cut *cut)
+cutter_plan(const struct cut *cuts, unsigned count)
 {
 	(void)pthread_mutex_lock(&lock);
-	planned = cut != NULL;
-	did_cut = false;
-	connections = 0;
-	if (cut != NULL)
-		plan = *cut;
+	planned = count;
+	done = connections = 0;
+	for (unsigned i = 0; i < count; i++)
+		plan[i] = cuts[i];
 	(void)pthread_mutex_unlock(&lock);
 }
 
@@ -183,7 +182,7 @@ cutter_did_cut(void)
 	bool did;
 
 	(void)pthread_mutex_lock(&lock);
-	did = did_cut;
+	did = done == planned;
 	(void)pthread_mutex_unlock(&lock);
 	return did;
 }

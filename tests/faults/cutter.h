@@ -22,10 +22,12 @@ struct cut {
 /* Listens on a port of its own (*port_out) and forwards to `target` on 127.0.0.1. 0, or -1. */
 int cutter_start(uint16_t target, uint16_t *port_out);
 
-/* From here on: cut there, once; NULL: nowhere. Connections are counted anew. */
-void cutter_plan(const struct cut *cut);
+#define CUTS_MAX 2
 
-/* Whether the planned cut was made. */
+/* From here on: cut there, one place after the other, each once; 0: nowhere. Connections are counted anew. */
+void cutter_plan(const struct cut *cuts, unsigned count);
+
+/* Whether all planned cuts were made. */
 bool cutter_did_cut(void);
 
 /* Connections since the plan was made. */

@@ -20,6 +20,18 @@ served() { KANMON_CONFIG=$KANMON_CONFIG kanmon status; }
 
 t 'an unknown certificate gets an alert' says 'alert unknown ca' tls -cert strange.crt -key strange.key
 t 'and another client is served' served
+# The client's own, pinned key in a certificate of other dates: START END FILE.
+dated() {
+	openssl req -new -key "$own_key" -subj /CN=app -out dated.csr 2>/dev/null && : >index.txt && echo 01 >serial &&
+		printf '[ca]\ndefault_ca=d\n[d]\ndatabase=index.txt\nserial=serial\nnew_certs_dir=.\ndefault_md=sha256\npolicy=p\n[p]\ncommonName=supplied\n' >dated.conf &&
+		openssl ca -batch -config dated.conf -selfsign -keyfile "$own_key" -in dated.csr -startdate "$1" -enddate "$2" \
+			-out "$3" -notext >dated.log 2>&1
+}
+dated 20200101000000Z 20200201000000Z expired.crt
+dated "$(($(date +%Y) + 5))0101000000Z" "$(($(date +%Y) + 6))0101000000Z" future.crt
+t 'an expired certificate of the right key gets an alert' says 'alert certificate expired' tls -cert expired.crt -key "$own_key"
+t 'one that is not valid yet too' says 'alert' tls -cert future.crt -key "$own_key"
+t 'and another client is served again' served
 t 'no certificate gets an alert' says 'alert' tls
 t 'TLS 1.2 gets an alert' says 'alert protocol version' tls -tls1_2 -cert "$own" -key "$own_key"
 t 'another protocol gets an alert' says 'alert no application protocol' \
@@ -50,7 +62,7 @@ t 'and another client is served to the end' served
 # recorded REASON: a channel.reject of the ledger has it
 find "$LEDGER" -type f -exec grep -a -h '"channel.reject"' {} + >refusals
 recorded() { grep -q -e "\"reason\":\"$1" refusals || { cat refusals && false; }; }
-for reason in 'unknown certificate' 'no certificate' 'TLS version is not 1.3' 'does not offer kanmon/1' 'not TLS' \
+for reason in 'unknown certificate' 'expired' 'not yet valid' 'no certificate' 'TLS version is not 1.3' 'does not offer kanmon/1' 'not TLS' \
 	'KMN_F_CALL: length is over its limit' 'KMN_F_JOIN: message ends early' 'KMN_F_WATCH: message is not in the form' \
 	'a request number with other bytes' 'a request number outside the window' 'a request number whose answer was' \
 	'joins an application without knowing its secret'; do
