@@ -175,8 +175,13 @@ feed_commit(struct kmn_chain *chain, const char *line, size_t len, struct kmn_wh
 		return refuse(why, "a commit of no record");
 	if (kmn_chain_needs_mark(chain) && !chain->marked)
 		return refuse(why, "a commit without the mark that this batch must have");
-	if (!same_line(line, len, want, want_len))
-		return refuse(why, "the commit is not size and root of the records before it");
+	if (!same_line(line, len, want, want_len)) {
+		kmn_why_set(why,
+		    "the commit is not size and root of the records before it: it was changed, or one of %" PRIu64
+		    " to %" PRIu64 " in its batch",
+		    chain->commit, chain->front.size - 1);
+		return KMN_E_CORRUPT;
+	}
 	kmn_chain_wrote_commit(chain, want_len);
 	return KMN_OK;
 }
