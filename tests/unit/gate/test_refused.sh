@@ -62,7 +62,7 @@ t 'and another client is served to the end' served
 # recorded REASON: a channel.reject of the ledger has it
 find "$LEDGER" -type f -exec grep -a -h '"channel.reject"' {} + >refusals
 recorded() { grep -q -e "\"reason\":\"$1" refusals || { cat refusals && false; }; }
-for reason in 'unknown certificate' 'expired' 'not yet valid' 'no certificate' 'TLS version is not 1.3' 'does not offer kanmon/1' 'not TLS' \
+for reason in 'unknown certificate' 'expired certificate' 'certificate not yet valid' 'no certificate' 'TLS version is not 1.3' 'does not offer kanmon/1' 'not TLS' \
 	'KMN_F_CALL: length is over its limit' 'KMN_F_JOIN: message ends early' 'KMN_F_WATCH: message is not in the form' \
 	'a request number with other bytes' 'a request number outside the window' 'a request number whose answer was' \
 	'joins an application without knowing its secret'; do
