@@ -248,6 +248,34 @@ test_open_at_tail(void)
 	CU_ASSERT_EQUAL(kmn_log_close(log), KMN_OK);
 }
 
+/* Each line, from full segments by their offsets, from the open one by counting, and again with offsets that lie. */
+static void
+test_lines_by_index(void)
+{
+	struct kmn_record record;
+	struct kmn_log *log;
+	char *line;
+	size_t len;
+
+	f.settings.segment_records = 4;
+	fixture_create(&f);
+	log = fixture_open(&f, NULL, NULL);
+	for (unsigned n = 0; n < 5; n++)
+		fixture_batch(log, 2);
+	for (unsigned pass = 0; pass < 2; pass++) {
+		for (uint64_t i = 0; i < 11; i++) {
+			CU_ASSERT_EQUAL_FATAL(kmn_log_line(log, i, &line, &len), KMN_OK);
+			CU_ASSERT_EQUAL_FATAL(kmn_record_parse(line, len, &record, NULL), KMN_OK);
+			CU_ASSERT_EQUAL(record.i, i);
+			kmn_record_clear(&record);
+			free(line);
+		}
+		fixture_write(&f, "seg/00000000000000000005.kl.off", "\0\0\0\7\0\0\0\7", 8);
+	}
+	CU_ASSERT_EQUAL(kmn_log_line(log, 11, &line, &len), KMN_E_NOT_FOUND);
+	CU_ASSERT_EQUAL(kmn_log_close(log), KMN_OK);
+}
+
 static void
 check_note(const char *bytes, size_t len, uint64_t size)
 {
@@ -330,6 +358,7 @@ main(int argc, char **argv)
 	    {"time never goes back", test_time_never_goes_back},
 	    {"batches have limits; marks stand where 256 records are passed", test_batches_and_marks},
 	    {"a full segment is sealed and the next begins", test_segments_turn},
+	    {"each line is found by its index", test_lines_by_index},
 	    {"opened at its tail a log knows the same head and proves the same", test_open_at_tail},
 	    {"the checkpoint follows the ledger", test_checkpoint_follows},
 	    {"blobs are named by their hash; a changed one poisons", test_blobs},
