@@ -13,6 +13,7 @@
 
 #include "provider/application.h"
 #include "provider/debug.h"
+#include "provider/host.h"
 
 #define NUMBER_BYTES 8u
 #define HEAD_BYTES 16u /* number, acknowledged */
@@ -343,13 +344,16 @@ CK_RV
 kmn_provider_call(enum kmn_call_id id, struct kmn_arg *arg, size_t arg_count)
 {
 	struct carriage c = {.id = id, .arg = arg, .arg_count = arg_count};
+	struct kmn_host_errors errors;
 	CK_RV rv;
 
 	if ((c.app = kmn_application_enter()) == NULL)
 		return CKR_CRYPTOKI_NOT_INITIALIZED;
+	kmn_host_errors_take(&errors);
 	kmn_writer_init(&c.w, KMN_FRAME_MAX_BYTES - 1);
 	rv = run(&c);
 	kmn_writer_clear(&c.w); /* wipes: it may have held a PIN */
+	kmn_host_errors_return(&errors);
 	kmn_application_leave(c.app);
 	return rv;
 }

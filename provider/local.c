@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "provider/application.h"
+#include "provider/host.h"
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -47,14 +48,28 @@ C_Initialize(void *init_args)
 {
 	const CK_C_INITIALIZE_ARGS *args = init_args;
 	CK_RV rv = args != NULL ? check_arguments(args) : CKR_OK;
+	struct kmn_host_errors errors;
 
-	return rv != CKR_OK ? rv : kmn_application_start(args != NULL ? args->pReserved : NULL);
+	if (rv != CKR_OK)
+		return rv;
+	kmn_host_errors_take(&errors);
+	rv = kmn_application_start(args != NULL ? args->pReserved : NULL);
+	kmn_host_errors_return(&errors);
+	return rv;
 }
 
 EXPORT CK_RV
 C_Finalize(void *reserved)
 {
-	return reserved != NULL ? CKR_ARGUMENTS_BAD : kmn_application_finish();
+	struct kmn_host_errors errors;
+	CK_RV rv;
+
+	if (reserved != NULL)
+		return CKR_ARGUMENTS_BAD;
+	kmn_host_errors_take(&errors);
+	rv = kmn_application_finish();
+	kmn_host_errors_return(&errors);
+	return rv;
 }
 
 EXPORT CK_RV

@@ -3,6 +3,7 @@
 
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <openssl/err.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -316,6 +317,52 @@ test_calls_of_others(void)
 }
 
 static void
+check_errors(void)
+{
+	const char *file, *function, *data;
+	int line, flags;
+
+	CU_ASSERT_EQUAL(ERR_GET_REASON(ERR_peek_last_error()), ERR_R_PASSED_NULL_PARAMETER);
+	CU_ASSERT_EQUAL(ERR_get_error_all(&file, &line, &function, &data, &flags),
+	    ERR_PACK(ERR_LIB_PEM, 0, ERR_R_NESTED_ASN1_ERROR));
+	CU_ASSERT_STRING_EQUAL(data, "of the host");
+	CU_ASSERT_STRING_EQUAL(file, "host.c");
+	CU_ASSERT_EQUAL(line, 7);
+	CU_ASSERT_NOT_EQUAL(ERR_get_error(), 0);
+	CU_ASSERT_EQUAL(ERR_get_error(), 0);
+}
+
+static void
+raise_errors(void)
+{
+	ERR_new();
+	ERR_set_debug("host.c", 7, "host");
+	ERR_set_error(ERR_LIB_PEM, ERR_R_NESTED_ASN1_ERROR, "%s", "of the host");
+	ERR_raise(ERR_LIB_X509, ERR_R_PASSED_NULL_PARAMETER);
+}
+
+static void
+test_errors_of_the_host(void)
+{
+	struct gateway *g = begin("");
+
+	raise_errors();
+	CU_ASSERT_EQUAL(p11->C_Finalize(NULL), CKR_OK);
+	check_errors();
+	raise_errors();
+	CU_ASSERT_EQUAL(module_init(), CKR_OK);
+	check_errors();
+	raise_errors();
+	atomic_store(&g->break_where, BREAK_BEFORE_REPLY);
+	atomic_store(&g->breaks, 1);
+	CU_ASSERT_EQUAL(plain_call(1, 1), CKR_OK);
+	check_errors();
+	CU_ASSERT_EQUAL(plain_call(1, 1), CKR_OK);
+	CU_ASSERT_EQUAL(ERR_get_error(), 0);
+	end(g);
+}
+
+static void
 fail_in_all_ways(struct gateway *g)
 {
 	CK_UTF8CHAR pin[] = "secret-pin-1234";
@@ -438,6 +485,7 @@ main(int argc, char **argv)
 	    {"fork after the module is unloaded", test_fork_after_unload},
 	    {"only C_ symbols are exported", test_symbols},
 	    {"it starts no thread, installs no handler, never exits", test_calls_of_others},
+	    {"OpenSSL errors of the host stay where they are", test_errors_of_the_host},
 	    {"nothing is printed but for KMN_DEBUG, and never a PIN", test_silence},
 	    {"slot events: none, when asked without blocking", test_slot_events},
 	    {"slot events: the wait ends with C_Finalize", test_slot_event_ends},
