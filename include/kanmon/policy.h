@@ -119,6 +119,7 @@ struct kmn_question {
 	const uint8_t *id;
 	size_t id_len;
 	const uint8_t *key_spki_sha256;
+	bool made;                         /* the object is made by the call, or gets this name by it */
 	bool has_data;                     /* the data itself is known, not its digest only */
 	const struct kmn_content *content; /* what the data decodes to; NULL: to nothing that is known */
 	int64_t now;                       /* ms since the epoch: validity of the policy, bounds on content */

@@ -116,9 +116,12 @@ struct kmn_request {
 /* By index; NULL: there is none, or it ended so long ago that it is forgotten. */
 const struct kmn_request *kmn_quorum_request(const struct kmn_quorum *quorum, uint64_t i);
 
-/* The oldest request of this client for this operation that is held, has not ended and has not expired. */
-const struct kmn_request *kmn_quorum_find(
-    const struct kmn_quorum *quorum, const uint8_t client_spki_sha256[32], const uint8_t operation[32], int64_t now);
+/*
+ * The oldest request of this client for this operation that is held (by that rule; NULL: by any), has not ended and has
+ * not expired. One key may bear two names: what one rule's persons approved is not what another rule asks for.
+ */
+const struct kmn_request *kmn_quorum_find(const struct kmn_quorum *quorum, const uint8_t client_spki_sha256[32],
+    const uint8_t operation[32], const char *rule, int64_t now);
 
 /* Walk from the oldest kept, `after` NULL first; `ended` also those that ended. */
 const struct kmn_request *kmn_quorum_next(const struct kmn_quorum *quorum, const struct kmn_request *after, bool ended);

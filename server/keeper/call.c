@@ -599,8 +599,13 @@ judge_recorded(struct kmn_call_state *call)
 	if (kmn_policy_judge_intent(kmn_keeper_policy(k), call->intent, call->data, call->data_len, kmn_keeper_now_ms(),
 		&call->verdict) != KMN_OK)
 		KMN_BUG("an intent that cannot be judged");
+	if (call->operation != NULL && !call->operation->known) {
+		call->verdict.answer = KMN_ANSWER_REFUSED;
+		snprintf(call->verdict.reason, sizeof(call->verdict.reason),
+		    "nobody knows the key of an operation that C_SetOperationState brought back");
+	}
 	/* A bare digest may be that of content which was shown and approved ahead; only such a request lets it run. */
-	if (call->verdict.content_missing)
+	else if (call->verdict.content_missing)
 		call->verdict.answer = KMN_ANSWER_HELD;
 	if (call->verdict.answer != KMN_ANSWER_REFUSED)
 		kmn_judge_others(call);

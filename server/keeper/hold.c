@@ -256,6 +256,30 @@ new_request(struct kmn_call_state *call)
 	kmn_keeper_when_durable(call, parked);
 }
 
+/*
+ * A call that brings a digest only, and a request made ahead that showed the content: with this content the rule that
+ * holds the call's own key must be the one that the request was approved under. The request's key was found by the
+ * names of a public key object, which anybody may make.
+ */
+static bool
+decided_alike(struct kmn_call_state *call, const struct kmn_request *r)
+{
+	struct kmn_keeper *k = call->keeper;
+	uint8_t sha256[KMN_HASH_BYTES], *data;
+	struct kmn_verdict verdict;
+	bool alike;
+	size_t len;
+
+	if (!kmn_json_get_b64(json_object_get(r->intent, "in"), "sha256", sha256, sizeof(sha256)) ||
+	    kmn_log_blob_get(k->log, sha256, &data, &len) != KMN_OK)
+		return false;
+	alike = kmn_policy_judge_intent(kmn_keeper_policy(k), call->intent, data, len, kmn_keeper_now_ms(), &verdict) ==
+		    KMN_OK &&
+		verdict.answer == KMN_ANSWER_HELD && strcmp(verdict.rule, r->verdict.rule) == 0;
+	free(data);
+	return alike;
+}
+
 void
 kmn_hold_start(struct kmn_call_state *call)
 {
@@ -269,7 +293,10 @@ kmn_hold_start(struct kmn_call_state *call)
 	}
 	if (kmn_operation_digest(call->intent, operation) != KMN_OK)
 		KMN_BUG("an intent without an operation digest");
-	r = kmn_quorum_find(k->quorum, call->instance->spki_sha256, operation, kmn_keeper_now_ms());
+	r = kmn_quorum_find(k->quorum, call->instance->spki_sha256, operation,
+	    call->verdict.content_missing ? NULL : call->verdict.rule, kmn_keeper_now_ms());
+	if (r != NULL && call->verdict.content_missing && !decided_alike(call, r))
+		r = NULL;
 	if (r != NULL && r->state != KMN_REQUEST_RUNNING) {
 		call->request.i = r->i;
 		memcpy(call->request.leaf, r->leaf, sizeof(call->request.leaf));

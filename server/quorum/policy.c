@@ -405,7 +405,25 @@ rest_fits(const struct rule *r, const struct kmn_question *q, const struct kmn_c
 
 	for (size_t k = 0; k < r->objects.count && !object; k++)
 		object = object_fits(r->objects.items[k], q, token);
-	return object && policy_has(r->clients, peer->name) && calls_fit(r, call) && key_fits(r, q);
+	return object && policy_has(r->clients, peer->name) && calls_fit(r, call);
+}
+
+/*
+ * A rule that fits in all but its pinned public key: no laxer rule may decide, when nobody knows the public half (its
+ * object was deleted), or when the rule names this very object (somebody changed what shows its public half).
+ */
+static bool
+pins(const struct rule *r, const struct kmn_question *q)
+{
+	if (!q->has_object || q->made || q->object_class == NULL || strcmp(q->object_class, "private-key") != 0)
+		return false;
+	for (size_t i = 0; i < r->objects.count; i++) {
+		const struct object *o = r->objects.items[i];
+
+		if (o->label != NULL || o->id != NULL)
+			return true;
+	}
+	return q->key_spki_sha256 == NULL;
 }
 
 /* False: the rule decides nothing here, the next one is asked. */
@@ -479,6 +497,7 @@ kmn_policy_judge(const struct kmn_policy *policy, const struct kmn_question *q, 
 	const struct kmn_call *call = q->call == NULL ? NULL : kmn_call_by_name(q->call);
 	const struct kmn_policy_peer *peer;
 	const struct kmn_policy_token *token;
+	const struct rule *pinned = NULL;
 	bool starts, free = false;
 
 	*v = (struct kmn_verdict){.answer = KMN_ANSWER_REFUSED, .rule = "none", .durability = 'A', .selfcheck = 1};
@@ -488,18 +507,186 @@ kmn_policy_judge(const struct kmn_policy *policy, const struct kmn_question *q, 
 	for (size_t i = 0; i < policy->rules.count; i++) {
 		const struct rule *r = policy->rules.items[i];
 
-		if (!rest_fits(r, q, call, peer, token))
+		if (!rest_fits(r, q, call, peer, token) || (pinned != NULL && r->key_count == 0))
 			continue;
+		if (!key_fits(r, q)) {
+			pinned = pinned == NULL && pins(r, q) ? r : pinned;
+			continue;
+		}
 		if (starts ? start_decides(policy, r, q, v, &free) : rule_decides(policy, r, q, v))
 			return;
 	}
 	if (free)
 		return;
+	if (pinned != NULL) {
+		say(v, "rule %s pins a public key, and this key does not show it", pinned->name);
+		return;
+	}
 	say(v, "no rule admits %s%s%s by %s on token %s, object %s", q->call, q->mechanism != NULL ? " with " : "",
 	    q->mechanism != NULL ? q->mechanism : "", peer->name, token == NULL ? "none" : token->name,
 	    !q->has_object     ? "none"
 	    : q->label == NULL ? "without label"
 			       : q->label);
+}
+
+/* ---- calls that name an object ----------------------------------------------------------------------------------- */
+
+/* Label and id that a template gives to an object. */
+struct name {
+	const char *label; /* NULL: says none, or none that is text */
+	bool has_label, has_id;
+	uint8_t id[256];
+	size_t id_len;
+	json_t *made; /* owns the label where it had to be made readable */
+};
+
+/* As a key's label is shown when it is asked for, so that both are compared in one form. */
+static void
+read_label(const json_t *value, struct name *n)
+{
+	uint8_t bytes[1024];
+	const char *b64;
+	size_t len;
+
+	n->has_label = value != NULL;
+	if (json_is_string(value))
+		n->label = json_string_value(value);
+	else if (kmn_json_get_text(value, "b64", &b64) &&
+		 kmn_b64_parse(b64, strlen(b64), bytes, sizeof(bytes), &len) == KMN_OK &&
+		 (n->made = kmn_json_label(bytes, len)) != NULL)
+		n->label = json_string_value(n->made);
+}
+
+static void
+read_name(const json_t *template, struct name *n)
+{
+	const json_t *id = json_object_get(template, "CKA_ID");
+	const char *b64;
+
+	*n = (struct name){.label = NULL};
+	read_label(json_object_get(template, "CKA_LABEL"), n);
+	n->has_id = id != NULL;
+	if (kmn_json_get_text(id, "b64", &b64) &&
+	    kmn_b64_parse(b64, strlen(b64), n->id, sizeof(n->id), &n->id_len) != KMN_OK)
+		n->id_len = 0;
+}
+
+/* A module takes the first of two labels or the last: nobody could say by which it will be known. */
+static bool
+named_twice(const json_t *template)
+{
+	return json_object_get(template, "CKA_LABEL_2") != NULL || json_object_get(template, "CKA_ID_2") != NULL;
+}
+
+static const char *
+class_in(const json_t *template, const char *otherwise)
+{
+	static const char *const names[] = {"data", "certificate", "public-key", "private-key", "secret-key"};
+	uint64_t class;
+
+	if (!kmn_json_get_number(template, "CKA_CLASS", &class))
+		return otherwise;
+	return class < KMN_COUNT_OF(names) ? names[class] : "other";
+}
+
+/* Both verdicts must be satisfied; of two quorums only one can be asked. */
+static void
+join_verdicts(struct kmn_verdict *v, const struct kmn_verdict *other)
+{
+	if (v->answer == KMN_ANSWER_REFUSED)
+		return;
+	if (v->answer == KMN_ANSWER_HELD && other->answer == KMN_ANSWER_HELD && strcmp(v->rule, other->rule) != 0) {
+		v->answer = KMN_ANSWER_REFUSED;
+		say(v,
+		    "rule %.64s holds the object as it is and rule %.64s as it will be: a rule for both must "
+		    "come first",
+		    v->rule, other->rule);
+	} else if (other->answer == KMN_ANSWER_REFUSED || other->answer == KMN_ANSWER_HELD) {
+		*v = *other;
+	}
+}
+
+static bool
+names_it(const struct rule *r, const struct kmn_question *q, const struct kmn_policy_token *token)
+{
+	for (size_t i = 0; i < r->objects.count; i++)
+		if (object_fits(r->objects.items[i], q, token))
+			return true;
+	return false;
+}
+
+/* A key that a rule names keeps a name by which the rule knows it: else its quorum could be gone round. */
+static void
+refuse_escape(const struct kmn_policy *policy, const struct kmn_question *q, const struct kmn_question *after,
+    struct kmn_verdict *v)
+{
+	const struct kmn_policy_token *token = q->token == NULL ? NULL : kmn_policy_token_get(policy, q->token);
+
+	if (q->object_class == NULL ||
+	    (strcmp(q->object_class, "private-key") != 0 && strcmp(q->object_class, "secret-key") != 0))
+		return;
+	for (size_t i = 0; i < policy->rules.count; i++) {
+		const struct rule *r = policy->rules.items[i];
+
+		if (!names_it(r, q, token) || names_it(r, after, token))
+			continue;
+		v->answer = KMN_ANSWER_REFUSED;
+		v->rule = r->name;
+		say(v, "rule %s would not know the key by its new label or id", r->name);
+		return;
+	}
+}
+
+/* Judges the call by the name that a template gives: also by it if it uses an object, else by it alone. */
+static void
+judge_name(const struct kmn_policy *policy, const struct kmn_question *q, const json_t *template, const char *class,
+    bool renames, struct kmn_verdict *v)
+{
+	struct kmn_question after = *q;
+	struct kmn_verdict other;
+	struct name n;
+
+	read_name(template, &n);
+	after.has_object = after.made = true;
+	after.key_spki_sha256 = NULL;
+	after.object_class = class_in(template, class);
+	if (n.has_label || !renames)
+		after.label = n.label;
+	if (n.has_id || !renames) {
+		after.id = n.id;
+		after.id_len = n.id_len;
+	}
+	kmn_policy_judge(policy, &after, &other);
+	if (q->has_object)
+		join_verdicts(v, &other);
+	else
+		*v = other;
+	if (renames)
+		refuse_escape(policy, q, &after, v);
+	if (named_twice(template)) {
+		v->answer = KMN_ANSWER_REFUSED;
+		say(v, "a template with two labels or two ids: nobody can say which will be the object's name");
+	}
+	json_decref(n.made);
+}
+
+/* A call that makes or renames an object is judged by the name it will have; of a pair, by the private half's. */
+static void
+judge_names(
+    const struct kmn_policy *policy, const struct kmn_question *q, const json_t *template, struct kmn_verdict *v)
+{
+	const json_t *private = json_object_get(template, "pPrivateKeyTemplate");
+	bool renames = strcmp(q->call, "C_SetAttributeValue") == 0 || strcmp(q->call, "C_CopyObject") == 0;
+	bool names = named_twice(template) || json_object_get(template, "CKA_LABEL") != NULL ||
+		     json_object_get(template, "CKA_ID") != NULL;
+
+	if (strcmp(q->call, "C_GenerateKeyPair") == 0)
+		judge_name(policy, q, private, "private-key", false, v);
+	else if (renames && names)
+		judge_name(policy, q, template, q->object_class, true, v);
+	else if (!renames)
+		judge_name(
+		    policy, q, template, strcmp(q->call, "C_CreateObject") == 0 ? "other" : "secret-key", false, v);
 }
 
 kmn_err
@@ -545,6 +732,8 @@ kmn_policy_judge_intent(const struct kmn_policy *policy, const json_t *intent, c
 		return e;
 	q.content = content;
 	kmn_policy_judge(policy, &q, v);
+	if (json_object_get(intent, "template") != NULL)
+		judge_names(policy, &q, json_object_get(intent, "template"), v);
 	kmn_content_free(content);
 	return KMN_OK;
 }

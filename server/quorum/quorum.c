@@ -121,15 +121,16 @@ whole(const struct kmn_request *request)
 }
 
 const struct kmn_request *
-kmn_quorum_find(
-    const struct kmn_quorum *q, const uint8_t client_spki_sha256[32], const uint8_t operation[32], int64_t now)
+kmn_quorum_find(const struct kmn_quorum *q, const uint8_t client_spki_sha256[32], const uint8_t operation[32],
+    const char *rule, int64_t now)
 {
 	for (size_t i = 0; i < q->count; i++) {
 		const struct request *r = q->requests[i];
 
 		if (r->seen.held && !quorum_has_ended(r) && now <= r->seen.not_after && quorum_is_current(q, r) &&
 		    memcmp(r->seen.client_spki_sha256, client_spki_sha256, KMN_HASH_BYTES) == 0 &&
-		    memcmp(r->seen.operation, operation, KMN_HASH_BYTES) == 0)
+		    memcmp(r->seen.operation, operation, KMN_HASH_BYTES) == 0 &&
+		    (rule == NULL || strcmp(r->seen.verdict.rule, rule) == 0))
 			return &r->seen;
 	}
 	return NULL;

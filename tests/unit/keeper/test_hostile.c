@@ -26,6 +26,10 @@ static const char two_keys_rules[] =
     "  calls key-use\n  need three\n  expires 1h\n" REST;
 static const char short_rules[] = "rule root\n  client ca\n  object pkcs11:token=mock-1;object=root\n"
 				  "  calls key-use\n  need keepers\n  expires 5s\n" REST;
+static const char generation_rules[] =
+    "rule ceremony\n  client ca\n  object pkcs11:token=mock-1;object=root\n  calls key-management\n  need keepers\n"
+    "  expires 1h\n" REST;
+
 static void
 prepare(struct rig *rig, const char *rules, struct rig_app *app)
 {
@@ -241,6 +245,72 @@ test_sign_behind_init(void)
 	end(&rig);
 }
 
+/* ---- another name for the same key -------------------------------------------------------------------------------- */
+
+static CK_RV
+rename_key(struct rig *rig, struct rig_app *app, CK_OBJECT_HANDLE key, const char *name)
+{
+	char label[64];
+	CK_ATTRIBUTE t[] = {{CKA_LABEL, label, (CK_ULONG)strlen(name)}};
+	struct kmn_arg arg[] = {{.u = app->session}, {.u = key}, {.p = t, .u = 1}};
+
+	memcpy(label, name, strlen(name));
+	return rig_call(rig, app, KMN_C_SetAttributeValue, arg, KMN_COUNT_OF(arg));
+}
+
+static void
+test_renamed(void)
+{
+	struct rig rig;
+	struct rig_app app;
+	CK_OBJECT_HANDLE root, other;
+
+	prepare(&rig, guarded_rules, &app);
+	CU_ASSERT_EQUAL_FATAL(rig_generate(&rig, &app, "root", &root), CKR_OK);
+	CU_ASSERT_EQUAL_FATAL(rig_generate(&rig, &app, "k", &other), CKR_OK);
+	CU_ASSERT_EQUAL(rename_key(&rig, &app, root, "free"), CKR_ACTION_PROHIBITED);
+	CU_ASSERT_EQUAL(rename_key(&rig, &app, root, "root"), CKR_OK);
+	CU_ASSERT_EQUAL(rename_key(&rig, &app, other, "l"), CKR_OK);
+	CU_ASSERT_EQUAL(rig_sign_init(&rig, &app, root), CKR_OK);
+	send_sign(&rig, &app, 1, "data");
+	(void)held_request(&rig, 1);
+	end(&rig);
+}
+
+/* docs/policy.md: a call that makes an object is judged by the label of its template. */
+static void
+test_generation_is_guarded(void)
+{
+	struct rig rig;
+	struct rig_app app;
+	CK_OBJECT_HANDLE key;
+	CK_MECHANISM mechanism = {CKM_RSA_PKCS_KEY_PAIR_GEN, NULL, 0};
+	CK_ULONG bits = 2048;
+	CK_ATTRIBUTE pub[] = {{CKA_MODULUS_BITS, &bits, sizeof(bits)}};
+	CK_ATTRIBUTE priv[] = {{CKA_LABEL, (char[]){"root"}, 4}};
+	const struct kmn_arg arg[] = {
+	    {.u = 0}, {.p = &mechanism}, {.p = pub, .u = 1}, {.p = priv, .u = 1}, {.p = &key}, {.p = &key}};
+	struct kmn_arg own[6];
+
+	prepare(&rig, generation_rules, &app);
+	CU_ASSERT_EQUAL_FATAL(rig_generate(&rig, &app, "k", &key), CKR_OK);
+	memcpy(own, arg, sizeof(own));
+	own[0].u = app.session;
+	send_call(&rig, &app, 1, KMN_C_GenerateKeyPair, own, 6);
+	(void)held_request(&rig, 1);
+	join(&rig, &app, 2);
+	app.conn = 2;
+	{ /* nor does a key come to the name behind the persons' backs */
+		CK_ATTRIBUTE t[] = {{CKA_LABEL, (char[]){"root"}, 4}};
+		const struct kmn_arg set[] = {{.u = app.session}, {.u = key}, {.p = t, .u = 1}};
+
+		send_call(&rig, &app, 2, KMN_C_SetAttributeValue, set, 3);
+		(void)held_request(&rig, 2);
+	}
+	CU_ASSERT_EQUAL(rig_mock_calls(&rig, "C_GenerateKeyPair"), 1);
+	end(&rig);
+}
+
 /* ---- input that ended the keeper ------------------------------------------------------------------------------------ */
 
 static void
@@ -311,6 +381,21 @@ test_long_template(void)
 	end(&rig);
 }
 
+/* The intent fits a line, and the statement of it does not: it cannot be approved, and nobody else is harmed. */
+static void
+test_long_statement(void)
+{
+	struct rig rig;
+	struct rig_app app;
+
+	prepare(&rig, generation_rules, &app);
+	(void)create(&rig, &app, '\\', 9, 1000, false);
+	rig_pump(&rig, 300);
+	still_serves(&rig);
+	CU_ASSERT_EQUAL(rig_records(&rig, "decision", "\"deny\""), 1);
+	end(&rig);
+}
+
 /* A refusal under a rule whose requests live shorter than an intent does by itself. */
 static void
 test_short_lifetime(void)
@@ -341,12 +426,15 @@ main(int argc, char **argv)
 	    {"an approval for one key does not run with another in its place", test_approved_for_another_key},
 	    {"a C_Sign judged for a free key does not run with a guarded one", test_init_between},
 	    {"a C_Sign right behind its C_SignInit waits for it", test_sign_behind_init},
+	    {"a key does not leave its rule by another label", test_renamed},
+	    {"generating, or renaming to, a guarded name is guarded", test_generation_is_guarded},
 	    CU_TEST_INFO_NULL,
 	};
 	static CU_TestInfo input[] = {
 	    {"a session number beyond what JSON holds", test_session_number},
 	    {"PSS parameters that no table has", test_pss_parameters},
 	    {"a template longer than a line", test_long_template},
+	    {"a statement longer than a line", test_long_statement},
 	    {"a refusal under a rule with a short lifetime", test_short_lifetime},
 	    CU_TEST_INFO_NULL,
 	};

@@ -452,6 +452,104 @@ test_bounds(void)
 	world_clear(&w);
 }
 
+/* What shows a key's public half can be deleted or changed by who may change objects: no laxer rule decides then. */
+static void
+test_pinned_key(void)
+{
+	static const char *const objects[] = {" object pkcs11:object=root-ca\n", ""};
+
+	for (size_t i = 0; i < KMN_COUNT_OF(objects); i++) {
+		char rules[512], b64[KMN_B64_LEN(KMN_HASH_BYTES) + 1];
+		uint8_t spki[KMN_HASH_BYTES], key[KMN_HASH_BYTES] = {1}, other[KMN_HASH_BYTES] = {2};
+		struct kmn_verdict v;
+		struct kmn_question q = {.client_spki_sha256 = spki,
+		    .call = "C_Sign",
+		    .object_class = "private-key",
+		    .label = "root-ca",
+		    .has_object = true,
+		    .now = WORLD_START_MS};
+		struct kmn_policy *policy;
+
+		kmn_b64(key, sizeof(key), b64);
+		snprintf(rules, sizeof(rules),
+		    "rule root\n client ca\n%s key spki:%s\n calls key-use\n need keepers\n"
+		    "rule rest\n client ca\n calls key-use\n need none\n",
+		    objects[i], b64);
+		policy = policy_with(rules);
+		world_spki("ca", spki);
+		q.key_spki_sha256 = key;
+		kmn_policy_judge(policy, &q, &v);
+		CU_ASSERT_EQUAL(v.answer, KMN_ANSWER_HELD);
+		q.key_spki_sha256 = NULL;
+		kmn_policy_judge(policy, &q, &v);
+		CU_ASSERT_EQUAL(v.answer, KMN_ANSWER_REFUSED);
+		q.key_spki_sha256 = other; /* a rule for all objects means other keys when it pins some */
+		kmn_policy_judge(policy, &q, &v);
+		CU_ASSERT_EQUAL(v.answer, i == 0 ? KMN_ANSWER_REFUSED : KMN_ANSWER_FREE);
+		kmn_policy_free(policy);
+	}
+}
+
+static enum kmn_answer
+judge_named(const struct kmn_policy *policy, const char *op, const char *label, const char *template)
+{
+	json_t *intent = json_pack("{s:s, s:{s:s}, s:{}, s:{}}", "op", op, "mech", "name", "", "key", "requester");
+	uint8_t spki[KMN_HASH_BYTES];
+	struct kmn_verdict v;
+
+	world_spki("ca", spki);
+	json_object_set_new(json_object_get(intent, "requester"), "spki_sha256", kmn_json_b64(spki, sizeof(spki)));
+	if (label != NULL)
+		json_object_update_new(
+		    json_object_get(intent, "key"), json_pack("{s:s, s:s}", "class", "private-key", "label", label));
+	json_object_set_new(intent, "template", json_loads(template, 0, NULL));
+	CU_ASSERT_EQUAL(kmn_policy_judge_intent(policy, intent, NULL, 0, WORLD_START_MS, &v), KMN_OK);
+	json_decref(intent);
+	return v.answer;
+}
+
+/* A call that makes or renames an object is judged by the name it will have, too. */
+static void
+test_names(void)
+{
+	static const struct {
+		const char *op, *label, *template;
+		enum kmn_answer want;
+	} cases[] = {
+	    {"C_GenerateKeyPair", NULL,
+		"{\"pPublicKeyTemplate\":{},\"pPrivateKeyTemplate\":{\"CKA_LABEL\":\"root-ca\"}}", KMN_ANSWER_HELD},
+	    {"C_GenerateKeyPair", NULL, "{\"pPublicKeyTemplate\":{},\"pPrivateKeyTemplate\":{\"CKA_LABEL\":\"k\"}}",
+		KMN_ANSWER_FREE},
+	    {"C_GenerateKeyPair", NULL,
+		"{\"pPublicKeyTemplate\":{},\"pPrivateKeyTemplate\":{\"CKA_LABEL\":\"k\",\"CKA_LABEL_2\":\"root-ca\"}}",
+		KMN_ANSWER_REFUSED},
+	    {"C_CreateObject", NULL, "{\"CKA_CLASS\":3,\"CKA_LABEL\":\"root-ca\"}", KMN_ANSWER_HELD},
+	    {"C_CreateObject", NULL, "{\"CKA_CLASS\":3,\"CKA_LABEL\":{\"b64\":\"cm9vdC1jYQ==\"}}", KMN_ANSWER_HELD},
+	    {"C_UnwrapKey", "k", "{\"CKA_LABEL\":\"root-ca\"}", KMN_ANSWER_HELD},
+	    {"C_UnwrapKey", "k", "{\"CKA_LABEL\":\"l\"}", KMN_ANSWER_FREE},
+	    {"C_SetAttributeValue", "k", "{\"CKA_LABEL\":\"root-ca\"}", KMN_ANSWER_HELD},
+	    {"C_SetAttributeValue", "k", "{\"CKA_SENSITIVE\":true}", KMN_ANSWER_FREE},
+	    {"C_SetAttributeValue", "ocsp", "{\"CKA_LABEL\":\"k\"}", KMN_ANSWER_REFUSED},
+	    {"C_SetAttributeValue", "ocsp", "{\"CKA_ID\":{\"b64\":\"AQ==\"}}", KMN_ANSWER_FREE},
+	    {"C_CopyObject", "ocsp", "{\"CKA_LABEL\":\"k\"}", KMN_ANSWER_REFUSED},
+	    {"C_CopyObject", "ocsp", "{\"CKA_TOKEN\":false}", KMN_ANSWER_FREE},
+	};
+	struct kmn_policy *policy = policy_with("rule ocsp\n client ca\n object pkcs11:object=ocsp\n calls key-use\n"
+						" need officers\n"
+						"rule ceremony\n client ca\n object pkcs11:object=root-ca\n"
+						" calls key-management\n need keepers\n"
+						"rule rest\n client ca\n calls key-management key-use\n need none\n");
+
+	for (size_t i = 0; i < KMN_COUNT_OF(cases); i++) {
+		enum kmn_answer got = judge_named(policy, cases[i].op, cases[i].label, cases[i].template);
+
+		CU_ASSERT_EQUAL(got, cases[i].want);
+		if (got != cases[i].want)
+			printf("# %s %s\n", cases[i].op, cases[i].template);
+	}
+	kmn_policy_free(policy);
+}
+
 static void
 test_mechanism_lists(void)
 {
@@ -677,6 +775,8 @@ main(int argc, char **argv)
 	    {"a policy rules between its two days", test_not_in_force},
 	    {"a digest, or data without words, slips past no content rule", test_content_rules},
 	    {"bounds on content", test_bounds},
+	    {"a key that does not show the pinned public half slips to no laxer rule", test_pinned_key},
+	    {"who makes or renames an object is judged by its name to be", test_names},
 	    {"mechanisms are hidden where no rule could admit them", test_mechanism_lists},
 	    {"a naive judge agrees on random policies", test_against_naive},
 	    {"version 1 is signed by its own role", test_accept},

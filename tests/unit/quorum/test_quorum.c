@@ -155,7 +155,7 @@ test_expiry(void)
 	w.t = (uint64_t)get(&w, r)->not_after + 1;
 	CU_ASSERT_FALSE(is_met(&w, r));
 	CU_ASSERT_PTR_NULL(
-	    kmn_quorum_find(w.quorum, get(&w, r)->client_spki_sha256, get(&w, r)->operation, (int64_t)w.t));
+	    kmn_quorum_find(w.quorum, get(&w, r)->client_spki_sha256, get(&w, r)->operation, NULL, (int64_t)w.t));
 	CU_ASSERT_FALSE(world_vote(&w, r, "tanaka", KMN_APPROVE, &why));
 	CU_ASSERT_STRING_EQUAL(why, "the request has expired");
 	CU_ASSERT_STRING_EQUAL(kmn_quorum_ends(w.quorum, get(&w, r), (int64_t)w.t), "expired");
@@ -204,15 +204,18 @@ test_find_by_operation(void)
 	a = world_request(&w, "ca", "x");
 	b = world_request(&w, "ca", "y");
 	r = get(&w, b);
-	CU_ASSERT_PTR_EQUAL(kmn_quorum_find(w.quorum, r->client_spki_sha256, r->operation, (int64_t)w.t), r);
+	CU_ASSERT_PTR_EQUAL(kmn_quorum_find(w.quorum, r->client_spki_sha256, r->operation, NULL, (int64_t)w.t), r);
+	CU_ASSERT_PTR_EQUAL(
+	    kmn_quorum_find(w.quorum, r->client_spki_sha256, r->operation, r->verdict.rule, (int64_t)w.t), r);
+	CU_ASSERT_PTR_NULL(kmn_quorum_find(w.quorum, r->client_spki_sha256, r->operation, "laxer", (int64_t)w.t));
 	CU_ASSERT_NOT_EQUAL(memcmp(r->operation, get(&w, a)->operation, KMN_HASH_BYTES), 0);
 	world_spki("other", other);
-	CU_ASSERT_PTR_NULL(kmn_quorum_find(w.quorum, other, r->operation, (int64_t)w.t));
+	CU_ASSERT_PTR_NULL(kmn_quorum_find(w.quorum, other, r->operation, NULL, (int64_t)w.t));
 	world_vote(&w, b, "sato suzuki mori", KMN_APPROVE, NULL);
 	CU_ASSERT_EQUAL(world_decide(&w, b, "allow"), KMN_OK);
 	CU_ASSERT_EQUAL(world_result(&w, b, 0), KMN_OK);
 	r = get(&w, b);
-	CU_ASSERT_PTR_NULL(kmn_quorum_find(w.quorum, r->client_spki_sha256, r->operation, (int64_t)w.t));
+	CU_ASSERT_PTR_NULL(kmn_quorum_find(w.quorum, r->client_spki_sha256, r->operation, NULL, (int64_t)w.t));
 	world_clear(&w);
 }
 
