@@ -50,12 +50,13 @@ kmn_call_new(struct kmn_keeper *k, struct kmn_conn *conn, uint64_t number, const
 	return call;
 }
 
-/* The next login in the queue runs. */
-static void
-next_login(struct kmn_keeper *k)
+/* The next login in the queue runs; from the loop, for its worker may not listen, and its application end. */
+void
+kmn_call_next_login(struct kmn_keeper *k)
 {
 	struct kmn_call_state *call = TAILQ_FIRST(&k->logins);
 
+	k->login_due = false;
 	if (call != NULL && call->step != KMN_STEP_RUNNING)
 		kmn_call_send(call);
 }
@@ -67,7 +68,7 @@ leave_logins(struct kmn_call_state *call)
 		return;
 	call->in_logins = false;
 	TAILQ_REMOVE(&call->keeper->logins, call, turn);
-	next_login(call->keeper);
+	call->keeper->login_due = true;
 }
 
 void
@@ -122,7 +123,7 @@ release(struct kmn_call_state *call)
 	/* The request may have carried a PIN: from here on only its outcome is needed. */
 	OPENSSL_cleanse(call->bytes, call->len);
 	kmn_call_answer(call);
-	leave_logins(call); /* last: the next login may find its worker gone, and end this very application */
+	leave_logins(call);
 }
 
 void
@@ -526,7 +527,7 @@ send_in_turn(struct kmn_call_state *call)
 	call->in_logins = true;
 	call->step = KMN_STEP_START;
 	TAILQ_INSERT_TAIL(&call->keeper->logins, call, turn);
-	next_login(call->keeper);
+	kmn_call_next_login(call->keeper);
 }
 
 /*

@@ -198,6 +198,7 @@ static void
 conn_free(struct kmn_keeper *k, struct kmn_conn *conn, const char *reason)
 {
 	LIST_REMOVE(conn, link);
+	k->conn_count--;
 	kmn_instance_conn_gone(k, conn);
 	kmn_admin_conn_gone(k, conn);
 	if (conn->opened && !k->stopping &&
@@ -263,13 +264,15 @@ opened(struct kmn_keeper *k, struct kmn_reader *r)
 	if (conn == NULL)
 		KMN_BUG("out of memory");
 	read_conn(r, conn);
-	if (kmn_reader_end(r) != KMN_OK || conn_get(k, conn->id) != NULL) {
+	if (kmn_reader_end(r) != KMN_OK || conn_get(k, conn->id) != NULL ||
+	    k->conn_count >= k->setup->limits.connections) {
 		free(conn);
 		kmn_keeper_fail(k, "the gate says what cannot be");
 		return;
 	}
 	conn->peer = kmn_policy_peer_get(kmn_keeper_policy(k), conn->spki_sha256);
 	LIST_INSERT_HEAD(&k->conns[conn->id % KMN_KEEPER_BUCKETS], conn, link);
+	k->conn_count++;
 	if (conn->peer == NULL) {
 		static const struct kmn_policy_peer stranger = {.name = "unknown"};
 

@@ -351,7 +351,6 @@ static void
 record_undecided(struct kmn_keeper *k, const struct kmn_instance *instance, const char *reason)
 {
 	json_t *open = json_array();
-	struct kmn_head head;
 
 	for (size_t i = 0; i < KMN_WINDOW_NUMBERS; i++) {
 		const struct kmn_call_state *call = instance->call[i];
@@ -363,16 +362,7 @@ record_undecided(struct kmn_keeper *k, const struct kmn_instance *instance, cons
 		(void)json_object_set_new(ref, "state", json_string("unknown"));
 		(void)json_array_append_new(open, ref);
 	}
-	if (json_array_size(open) == 0) {
-		json_decref(open);
-		return;
-	}
-	kmn_log_durable(k->log, &head);
-	if (kmn_keeper_append(k, KMN_R_RECOVERY,
-		json_pack("{s:o, s:o, s:o, s:[]}", "reason", kmn_json_label(reason, strlen(reason)), "last_commit",
-		    kmn_head_json(&head), "open_requests", open, "guards"),
-		NULL) != KMN_OK)
-		return;
+	kmn_keeper_record_open(k, reason, open);
 }
 
 static void

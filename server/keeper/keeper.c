@@ -21,6 +21,7 @@
 
 #define TICK_MS 1000
 #define STOP_WAIT_MS 5000
+#define OPEN_IN_A_RECORD 200u /* a line holds no more than some 300 */
 #define SUPERVISOR_QUEUE_BYTES (1u << 20)
 #define GATE_QUEUE_BYTES (64u << 20)
 
@@ -122,6 +123,29 @@ kmn_keeper_append(struct kmn_keeper *k, enum kmn_record_kind kind, json_t *body,
 	if (e != KMN_OK)
 		kmn_keeper_fail(k, kmn_err_text(e));
 	return e;
+}
+
+void
+kmn_keeper_record_open(struct kmn_keeper *k, const char *reason, json_t *open)
+{
+	struct kmn_head head;
+
+	kmn_log_durable(k->log, &head);
+	while (json_array_size(open) > 0) {
+		json_t *some = json_array();
+
+		while (json_array_size(open) > 0 && json_array_size(some) < OPEN_IN_A_RECORD) {
+			if (json_array_append(some, json_array_get(open, 0)) != 0)
+				KMN_BUG("out of memory");
+			(void)json_array_remove(open, 0);
+		}
+		if (kmn_keeper_append(k, KMN_R_RECOVERY,
+			json_pack("{s:o, s:o, s:o, s:[]}", "reason", kmn_json_label(reason, strlen(reason)),
+			    "last_commit", kmn_head_json(&head), "open_requests", some, "guards"),
+			NULL) != KMN_OK)
+			break;
+	}
+	json_decref(open);
 }
 
 void
@@ -333,6 +357,8 @@ loop(struct kmn_keeper *k)
 		tick(k);
 		release_durable(k);
 		kmn_turn_run(k);
+		if (k->login_due && !k->failed)
+			kmn_call_next_login(k);
 		if (k->held_due && !k->failed)
 			kmn_hold_tick(k);
 	}
@@ -384,7 +410,9 @@ open_ledger(struct kmn_keeper *k, struct kmn_recovery *recovery)
 static kmn_err
 record_recovery(struct kmn_keeper *k, const struct kmn_recovery *recovery)
 {
+	const char *reason = recovery->torn ? "torn tail after an unclean end" : "unclean end";
 	json_t *open, *body, *dropped;
+	bool fits;
 	kmn_err e;
 
 	if ((e = kmn_quorum_open_requests(k->quorum, &open)) != KMN_OK)
@@ -396,12 +424,17 @@ record_recovery(struct kmn_keeper *k, const struct kmn_recovery *recovery)
 	}
 	kmn_say(KMN_SAY_WARNING, "recovered: %s%zu calls undecided",
 	    recovery->torn ? "a torn tail was moved aside, " : "", json_array_size(open));
-	body = json_pack("{s:s, s:o, s:o, s:[]}", "reason",
-	    recovery->torn ? "torn tail after an unclean end" : "unclean end", "last_commit",
-	    kmn_head_json(&recovery->last_commit), "open_requests", open, "guards");
+	fits = json_array_size(open) <= OPEN_IN_A_RECORD;
+	body = json_pack("{s:s, s:o, s:o, s:[]}", "reason", reason, "last_commit",
+	    kmn_head_json(&recovery->last_commit), "open_requests", fits ? json_incref(open) : json_array(), "guards");
 	if ((dropped = kmn_recovery_dropped(recovery)) != NULL && json_object_set_new(body, "dropped", dropped) != 0)
 		KMN_BUG("out of memory");
-	return kmn_keeper_append(k, KMN_R_RECOVERY, body, NULL);
+	e = kmn_keeper_append(k, KMN_R_RECOVERY, body, NULL);
+	if (e == KMN_OK && !fits)
+		kmn_keeper_record_open(k, reason, open);
+	else
+		json_decref(open);
+	return k->failed ? KMN_E_LEDGER : e;
 }
 
 static kmn_err

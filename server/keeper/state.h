@@ -236,6 +236,7 @@ struct kmn_keeper {
 	uint64_t next_tag;
 	uint32_t next_worker;
 	LIST_HEAD(, kmn_conn) conns[KMN_KEEPER_BUCKETS];
+	uint32_t conn_count;
 	LIST_HEAD(, kmn_instance) instances;
 	LIST_HEAD(, kmn_worker) workers;
 	TAILQ_HEAD(, kmn_worker) starting;    /* one start at a time: SoftHSM fails at random otherwise */
@@ -244,6 +245,7 @@ struct kmn_keeper {
 	LIST_HEAD(, kmn_call_state) held;
 	TAILQ_HEAD(, kmn_call_state) ready; /* have their turn, and start when the loop comes by */
 	uint64_t operations;                /* serial of the last one */
+	bool login_due;                     /* the head of logins may run */
 	bool held_due;                      /* a session became free: who is approved may run */
 	struct kmn_worker *house;
 	TAILQ_HEAD(, kmn_admin_wait) admin_waits;
@@ -270,6 +272,8 @@ kmn_err kmn_keeper_watch(struct kmn_keeper *k, int fd, void *what) KMN_MUST_CHEC
  */
 kmn_err kmn_keeper_append(
     struct kmn_keeper *k, enum kmn_record_kind kind, json_t *body, struct kmn_ref *ref_out) KMN_MUST_CHECK;
+/* Says of these requests (`open_requests` of a recovery record, taken over) that nothing more comes of them. */
+void kmn_keeper_record_open(struct kmn_keeper *k, const char *reason, json_t *open);
 /* No service from here on: says why, and the loop ends. */
 void kmn_keeper_fail(struct kmn_keeper *k, const char *why);
 /* Go on with `then` when everything appended so far is durable. */
@@ -365,6 +369,8 @@ void kmn_call_begin(struct kmn_call_state *call);
 /* The operation it was judged by is gone, is another, or has got more parts since. */
 bool kmn_call_lost_operation(const struct kmn_call_state *call);
 void kmn_call_free(struct kmn_call_state *call);
+/* The next of keeper->logins runs. */
+void kmn_call_next_login(struct kmn_keeper *k);
 /* To the module, in any order the classes of state.h allow; only call.c knows which. */
 void kmn_call_send(struct kmn_call_state *call);
 /* Write the decision `allow` (K1: nothing runs before) and run when it is durable. */

@@ -419,6 +419,63 @@ test_short_lifetime(void)
 	end(&rig);
 }
 
+/* Loses what a worker answers to C_Sign. */
+static bool
+lose_signatures(struct rig *rig, struct rig_worker *worker, bool to_worker, struct kmn_ipc_message *m)
+{
+	struct kmn_response_view view;
+
+	(void)rig;
+	(void)worker;
+	return to_worker || m->kind != KMN_W_REPLY || m->len_bytes < 8 ||
+	       kmn_response_view_decode(m->body + 8, m->len_bytes - 8, &view) != KMN_OK || view.id != KMN_C_Sign;
+}
+
+/* More calls without an outcome than a line of the ledger can name. */
+static void
+test_many_undecided(void)
+{
+	struct rig rig;
+	struct rig_app app;
+	CK_OBJECT_HANDLE key;
+	CK_SESSION_HANDLE session[420];
+
+	prepare(&rig, guarded_rules, &app);
+	CU_ASSERT_EQUAL_FATAL(rig_generate(&rig, &app, "k", &key), CKR_OK);
+	for (size_t i = 0; i < KMN_COUNT_OF(session); i++) {
+		CU_ASSERT_EQUAL_FATAL(rig_open_session(&rig, &app), CKR_OK);
+		CU_ASSERT_EQUAL_FATAL(rig_sign_init(&rig, &app, key), CKR_OK);
+		session[i] = app.session;
+	}
+	rig.spy = lose_signatures;
+	for (size_t i = 0; i < KMN_COUNT_OF(session); i++) {
+		app.session = session[i];
+		send_sign(&rig, &app, 1, "data");
+	}
+	for (int i = 0; i < 200 && rig_mock_calls(&rig, "C_Sign") < 420; i++)
+		rig_pump(&rig, 50);
+	CU_ASSERT_EQUAL(rig_mock_calls(&rig, "C_Sign"), 420);
+	kill(rig.worker[1].pid, SIGKILL);
+	CU_ASSERT_TRUE(rig_expect_closed(&rig, 1));
+	rig.spy = NULL;
+	still_serves(&rig);
+	CU_ASSERT_EQUAL(rig_records(&rig, "recovery", NULL), 3);
+	end(&rig);
+}
+
+/* A gate that has gone mad is answered by the end of service, not by the end of memory. */
+static void
+test_gate_opens_for_ever(void)
+{
+	struct rig rig;
+
+	rig_start(&rig, guarded_rules);
+	for (uint32_t conn = 1; conn <= 65; conn++)
+		rig_open(&rig, conn, &rig.ca);
+	CU_ASSERT_EQUAL(rig_wait(&rig), 1);
+	rig_end(&rig);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -436,6 +493,8 @@ main(int argc, char **argv)
 	    {"a template longer than a line", test_long_template},
 	    {"a statement longer than a line", test_long_statement},
 	    {"a refusal under a rule with a short lifetime", test_short_lifetime},
+	    {"more undecided calls than a line holds", test_many_undecided},
+	    {"a gate that opens connections for ever", test_gate_opens_for_ever},
 	    CU_TEST_INFO_NULL,
 	};
 	static CU_SuiteInfo suites[] = {
