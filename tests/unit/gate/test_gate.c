@@ -1069,14 +1069,18 @@ static void
 test_keeper_behind(void)
 {
 	struct long_sender s[2 * PER_PEER] = {{0}};
+	struct kmn_channel_identity *first = NULL; /* lives as long as the channels that were opened with it */
 	uint8_t *bytes = calloc(1, KMN_FRAME_MAX_BYTES);
 	struct kmn_ipc_message m;
 	size_t whole = 0;
 
 	CU_ASSERT_PTR_NOT_NULL_FATAL(bytes);
 	for (size_t i = 0; i < KMN_COUNT_OF(s); i++) {
-		if (i == PER_PEER)
+		if (i == PER_PEER) {
+			first = t.identity;
+			t.identity = NULL;
 			load_identity(&t.second);
+		}
 		CU_ASSERT_FATAL(open_channel(&s[i].channel, &s[i].o));
 		s[i].bytes = bytes;
 	}
@@ -1093,6 +1097,7 @@ test_keeper_behind(void)
 		CU_ASSERT(expect_closed(s[i].o.id));
 	}
 	free(bytes);
+	kmn_channel_identity_free(first);
 	load_identity(&t.good);
 	check_good_client();
 }
