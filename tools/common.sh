@@ -14,7 +14,7 @@ packages_test='procps libcunit1-dev gnutls-bin p11-kit libnss3 libnss3-tools gol
 
 # Installs those of the named packages that are missing; only root can, others are told which.
 need_packages() {
-	local missing=() package
+	local missing=() package log
 	command -v dpkg-query >/dev/null || return 0
 	for package in "$@"; do
 		[ "$(dpkg-query -W -f '${Status}' "$package" 2>/dev/null)" = 'install ok installed' ] || missing+=("$package")
@@ -22,9 +22,13 @@ need_packages() {
 	[ ${#missing[@]} -gt 0 ] || return 0
 	[ "$(id -u)" = 0 ] || die "these packages are missing; as root: apt-get install ${missing[*]}"
 	say "Installing ${missing[*]}"
-	apt-get update -qq >/dev/null &&
-		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null ||
-		die "apt-get could not install ${missing[*]}"
+	log=$(mktemp) || return 1
+	{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"; } \
+		>"$log" 2>&1 </dev/null || {
+		tail -n 20 "$log" >&2
+		die "apt-get could not install ${missing[*]}; all it said is in $log"
+	}
+	rm -f "$log"
 }
 
 # build_in DIR [CONFIGURE-OPTION...]: the whole tree, out of tree; quiet unless it fails.
