@@ -135,6 +135,40 @@ test_where_the_file_is(void)
 	kmn_client_settings_free(s);
 }
 
+/* The manual has a paragraph for each row, with the row's default. */
+static void
+test_manual(void)
+{
+	static const struct {
+		const char *name, *standard;
+	} row[] = {
+#define ROW(name, field, type, least, most, standard, text) {name, standard},
+	    KMN_CLIENT_SETTING_ROWS(ROW)
+#undef ROW
+	};
+	static char manual[16384];
+	char file[512], want[64];
+	const char *top = getenv("srcdir"), *at;
+	FILE *f;
+
+	(void)snprintf(file, sizeof(file), "%s/docs/man/kanmon.conf.5", top != NULL ? top : ".");
+	CU_ASSERT_PTR_NOT_NULL_FATAL(f = fopen(file, "r"));
+	CU_ASSERT(fread(manual, 1, sizeof(manual) - 1, f) > 0);
+	(void)fclose(f);
+	for (size_t i = 0; i < KMN_COUNT_OF(row); i++) {
+		(void)snprintf(
+		    want, sizeof(want), strcmp(row[i].name, "key") == 0 ? ", \" %s \"" : ".BR %s", row[i].name);
+		if ((at = strstr(manual, want)) == NULL) {
+			printf("# %s is not in the manual\n", row[i].name);
+			CU_FAIL("see the line above");
+		} else if (row[i].standard != NULL) {
+			(void)snprintf(want, sizeof(want), "default %s)", row[i].standard);
+			CU_ASSERT_PTR_NOT_NULL(strstr(at, want));
+			CU_ASSERT(strstr(at, want) < strchr(at, ')') + 1);
+		}
+	}
+}
+
 int
 main(int argc, char **argv)
 {
@@ -143,6 +177,7 @@ main(int argc, char **argv)
 	    {"values arrive, and paths are beside the file", test_values},
 	    {"a list in the profile replaces the file's", test_profile_replaces_the_list},
 	    {"the file is found in the documented order", test_where_the_file_is},
+	    {"the manual has every setting and its default", test_manual},
 	    CU_TEST_INFO_NULL,
 	};
 	static CU_SuiteInfo suites[] = {
