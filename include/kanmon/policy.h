@@ -160,7 +160,13 @@ void kmn_policy_judge(
     const struct kmn_policy *policy, const struct kmn_question *question, struct kmn_verdict *verdict_out);
 
 /*
- * The same from the body of an intent (and the data, if it is kept): what keeper and auditor both go by.
+ * Is this private or secret key one whose uses this client does not have freely, whatever the mechanism? Then what it is
+ * made of is not read out by a query either. `call` and what follows the object are not looked at.
+ */
+bool kmn_policy_guards(const struct kmn_policy *policy, const struct kmn_question *question);
+
+/*
+ * kmn_policy_judge() from the body of an intent (and the data, if it is kept): what keeper and auditor both go by.
  * `data` may be NULL. Errors: KMN_E_MALFORMED when the body is not that of an intent.
  */
 kmn_err kmn_policy_judge_intent(const struct kmn_policy *policy, const json_t *intent, const uint8_t *data, size_t len,

@@ -657,6 +657,7 @@ judge_counted(struct kmn_call_state *call)
 	struct kmn_verdict *v = &call->verdict;
 
 	kmn_judge_question(call, v);
+	kmn_judge_reading(call);
 	if (call->view.call->effect == KMN_EFFECT_STARTS && call->view.call->policy == KMN_POLICY_KEY_USE) {
 		/* Content is seen at the data call: an Init that only lacks it starts where it can be stopped. */
 		call->starts_side = v->answer == KMN_ANSWER_HELD || v->content_missing;
@@ -851,6 +852,23 @@ want_key(struct kmn_call_state *call, uint64_t handle)
 		call->key_handle[call->key_count++] = handle;
 }
 
+/* Whether a C_GetAttributeValue asks for what may be secret of a key. */
+static bool
+asks_secrets(const struct kmn_call_view *view)
+{
+	const struct kmn_value *values = kmn_view_nth(view, KMN_KIND_VALUES, 0);
+	struct kmn_attribute_view row;
+	size_t at = 0;
+
+	while (values != NULL && kmn_template_next(&values->template, &at, &row)) {
+		const struct kmn_attribute *known = kmn_attribute_row(row.type);
+
+		if (known == NULL || !known->public)
+			return true;
+	}
+	return false;
+}
+
 /* The handles that this call must be judged by, the one that its record names first. */
 static void
 find_keys(struct kmn_call_state *call)
@@ -860,6 +878,9 @@ find_keys(struct kmn_call_state *call)
 	uint64_t handle, inside[KMN_KEEPER_KEYS_MAX];
 	size_t n;
 
+	if (call->view.id == KMN_C_GetAttributeValue && asks_secrets(&call->view) &&
+	    kmn_view_object(&call->view, 0, &handle))
+		want_key(call, handle);
 	if (class != KMN_POLICY_KEY_USE && class != KMN_POLICY_KEY_MANAGEMENT)
 		return;
 	/* Of C_WrapKey the key that leaves is the one that matters most: its second. */

@@ -156,6 +156,35 @@ kmn_judge_question(struct kmn_call_state *call, struct kmn_verdict *verdict)
 	kmn_policy_judge(kmn_keeper_policy(call->keeper), &q, verdict);
 }
 
+/* A secret of a key is asked for that the module may give, for it does not hold it sensitive. */
+static bool
+is_readable(const struct kmn_key_facts *key)
+{
+	return (key->class == CKO_PRIVATE_KEY || key->class == CKO_SECRET_KEY) &&
+	       !((key->known & KMN_KEY_SENSITIVE) && (key->flags & KMN_KEY_SENSITIVE)) &&
+	       !((key->known & KMN_KEY_EXTRACTABLE) && !(key->flags & KMN_KEY_EXTRACTABLE));
+}
+
+/* Who reads a key out needs no approval for its uses any more: of a guarded one nothing secret is told. */
+void
+kmn_judge_reading(struct kmn_call_state *call)
+{
+	uint8_t spki_sha256[KMN_HASH_BYTES];
+	struct kmn_question q = {
+	    .client_spki_sha256 = call->instance->spki_sha256,
+	    .token = call->token != NULL ? &call->token->facts : NULL,
+	};
+
+	if (call->view.id != KMN_C_GetAttributeValue || call->keys == 0 || !is_readable(&call->key[0]))
+		return;
+	ask_about(&q, &call->key[0], spki_sha256);
+	if (!kmn_policy_guards(kmn_keeper_policy(call->keeper), &q))
+		return;
+	call->verdict.answer = KMN_ANSWER_REFUSED;
+	snprintf(call->verdict.reason, sizeof(call->verdict.reason),
+	    "the key %.80s is not free, and would be told in clear", call->key[0].label);
+}
+
 /*
  * A call that names more than one key (C_WrapKey, parameters with keys inside) needs every one of them: the record
  * names the first, so only that one may be held; the others are allowed outright or the call is refused.

@@ -400,6 +400,8 @@ const char *kmn_object_class_name(uint64_t class);
 void kmn_judge_question(struct kmn_call_state *call, struct kmn_verdict *verdict);
 /* Refuses a call if any key but the first is not free for it. */
 void kmn_judge_others(struct kmn_call_state *call);
+/* Refuses to tell the secret of a key whose uses are not free. */
+void kmn_judge_reading(struct kmn_call_state *call);
 /* Verifies a signature before it is released; *selfcheck_out is what the record says of it. */
 kmn_err kmn_check_signature(
     struct kmn_call_state *call, const struct kmn_response_view *response, const char **selfcheck_out) KMN_MUST_CHECK;

@@ -529,6 +529,46 @@ kmn_policy_judge(const struct kmn_policy *policy, const struct kmn_question *q, 
 			       : q->label);
 }
 
+/* Whether a rule is about uses of keys, all of them or some. */
+static bool
+is_about_keys(const struct rule *r, bool all)
+{
+	bool some = r->class[KMN_POLICY_KEY_USE] || r->class[KMN_POLICY_KEY_MANAGEMENT];
+
+	if (all)
+		return r->class[KMN_POLICY_KEY_USE] && r->mechanisms == NULL && !r->content_asked;
+	for (char **name = r->calls; name != NULL && *name != NULL && !some; name++) {
+		const struct kmn_call *call = kmn_call_by_name(*name);
+
+		some =
+		    call != NULL && (call->policy == KMN_POLICY_KEY_USE || call->policy == KMN_POLICY_KEY_MANAGEMENT);
+	}
+	return some;
+}
+
+bool
+kmn_policy_guards(const struct kmn_policy *policy, const struct kmn_question *q)
+{
+	const struct kmn_policy_peer *peer = kmn_policy_peer_get(policy, q->client_spki_sha256);
+	const struct kmn_policy_token *token = q->token == NULL ? NULL : kmn_policy_token_get(policy, q->token);
+
+	for (size_t i = 0; peer != NULL && i < policy->rules.count; i++) {
+		const struct rule *r = policy->rules.items[i];
+		bool object = r->objects.count == 0;
+
+		for (size_t k = 0; k < r->objects.count && !object; k++)
+			object = object_fits(r->objects.items[k], q, token);
+		if (!object || !policy_has(r->clients, peer->name) || !is_about_keys(r, false) ||
+		    (!key_fits(r, q) && !pins(r, q)))
+			continue;
+		if (r->need != NEED_NONE)
+			return true;
+		if (is_about_keys(r, true))
+			return false;
+	}
+	return true;
+}
+
 /* ---- calls that name an object ----------------------------------------------------------------------------------- */
 
 /* Label and id that a template gives to an object. */

@@ -311,6 +311,34 @@ test_generation_is_guarded(void)
 	end(&rig);
 }
 
+static CK_RV
+read_attribute(struct rig *rig, struct rig_app *app, CK_OBJECT_HANDLE key, CK_ATTRIBUTE_TYPE type)
+{
+	uint8_t room[512];
+	CK_ATTRIBUTE t[] = {{type, room, sizeof(room)}};
+	struct kmn_arg arg[] = {{.u = app->session}, {.u = key}, {.p = t, .u = 1}};
+
+	return rig_call(rig, app, KMN_C_GetAttributeValue, arg, KMN_COUNT_OF(arg));
+}
+
+/* A query is free and counted; the private half of a guarded key is no query. */
+static void
+test_read_out(void)
+{
+	struct rig rig;
+	struct rig_app app;
+	CK_OBJECT_HANDLE root, other;
+
+	prepare(&rig, guarded_rules, &app);
+	CU_ASSERT_EQUAL_FATAL(rig_generate(&rig, &app, "root", &root), CKR_OK);
+	CU_ASSERT_EQUAL_FATAL(rig_generate(&rig, &app, "k", &other), CKR_OK);
+	CU_ASSERT_EQUAL(read_attribute(&rig, &app, root, CKA_PRIVATE_EXPONENT), CKR_FUNCTION_REJECTED);
+	CU_ASSERT_EQUAL(read_attribute(&rig, &app, root, CKA_LABEL), CKR_OK);
+	CU_ASSERT_NOT_EQUAL(read_attribute(&rig, &app, other, CKA_PRIVATE_EXPONENT), CKR_FUNCTION_REJECTED);
+	CU_ASSERT_EQUAL(rig_records(&rig, "op", "C_GetAttributeValue"), 1);
+	end(&rig);
+}
+
 /* ---- input that ended the keeper ------------------------------------------------------------------------------------ */
 
 static void
@@ -484,6 +512,7 @@ main(int argc, char **argv)
 	    {"a C_Sign judged for a free key does not run with a guarded one", test_init_between},
 	    {"a C_Sign right behind its C_SignInit waits for it", test_sign_behind_init},
 	    {"a key does not leave its rule by another label", test_renamed},
+	    {"what a guarded key is made of is not read out", test_read_out},
 	    {"generating, or renaming to, a guarded name is guarded", test_generation_is_guarded},
 	    CU_TEST_INFO_NULL,
 	};
