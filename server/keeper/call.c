@@ -742,18 +742,18 @@ static void
 judge(struct kmn_call_state *call)
 {
 	const struct kmn_call *row = call->view.call;
-	bool key_use = row->policy == KMN_POLICY_KEY_USE;
+	bool key_use = row->policy == KMN_POLICY_KEY_USE, starts = row->effect == KMN_EFFECT_STARTS;
 
 	if (feed_part(call) != KMN_OK) {
 		kmn_call_finish_rv(call, CKR_HOST_MEMORY);
 		return;
 	}
-	if (row->durability == KMN_DURABILITY_C || (key_use && row->effect == KMN_EFFECT_STARTS) ||
-	    call->view.id == KMN_C_SignUpdate || kmn_view_is_length_query(&call->view))
-		judge_counted(call);
-	else if (key_use && row->effect != KMN_EFFECT_NONE && call->view.id != KMN_C_DigestKey &&
-		 call->operation == NULL)
+	if (key_use && !starts && row->effect != KMN_EFFECT_NONE && call->view.id != KMN_C_DigestKey &&
+	    call->operation == NULL)
 		send_unstarted(call);
+	else if (row->durability == KMN_DURABILITY_C || (key_use && starts) || call->view.id == KMN_C_SignUpdate ||
+		 kmn_view_is_length_query(&call->view))
+		judge_counted(call);
 	else if (row->durability == KMN_DURABILITY_B)
 		judge_once(call);
 	else

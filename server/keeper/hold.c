@@ -280,6 +280,32 @@ decided_alike(struct kmn_call_state *call, const struct kmn_request *r)
 	return alike;
 }
 
+static bool
+has_redacted(json_t *value)
+{
+	const char *name;
+	json_t *member;
+	size_t i;
+
+	if (json_object_get(value, "redacted") != NULL)
+		return true;
+	json_object_foreach(value, name, member) if (has_redacted(member)) return true;
+	json_array_foreach(value, i, member) if (has_redacted(member)) return true;
+	return false;
+}
+
+/*
+ * Does the call carry what no record may hold, not even as a hash: a PIN, a key value? Then its digest does not bind
+ * all of it, and people approve this very call: no other may meet the approval, and the request ends with its wait.
+ */
+static bool
+is_blind(const struct kmn_call_state *call)
+{
+	const struct kmn_value *pin = kmn_view_nth(&call->view, KMN_KIND_PIN, 0);
+
+	return pin != NULL || has_redacted(call->intent);
+}
+
 void
 kmn_hold_start(struct kmn_call_state *call)
 {
@@ -293,6 +319,10 @@ kmn_hold_start(struct kmn_call_state *call)
 	}
 	if (kmn_operation_digest(call->intent, operation) != KMN_OK)
 		KMN_BUG("an intent without an operation digest");
+	if ((call->blind = is_blind(call))) {
+		new_request(call);
+		return;
+	}
 	r = kmn_quorum_find(k->quorum, call->instance->spki_sha256, operation,
 	    call->verdict.content_missing ? NULL : call->verdict.rule, kmn_keeper_now_ms());
 	if (r != NULL && call->verdict.content_missing && !decided_alike(call, r))
@@ -365,6 +395,20 @@ kmn_hold_end(struct kmn_keeper *k, uint64_t request, const char *verdict)
 	return KMN_OK;
 }
 
+/* The request of a call that nobody else can make ends with it. */
+void
+kmn_hold_withdraw_blind(struct kmn_call_state *call)
+{
+	const struct kmn_request *r = kmn_quorum_request(call->keeper->quorum, call->request.i);
+
+	if (!call->blind || call->step != KMN_STEP_HELD || r == NULL ||
+	    (r->state != KMN_REQUEST_OPEN && r->state != KMN_REQUEST_OFFERED))
+		return;
+	kmn_hold_forget(call);
+	if (kmn_hold_end(call->keeper, r->i, "withdrawn") != KMN_OK)
+		kmn_say(KMN_SAY_ERROR, "a request whose call is gone stays open until it expires");
+}
+
 static void
 note_wait_over(struct kmn_call_state *call, CK_RV rv)
 {
@@ -388,6 +432,7 @@ end_wait(struct kmn_call_state *call, CK_RV rv)
 {
 	kmn_hold_forget(call);
 	note_wait_over(call, rv);
+	kmn_hold_withdraw_blind(call);
 	kmn_call_drop_side(call);
 	call->durability = 'A';
 	kmn_call_finish_rv(call, rv);
@@ -458,7 +503,9 @@ start_over(struct kmn_call_state *call)
 	const struct kmn_request *r;
 
 	kmn_hold_forget(call);
-	if (!kmn_call_lost_operation(call))
+	if (call->instance->connections == 0)
+		end_wait(call, CKR_FUNCTION_CANCELED); /* nobody is there to ask people once more */
+	else if (!kmn_call_lost_operation(call))
 		kmn_hold_start(call);
 	else if (kmn_operation_digest(call->intent, operation) != KMN_OK ||
 		 (r = find_undelivered(call, operation)) == NULL || !redeliver(call, r))

@@ -386,6 +386,8 @@ kmn_instance_end(struct kmn_keeper *k, struct kmn_instance *instance, const char
 		kmn_gatelink_refuse(k, instance->attaching, 0, KMN_E_MODULE, NO_REQUEST, reason);
 	record_undecided(k, instance, reason);
 	for (size_t i = 0; i < KMN_WINDOW_NUMBERS; i++) {
+		if (instance->call[i] != NULL)
+			kmn_hold_withdraw_blind(instance->call[i]);
 		kmn_call_free(instance->call[i]);
 		instance->call[i] = NULL;
 	}

@@ -166,6 +166,7 @@ struct kmn_call_state {
 	uint8_t resp_sha256[KMN_HASH_BYTES];
 	uint64_t took_us;
 	struct kmn_response_view own_response; /* in place of one that is not released */
+	bool blind; /* held, and carries what no record holds: only this very call meets its approval */
 	bool in_logins, in_held;
 	struct kmn_ref request, decision; /* class A */
 	unsigned use;
@@ -421,6 +422,8 @@ kmn_err kmn_hold_end(struct kmn_keeper *k, uint64_t request, const char *verdict
 void kmn_hold_ran(struct kmn_call_state *call);
 /* The client has the answer of this call. */
 void kmn_hold_delivered(struct kmn_keeper *k, const struct kmn_call_state *call);
+/* A call goes away that alone could meet its approval: its request is withdrawn. Nothing for others. */
+void kmn_hold_withdraw_blind(struct kmn_call_state *call);
 /* The client ends its wait. */
 void kmn_hold_end_wait(struct kmn_call_state *call);
 void kmn_hold_forget(struct kmn_call_state *call);

@@ -504,6 +504,63 @@ test_gate_opens_for_ever(void)
 	rig_end(&rig);
 }
 
+/* ---- what no record holds ---------------------------------------------------------------------------------------- */
+
+/* C_CreateObject of a secret key with that value: the request that holds it. */
+static uint64_t
+import_key(struct rig *rig, struct rig_app *app, uint32_t conn, const char *value)
+{
+	CK_OBJECT_CLASS class = CKO_SECRET_KEY;
+	CK_KEY_TYPE type = CKK_AES;
+	CK_OBJECT_HANDLE made;
+	CK_BBOOL yes = CK_TRUE;
+	char label[] = "root", copy[17];
+	CK_ATTRIBUTE t[] = {{CKA_CLASS, &class, sizeof(class)}, {CKA_KEY_TYPE, &type, sizeof(type)},
+	    {CKA_LABEL, label, sizeof(label) - 1}, {CKA_TOKEN, &yes, sizeof(yes)}, {CKA_VALUE, copy, 16}};
+	struct kmn_arg arg[] = {{.u = app->session}, {.p = t, .u = KMN_COUNT_OF(t)}, {.p = &made}};
+	struct rig_frame f;
+	struct kmn_reader r;
+
+	memcpy(copy, value, sizeof(copy));
+	send_call(rig, app, conn, KMN_C_CreateObject, arg, KMN_COUNT_OF(arg));
+	CU_ASSERT_TRUE_FATAL(rig_expect(rig, conn, KMN_F_HELD, &f));
+	kmn_reader_init(&r, f.body, f.len);
+	(void)kmn_reader_u64(&r);
+	return kmn_reader_u64(&r);
+}
+
+/* The value of a key is in no record: an approval of one import must not be met by another with the same template. */
+static void
+test_other_key_value(void)
+{
+	struct rig rig;
+	struct rig_app app;
+	struct kmn_writer w;
+	uint64_t first, second;
+
+	prepare(&rig, generation_rules, &app);
+	rig_open(&rig, 3, &rig.terminal);
+	first = import_key(&rig, &app, 1, "0123456789abcdef");
+	kmn_writer_init(&w, 16);
+	kmn_writer_u64(&w, app.number);
+	rig_send(&rig, 1, KMN_F_END_WAIT, &w);
+	CU_ASSERT_TRUE(rig_expect(&rig, 1, KMN_F_REPLY, NULL));
+	second = import_key(&rig, &app, 1, "fedcba9876543210");
+	CU_ASSERT_NOT_EQUAL(first, second);
+	(void)rig_vote(&rig, 3, first, "sato", "approve");
+	(void)rig_vote(&rig, 3, first, "suzuki", "approve");
+	rig_pump(&rig, 200);
+	CU_ASSERT_EQUAL(rig_mock_calls(&rig, "C_CreateObject"), 0);
+	CU_ASSERT_EQUAL(rig_vote(&rig, 3, second, "sato", "approve"), KMN_OK);
+	CU_ASSERT_EQUAL(rig_vote(&rig, 3, second, "suzuki", "approve"), KMN_OK);
+	for (int i = 0; i < 100 && rig_mock_calls(&rig, "C_CreateObject") == 0; i++)
+		rig_pump(&rig, 50);
+	CU_ASSERT_EQUAL(rig_mock_calls(&rig, "C_CreateObject"), 1);
+	CU_ASSERT_EQUAL(rig_stop(&rig), 0);
+	CU_ASSERT_EQUAL(rig_records(&rig, "decision", "withdrawn"), 1);
+	rig_end(&rig);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -514,6 +571,7 @@ main(int argc, char **argv)
 	    {"a key does not leave its rule by another label", test_renamed},
 	    {"what a guarded key is made of is not read out", test_read_out},
 	    {"generating, or renaming to, a guarded name is guarded", test_generation_is_guarded},
+	    {"an approved import is met by no other key value", test_other_key_value},
 	    CU_TEST_INFO_NULL,
 	};
 	static CU_TestInfo input[] = {

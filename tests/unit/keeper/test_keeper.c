@@ -251,6 +251,7 @@ test_data_call_without_init(void)
 
 	prepare(&rig, open_rules, "k", &app, &key);
 	CU_ASSERT_EQUAL(rig_sign(&rig, &app, "data", signature, &len), CKR_OPERATION_NOT_INITIALIZED);
+	CU_ASSERT_EQUAL(rig_sign(&rig, &app, "data", NULL, &len), CKR_OPERATION_NOT_INITIALIZED); /* a length query */
 	CU_ASSERT_EQUAL(rig_sign_init(&rig, &app, 4711), CKR_KEY_HANDLE_INVALID);
 	CU_ASSERT_EQUAL(rig_stop(&rig), 0);
 	CU_ASSERT_EQUAL(rig_records(&rig, "intent", "C_Sign"), 0);
