@@ -17,6 +17,7 @@ of_role() {
 		tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -q -e "--role $1 " && echo "$pid"
 	done | sort -n
 }
+runs() { [ -n "$(of_role "$1")" ]; }
 kill_role() { kill -9 "$(of_role "$1" | tail -n 1)"; }
 wait_until() { # COMMAND...: at most 30 s
 	local waited=0
@@ -55,12 +56,10 @@ executed() { grep -c '^C_Sign .* 0x0$' "$KMN_MOCK_LOG"; }
 decided() { records '"verdict":"allow".*"type":"decision"'; }
 
 every_signature_recorded() {
-	local n=0 b64
-	while read -r _ _ b64; do
-		grep -q -F -- "\"out\":{\"b64\":\"$b64\"}" "$LEDGER"/seg/*.kl || { echo "not in the ledger: $b64" && return 1; }
-		n=$((n + 1))
-	done < <(grep '^signed ' "$all")
-	[ $n -gt 0 ]
+	sed -n 's/^signed [0-9]* //p' "$all" | sort >"$work/released"
+	cat "$LEDGER"/seg/*.kl | grep -o '"out":{"b64":"[^"]*"' | cut -d'"' -f6 | sort >"$work/recorded"
+	wc -l "$work/released" "$work/recorded"
+	[ -s "$work/released" ] && [ -z "$(comm -23 "$work/released" "$work/recorded")" ]
 }
 nothing_ran_undecided() { echo "executed $(executed), decided $(decided)" && [ "$(executed)" -le "$(decided)" ]; }
 verified() { kanmon audit verify "$LEDGER" --trust "$TRUST"; }
@@ -72,7 +71,7 @@ kill_gates() {
 	for i in $(seq "$moments"); do
 		pause
 		kill_role gate
-		wait_until test -n "$(of_role gate)"
+		wait_until runs gate || return 1
 	done
 	end_signer
 }
@@ -155,6 +154,8 @@ accounted() {
 	[ "$(decided)" -eq $(($(records '"type":"result"') + $(undecided))) ]
 }
 t 'it stops in order' "$source_dir/tools/sandbox" down "$work/gw"
+t 'and the keeper ended as it was told' says 'stopped (keeper: exit status 0)' tail -n 3 "$work/gw/kanmond.log"
+t 'no sanitizer and no broken invariant speaks in the log' fails grep -E 'Sanitizer|runtime error|broken invariant' "$work/gw/kanmond.log"
 t 'every decision has a result or is undecided' accounted
 t 'the auditor finds the ledger whole' verified
 t_end

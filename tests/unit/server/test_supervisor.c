@@ -51,8 +51,10 @@ report_and_wait(int fd)
 	kmn_writer_u32(&w, (uint32_t)getpid());
 	if (kmn_ipc_send_writer(ipc, PID_MESSAGE, &w) != KMN_OK)
 		return 1;
+	kmn_writer_clear(&w);
 	while ((e = kmn_ipc_receive(ipc, &m)) == KMN_OK)
 		;
+	kmn_ipc_free(ipc);
 	return e == KMN_E_CLOSED ? 0 : 1;
 }
 
@@ -94,15 +96,22 @@ event(const char *format, ...)
 	va_end(ap);
 }
 
+#define PEERS_MAX 32
+static struct kmn_ipc *peers[PEERS_MAX]; /* kept to the end: a role lives as long as its peer */
+static unsigned peer_count;
+
 static uint32_t
 pid_of(int fd)
 {
 	struct kmn_ipc_message m;
 	struct kmn_reader r;
-	struct kmn_ipc *ipc; /* kept: the role lives as long as its peer */
+	struct kmn_ipc *ipc;
 	uint32_t pid;
 
-	if (kmn_ipc_new(fd, 0, &ipc) != KMN_OK || kmn_ipc_receive(ipc, &m) != KMN_OK)
+	if (peer_count == PEERS_MAX || kmn_ipc_new(fd, 0, &ipc) != KMN_OK)
+		return 0;
+	peers[peer_count++] = ipc;
+	if (kmn_ipc_receive(ipc, &m) != KMN_OK)
 		return 0;
 	kmn_reader_init(&r, m.body, m.len_bytes);
 	pid = kmn_reader_u32(&r);
@@ -139,11 +148,14 @@ static kmn_err
 ask(struct kmn_ipc *ipc, uint8_t kind, uint32_t id)
 {
 	struct kmn_writer w;
+	kmn_err e;
 
 	kmn_writer_init(&w, 16);
 	if (kind != KMN_S_SERVING)
 		kmn_writer_u32(&w, id);
-	return kmn_ipc_send_writer(ipc, kind, &w);
+	e = kmn_ipc_send_writer(ipc, kind, &w);
+	kmn_writer_clear(&w);
+	return e;
 }
 
 int
@@ -174,6 +186,9 @@ kmn_keeper_main(const struct kmn_keeper_setup *setup)
 			ask(ipc, KMN_S_KILL, FAKE_WORKER + 1) != KMN_OK))
 			return 6;
 	}
+	while (peer_count > 0)
+		kmn_ipc_free(peers[--peer_count]);
+	kmn_ipc_free(ipc);
 	return 0;
 }
 
