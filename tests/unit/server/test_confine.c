@@ -27,6 +27,7 @@
 #define NOT_CONFINED 99
 
 static char folder[] = "/tmp/kmn-confine-XXXXXX"; /* stands for the ledger's */
+static bool from_root; /* set once */
 static int folder_fd = -1, pair[2] = {-1, -1};
 
 /* ---- what is tried: 0, or the errno ------------------------------------------------------------------------------- */
@@ -310,9 +311,9 @@ look_around(void)
 		return 4;
 	if (getuid() == 0 || geteuid() == 0 || getgid() == 0)
 		return 5;
-	if (prctl(PR_CAPBSET_READ, 0) == 1 && getuid() >= FIRST_USER)
+	if (prctl(PR_CAPBSET_READ, 0) == 1 && from_root)
 		return 6;
-	return getgroups(0, NULL) != 0 && getuid() >= FIRST_USER ? 7 : 0;
+	return getgroups(0, NULL) != 0 && from_root ? 7 : 0;
 }
 
 static void
@@ -365,6 +366,7 @@ test_no_filter(void)
 static int
 set_up(void)
 {
+	from_root = geteuid() == 0;
 	if (sodium_init() < 0 || mkdtemp(folder) == NULL)
 		return 1;
 	if (geteuid() == 0 && chown(folder, FIRST_USER + KMN_ROLE_KEEPER, FIRST_USER + KMN_ROLE_KEEPER) != 0)
