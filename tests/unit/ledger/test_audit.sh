@@ -120,7 +120,7 @@ copy && rm "bent/$seg"
 t 'without segments there is nothing to verify' exits 3 audit bent
 copy && sed -i '4{h;d};5{G}' "bent/$seg"
 t 'swapped lines are found' found "$seg line"
-sed 's/^policy-sha256 ./policy-sha256 0/;t' "$TRUST" >other.trust
+sed 's/^policy-sha256 0/policy-sha256 1/;t;s/^policy-sha256 ./policy-sha256 0/' "$TRUST" >other.trust
 t 'another policy than the pinned one is a finding' exits 1 kanmon audit verify "$LEDGER" --trust other.trust
 sed 's/^quorum none/witness w w+00000000+AA\nquorum w/' "$TRUST" >witnessed.trust
 t 'a trust file that asks for witnesses: verified, but short' exits 2 kanmon audit verify "$LEDGER" --trust witnessed.trust
