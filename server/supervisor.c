@@ -116,8 +116,10 @@ start_role(const struct supervisor *s, enum kmn_role role, pid_t *pid_out, int *
 static void
 tell(struct supervisor *s, uint8_t kind, struct kmn_writer *w, int fd)
 {
-	kmn_err e = w->err != KMN_OK ? w->err : kmn_ipc_send(s->keeper_ipc, kind, w->bytes, w->len, fd);
+	kmn_err e = w->err;
 
+	if (e == KMN_OK) /* closed already, but not yet reaped: a gate may fall due in between */
+		e = s->keeper_ipc == NULL ? KMN_E_CLOSED : kmn_ipc_send(s->keeper_ipc, kind, w->bytes, w->len, fd);
 	if (e != KMN_OK)
 		kmn_say(KMN_SAY_ERROR, "the keeper is not told: %s", kmn_err_text(e));
 	kmn_writer_clear(w);
