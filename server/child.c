@@ -31,7 +31,7 @@ fill_pipe(const struct kmn_writer *w, int *read_end_out)
 		return w->err;
 	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0)
 		return KMN_E_IO;
-	if (w->len > 65536 && fcntl(ends[1], F_SETPIPE_SZ, (int)w->len) < 0)
+	if (fcntl(ends[1], F_GETPIPE_SZ) < (int)w->len && fcntl(ends[1], F_SETPIPE_SZ, (int)w->len) < 0)
 		e = KMN_E_TOO_BIG;
 	else if (write(ends[1], w->bytes, w->len) != (ssize_t)w->len)
 		e = KMN_E_TOO_BIG;

@@ -27,7 +27,7 @@
 #define NOT_CONFINED 99
 
 static char folder[] = "/tmp/kmn-confine-XXXXXX"; /* stands for the ledger's */
-static bool from_root; /* set once */
+static bool from_root;                            /* set once */
 static int folder_fd = -1, pair[2] = {-1, -1};
 
 /* ---- what is tried: 0, or the errno ------------------------------------------------------------------------------- */
