@@ -120,6 +120,19 @@ read_boot_id(char *out, size_t room)
 		(void)close(fd);
 }
 
+/* A module that is not there would only show when the first application comes. */
+static kmn_err
+check_module(const char *path, char *why_out)
+{
+	struct stat st;
+	bool there = stat(path, &st) == 0;
+
+	if (there && S_ISREG(st.st_mode))
+		return KMN_OK;
+	snprintf(why_out, KMN_SETTINGS_WHY_BYTES, "module %.300s: %s", path, there ? "not a file" : strerror(errno));
+	return KMN_E_CONFIG;
+}
+
 kmn_err
 kmn_material_load(const struct kmn_settings *settings, char *why_out, struct kmn_material **material_out)
 {
@@ -133,6 +146,7 @@ kmn_material_load(const struct kmn_settings *settings, char *why_out, struct kmn
 		 why_out)) != KMN_OK ||
 	    (e = read_guarded(settings->key, PEM_MAX_BYTES, true, &m->key, &m->key_bytes, why_out)) != KMN_OK ||
 	    (e = read_log_key(settings->log_key, &m->log_key, why_out)) != KMN_OK ||
+	    (e = check_module(settings->module.path, why_out)) != KMN_OK ||
 	    (e = hash_own_binary(m->binary_sha256, why_out)) != KMN_OK)
 		goto done;
 	read_boot_id(m->boot_id, sizeof(m->boot_id));

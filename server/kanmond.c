@@ -162,6 +162,21 @@ write_pidfile(const char *path)
 	return written;
 }
 
+/* Only started by root: else the one who starts it is the keeper's user, and the keeper says what it cannot open. */
+static bool
+ledger_is_keepers(const struct kmn_settings *settings, int ledger)
+{
+	unsigned long keeper = settings->users[KMN_ROLE_KEEPER].uid;
+	struct stat st;
+
+	if (geteuid() != 0 || fstat(ledger, &st) != 0 || st.st_uid == keeper)
+		return true;
+	kmn_say(KMN_SAY_ERROR, "ledger %s belongs to user %lu, not to the keeper's: chown -R %lu:%lu %s",
+	    settings->ledger, (unsigned long)st.st_uid, keeper, (unsigned long)settings->users[KMN_ROLE_KEEPER].gid,
+	    settings->ledger);
+	return false;
+}
+
 static int
 serve(const struct asked *asked, const struct kmn_settings *settings, const struct kmn_material *material)
 {
@@ -179,7 +194,8 @@ serve(const struct asked *asked, const struct kmn_settings *settings, const stru
 		kmn_say(KMN_SAY_ERROR, "ledger %s: %s", settings->ledger, strerror(errno));
 		return EXIT_USAGE;
 	}
-	if (!users_fit(settings) || !bind_listeners(settings, listeners))
+	if (!users_fit(settings) || !ledger_is_keepers(settings, options.ledger) ||
+	    !bind_listeners(settings, listeners))
 		return EXIT_USAGE;
 	if (asked->pidfile != NULL && !write_pidfile(asked->pidfile))
 		return EXIT_USAGE;

@@ -379,7 +379,9 @@ noted_failure(SSL *ssl, unsigned long noted, char *why_out)
 	if (reason > SSL_AD_REASON_OFFSET && reason <= SSL_AD_REASON_OFFSET + 255) {
 		int alert = reason - SSL_AD_REASON_OFFSET;
 
-		snprintf(line, sizeof(line), "the peer sent alert \"%s\"", SSL_alert_desc_string_long(alert));
+		snprintf(line, sizeof(line), "the peer %s: %s",
+		    is_about_certificate(alert) ? "does not accept the certificate it was shown" : "gave up",
+		    SSL_alert_desc_string_long(alert));
 		say(why_out, line);
 		return is_about_certificate(alert) ? KMN_E_PEER : KMN_E_TLS;
 	}

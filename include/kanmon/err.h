@@ -22,7 +22,7 @@
 	ROW(KMN_E_CONFIG, "configuration is missing or wrong", CKR_FUNCTION_FAILED) \
 	ROW(KMN_E_UNREACHABLE, "the gateway does not answer", CKR_DEVICE_ERROR) \
 	ROW(KMN_E_TLS, "the secure channel failed", CKR_DEVICE_ERROR) \
-	ROW(KMN_E_PEER, "the other end is not the one that is pinned", CKR_DEVICE_ERROR) \
+	ROW(KMN_E_PEER, "one end does not accept the other", CKR_DEVICE_ERROR) \
 	ROW(KMN_E_CLOSED, "the connection is closed", CKR_DEVICE_ERROR) \
 	ROW(KMN_E_TIMEOUT, "time is over", CKR_FUNCTION_CANCELED) \
 	ROW(KMN_E_REPLAY, "a request number was used before or is behind the window", CKR_DEVICE_ERROR) \

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -287,6 +288,19 @@ gate_readable(struct kmn_keeper *k)
 		kmn_gatelink_lost(k);
 }
 
+/* A full disk is the usual cause, and the operator's to mend. */
+static void
+fail_by_disk(struct kmn_keeper *k)
+{
+	char why[96] = "the ledger cannot be written";
+	struct statvfs disk;
+
+	if (fstatvfs(k->setup->ledger, &disk) == 0)
+		snprintf(why, sizeof(why), "the ledger cannot be written; %llu KiB are free on its disk",
+		    (unsigned long long)disk.f_bavail * disk.f_frsize / 1024);
+	kmn_keeper_fail(k, why);
+}
+
 static void
 dispatch(struct kmn_keeper *k, const struct epoll_event *event)
 {
@@ -302,7 +316,7 @@ dispatch(struct kmn_keeper *k, const struct epoll_event *event)
 		if (read(kmn_log_eventfd(k->log), &n, sizeof(n)) < 0 && errno != EAGAIN)
 			kmn_keeper_fail(k, "the committer does not answer");
 		if (kmn_log_poisoned(k->log))
-			kmn_keeper_fail(k, "the ledger cannot be written");
+			fail_by_disk(k);
 	} else {
 		LIST_FOREACH(worker, &k->workers, link) /* it may have ended in this round */
 		if (worker == event->data.ptr) {

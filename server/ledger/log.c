@@ -131,8 +131,10 @@ take_lock(struct kmn_log *log, struct kmn_why *why)
 {
 	int failed;
 
-	if ((log->lock_fd = log->store->open(log->store, "lock", O_RDWR | O_CREAT)) < 0)
+	if ((log->lock_fd = log->store->open(log->store, "lock", O_RDWR | O_CREAT)) < 0) {
+		kmn_why_set(why, "lock: %s", strerror(-log->lock_fd));
 		return KMN_E_IO;
+	}
 	failed = log->store->lock(log->store, log->lock_fd);
 	if (failed == -EWOULDBLOCK) {
 		kmn_why_set(why, "another process writes this ledger");

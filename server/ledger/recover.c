@@ -412,8 +412,10 @@ read_genesis(struct opening *opening)
 	int fd;
 
 	(void)snprintf(name, sizeof(name), KMN_SEGMENT_NAME, UINT64_C(0));
-	if ((fd = log->store->open(log->store, name, O_RDONLY)) < 0)
+	if ((fd = log->store->open(log->store, name, O_RDONLY)) < 0) {
+		kmn_why_set(opening->why, "%s: %s", name, strerror(-fd));
 		return KMN_E_IO;
+	}
 	len = log->store->pread(log->store, fd, head, sizeof(head), 0);
 	(void)log->store->close(log->store, fd);
 	if (len <= 0 || (line = memchr(head, '\n', (size_t)len)) == NULL)

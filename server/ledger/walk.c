@@ -83,6 +83,8 @@ kmn_segments(struct kmn_store *store, uint64_t **first_out, size_t *count_out, s
 		names.e = KMN_E_NOT_FOUND;
 	else if (failed < 0)
 		names.e = KMN_E_IO;
+	if (failed < 0 && names.e != KMN_OK)
+		kmn_why_set(why, "seg: %s", strerror(-failed));
 	if (names.e != KMN_OK) {
 		free(names.first);
 		return names.e;

@@ -53,7 +53,7 @@ t 'other data does not meet it' fails sign other
 t 'the data does' sign bill
 id=$(ask --file other)
 t 'its client withdraws a request' kanmon request withdraw "$id" --reason 'not needed'
-t 'nobody approves it then' exits 1 approve sato "$id"
+t 'nobody approves it then' says 'is withdrawn: it waits for no answer' approve sato "$id"
 t 'it is withdrawn' state withdrawn "$id"
 id=$(ask --file other)
 t 'a custodian rejects' kanmon reject "$id" $(as sato) --reason 'too much'
@@ -81,6 +81,14 @@ t 'a wrong passphrase sends nothing' exits 1 kanmon approve "$id" --as "$CUSTODI
 t 'the request lacks that vote' test '["sato"]' = "$(kanmon request show "$id" --json | jq -c .request.have)"
 t 'without a terminal nothing is signed unasked' exits 1 setsid kanmon approve "$id" --as "$CUSTODIAN_DIR/suzuki" \
 	--passphrase-file "$CUSTODIAN_DIR/suzuki.passphrase"
+# answers TEXT: an approval by suzuki at a terminal of 24 lines, who types that.
+answers() {
+	printf "$1" | script -qec "stty rows 24 cols 80; kanmon approve $id --as '$CUSTODIAN_DIR/suzuki' --passphrase-file \
+		'$CUSTODIAN_DIR/suzuki.passphrase'" /dev/null
+}
+t 'at a terminal the statement stops at each screen' says 'Enter shows the next lines' answers '\n\n\nno\n'
+t 'anything but yes signs nothing' says 'nothing was signed' answers '\n\n\ny\n'
+t 'and the vote is not there' test '["sato"]' = "$(kanmon request show "$id" --json | jq -c .request.have)"
 jq '.[].head.size = 1000000' "$CUSTODIAN_DIR/sato.seen" >seen && cp seen "$CUSTODIAN_DIR/sato.seen"
 t 'a ledger shorter than what was seen is not signed for' says 'DO NOT SIGN: the ledger is shorter' approve sato "$id"
 

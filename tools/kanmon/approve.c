@@ -2,29 +2,28 @@
 #include "config.h"
 
 #include <inttypes.h>
-#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include "kanmon/keyfile.h"
 #include "kanmon/statement.h"
 #include "tools/kanmon/examine.h"
 #include "tools/kanmon/files.h"
 #include "tools/kanmon/gateway.h"
 #include "tools/kanmon/options.h"
 #include "tools/kanmon/request.h"
+#include "tools/kanmon/signing_key.h"
 #include "tools/kanmon/terminal.h"
 
 #define STATEMENT_TRIES 50
 
 static const struct {
-	const char *command, *question;
+	const char *command, *noun, *question;
 } words[] = {
-    [KMN_APPROVE] = {"approve", "Approve this?"},
-    [KMN_REJECT] = {"reject", "Reject this?"},
-    [KMN_VETO] = {"veto", "Veto this?"},
+    [KMN_APPROVE] = {"approve", "approval", "Approve this?"},
+    [KMN_REJECT] = {"reject", "rejection", "Reject this?"},
+    [KMN_VETO] = {"veto", "veto", "Veto this?"},
 };
 
 struct answering {
@@ -36,12 +35,11 @@ struct answering {
 	struct kmn_examined examined;
 };
 
-/* The whole text, then what it stands on; JSON callers get the same on standard error. */
+/* The whole text, then what it stands on. */
 static void
-show(const struct answering *a, const char *text)
+print(FILE *to, const struct answering *a, const char *text)
 {
 	char code[KMN_DISPLAY_CODE_BYTES];
-	FILE *to = a->json ? stderr : stdout;
 
 	kmn_statement_code(text, strlen(text), code);
 	fprintf(to,
@@ -52,27 +50,29 @@ show(const struct answering *a, const char *text)
 		fprintf(to, "verified here: %s\n", a->examined.verified[i]);
 	for (size_t i = 0; i < a->examined.open_count; i++)
 		fprintf(to, "NOT verified:  %s\n", a->examined.open[i]);
-	fflush(to);
 }
 
+/* Screen by screen to one who is asked afterwards; JSON callers get it on standard error. */
 static kmn_err
-open_key(const struct answering *a, struct kmn_keyfile **key_out)
+show(const struct answering *a, const char *text)
 {
-	char path[KMN_PATH_MAX_BYTES], *text = NULL, *passphrase = NULL;
+	char *all = NULL;
 	size_t len;
-	kmn_err e;
+	FILE *to = open_memstream(&all, &len);
 
-	*key_out = NULL;
-	if ((e = kmn_path(path, NULL, a->as, ".key")) != KMN_OK ||
-	    (e = kmn_file_read_or_say(path, KMN_KEYFILE_MAX_BYTES, &text, &len)) != KMN_OK)
-		return e;
-	if ((e = kmn_passphrase_get("Passphrase of the signing key", a->passphrase_file, false, &passphrase)) ==
-		KMN_OK &&
-	    (e = kmn_keyfile_open(text, len, passphrase, strlen(passphrase), key_out)) != KMN_OK)
-		kmn_fail("%s: %s", path, kmn_err_text(e));
-	sodium_free(passphrase);
-	free(text);
-	return e;
+	if (to == NULL)
+		return KMN_E_NO_MEMORY;
+	print(to, a, text);
+	if (fclose(to) != 0) {
+		free(all);
+		return KMN_E_NO_MEMORY;
+	}
+	if (a->json)
+		fputs(all, stderr);
+	else
+		kmn_terminal_page(all, !a->yes);
+	free(all);
+	return KMN_OK;
 }
 
 static kmn_err
@@ -106,11 +106,12 @@ remember(struct answering *a, const char *origin)
 static kmn_err
 sign_and_submit(struct answering *a, struct kmn_gateway *gateway, const char *text, json_t **answer_out)
 {
+	char path[KMN_PATH_MAX_BYTES], *note = NULL;
 	struct kmn_keyfile *key = NULL;
-	char *note = NULL;
 	kmn_err e;
 
-	if ((e = open_key(a, &key)) != KMN_OK)
+	if ((e = kmn_path(path, NULL, a->as, ".key")) != KMN_OK ||
+	    (e = kmn_signing_key_open(path, a->passphrase_file, &key)) != KMN_OK)
 		goto done;
 	if ((e = kmn_keyfile_sign(key, text, strlen(text), &note)) != KMN_OK) {
 		kmn_fail("the statement was not signed: %s", kmn_err_text(e));
@@ -155,12 +156,24 @@ report(const struct answering *a, json_t *answer)
 	if (a->json) {
 		kmn_print_json(json_incref(answer));
 	} else if (counts) {
-		printf("Recorded: %s of request %" PRIu64 ". The request is %s now.\n", words[a->decision].command,
-		    a->id, state != NULL ? state : "?");
+		printf("Recorded: %s of request %" PRIu64 ". The request is %s now.\n", words[a->decision].noun, a->id,
+		    state != NULL ? state : "?");
 	}
 	if (!counts)
 		kmn_fail("recorded, but it does not count: %s", check != NULL ? check : "?");
 	return counts ? KMN_EXIT_OK : KMN_EXIT_FAILED;
+}
+
+/* What ended waits for nobody: an answer would be recorded and not count. */
+static bool
+still_waits(uint64_t id, const json_t *shown)
+{
+	const char *state = json_string_value(json_object_get(json_object_get(shown, "request"), "state"));
+
+	if (state == NULL || strcmp(state, "open") == 0 || strcmp(state, "approved") == 0)
+		return true;
+	kmn_fail("request %" PRIu64 " is %s: it waits for no answer any more", id, state);
+	return false;
 }
 
 static int
@@ -172,14 +185,15 @@ answer_request(struct answering *a, struct kmn_gateway *gateway)
 	int verdict = KMN_EXIT_FAILED;
 
 	if (kmn_seen_load(a->as, origin, &a->seen) != KMN_OK ||
-	    fetch_with_statement(gateway, a->id, &shown) != KMN_OK ||
+	    fetch_with_statement(gateway, a->id, &shown) != KMN_OK || !still_waits(a->id, shown) ||
 	    kmn_examine(shown, a->id, origin, &a->seen, &a->examined) != KMN_OK)
 		goto done;
 	if (kmn_statement_turn(a->examined.statement, a->decision, a->reason, &text) != KMN_OK) {
 		kmn_fail("the reason cannot stand in a statement");
 		goto done;
 	}
-	show(a, text);
+	if (show(a, text) != KMN_OK)
+		goto done;
 	if (!a->yes && !kmn_terminal_confirm(words[a->decision].question)) {
 		kmn_fail("nothing was signed");
 		goto done;

@@ -36,16 +36,6 @@ read_spki(const char *path, char b64_out[KMN_B64_LEN(KMN_HASH_BYTES) + 1])
 	return e;
 }
 
-/* Whether a value can stand between quotation marks in the file as it is. */
-static bool
-is_plain(const char *value)
-{
-	for (const char *at = value; *at != '\0'; at++)
-		if ((unsigned char)*at < 0x20 || *at == '"' || *at == '\\' || *at == '$')
-			return false;
-	return true;
-}
-
 static kmn_err
 write_settings(const struct kmn_connection *c, const char *spki, const char *path)
 {
@@ -73,10 +63,10 @@ kmn_connection_write(const char *command, const struct kmn_connection *c, const 
 
 	if (c->gateways.n == 0 || c->spki_file == NULL || c->origin == NULL)
 		return kmn_usage(command, "--gateway, --spki and --origin are needed");
-	if (!is_plain(c->origin) || !is_plain(c->certificate))
+	if (!kmn_settings_can_hold(c->origin) || !kmn_settings_can_hold(c->certificate))
 		return kmn_usage(command, "a quotation mark, '$' or backslash cannot stand in a name");
 	for (size_t i = 0; i < c->gateways.n; i++)
-		if (!is_plain(c->gateways.text[i]))
+		if (!kmn_settings_can_hold(c->gateways.text[i]))
 			return kmn_usage(command, "'%s' is no address", c->gateways.text[i]);
 	if ((e = read_spki(c->spki_file, spki)) != KMN_OK || (e = write_settings(c, spki, path)) != KMN_OK)
 		return kmn_fail("%s was not written: %s", path, kmn_err_text(e));

@@ -126,6 +126,15 @@ kmn_path(char out[KMN_PATH_MAX_BYTES], const char *dir, const char *name, const 
 	return n > 0 && n < KMN_PATH_MAX_BYTES ? KMN_OK : KMN_E_TOO_BIG;
 }
 
+bool
+kmn_settings_can_hold(const char *value)
+{
+	for (const char *at = value; *at != '\0'; at++)
+		if ((unsigned char)*at < 0x20 || *at == '"' || *at == '\\' || *at == '$')
+			return false;
+	return true;
+}
+
 kmn_err
 kmn_folder_make(const char *path)
 {

@@ -26,6 +26,9 @@ kmn_err kmn_file_replace(const char *path, const void *bytes, size_t len_bytes, 
 /* "DIR/NAME" + ending; KMN_E_TOO_BIG. */
 kmn_err kmn_path(char out[KMN_PATH_MAX_BYTES], const char *dir, const char *name, const char *ending) KMN_MUST_CHECK;
 
+/* Whether a value can stand between quotation marks in a file of settings as it is. */
+bool kmn_settings_can_hold(const char *value);
+
 /* Makes the folder (mode 0700) unless it is there; failures are said on stderr. */
 kmn_err kmn_folder_make(const char *path) KMN_MUST_CHECK;
 

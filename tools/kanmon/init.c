@@ -86,16 +86,6 @@ make_keys(struct founding *f)
 	return kmn_certificate_new(f->origin, f->days, &f->certificate);
 }
 
-/* A value that can stand between quotation marks in the settings as it is. */
-static bool
-is_plain(const char *value)
-{
-	for (const char *at = value; *at != '\0'; at++)
-		if ((unsigned char)*at < 0x20 || *at == '"' || *at == '\\' || *at == '$')
-			return false;
-	return true;
-}
-
 static void
 put_list(FILE *to, const char *name, const struct kmn_option_list *list)
 {
@@ -233,13 +223,29 @@ give_ledger(const struct founding *f)
 	return KMN_E_IO;
 }
 
+/* Asked before anything is made, so that a slip of the pen leaves nothing behind. */
+static kmn_err
+check_users(const struct founding *f)
+{
+	const char *const names[] = {f->gate_user, f->keeper_user, f->worker_user};
+	kmn_err e = KMN_OK;
+	uid_t uid;
+	gid_t gid;
+
+	for (size_t i = 0; e == KMN_OK && i < KMN_COUNT_OF(names); i++)
+		if (names[i] != NULL)
+			e = find_user(names[i], &uid, &gid);
+	return e;
+}
+
 static kmn_err
 found_gateway(struct founding *f)
 {
 	char spki_line[sizeof(f->certificate.spki_b64) + 1];
 	kmn_err e;
 
-	if ((e = check_policy(f)) != KMN_OK || (e = make_keys(f)) != KMN_OK || (e = kmn_folder_make(f->dir)) != KMN_OK)
+	if ((e = check_policy(f)) != KMN_OK || (e = check_users(f)) != KMN_OK || (e = make_keys(f)) != KMN_OK ||
+	    (e = kmn_folder_make(f->dir)) != KMN_OK)
 		return e;
 	snprintf(spki_line, sizeof(spki_line), "%s\n", f->certificate.spki_b64);
 	if ((e = write_in(f, "log.key", f->seed_text, 0600)) != KMN_OK ||
@@ -280,14 +286,16 @@ check_words(struct founding *f)
 		return kmn_usage("init", "the three users are given together");
 	if (realpath(f->module, f->module_path) == NULL)
 		return kmn_usage("init", "%s: %s", f->module, strerror(errno));
-	if (!is_plain(f->origin) || !is_plain(f->module_path) || (f->init_args != NULL && !is_plain(f->init_args)) ||
-	    (f->gate_user != NULL && !(is_plain(f->gate_user) && is_plain(f->keeper_user) && is_plain(f->worker_user))))
+	if (!kmn_settings_can_hold(f->origin) || !kmn_settings_can_hold(f->module_path) ||
+	    (f->init_args != NULL && !kmn_settings_can_hold(f->init_args)) ||
+	    (f->gate_user != NULL && !(kmn_settings_can_hold(f->gate_user) && kmn_settings_can_hold(f->keeper_user) &&
+					 kmn_settings_can_hold(f->worker_user))))
 		return kmn_usage("init", "a quotation mark, '$' or backslash cannot stand in the settings");
 	for (size_t i = 0; i < f->listen.n; i++)
-		if (!is_plain(f->listen.text[i]))
+		if (!kmn_settings_can_hold(f->listen.text[i]))
 			return kmn_usage("init", "'%s' is no address", f->listen.text[i]);
 	for (size_t i = 0; i < f->environment.n; i++)
-		if (!is_plain(f->environment.text[i]) || strchr(f->environment.text[i], '=') == NULL)
+		if (!kmn_settings_can_hold(f->environment.text[i]) || strchr(f->environment.text[i], '=') == NULL)
 			return kmn_usage("init", "'%s' is not NAME=VALUE", f->environment.text[i]);
 	return KMN_GO_ON;
 }

@@ -1,15 +1,14 @@
 /* kanmon policy: what a person does with a policy before it is in force. */
 #include "config.h"
 
-#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "kanmon/keyfile.h"
 #include "tools/kanmon/files.h"
 #include "tools/kanmon/options.h"
 #include "tools/kanmon/policy_file.h"
+#include "tools/kanmon/signing_key.h"
 #include "tools/kanmon/terminal.h"
 
 #define KEYS_MAX 256
@@ -169,24 +168,6 @@ kmn_cmd_policy_show(int argc, char **argv)
 	return verdict;
 }
 
-static kmn_err
-open_key(const char *path, const char *passphrase_file, struct kmn_keyfile **key_out)
-{
-	char *text = NULL, *passphrase = NULL;
-	size_t len;
-	kmn_err e;
-
-	*key_out = NULL;
-	if ((e = kmn_file_read_or_say(path, KMN_KEYFILE_MAX_BYTES, &text, &len)) != KMN_OK)
-		return e;
-	if ((e = kmn_passphrase_get("Passphrase of the signing key", passphrase_file, false, &passphrase)) == KMN_OK &&
-	    (e = kmn_keyfile_open(text, len, passphrase, strlen(passphrase), key_out)) != KMN_OK)
-		kmn_fail("%s: %s", path, kmn_err_text(e));
-	sodium_free(passphrase);
-	free(text);
-	return e;
-}
-
 static bool
 is_custodians(const struct kmn_policy *policy, const char *vkey)
 {
@@ -213,7 +194,7 @@ sign(const struct kmn_policy_file *file, const char *path, const char *key_path,
 		if (!kmn_terminal_confirm("Sign this policy?"))
 			return kmn_fail("not signed");
 	}
-	if (open_key(key_path, passphrase_file, &key) != KMN_OK)
+	if (kmn_signing_key_open(key_path, passphrase_file, &key) != KMN_OK)
 		goto done;
 	if (!is_custodians(file->policy, kmn_keyfile_vkey(key))) {
 		kmn_fail("the policy has no custodian with this key, so the signature would not count:\n  %s",

@@ -6,10 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "kanmon/content.h"
 #include "kanmon/frame.h"
+#include "kanmon/statement.h"
 #include "tools/kanmon/files.h"
 #include "tools/kanmon/gateway.h"
 #include "tools/kanmon/options.h"
@@ -28,17 +28,6 @@ kmn_request_number(const char *command, const char *word, uint64_t *id_out)
 	if (word[0] < '0' || word[0] > '9' || *end != '\0')
 		return kmn_usage(command, "'%s' is not the number of a request", word);
 	return KMN_GO_ON;
-}
-
-/* The local time of a moment in ms, as people read it. */
-static void
-time_words(json_int_t ms, char out[32])
-{
-	time_t seconds = (time_t)(ms / 1000);
-	struct tm tm;
-
-	if (localtime_r(&seconds, &tm) == NULL || strftime(out, 32, "%Y-%m-%d %H:%M:%S", &tm) == 0)
-		snprintf(out, 32, "?");
 }
 
 static const char *
@@ -85,10 +74,11 @@ print_field(const char *title, const char *value)
 void
 kmn_request_print(const json_t *request)
 {
-	char created[32], expires[32];
+	char created[KMN_TIME_TEXT_BYTES], expires[KMN_TIME_TEXT_BYTES];
+	const json_t *have = json_object_get(request, "have");
 
-	time_words(number_of(request, "created"), created);
-	time_words(number_of(request, "expires"), expires);
+	kmn_time_text(number_of(request, "created"), created);
+	kmn_time_text(number_of(request, "expires"), expires);
 	printf("%srequest %" JSON_INTEGER_FORMAT "%s  ", kmn_bold(), number_of(request, "id"), kmn_plain());
 	kmn_print_safe(text_of(request, "state"));
 	putchar('\n');
@@ -100,7 +90,9 @@ kmn_request_print(const json_t *request)
 	print_field("summary", text_of(request, "summary"));
 	print_field("purpose", text_of(request, "purpose"));
 	print_field("needs", text_of(request, "need"));
-	print_names("approved by", json_object_get(request, "have"));
+	if (json_array_size(have) == 0 && strcmp(text_of(request, "state"), "open") == 0)
+		print_field("approved by", "nobody yet");
+	print_names("approved by", have);
 	print_names("rejected by", json_object_get(request, "rejected_by"));
 	printf("%-12s%s\n%-12s%s\n", "created", created, "expires", expires);
 	if (json_is_integer(json_object_get(request, "result")))

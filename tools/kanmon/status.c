@@ -9,6 +9,29 @@
 #include "tools/kanmon/options.h"
 #include "tools/kanmon/terminal.h"
 
+/* Words for the members that do not say by themselves what they are; --json has the members' names. */
+static const struct {
+	const char *member, *title;
+} titles[] = {
+    {"size", "ledger.records"},
+    {"root", "ledger.root"},
+    {"started", "running.since"},
+    {"instances", "applications"},
+    {"workers", "hsm.workers"},
+    {"requests_open", "requests.open"},
+    {"policy_version", "policy"},
+    {"policy_sha256", "policy.sha256"},
+};
+
+static const char *
+title_of(const char *member)
+{
+	for (size_t i = 0; i < KMN_COUNT_OF(titles); i++)
+		if (strcmp(titles[i].member, member) == 0)
+			return titles[i].title;
+	return member;
+}
+
 /* One line per member, nested members with a dot; whatever the gateway tells is shown. */
 static void
 print_members(const char *prefix, const json_t *object)
@@ -20,7 +43,8 @@ print_members(const char *prefix, const json_t *object)
 	{
 		char full[128];
 
-		snprintf(full, sizeof(full), "%s%s%s", prefix, prefix[0] != '\0' ? "." : "", name);
+		snprintf(full, sizeof(full), "%s%s%s", prefix, prefix[0] != '\0' ? "." : "",
+		    prefix[0] != '\0' ? name : title_of(name));
 		if (json_is_object(value)) {
 			print_members(full, value);
 		} else if (json_is_string(value)) {

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -116,6 +117,54 @@ kmn_terminal_confirm(const char *question)
 	return yes;
 }
 
+/* How many lines of the screen a line takes; a byte counts as a column, which is never too few. */
+static unsigned
+lines_taken(size_t len, unsigned columns)
+{
+	return len <= columns ? 1 : (unsigned)((len + columns - 1) / columns);
+}
+
+/* Waits for Enter; the prompt goes away again. False when nobody is there to be waited for. */
+static bool
+wait_for_enter(void)
+{
+	int fd = open("/dev/tty", O_RDWR | O_CLOEXEC);
+	char key = 0;
+
+	if (fd < 0)
+		return false;
+	dprintf(fd, "-- Enter shows the next lines --");
+	while (key != '\n' && read(fd, &key, 1) == 1)
+		continue;
+	dprintf(fd, "\033[A\r\033[K");
+	close(fd);
+	return key == '\n';
+}
+
+void
+kmn_terminal_page(const char *text, bool stops)
+{
+	struct winsize size = {0};
+	unsigned shown = 0;
+
+	stops = stops && isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 3 &&
+		size.ws_col > 0;
+	for (const char *line = text; *line != '\0';) {
+		size_t len = strcspn(line, "\n");
+		unsigned takes = stops ? lines_taken(len, size.ws_col) : 0;
+
+		if (stops && shown > 0 && shown + takes > size.ws_row - 1u) {
+			fflush(stdout);
+			stops = wait_for_enter();
+			shown = 0;
+		}
+		printf("%.*s\n", (int)len, line);
+		shown += takes;
+		line += len + (line[len] == '\n');
+	}
+	fflush(stdout);
+}
+
 static bool
 wants_bold(void)
 {
@@ -161,8 +210,12 @@ void
 kmn_print_safe(const char *text)
 {
 	for (const unsigned char *at = (const unsigned char *)text; *at != '\0'; at++) {
-		if (*at == '\n' || (*at >= 0x20 && *at != 0x7f))
+		bool c1 = at[0] == 0xc2 && at[1] >= 0x80 && at[1] < 0xa0; /* U+0080-009F: a terminal may obey them */
+
+		if (*at == '\n' || (*at >= 0x20 && *at != 0x7f && !c1))
 			putchar(*at);
+		else if (c1)
+			printf("\\x%02x", *++at);
 		else
 			printf("\\x%02x", *at);
 	}

@@ -23,6 +23,13 @@ kmn_err kmn_passphrase_get(const char *prompt, const char *file, bool twice, cha
 /* Asks on the terminal; only the full word "yes" is a yes. No terminal: false, and says so. */
 bool kmn_terminal_confirm(const char *question);
 
+/*
+ * Prints text on standard output. Where that is a terminal and the reader is
+ * asked (`stops`), it waits for Enter after each screen, so that nothing
+ * scrolls away unseen.
+ */
+void kmn_terminal_page(const char *text, bool stops);
+
 /* Bold on, bold off; "" unless standard output is a terminal that wants it (NO_COLOR, TERM=dumb). */
 const char *kmn_bold(void);
 const char *kmn_plain(void);

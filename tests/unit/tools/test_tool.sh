@@ -68,12 +68,19 @@ t 'a line that is none is told with its number' says 'bad:[0-9][0-9]*: ' kanmon 
 
 init() { kanmon init "$1" --policy policy --origin "$2" --listen 127.0.0.1:7443 --module /bin/true --environment A=b; }
 t 'init refuses a policy of another gateway' exits 1 init gw kanmon.example/gw2/2026
+t 'init refuses a user that is not there' says 'there is no user nobody-of-kanmon' kanmon init gw --policy policy \
+	--origin kanmon.example/gw1/2026 --listen 127.0.0.1:7443 --module /bin/true \
+	--gate-user 60001 --keeper-user nobody-of-kanmon --worker-user 60003
+t 'and makes nothing then' exits 1 test -e gw
 t 'init makes a gateway' init gw kanmon.example/gw1/2026
 t 'the log key is closed to others' mode 600 gw/log.key
 t 'the pin is that of the certificate' says "^$(pin gw/gateway.crt)" cat gw/gateway.spki
 t 'the trust file pins the policy' grep -q -F "policy-sha256 $(kanmon policy check policy --json | jq -r .sha256)" gw/trust
 t 'a ledger with its genesis is there' grep -q -r '"type":"genesis"' gw/ledger
 t 'a second init touches nothing' exits 1 init gw kanmon.example/gw1/2026
+t 'kanmond finds nothing wrong with what init made' kanmond --config gw/kanmond.conf --check
+sed 's|path = .*|path = "/nowhere.so"|' gw/kanmond.conf >gw/elsewhere.conf
+t 'a module that is not there is found before the start' says 'module /nowhere.so: No such file' kanmond --config gw/elsewhere.conf --check
 t 'client config writes the file' kanmon client config ca --gateway 127.0.0.1:7443 --spki gw/gateway.spki --origin kanmon.example/gw1/2026
 t 'custodian config too' kanmon custodian config c/sato --gateway 127.0.0.1:7443 --spki gw/gateway.spki --origin kanmon.example/gw1/2026
 t 'a pin that is none is refused' exits 1 kanmon client config ca --gateway a:1 --spki pass --origin o
