@@ -15,13 +15,16 @@ make -C "$build" install DESTDIR="$work/root" >"$work/install.log" 2>&1
 modules=$(cd "$work/root" && find . -name kanmon.module | sed 's|^\.||; s|/kanmon.module$||')
 path=$(sed -n 's/^module: //p' "$work/root$modules/kanmon.module")
 
+# Where p11-kit looks, wherever this build was told to install to.
+looks_in=$(pkg-config --variable=p11_module_configs p11-kit-1)
+
 # Runs a command where p11-kit's folder of modules, and the module's, are what was just installed: empty folders are
 # laid over those of the system, for this command alone.
 installed() {
-	unshare -m bash -c 'root=$1 modules=$2 path=$3; shift 3
-		mount -t tmpfs none /usr/local && mkdir -p "${path%/*}" "$modules" &&
-			mount --bind "$root${path%/*}" "${path%/*}" && mount --bind "$root$modules" "$modules" &&
-			exec "$@"' bash "$work/root" "$modules" "$path" "$@"
+	unshare -m bash -c 'root=$1 modules=$2 path=$3 looks_in=$4; shift 4
+		mount -t tmpfs none /usr/local && mkdir -p "${path%/*}" &&
+			mount --bind "$root${path%/*}" "${path%/*}" && mount --bind "$root$modules" "$looks_in" &&
+			exec "$@"' bash "$work/root" "$modules" "$path" "$looks_in" "$@"
 }
 
 t 'the module file names the module by an absolute path' test "${path#/}" != "$path"
