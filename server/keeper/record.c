@@ -344,7 +344,7 @@ kmn_record_op(struct kmn_call_state *call, const struct kmn_response_view *respo
 
 	if (body == NULL)
 		return KMN_E_NO_MEMORY;
-	if (key != NULL)
+	if (key != NULL || call->view.call->policy == KMN_POLICY_KEY_USE)
 		put(body, "key", kmn_record_key(key, call->token));
 	if (in != NULL)
 		put(body, "in", json_deep_copy(in));

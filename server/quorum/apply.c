@@ -587,6 +587,9 @@ apply_op(struct step *s)
 	else if (rv == RV_OK && call->durability == KMN_DURABILITY_A &&
 		 (call->policy != KMN_POLICY_KEY_USE || policy_rule(policy, name)->durability != 'B'))
 		found(s, "V6", "%.40s is class A under rule %.64s: it needs an intent before it runs", op, name);
+	else if (rv == RV_OK && call->policy == KMN_POLICY_KEY_USE &&
+		 !policy_may_decide(policy, policy_rule(policy, name), call, json_object_get(s->record->body, "key")))
+		found(s, "V6", "%.40s ran with a key of which rule %.64s does not decide", op, name);
 }
 
 /* What a crash left open is said once, at the next start. */

@@ -729,18 +729,83 @@ judge_names(
 		    policy, q, template, strcmp(q->call, "C_CreateObject") == 0 ? "other" : "secret-key", false, v);
 }
 
+/* The object of a recorded call, as a question has it. The storage lives as long as the question. */
+struct recorded_key {
+	struct kmn_policy_token_facts token;
+	uint8_t spki_sha256[KMN_HASH_BYTES], id[256];
+};
+
+static kmn_err
+read_key(const json_t *key, struct kmn_question *q, struct recorded_key *storage)
+{
+	const char *hex;
+
+	*storage = (struct recorded_key){.token = {NULL, NULL, NULL, NULL, NULL}};
+	if (kmn_json_get_text(key, "token", &storage->token.label))
+		q->token = &storage->token;
+	if (!kmn_json_get_text(key, "serial", &storage->token.serial))
+		storage->token.serial = NULL;
+	q->has_object = kmn_json_get_text(key, "class", &q->object_class);
+	if (!kmn_json_get_text(key, "label", &q->label))
+		q->label = NULL;
+	if (kmn_json_get_text(key, "id", &hex) && hex[0] != 0) {
+		if (sodium_hex2bin(storage->id, sizeof(storage->id), hex, strlen(hex), NULL, &q->id_len, NULL) != 0)
+			return KMN_E_MALFORMED;
+		q->id = storage->id;
+	}
+	if (kmn_json_get_b64(key, "spki_sha256", storage->spki_sha256, sizeof(storage->spki_sha256)))
+		q->key_spki_sha256 = storage->spki_sha256;
+	return KMN_OK;
+}
+
+/* Whether a rule before this one decides for that client, whatever mechanism and content are. */
+static bool
+is_preceded(const struct kmn_policy *policy, const struct rule *rule, const char *client, const struct kmn_call *call,
+    const struct kmn_question *q, const struct kmn_policy_token *token)
+{
+	struct kmn_policy_peer peer = {.name = client};
+
+	for (size_t i = 0; i < policy->rules.count && policy->rules.items[i] != rule; i++) {
+		const struct rule *r = policy->rules.items[i];
+
+		if (r->mechanisms == NULL && !r->content_asked && key_fits(r, q) && rest_fits(r, q, call, &peer, token))
+			return true;
+	}
+	return false;
+}
+
+bool
+policy_may_decide(
+    const struct kmn_policy *policy, const struct rule *rule, const struct kmn_call *call, const json_t *key)
+{
+	const struct kmn_policy_token *token;
+	struct kmn_question q = {.now = 0};
+	struct recorded_key storage;
+
+	if (read_key(key, &q, &storage) != KMN_OK)
+		return false;
+	token = q.token == NULL ? NULL : kmn_policy_token_get(policy, q.token);
+	for (char **client = rule->clients; *client != NULL; client++) {
+		struct kmn_policy_peer peer = {.name = *client};
+
+		if (key_fits(rule, &q) && rest_fits(rule, &q, call, &peer, token) &&
+		    !is_preceded(policy, rule, *client, call, &q, token))
+			return true;
+	}
+	return false;
+}
+
 kmn_err
 kmn_policy_judge_intent(const struct kmn_policy *policy, const json_t *intent, const uint8_t *data, size_t len,
     int64_t now, struct kmn_verdict *v)
 {
 	const json_t *key = json_object_get(intent, "key"), *norm_json = json_object_get(intent, "norm");
 	const json_t *requester = json_object_get(intent, "requester");
-	struct kmn_policy_token_facts token = {NULL, NULL, NULL, NULL, NULL};
 	struct kmn_question q = {.now = now};
 	struct kmn_content *content = NULL;
-	uint8_t client[KMN_HASH_BYTES], spki[KMN_HASH_BYTES], id[256];
+	uint8_t client[KMN_HASH_BYTES];
+	struct recorded_key storage;
 	struct kmn_norm norm;
-	const char *hex;
 	kmn_err e = KMN_OK;
 
 	*v = (struct kmn_verdict){.answer = KMN_ANSWER_REFUSED, .rule = "none", .durability = 'A'};
@@ -748,25 +813,13 @@ kmn_policy_judge_intent(const struct kmn_policy *policy, const json_t *intent, c
 	    !kmn_json_get_text(intent, "op", &q.call))
 		return KMN_E_MALFORMED;
 	q.client_spki_sha256 = client;
-	if (kmn_json_get_text(key, "token", &token.label))
-		q.token = &token;
-	if (!kmn_json_get_text(key, "serial", &token.serial))
-		token.serial = NULL;
+	if ((e = read_key(key, &q, &storage)) != KMN_OK)
+		return e;
 	if (!kmn_json_get_text(json_object_get(intent, "mech"), "name", &q.mechanism) || q.mechanism[0] == 0)
 		q.mechanism = NULL;
 	if (norm_json != NULL && (e = kmn_norm_from_json(norm_json, &norm)) != KMN_OK)
 		return e;
 	q.norm = norm_json == NULL ? NULL : &norm;
-	q.has_object = kmn_json_get_text(key, "class", &q.object_class);
-	if (!kmn_json_get_text(key, "label", &q.label))
-		q.label = NULL;
-	if (kmn_json_get_text(key, "id", &hex) && hex[0] != 0) {
-		if (sodium_hex2bin(id, sizeof(id), hex, strlen(hex), NULL, &q.id_len, NULL) != 0)
-			return KMN_E_MALFORMED;
-		q.id = id;
-	}
-	if (kmn_json_get_b64(key, "spki_sha256", spki, sizeof(spki)))
-		q.key_spki_sha256 = spki;
 	q.has_data = data != NULL && q.norm != NULL && kmn_norm_is_of(q.norm, data, len);
 	if (q.has_data && (e = kmn_content_decode(data, len, &content)) == KMN_E_NO_MEMORY)
 		return e;

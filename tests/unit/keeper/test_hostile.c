@@ -30,6 +30,10 @@ static const char generation_rules[] =
     "rule ceremony\n  client ca\n  object pkcs11:token=mock-1;object=root\n  calls key-management\n  need keepers\n"
     "  expires 1h\n" REST;
 
+static const char fast_rules[] =
+    ROOT "rule curves\n  client ca\n  calls key-use\n  mechanisms CKM_ECDSA\n  need keepers\n"
+	 "rule fast\n  client ca\n  calls key-use\n  need none\n  class B\n" REST;
+
 static void
 prepare(struct rig *rig, const char *rules, struct rig_app *app)
 {
@@ -339,6 +343,31 @@ test_read_out(void)
 	end(&rig);
 }
 
+/* Class B has no intent: the auditor judges the record of the outcome, and agrees with what the keeper let run. */
+static void
+test_class_b(void)
+{
+	struct rig rig;
+	struct rig_app app;
+	CK_OBJECT_HANDLE root, key;
+	uint8_t signature[512], state[64];
+	CK_ULONG len = sizeof(signature), state_len = sizeof(state);
+	struct kmn_arg arg[] = {{.u = 0}, {.p = state, .n = &state_len}};
+
+	prepare(&rig, fast_rules, &app);
+	CU_ASSERT_EQUAL_FATAL(rig_generate(&rig, &app, "root", &root), CKR_OK);
+	CU_ASSERT_EQUAL_FATAL(rig_generate(&rig, &app, "k", &key), CKR_OK);
+	CU_ASSERT_EQUAL(rig_sign_init(&rig, &app, key), CKR_OK);
+	CU_ASSERT_EQUAL(rig_sign(&rig, &app, "data", signature, &len), CKR_OK);
+	CU_ASSERT_EQUAL(rig_records(&rig, "op", "C_Sign"), 1);
+	arg[0].u = app.session;
+	CU_ASSERT_EQUAL(rig_call(&rig, &app, KMN_C_GetOperationState, arg, 2), CKR_FUNCTION_NOT_SUPPORTED);
+	CU_ASSERT_EQUAL(rig_sign_init(&rig, &app, root), CKR_OK);
+	send_sign(&rig, &app, 1, "data");
+	(void)held_request(&rig, 1);
+	end(&rig);
+}
+
 /* ---- input that ended the keeper ------------------------------------------------------------------------------------ */
 
 static void
@@ -569,6 +598,7 @@ main(int argc, char **argv)
 	    {"a C_Sign judged for a free key does not run with a guarded one", test_init_between},
 	    {"a C_Sign right behind its C_SignInit waits for it", test_sign_behind_init},
 	    {"a key does not leave its rule by another label", test_renamed},
+	    {"class B runs without an intent, for keys that no quorum guards", test_class_b},
 	    {"what a guarded key is made of is not read out", test_read_out},
 	    {"generating, or renaming to, a guarded name is guarded", test_generation_is_guarded},
 	    {"an approved import is met by no other key value", test_other_key_value},

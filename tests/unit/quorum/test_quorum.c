@@ -517,15 +517,20 @@ static const struct {
 	const char *says, *op, *rule;
 	uint64_t rv;
 	kmn_err want;
+	const char *label;
 } op_cases[] = {
-    {"random under need none", "C_GenerateRandom", "other", 0, KMN_OK},
-    {"a signature under a rule of class B", "C_Sign", "ocsp", 0, KMN_OK},
-    {"a signature under a rule of class A", "C_Sign", "other", 0, KMN_E_CORRUPT},
-    {"a signature under a rule with groups", "C_Sign", "root", 0, KMN_E_CORRUPT},
-    {"a signature under no rule", "C_Sign", "none", 0, KMN_E_CORRUPT},
-    {"a key destroyed under a rule of class B", "C_DestroyObject", "ocsp", 0, KMN_E_CORRUPT},
-    {"a function that is none", "C_Sing", "ocsp", 0, KMN_E_CORRUPT},
-    {"a refusal", "C_Sign", "none", 0x200, KMN_OK},
+    {"random under need none", "C_GenerateRandom", "other", 0, KMN_OK, "k"},
+    {"a signature under a rule of class B", "C_Sign", "ocsp", 0, KMN_OK, "k"},
+    {"a signature under a rule of class A", "C_Sign", "other", 0, KMN_E_CORRUPT, "k"},
+    {"a signature under a rule with groups", "C_Sign", "root", 0, KMN_E_CORRUPT, "k"},
+    {"a signature under no rule", "C_Sign", "none", 0, KMN_E_CORRUPT, "k"},
+    {"a key destroyed under a rule of class B", "C_DestroyObject", "ocsp", 0, KMN_E_CORRUPT, "k"},
+    {"a function that is none", "C_Sing", "ocsp", 0, KMN_E_CORRUPT, "k"},
+    {"a refusal", "C_Sign", "none", 0x200, KMN_OK, "k"},
+    {"a key that an earlier rule guards", "C_Sign", "late", 0, KMN_E_CORRUPT, "root-ca"},
+    {"another key", "C_Sign", "late", 0, KMN_OK, "ocsp"},
+    {"a key of another rule than the named one", "C_Sign", "named", 0, KMN_E_CORRUPT, "ocsp"},
+    {"the key of the named rule", "C_Sign", "named", 0, KMN_OK, "tsa"},
 };
 
 static void
@@ -534,11 +539,15 @@ test_ops(void)
 	uint8_t zero[KMN_HASH_BYTES] = {0};
 	struct world w;
 
-	world_init(&w, WORLD_RULES "rule ocsp\n client other\n calls key-use\n need none\n class B\n");
+	world_init(&w,
+	    WORLD_RULES "rule named\n client ca\n object pkcs11:object=tsa\n calls key-use\n need none\n class B\n"
+			"rule late\n client ca\n calls key-use\n need none\n class B\n"
+			"rule ocsp\n client other\n calls key-use\n need none\n class B\n");
 	for (size_t i = 0; i < KMN_COUNT_OF(op_cases); i++) {
 		kmn_err e = world_append(&w, KMN_R_OP,
-		    json_pack("{s:i,s:i,s:i,s:s,s:{},s:s,s:{s:i,s:o},s:I,s:s,s:{},s:i,s:o,s:o}", "chan", 1, "sess", 1,
-			"seq", 1, "op", op_cases[i].op, "mech", "rule", op_cases[i].rule, "policy", "version", 1,
+		    json_pack("{s:i,s:i,s:i,s:{s:s,s:s,s:s},s:s,s:{},s:s,s:{s:i,s:o},s:I,s:s,s:{},s:i,s:o,s:o}", "chan",
+			1, "sess", 1, "seq", 1, "key", "class", "private-key", "label", op_cases[i].label, "token",
+			"Root token", "op", op_cases[i].op, "mech", "rule", op_cases[i].rule, "policy", "version", 1,
 			"sha256", kmn_json_b64(kmn_policy_sha256(kmn_quorum_policy(w.quorum)), KMN_HASH_BYTES), "rv",
 			(json_int_t)op_cases[i].rv, "rv_name", "x", "hsm", "dur_us", 1, "req_sha256",
 			kmn_json_b64(zero, sizeof(zero)), "resp_sha256", kmn_json_b64(zero, sizeof(zero))));
