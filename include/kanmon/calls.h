@@ -164,7 +164,7 @@ struct kmn_call {
 #define KMN_LABEL_BYTES 32u
 #define KMN_TEMPLATE_MAX_ROWS 512u
 #define KMN_TEMPLATE_MAX_DEPTH 4u
-#define KMN_LIST_MAX_ITEMS 65536u  /* slots, mechanisms, handles in one answer */
+#define KMN_LIST_MAX_ITEMS 65536u /* slots, mechanisms, handles in one answer */
 #define KMN_MECH_PARAM_MAX_BYTES 65536u
 
 /* Rows by number; NULL if there is no such call. */

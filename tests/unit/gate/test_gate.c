@@ -59,8 +59,10 @@ run_gate(int listener, int socket_fd)
 	    .certificate_bytes = strlen(t.gateway.certificate),
 	    .key = t.gateway.key,
 	    .key_bytes = strlen(t.gateway.key),
-	    .limits = {
-		.connections = CONNECTIONS, .connections_per_peer = PER_PEER, .handshake_ms = 500, .idle_ms = t.idle_ms}};
+	    .limits = {.connections = CONNECTIONS,
+		.connections_per_peer = PER_PEER,
+		.handshake_ms = 500,
+		.idle_ms = t.idle_ms}};
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	kmn_say_init("gate", STDERR_FILENO, KMN_SAY_ERROR);
