@@ -56,7 +56,7 @@ kmn_facts_text(const void *field, size_t len, char *out, size_t size_bytes)
 	if (len > size_bytes - 1)
 		len = size_bytes - 1;
 	for (size_t i = 0; i < len; i++)
-		out[i] = from[i] < 0x20 || from[i] == 0x7f ? '?' : (char)from[i];
+		out[i] = (char)(from[i] < 0x20 || from[i] == 0x7f ? '?' : from[i]);
 	out[len] = '\0';
 }
 
@@ -98,7 +98,7 @@ read_common(CK_FUNCTION_LIST *m, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE obj
 	facts->key_type = kmn_read_ulong(&rows[TYPE]);
 	facts->mechanism = kmn_read_ulong(&rows[MECHANISM]);
 	for (size_t i = 0; i < rows[LABEL].len; i++)
-		facts->label[i] = label[i] < 0x20 || label[i] == 0x7f ? '?' : (char)label[i];
+		facts->label[i] = (char)(label[i] < 0x20 || label[i] == 0x7f ? '?' : label[i]);
 	facts->id_len = (uint32_t)rows[ID].len;
 	if (facts->class == CKO_SECRET_KEY && rows[KCV].len == sizeof(facts->kcv))
 		facts->kcv_len = sizeof(facts->kcv);
@@ -369,7 +369,7 @@ kmn_facts_find(const struct kmn_facts_source *source, const char *token_label, c
 	memset(facts, 0, sizeof(*facts));
 	if (strlen(key_label) >= sizeof(label) || id_len > sizeof(id_copy) || (key_label[0] == '\0' && id_len == 0))
 		return CKR_ARGUMENTS_BAD;
-	memcpy(label, key_label, strlen(key_label));
+	memcpy(label, key_label, strlen(key_label) + 1);
 	if (label[0] != '\0')
 		names[count++] = (CK_ATTRIBUTE){CKA_LABEL, label, (CK_ULONG)strlen(label)};
 	if (id_len > 0) {

@@ -147,8 +147,10 @@ hang_on(struct entry *e, struct entry *session)
 static void
 drop(struct kmn_virtual *h, struct entry *e)
 {
-	while (e->objects != NULL)
-		drop(h, e->objects);
+	for (struct entry *object = e->objects, *next; object != NULL; object = next) {
+		next = object->sibling;
+		drop(h, object);
+	}
 	unlink_entry(h, e);
 	if (e->is_session)
 		h->sessions--;

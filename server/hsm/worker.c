@@ -344,7 +344,7 @@ kmn_worker_main(const struct kmn_worker_setup *setup)
 	struct kmn_writer ready;
 	kmn_err e;
 
-	if (sodium_init() < 0 || (e = kmn_ipc_new(setup->keeper, 0, &w.ipc)) != KMN_OK)
+	if (sodium_init() < 0 || kmn_ipc_new(setup->keeper, 0, &w.ipc) != KMN_OK)
 		return 1;
 	pthread_mutex_init(&w.send_lock, NULL);
 	kmn_vendor_open(setup->module.path, setup->module.init_args, &vendor);

@@ -101,10 +101,12 @@ kmn_admin_conn_gone(struct kmn_keeper *k, const struct kmn_conn *conn)
 void
 kmn_admin_clear(struct kmn_keeper *k)
 {
-	struct kmn_admin_wait *wait;
+	struct kmn_admin_wait *wait = TAILQ_FIRST(&k->admin_waits), *next;
 
-	while ((wait = TAILQ_FIRST(&k->admin_waits)) != NULL)
+	for (; wait != NULL; wait = next) {
+		next = TAILQ_NEXT(wait, link);
 		wait_free(wait);
+	}
 }
 
 /* Records are durable: what was promised on them may be said. */
@@ -474,7 +476,7 @@ open_ahead(struct kmn_admin_wait *wait, json_t *body)
 	lifetime = verdict.lifetime_s > 0 ? verdict.lifetime_s : k->setup->request_lifetime_s;
 	if (wait->lifetime_s > 0 && wait->lifetime_s < lifetime)
 		lifetime = wait->lifetime_s;
-	if (json_object_set_new(body, "expires", json_integer((json_int_t)(now + 1000 * (int64_t)lifetime))) != 0)
+	if (json_object_set_new(body, "expires", json_integer(now + 1000 * (int64_t)lifetime)) != 0)
 		KMN_BUG("out of memory");
 	if (!kmn_record_fits(body) || !kmn_hold_has_room(k, wait->conn->spki_sha256)) {
 		json_decref(body);

@@ -270,7 +270,7 @@ kmn_call_refuse(struct kmn_call_state *call)
 	call->durability = 'A';
 	/* A rule that could have held it bounds how long its intent may stand. */
 	if (lifetime > 0 && json_integer_value(expires) > now + lifetime &&
-	    json_object_set_new(call->intent, "expires", json_integer((json_int_t)(now + lifetime))) != 0)
+	    json_object_set_new(call->intent, "expires", json_integer(now + lifetime)) != 0)
 		KMN_BUG("out of memory");
 	if (kmn_keeper_append(call->keeper, KMN_R_INTENT, json_incref(call->intent), &call->request) == KMN_OK)
 		kmn_call_deny(call);
