@@ -330,7 +330,7 @@ hear_keeper(struct supervisor *s)
 static void
 end_others(struct supervisor *s)
 {
-	struct worker *w;
+	struct worker *w, *next;
 
 	if (s->gate > 0)
 		(void)kill(s->gate, SIGKILL);
@@ -340,7 +340,8 @@ end_others(struct supervisor *s)
 		(void)waitpid(s->gate, NULL, 0);
 	s->gate = 0;
 	s->gate_due_ms = 0;
-	while ((w = LIST_FIRST(&s->workers)) != NULL) {
+	for (w = LIST_FIRST(&s->workers); w != NULL; w = next) {
+		next = LIST_NEXT(w, link);
 		(void)waitpid(w->pid, NULL, 0);
 		LIST_REMOVE(w, link);
 		free(w);
@@ -412,6 +413,7 @@ reap(struct supervisor *s)
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		kmn_child_how(status, how, sizeof(how));
 		LIST_FOREACH(w, &s->workers, link)
+		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): it does not see that LIST_REMOVE took the freed one out */
 		if (w->pid == pid)
 			break;
 		if (pid == s->keeper)

@@ -546,11 +546,11 @@ finish(struct kmn_keeper *k)
 int
 kmn_keeper_main(const struct kmn_keeper_setup *setup)
 {
-	struct kmn_keeper *k = calloc(1, sizeof(*k));
+	struct kmn_keeper *k;
 	kmn_err e;
 	int status;
 
-	if (k == NULL || sodium_init() < 0)
+	if (sodium_init() < 0 || (k = calloc(1, sizeof(*k))) == NULL)
 		return 1;
 	k->setup = setup;
 	TAILQ_INIT(&k->starting);

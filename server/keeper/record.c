@@ -275,6 +275,7 @@ put_arguments(json_t *intent, const struct kmn_call_state *call)
 kmn_err
 kmn_record_intent(struct kmn_call_state *call, json_t **body_out)
 {
+	json_int_t expires = kmn_keeper_now_ms() + INTENT_LIFETIME_MS;
 	uint8_t nonce[KMN_HASH_BYTES];
 	json_t *intent;
 	kmn_err e = KMN_OK;
@@ -285,7 +286,7 @@ kmn_record_intent(struct kmn_call_state *call, json_t **body_out)
 	    number_of(call->session_handle), "seq", (json_int_t)call->number, "op", call->view.call->name, "mech",
 	    mechanism_json(call), "key", kmn_record_key(first_key(call), call->token), "req_sha256",
 	    kmn_json_b64(call->req_sha256, KMN_HASH_BYTES), "nonce_req", kmn_json_b64(nonce, sizeof(nonce)),
-	    "requester", requester_json(call), "expires", (json_int_t)(kmn_keeper_now_ms() + INTENT_LIFETIME_MS));
+	    "requester", requester_json(call), "expires", expires);
 	if (intent == NULL)
 		return KMN_E_NO_MEMORY;
 	if (call->operation != NULL && (call->operation->kind & (KMN_OP_SIGN | KMN_OP_SIGN_RECOVER)) != 0 &&

@@ -77,7 +77,7 @@ hex4_parse(const char *text, uint8_t out[4])
 
 	memset(out, 0, 4);
 	for (size_t n = 0; n < 8; n++) {
-		const char *digit = memchr(digits, text[n], 16);
+		const char *digit = memchr(digits, text[n], sizeof(digits) - 1);
 
 		if (digit == NULL)
 			return false;

@@ -380,9 +380,7 @@ is_in_place(const struct kmn_policy *policy, const struct kmn_question *q, const
 {
 	*token = NULL;
 	*peer = q->client_spki_sha256 == NULL ? NULL : kmn_policy_peer_get(policy, q->client_spki_sha256);
-	if (call == NULL)
-		say(v, "%s is not in the table of calls", q->call == NULL ? "the call" : q->call);
-	else if (*peer == NULL || (*peer)->terminal)
+	if (*peer == NULL || (*peer)->terminal)
 		say(v, "the caller is no client of policy version %llu", (unsigned long long)policy->version);
 	else if ((q->now < policy->not_before || q->now >= policy->expires) && call->durability != KMN_DURABILITY_C)
 		say(v, "policy version %llu is %s: a new one must be signed", (unsigned long long)policy->version,
@@ -501,6 +499,10 @@ kmn_policy_judge(const struct kmn_policy *policy, const struct kmn_question *q, 
 	bool starts, free = false;
 
 	*v = (struct kmn_verdict){.answer = KMN_ANSWER_REFUSED, .rule = "none", .durability = 'A', .selfcheck = 1};
+	if (call == NULL) {
+		say(v, "%s is not in the table of calls", q->call == NULL ? "the call" : q->call);
+		return;
+	}
 	if (!is_in_place(policy, q, call, &peer, &token, v))
 		return;
 	starts = call->effect == KMN_EFFECT_STARTS && call->policy == KMN_POLICY_KEY_USE;

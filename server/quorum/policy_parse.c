@@ -1032,15 +1032,13 @@ parse_lines(struct parser *p, const char *text, size_t len)
 static void
 check_whole(struct parser *p)
 {
-	const struct group *role;
-
 	if (p->err != KMN_OK)
 		return;
 	if (p->headers < KMN_COUNT_OF(headers)) {
 		fail_at(p, p->line + 1, "expected here: %s VALUE", headers[p->headers].key);
 		return;
 	}
-	if ((role = policy_group(p->policy, "policy", true)) == NULL)
+	if (policy_group(p->policy, "policy", true) == NULL)
 		fail_at(p, 0, "no `role policy` line: nobody could change this policy");
 	check_groups(p);
 	check_peers(p);

@@ -34,10 +34,11 @@ static bool
 fails(struct kmn_store *store)
 {
 	struct faulty *f = faulty(store);
+	unsigned call = ++f->calls;
 
-	f->calls++;
-	f->after += f->fail_at != 0 && f->calls > f->fail_at;
-	return f->calls == f->fail_at;
+	if (f->fail_at != 0 && call > f->fail_at)
+		f->after++;
+	return call == f->fail_at;
 }
 
 static int
@@ -189,7 +190,9 @@ fixture_down(struct fixture *f)
 void
 fixture_heal(struct fixture *f)
 {
-	f->disk.calls = f->disk.fail_at = f->disk.after = 0;
+	f->disk.calls = 0;
+	f->disk.after = 0;
+	f->disk.fail_at = 0;
 	f->disk.short_writes = false;
 }
 

@@ -10,12 +10,12 @@
 struct faulty {
 	struct kmn_store store; /* first: the two are one address */
 	struct kmn_store *real;
-	bool sync;        /* really sync; tests that only cut files need not */
-	unsigned calls;   /* that change something, so far */
-	unsigned fail_at; /* this one fails, 0: none */
+	bool sync;               /* really sync; tests that only cut files need not */
+	_Atomic(unsigned) calls; /* that change something, so far; the committer's thread makes some */
+	unsigned fail_at;        /* this one fails, 0: none */
 	int fail_errno;
-	bool short_writes; /* every write takes half of what it is given */
-	unsigned after;    /* calls after the failed one: must stay 0 */
+	bool short_writes;       /* every write takes half of what it is given */
+	_Atomic(unsigned) after; /* calls after the failed one: must stay 0 */
 };
 
 struct fixture {

@@ -324,7 +324,8 @@ test_create_fails(void)
 
 		f.disk.fail_at = call;
 		f.disk.fail_errno = ENOSPC;
-		f.disk.calls = f.disk.after = 0;
+		f.disk.calls = 0;
+		f.disk.after = 0;
 		e = kmn_log_create(&f.settings, fixture_genesis(&f), NULL);
 		if (f.disk.calls < call) {
 			CU_ASSERT_EQUAL(e, KMN_OK);

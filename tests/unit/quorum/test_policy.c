@@ -186,7 +186,7 @@ test_parse(void)
 			filled[id - filled + 4] = '\x01';
 		text = fill(filled);
 		for (char *s = (char *)(uintptr_t)text; *s != 0; s++)
-			*s = *s == '\x01' ? '%' : *s;
+			*s = (char)(*s == '\x01' ? '%' : *s);
 		e = kmn_policy_parse(text, strlen(text), &policy, &error);
 		as_said = parse_cases[i].words == NULL ? e == KMN_OK
 						       : e == KMN_E_MALFORMED && error.line == parse_cases[i].line &&
