@@ -93,7 +93,7 @@ enum kmn_show {
 	KMN_SHOW_COMMITMENT, /* a salted commitment where one is made, else {"redacted","len"} */
 };
 
-/* The words of a policy's `calls` line (quorum.md). */
+/* The words of a policy's `calls` line (docs/policy.md). */
 #define KMN_POLICY_ROWS(ROW) \
 	ROW(LOCAL, "local") /* never crosses the channel by itself */ \
 	ROW(SESSION, "session") \

@@ -42,7 +42,7 @@ struct kmn_quorum_settings {
 
 /* A record that says what must not be. In the keeper a broken invariant, for the auditor exit 1. */
 struct kmn_finding {
-	char check[8]; /* "V5".."V8" of ledger.md A.10 */
+	char check[8]; /* "V5".."V8" of docs/ledger.md 8 */
 	uint64_t i;    /* the record at fault */
 	char text[320];
 };

@@ -1,6 +1,6 @@
 /*
  * The offline verifier: a trust file, the files of a ledger, and nothing that
- * a gateway says about itself (docs/ledger.md 10). V1-V4 and V8 are here; who
+ * a gateway says about itself (docs/ledger.md 8). V1-V4 and V8 are here; who
  * checks more (policy and quorum: V5-V7) is called with each record in order.
  */
 #ifndef KANMON_VERIFY_H
@@ -13,7 +13,7 @@
 #define KMN_ORIGIN_MAX_BYTES KMN_NOTE_NAME_MAX_BYTES
 #define KMN_TRUST_MAX_BYTES 65536
 
-/* What an auditor is given (docs/ledger.md 12). */
+/* What an auditor is given (docs/ledger.md 9). */
 struct kmn_trust {
 	char origin[KMN_ORIGIN_MAX_BYTES + 1];
 	uint8_t policy_sha256[KMN_HASH_BYTES]; /* of the text of policy version 1 */

@@ -15,7 +15,7 @@
  * Memory of one call: native structures, copies of inputs, room for outputs.
  * One mapping between guard pages; its pages cost nothing until they are used.
  * reset wipes what was used and begins again. A parameter that a module may
- * read until its operation ends (pkcs11-remoting.md 2.4) lives as long as the
+ * read until its operation ends lives as long as the
  * arena of its *Init call: give each started operation an arena of its own.
  */
 struct kmn_arena;

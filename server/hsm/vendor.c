@@ -13,7 +13,7 @@
 #define TRIES 5u
 #define PAUSE_MS 50u /* before the second try; each further one waits as long again */
 
-/* CK_C_INITIALIZE_ARGS with the word after it that NSS reads (pkcs11-remoting.md 8). */
+/* CK_C_INITIALIZE_ARGS with the word after it that NSS reads. */
 struct init_args {
 	CK_C_INITIALIZE_ARGS args;
 	void *word_after;

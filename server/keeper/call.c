@@ -380,7 +380,7 @@ finish_recorded(struct kmn_call_state *call, const struct kmn_response_view *res
 	kmn_err e;
 
 	if (kmn_check_signature(call, response, &selfcheck) != KMN_OK) {
-		/* A signature that the public key does not confirm is never released (product.md, 1). */
+		/* A signature that the public key does not confirm is never released (R2, docs/threat-model.md). */
 		kmn_say(KMN_SAY_ERROR, "%s: the HSM's signature does not verify: not released", call->view.call->name);
 		OPENSSL_cleanse(reply, len);
 		free(reply);

@@ -420,7 +420,7 @@ open_ledger(struct kmn_keeper *k, struct kmn_recovery *recovery)
 	return e;
 }
 
-/* What an unclean end left behind: said in the ledger before anything else happens (W7). */
+/* What an unclean end left behind: said in the ledger before anything else happens. */
 static kmn_err
 record_recovery(struct kmn_keeper *k, const struct kmn_recovery *recovery)
 {

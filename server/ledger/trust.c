@@ -1,4 +1,4 @@
-/* The trust file: what an auditor holds against a ledger (docs/ledger.md 12). */
+/* The trust file: what an auditor holds against a ledger (docs/ledger.md 9). */
 #include "kanmon/verify.h"
 
 #include <stdio.h>

@@ -6,7 +6,7 @@
 
 #include "kanmon/verify.h"
 
-/* An auditor's exit codes (docs/ledger.md 10). A command line that cannot be understood is incomplete input. */
+/* An auditor's exit codes (docs/ledger.md 8). A command line that cannot be understood is incomplete input. */
 enum kmn_audit_exit {
 	KMN_AUDIT_VERIFIED = 0,
 	KMN_AUDIT_FAILED = 1,

@@ -22,9 +22,9 @@ ROW("init",              init,             "DIR --policy FILE --origin NAME --li
     "make a new gateway: its keys, settings and ledger", \
     "The policy is version 1, signed by its own policy quorum (kanmon policy sign). What auditors\n" \
     "get is DIR/trust, what clients pin is DIR/gateway.spki.\n\n" \
-    "  kanmon init /etc/kanmon/gw1 --policy policy.note --origin kanmon.example/gw1/2026 \\\n" \
+    "  kanmon init /var/lib/kanmon/gw1 --policy policy.note --origin kanmon.example/gw1/2026 \\\n" \
     "      --listen 192.0.2.7:7443 --module /usr/lib/softhsm/libsofthsm2.so\n" \
-    "  kanmond --config /etc/kanmon/gw1/kanmond.conf\n") \
+    "  kanmond --config /var/lib/kanmon/gw1/kanmond.conf\n") \
 ROW("custodian new",     custodian_new,    "NAME --person ID --out DIR", \
     "make a custodian's signing key (sealed) and the certificate of their terminal", \
     "Writes NAME.key (sealed by a passphrase), NAME.vkey, NAME.crt and NAME.tls.key for the\n" \

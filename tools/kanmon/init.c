@@ -125,7 +125,7 @@ write_settings(const struct founding *f)
 	return e;
 }
 
-/* What auditors get (docs/ledger.md 12): the tree's key and the hash of the first policy. */
+/* What auditors get (docs/ledger.md 9): the tree's key and the hash of the first policy. */
 static kmn_err
 write_trust(const struct founding *f)
 {
