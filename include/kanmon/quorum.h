@@ -117,8 +117,9 @@ struct kmn_request {
 const struct kmn_request *kmn_quorum_request(const struct kmn_quorum *quorum, uint64_t i);
 
 /*
- * The oldest request of this client for this operation that is held (by that rule; NULL: by any), has not ended and has
- * not expired. One key may bear two names: what one rule's persons approved is not what another rule asks for.
+ * The request of this client for this operation that is held (by that rule; NULL: by any), has not ended and has not
+ * expired: the oldest that is approved, else the oldest. A call that waited in vain and a request made ahead may stand
+ * side by side. One key may bear two names: what one rule's persons approved is not what another rule asks for.
  */
 const struct kmn_request *kmn_quorum_find(const struct kmn_quorum *quorum, const uint8_t client_spki_sha256[32],
     const uint8_t operation[32], const char *rule, int64_t now);

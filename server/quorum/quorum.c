@@ -124,16 +124,22 @@ const struct kmn_request *
 kmn_quorum_find(const struct kmn_quorum *q, const uint8_t client_spki_sha256[32], const uint8_t operation[32],
     const char *rule, int64_t now)
 {
+	const struct kmn_request *oldest = NULL;
+
 	for (size_t i = 0; i < q->count; i++) {
 		const struct request *r = q->requests[i];
 
-		if (r->seen.held && !quorum_has_ended(r) && now <= r->seen.not_after && quorum_is_current(q, r) &&
-		    memcmp(r->seen.client_spki_sha256, client_spki_sha256, KMN_HASH_BYTES) == 0 &&
-		    memcmp(r->seen.operation, operation, KMN_HASH_BYTES) == 0 &&
-		    (rule == NULL || strcmp(r->seen.verdict.rule, rule) == 0))
+		if (!r->seen.held || quorum_has_ended(r) || now > r->seen.not_after || !quorum_is_current(q, r) ||
+		    memcmp(r->seen.client_spki_sha256, client_spki_sha256, KMN_HASH_BYTES) != 0 ||
+		    memcmp(r->seen.operation, operation, KMN_HASH_BYTES) != 0 ||
+		    (rule != NULL && strcmp(r->seen.verdict.rule, rule) != 0))
+			continue;
+		if (kmn_quorum_is_met(q, &r->seen, now))
 			return &r->seen;
+		if (oldest == NULL)
+			oldest = &r->seen;
 	}
-	return NULL;
+	return oldest;
 }
 
 const struct kmn_request *
