@@ -231,8 +231,8 @@ make_folder(const char *origin)
 	    "module \"m\" { path = m.so init-args = \"some args\" environment = { \"KMN_TEST_ROW=a value\" } }\n%s",
 	    origin, geteuid() == 0 ? "users { gate = 61001 keeper = 61002 worker = 61003 }\n" : "");
 	return mkdir(ledger, 0750) == 0 && (geteuid() != 0 || chown(ledger, FIRST_USER + 1, FIRST_USER + 1) == 0) &&
-	       write_file("conf", text) && write_file("crt", "CERTIFICATE\n") && write_file("key", "KEY\n") && write_file("m.so", "") &&
-	       write_file("log.key", "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=\n");
+	       write_file("conf", text) && write_file("crt", "CERTIFICATE\n") && write_file("key", "KEY\n") &&
+	       write_file("m.so", "") && write_file("log.key", "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=\n");
 }
 
 static void
