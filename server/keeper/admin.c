@@ -170,19 +170,27 @@ state_name(struct kmn_keeper *k, const struct kmn_request *r)
 static json_t *
 summary_json(const struct kmn_request *r)
 {
-	static const char *const wanted[] = {
-	    "input subject ", "input issuer ", "input crl-number ", "input public CKA_LABEL "};
+	static const struct {
+		const char *line, *word;
+	} wanted[] = {
+	    {"\ninput subject ", "subject"},
+	    {"\ninput issuer ", "issuer"},
+	    {"\ninput crl-number ", "crl-number"},
+	    {"\ninput pPublicKeyTemplate.CKA_LABEL ", "label"},
+	    {"\ninput pTemplate.CKA_LABEL ", "label"},
+	};
 	char text[400] = "";
 	size_t n = 0;
 
 	for (size_t i = 0; r->statement != NULL && i < KMN_COUNT_OF(wanted); i++) {
-		const char *at = strstr(r->statement, wanted[i]), *end;
+		const char *at = strstr(r->statement, wanted[i].line), *end;
 
 		if (at == NULL || n >= sizeof(text) - 1)
 			continue;
-		at += strlen("input ");
+		at += strlen(wanted[i].line);
 		end = strchr(at, '\n');
-		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%.*s", n > 0 ? ", " : "", (int)(end - at), at);
+		n += (size_t)snprintf(
+		    text + n, sizeof(text) - n, "%s%s %.*s", n > 0 ? ", " : "", wanted[i].word, (int)(end - at), at);
 	}
 	return kmn_json_label(text, strlen(text));
 }

@@ -34,6 +34,7 @@ t 'and the request is done' state done "$id"
 
 echo 'pay 1 yen' >bill
 echo 'pay 1000000 yen' >other
+t 'a key that was asked for is listed by its label' says '^summary *label ' kanmon request list --all
 t 'data is not signed without approval' fails sign bill
 id=$(waiting)
 approve sato "$id" >/dev/null && approve tanaka "$id" >/dev/null

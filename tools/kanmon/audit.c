@@ -12,8 +12,8 @@ kmn_audit_open(const char *path, struct kmn_store **store_out)
 	kmn_err e = kmn_store_files(path, store_out);
 
 	if (e != KMN_OK)
-		(void)fprintf(
-		    stderr, "kanmon audit: %s: %s\n", path, e == KMN_E_IO ? strerror(errno) : kmn_err_text(e));
+		(void)fprintf(stderr, "kanmon audit: %s: %s\n", path,
+		    e == KMN_E_IO || e == KMN_E_NOT_FOUND ? strerror(errno) : kmn_err_text(e));
 	return e;
 }
 

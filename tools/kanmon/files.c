@@ -59,7 +59,8 @@ kmn_file_read_or_say(const char *path, size_t max_bytes, char **bytes_out, size_
 	kmn_err e = kmn_file_read(path, max_bytes, bytes_out, len_out);
 
 	if (e != KMN_OK)
-		fprintf(stderr, "kanmon: %s: %s\n", path, e == KMN_E_IO ? strerror(errno) : kmn_err_text(e));
+		fprintf(stderr, "kanmon: %s: %s\n", path,
+		    e == KMN_E_IO || e == KMN_E_NOT_FOUND ? strerror(errno) : kmn_err_text(e));
 	return e;
 }
 

@@ -117,8 +117,10 @@ read_answer(const struct kmn_channel_frame *frame, json_t **answer_out)
 		return e;
 	if (code != KMN_OK) {
 		e = code < KMN_ERR_COUNT ? (kmn_err)code : KMN_E_INTERNAL;
-		kmn_fail("the gateway refuses: %s%s%.*s", kmn_err_text(e), len > 0 ? ": " : "", (int)len,
-		    (const char *)text);
+		if (len > 0) /* it says more than the code does */
+			kmn_fail("the gateway refuses: %.*s", (int)len, (const char *)text);
+		else
+			kmn_fail("the gateway refuses: %s", kmn_err_text(e));
 		return e;
 	}
 	*answer_out = json_loadb((const char *)text, len, JSON_REJECT_DUPLICATES, &error);

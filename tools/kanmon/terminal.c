@@ -12,6 +12,8 @@
 #include <termios.h>
 #include <unistd.h>
 
+#define FAIL_MAX_BYTES 4096
+
 /* Reads to the first line end; the rest is left. False when there is no line or it is too long. */
 static bool
 read_line(int fd, char *line, size_t room)
@@ -193,15 +195,32 @@ kmn_print_json(json_t *value)
 	json_decref(value);
 }
 
+static void
+put_safe(FILE *to, const char *text)
+{
+	for (const unsigned char *at = (const unsigned char *)text; *at != '\0'; at++) {
+		bool c1 = at[0] == 0xc2 && at[1] >= 0x80 && at[1] < 0xa0; /* U+0080-009F: a terminal may obey them */
+
+		if (*at == '\n' || (*at >= 0x20 && *at != 0x7f && !c1))
+			putc(*at, to);
+		else if (c1)
+			fprintf(to, "\\x%02x", *++at);
+		else
+			fprintf(to, "\\x%02x", *at);
+	}
+}
+
 int
 kmn_fail(const char *format, ...)
 {
+	char line[FAIL_MAX_BYTES];
 	va_list args;
 
-	fputs("kanmon: ", stderr);
 	va_start(args, format);
-	vfprintf(stderr, format, args);
+	vsnprintf(line, sizeof(line), format, args);
 	va_end(args);
+	fputs("kanmon: ", stderr);
+	put_safe(stderr, line); /* it may quote a gateway */
 	fputc('\n', stderr);
 	return KMN_EXIT_FAILED;
 }
@@ -209,14 +228,5 @@ kmn_fail(const char *format, ...)
 void
 kmn_print_safe(const char *text)
 {
-	for (const unsigned char *at = (const unsigned char *)text; *at != '\0'; at++) {
-		bool c1 = at[0] == 0xc2 && at[1] >= 0x80 && at[1] < 0xa0; /* U+0080-009F: a terminal may obey them */
-
-		if (*at == '\n' || (*at >= 0x20 && *at != 0x7f && !c1))
-			putchar(*at);
-		else if (c1)
-			printf("\\x%02x", *++at);
-		else
-			printf("\\x%02x", *at);
-	}
+	put_safe(stdout, text);
 }
