@@ -148,6 +148,16 @@ kill_in_flight() {
 }
 t 'a start after a kill in the middle of a call says that it is undecided' kill_in_flight
 t 'and the log says so' grep -q -E 'recovered: [1-9][0-9]* calls? undecided' "$work/gw/kanmond.log"
+torn_tail() {
+	local last
+	kill -9 "$kanmond_pid" && wait_until gone "$kanmond_pid" || return 1
+	last=$(ls "$LEDGER"/seg/*.kl | tail -n 1)
+	printf '{"body":{"chan":1,"eve' >>"$last" # as a power cut leaves it
+	restart || return 1
+	ls -l "$LEDGER/quarantine"
+	[ -n "$(ls "$LEDGER/quarantine")" ] && [ "$(records '"dropped":{.*"type":"recovery"')" -gt 0 ]
+}
+t 'bytes that a power cut left after the last commit are put aside and recorded' torn_tail
 # Every decision has its result, or is one of the undecided.
 accounted() {
 	echo "decided $(decided), results $(records '"type":"result"'), undecided $(undecided)"
