@@ -364,16 +364,21 @@ void kmn_worker_forget(struct kmn_worker *worker, const void *cookie);
 
 struct kmn_call_state *kmn_call_new(
     struct kmn_keeper *k, struct kmn_conn *conn, uint64_t number, const uint8_t *payload, size_t len);
-void kmn_call_start(struct kmn_keeper *k, struct kmn_call_state *call);
-/* It is its turn: asks for facts, judges. */
-void kmn_call_begin(struct kmn_call_state *call);
 /* The operation it was judged by is gone, is another, or has got more parts since. */
 bool kmn_call_lost_operation(const struct kmn_call_state *call);
 void kmn_call_free(struct kmn_call_state *call);
 /* The next of keeper->logins runs. */
 void kmn_call_next_login(struct kmn_keeper *k);
-/* To the module, in any order the classes of state.h allow; only call.c knows which. */
+/* To the module: at once, or, for a login, when it is its turn. Only begin.c and run() know what may be sent (K1). */
 void kmn_call_send(struct kmn_call_state *call);
+void kmn_call_send_in_turn(struct kmn_call_state *call);
+/* Counts a class C call of its connection. */
+void kmn_call_count(struct kmn_call_state *call);
+/* The rest of a worker's answer, as a copy. */
+void kmn_call_copy_reply(struct kmn_reader *r, uint8_t **reply_out, size_t *len_out);
+/* What a refusal looks like to PKCS#11, and the refusal of a call without an intent: one `op` record. */
+CK_RV kmn_call_refusal_rv(const struct kmn_call_state *call);
+void kmn_call_refuse_op(struct kmn_call_state *call, CK_RV rv);
 /* Write the decision `allow` (K1: nothing runs before) and run when it is durable. */
 void kmn_call_decide_and_run(struct kmn_call_state *call);
 /* Write intent and decision `deny`, and answer what a refusal looks like to PKCS#11. */
@@ -388,6 +393,13 @@ kmn_err kmn_call_reply_error(
     const struct kmn_call_state *call, CK_RV rv, uint8_t **reply_out, size_t *len_out) KMN_MUST_CHECK;
 /* The error of a data call ends its operation in the vendor's module too: its own session is closed. */
 void kmn_call_drop_side(struct kmn_call_state *call);
+
+/* ---- begin.c ---------------------------------------------------------------------------------------------------- */
+
+/* Looks at a call that came, and begins it when its session is free. */
+void kmn_call_start(struct kmn_keeper *k, struct kmn_call_state *call);
+/* It is its turn: asks for facts, judges. */
+void kmn_call_begin(struct kmn_call_state *call);
 
 /* ---- judge.c ---------------------------------------------------------------------------------------------------- */
 

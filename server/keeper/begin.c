@@ -1,0 +1,387 @@
+/*
+ * How a call begins: what it is about is asked of the worker, the policy is asked about that, and the way is chosen.
+ * The steps are drawn in state.h, the three ways told in call.c.
+ */
+#include "config.h"
+
+#include "server/keeper/state.h"
+
+#include "kanmon/say.h"
+
+#include <openssl/crypto.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* ---- judging ---------------------------------------------------------------------------------------------------- */
+
+static void
+judge_recorded(struct kmn_call_state *call)
+{
+	struct kmn_keeper *k = call->keeper;
+
+	call->durability = 'A';
+	if (kmn_record_intent(call, &call->intent) != KMN_OK) {
+		kmn_say(KMN_SAY_WARNING, "%s: what it asks cannot be put into a record", call->view.call->name);
+		snprintf(
+		    call->verdict.reason, sizeof(call->verdict.reason), "its arguments cannot be put into a record");
+		call->verdict.rule = "none";
+		kmn_call_refuse_op(call, CKR_ARGUMENTS_BAD);
+		return;
+	}
+	for (unsigned i = 0; i < call->keys; i++)
+		if (kmn_record_keep_spki(k, &call->key[i]) != KMN_OK)
+			return;
+	if (call->operation != NULL && call->operation->known &&
+	    kmn_record_keep_spki(k, &call->operation->key) != KMN_OK)
+		return;
+	if (kmn_policy_judge_intent(kmn_keeper_policy(k), call->intent, call->data, call->data_len, kmn_keeper_now_ms(),
+		&call->verdict) != KMN_OK)
+		KMN_BUG("an intent that cannot be judged");
+	if (call->operation != NULL && !call->operation->known) {
+		call->verdict.answer = KMN_ANSWER_REFUSED;
+		snprintf(call->verdict.reason, sizeof(call->verdict.reason),
+		    "nobody knows the key of an operation that C_SetOperationState brought back");
+	}
+	/* A bare digest may be that of content which was shown and approved ahead; only such a request lets it run. */
+	else if (call->verdict.content_missing)
+		call->verdict.answer = KMN_ANSWER_HELD;
+	if (call->verdict.answer != KMN_ANSWER_REFUSED)
+		kmn_judge_others(call);
+	if (call->verdict.answer == KMN_ANSWER_HELD && call->view.call->hold == KMN_HOLD_NEVER) {
+		call->verdict.answer = KMN_ANSWER_REFUSED;
+		snprintf(call->verdict.reason, sizeof(call->verdict.reason),
+		    "rule %s: a quorum cannot hold %s; use the one-part call", call->verdict.rule,
+		    call->view.call->name);
+	}
+	if (call->verdict.answer == KMN_ANSWER_REFUSED) {
+		kmn_call_refuse(call);
+	} else if (call->verdict.answer == KMN_ANSWER_HELD) {
+		kmn_hold_start(call);
+	} else if (call->verdict.durability == 'B' && call->view.call->policy == KMN_POLICY_KEY_USE) {
+		call->durability = 'B';
+		kmn_call_send_in_turn(call);
+	} else if (call->verdict.content_seen && kmn_hold_keep_data(call) != KMN_OK) {
+		kmn_keeper_fail(k, "what a rule was decided on cannot be kept");
+	} else if (kmn_keeper_append(k, KMN_R_INTENT, json_incref(call->intent), &call->request) == KMN_OK) {
+		kmn_call_decide_and_run(call);
+	}
+}
+
+/* Parts of a signature go into its digests, so that the record of its end covers them. */
+static kmn_err
+feed_part(struct kmn_call_state *call)
+{
+	const struct kmn_value *data = kmn_view_data(&call->view, 0);
+	struct kmn_operation *op;
+
+	if (call->session == NULL || data == NULL || call->view.call->effect != KMN_EFFECT_CONTINUES ||
+	    (call->view.call->operations & KMN_OP_SIGN) == 0)
+		return KMN_OK;
+	op = kmn_session_operation(call->session, KMN_OP_SIGN);
+	if (!op->active)
+		return KMN_OK;
+	/* A C_SignFinal that waits for its quorum was about the parts until now. */
+	op->serial = ++call->keeper->operations;
+	if (call->operation == op)
+		call->operation_serial = op->serial;
+	return kmn_operation_feed(op, data->bytes, data->len);
+}
+
+/* What gives nothing away is counted, not recorded singly; the policy is asked all the same. */
+static void
+judge_counted(struct kmn_call_state *call)
+{
+	struct kmn_verdict *v = &call->verdict;
+
+	kmn_judge_question(call, v);
+	kmn_judge_reading(call);
+	if (call->view.call->effect == KMN_EFFECT_STARTS && call->view.call->policy == KMN_POLICY_KEY_USE) {
+		/* Content is seen at the data call: an Init that only lacks it starts where it can be stopped. */
+		call->starts_side = v->answer == KMN_ANSWER_HELD || v->content_missing;
+		if (v->content_missing)
+			v->answer = KMN_ANSWER_HELD;
+		if (v->answer != KMN_ANSWER_REFUSED && kmn_record_intent(call, &call->intent) != KMN_OK)
+			v->answer = KMN_ANSWER_REFUSED;
+	} else if (v->answer == KMN_ANSWER_HELD && call->operation == NULL) {
+		v->answer = KMN_ANSWER_REFUSED;
+		snprintf(v->reason, sizeof(v->reason),
+		    "rule %s: a quorum cannot hold %s; let a rule before it say need none", v->rule,
+		    call->view.call->name);
+	}
+	if (v->answer == KMN_ANSWER_REFUSED) {
+		kmn_call_refuse_op(call, kmn_call_refusal_rv(call));
+		return;
+	}
+	call->durability = 'C';
+	kmn_call_send(call);
+}
+
+static void
+judge_once(struct kmn_call_state *call)
+{
+	kmn_judge_question(call, &call->verdict);
+	call->durability = 'B';
+	if (call->verdict.answer == KMN_ANSWER_HELD) {
+		call->verdict.answer = KMN_ANSWER_REFUSED;
+		snprintf(call->verdict.reason, sizeof(call->verdict.reason),
+		    "rule %s: approval per login is not in this version", call->verdict.rule);
+	}
+	if (call->verdict.answer == KMN_ANSWER_REFUSED)
+		kmn_call_refuse_op(call, kmn_call_refusal_rv(call));
+	else
+		kmn_call_send_in_turn(call);
+}
+
+/*
+ * A data call without an operation: the module says so itself. Should it give something away all the same, nothing of
+ * it leaves.
+ */
+static void
+unstarted_replied(struct kmn_keeper *k, void *cookie, struct kmn_reader *r)
+{
+	struct kmn_call_state *call = cookie;
+	struct kmn_response_view response;
+	uint8_t *reply;
+	size_t len;
+
+	if (r == NULL)
+		return;
+	kmn_call_copy_reply(r, &reply, &len);
+	if (kmn_response_view_decode(reply, len, &response) != KMN_OK || response.id != call->view.id ||
+	    response.rv == CKR_OK) {
+		OPENSSL_cleanse(reply, len);
+		free(reply);
+		kmn_instance_end(k, call->instance, "its module ran an operation that nobody started");
+		return;
+	}
+	kmn_call_count(call);
+	kmn_call_finish(call, reply, len);
+}
+
+static void
+send_unstarted(struct kmn_call_state *call)
+{
+	struct kmn_writer w;
+
+	call->durability = 'C';
+	call->step = KMN_STEP_RUNNING;
+	kmn_writer_init(&w, KMN_MESSAGE_MAX_BYTES);
+	kmn_writer_u8(&w, 0);
+	kmn_writer_raw(&w, call->bytes, call->len);
+	if (w.err != KMN_OK || kmn_worker_ask(call->keeper, call->instance->worker, KMN_W_CALL, w.bytes, w.len,
+				   unstarted_replied, call) != KMN_OK)
+		kmn_call_finish_rv(call, CKR_DEVICE_ERROR);
+	kmn_writer_clear(&w);
+}
+
+/* Which way: by the row, and by whether anything leaves the module. */
+static void
+judge(struct kmn_call_state *call)
+{
+	const struct kmn_call *row = call->view.call;
+	bool key_use = row->policy == KMN_POLICY_KEY_USE, starts = row->effect == KMN_EFFECT_STARTS;
+
+	if (feed_part(call) != KMN_OK) {
+		kmn_call_finish_rv(call, CKR_HOST_MEMORY);
+		return;
+	}
+	if (key_use && !starts && row->effect != KMN_EFFECT_NONE && call->view.id != KMN_C_DigestKey &&
+	    call->operation == NULL)
+		send_unstarted(call);
+	else if (row->durability == KMN_DURABILITY_C || (key_use && starts) || call->view.id == KMN_C_SignUpdate ||
+		 kmn_view_is_length_query(&call->view))
+		judge_counted(call);
+	else if (row->durability == KMN_DURABILITY_B)
+		judge_once(call);
+	else
+		judge_recorded(call);
+}
+
+/* ---- facts ------------------------------------------------------------------------------------------------------ */
+
+static void ask_facts(struct kmn_call_state *call);
+
+static void
+token_told(struct kmn_keeper *k, void *cookie, struct kmn_reader *r)
+{
+	struct kmn_call_state *call = cookie;
+
+	(void)k;
+	if (r == NULL)
+		return;
+	call->token = kmn_token_take(call->instance, call->slot, r);
+	call->token_asked = true;
+	ask_facts(call);
+}
+
+static void
+key_told(struct kmn_keeper *k, void *cookie, struct kmn_reader *r)
+{
+	struct kmn_call_state *call = cookie;
+
+	(void)k;
+	if (r == NULL)
+		return;
+	call->keys_asked++;
+	call->key_rv = kmn_reader_u64(r);
+	if (call->key_rv == CKR_OK) {
+		kmn_key_facts_get(r, &call->key[call->keys]);
+		if (kmn_reader_end(r) == KMN_OK)
+			call->keys++;
+	}
+	ask_facts(call);
+}
+
+static void
+ask(struct kmn_call_state *call, uint8_t kind, const struct kmn_writer *w,
+    void (*told)(struct kmn_keeper *, void *, struct kmn_reader *))
+{
+	if (w->err != KMN_OK ||
+	    kmn_worker_ask(call->keeper, call->instance->worker, kind, w->bytes, w->len, told, call) != KMN_OK)
+		kmn_instance_end(call->keeper, call->instance, "its worker does not listen");
+}
+
+/*
+ * A handle of nothing. An Init goes to the module, which says what is wrong in its own words and gives nothing away;
+ * what could have an effect is answered with what the module said of the handle.
+ */
+static void
+unknown_key(struct kmn_call_state *call)
+{
+	bool as_key = kmn_view_nth(&call->view, KMN_KIND_KEY, 0) != NULL;
+
+	if (call->view.call->effect == KMN_EFFECT_STARTS)
+		send_unstarted(call);
+	else if (call->key_rv == CKR_OBJECT_HANDLE_INVALID && as_key)
+		kmn_call_finish_rv(call, CKR_KEY_HANDLE_INVALID);
+	else
+		kmn_call_finish_rv(call, call->key_rv != CKR_OK ? (CK_RV)call->key_rv : CKR_DEVICE_ERROR);
+}
+
+/* Asks the worker for what is not known yet, one thing after the other, then judges. */
+static void
+ask_facts(struct kmn_call_state *call)
+{
+	struct kmn_writer w;
+
+	kmn_writer_init(&w, 64);
+	if (call->has_slot && call->token == NULL)
+		call->token = kmn_token_get(call->instance, call->slot);
+	if (call->has_slot && call->token == NULL && !call->token_asked) {
+		kmn_writer_u64(&w, call->slot);
+		ask(call, KMN_W_TOKEN, &w, token_told);
+	} else if (call->keys_asked < call->key_count) {
+		kmn_writer_u64(&w, call->session_handle);
+		kmn_writer_u64(&w, call->key_handle[call->keys_asked]);
+		ask(call, KMN_W_DESCRIBE, &w, key_told);
+	} else if (call->keys < call->key_count) {
+		unknown_key(call);
+	} else {
+		judge(call);
+	}
+	kmn_writer_clear(&w);
+}
+
+static void
+want_key(struct kmn_call_state *call, uint64_t handle)
+{
+	if (handle != 0 && call->key_count < KMN_KEEPER_KEYS_MAX)
+		call->key_handle[call->key_count++] = handle;
+}
+
+/* Whether a C_GetAttributeValue asks for what may be secret of a key. */
+static bool
+asks_secrets(const struct kmn_call_view *view)
+{
+	const struct kmn_value *values = kmn_view_nth(view, KMN_KIND_VALUES, 0);
+	struct kmn_attribute_view row;
+	size_t at = 0;
+
+	while (values != NULL && kmn_template_next(&values->template, &at, &row)) {
+		const struct kmn_attribute *known = kmn_attribute_row(row.type);
+
+		if (known == NULL || !known->public)
+			return true;
+	}
+	return false;
+}
+
+/* The handles that this call must be judged by, the one that its record names first. */
+static void
+find_keys(struct kmn_call_state *call)
+{
+	enum kmn_policy_class class = call->view.call->policy;
+	const struct kmn_mech_view *mech = kmn_view_mechanism(&call->view);
+	uint64_t handle, inside[KMN_KEEPER_KEYS_MAX];
+	size_t n;
+
+	if (call->view.id == KMN_C_GetAttributeValue && asks_secrets(&call->view) &&
+	    kmn_view_object(&call->view, 0, &handle))
+		want_key(call, handle);
+	if (class != KMN_POLICY_KEY_USE && class != KMN_POLICY_KEY_MANAGEMENT)
+		return;
+	/* Of C_WrapKey the key that leaves is the one that matters most: its second. */
+	if (call->view.id == KMN_C_WrapKey && kmn_view_key(&call->view, 1, &handle))
+		want_key(call, handle);
+	if (kmn_view_key(&call->view, 0, &handle))
+		want_key(call, handle);
+	if (call->view.id != KMN_C_WrapKey && kmn_view_key(&call->view, 1, &handle))
+		want_key(call, handle);
+	if (kmn_view_object(&call->view, 0, &handle))
+		want_key(call, handle);
+	n = mech != NULL ? kmn_mech_handles(mech, inside, KMN_COUNT_OF(inside)) : 0;
+	for (size_t i = 0; i < n && i < KMN_COUNT_OF(inside); i++)
+		want_key(call, inside[i]);
+}
+
+static void
+find_operation(struct kmn_call_state *call)
+{
+	const struct kmn_call *row = call->view.call;
+
+	if (call->session == NULL || row->effect == KMN_EFFECT_STARTS || row->effect == KMN_EFFECT_NONE)
+		return;
+	for (unsigned kind = KMN_OP_SIGN_RECOVER; kind >= KMN_OP_ENCRYPT; kind >>= 1) {
+		struct kmn_operation *op;
+
+		if ((row->operations & kind & KMN_KEY_OPERATIONS) == 0)
+			continue;
+		op = kmn_session_operation(call->session, kind);
+		if (op->active) {
+			call->operation = op;
+			call->operation_serial = op->serial;
+		}
+	}
+}
+
+void
+kmn_call_begin(struct kmn_call_state *call)
+{
+	find_operation(call);
+	ask_facts(call);
+}
+
+void
+kmn_call_start(struct kmn_keeper *k, struct kmn_call_state *call)
+{
+	kmn_err e = kmn_call_view_decode(call->bytes, call->len, &call->view);
+
+	call->durability = 'C';
+	call->peer_name = call->conn->peer->name;
+	if (e != KMN_OK || (call->view.abi_bound && !call->instance->same_abi)) {
+		call->step = KMN_STEP_DONE;
+		kmn_gatelink_reject(k, call->conn, "a call that is none");
+		return;
+	}
+	call->step = KMN_STEP_FACTS;
+	if (kmn_view_session(&call->view, &call->session_handle))
+		call->session = kmn_session_get(call->instance, call->session_handle);
+	call->has_slot = kmn_view_slot(&call->view, &call->slot);
+	if (call->session != NULL) {
+		call->has_slot = true;
+		call->slot = call->session->slot;
+	}
+	find_keys(call);
+	if (kmn_turn_take(call))
+		kmn_call_begin(call);
+}
