@@ -10,6 +10,11 @@ fi
 "$source_dir/tools/sandbox" up "$work/gw" >"$work/up.log" 2>&1 || { sed 's/^/# /' "$work/up.log" && echo 'Bail out! no sandbox' && exit 1; }
 at_exit "'$source_dir/tools/sandbox' down '$work/gw'"
 . "$work/gw/env"
+if [ -n "${LD_PRELOAD:-}" ]; then
+	t_skip 'p11-kit lists the installed module' 'under a preloaded sanitizer p11-kit itself does not come to its end'
+	t_end
+	exit
+fi
 build=$(cd "$KANMON_BUILD" && pwd)
 make -C "$build" install DESTDIR="$work/root" >"$work/install.log" 2>&1
 modules=$(cd "$work/root" && find . -name kanmon.module | sed 's|^\.||; s|/kanmon.module$||')

@@ -6,10 +6,13 @@ export PIN=4711-kanmon
 	{ sed 's/^/# /' "$work/up.log" && echo 'Bail out! no sandbox' && exit 1; }
 at_exit "'$source_dir/tools/sandbox' down '$work/gw'"
 . "$work/gw/env"
+# A sanitizer's runtime is for the client that loads the module; some of the system's own programs fail under it.
+runtime=${LD_PRELOAD:-}
+unset LD_PRELOAD
 cd "$work" || exit 99
 echo 'quorum-wait = 1' >>"$KANMON_CONFIG"
 
-p11() { pkcs11-tool --module "$MODULE" --token-label "$TOKEN" --login --pin "$PIN" "$@" >"$work/p11.log" 2>&1; }
+p11() { LD_PRELOAD=$runtime pkcs11-tool --module "$MODULE" --token-label "$TOKEN" --login --pin "$PIN" "$@" >"$work/p11.log" 2>&1; }
 sign() { p11 --sign --mechanism SHA256-RSA-PKCS --id 01 -i "$1" -o sig; }
 waiting() { kanmon request list --json | jq -r '[.requests[] | select(.state == "open")][-1].id'; }
 approve() { kanmon approve "$2" --as "$CUSTODIAN_DIR/$1" --passphrase-file "$CUSTODIAN_DIR/$1.passphrase" --yes >/dev/null 2>&1; }
