@@ -189,25 +189,6 @@ put_field(struct visitor *v, const struct kmn_field *f, const struct place *at)
 	}
 }
 
-/*
- * Which of a mechanism's layouts a parameter is in: by its size, and where two
- * have the same (CKM_PKCS5_PBKD2: pointer to a length, or length) by what a
- * length can be.
- */
-static const struct kmn_layout *
-layout_for(const struct kmn_mechanism *row, const CK_MECHANISM *m)
-{
-	const struct kmn_layout *first = row->layout[0], *second = row->layout[1];
-	const struct kmn_field *last;
-
-	if (first->size != m->ulParameterLen)
-		return NULL;
-	if (second == NULL)
-		return first;
-	last = &second->fields[second->field_count - 1];
-	return load_ulong((const uint8_t *)m->pParameter + last->len_at) <= 8192 ? second : first;
-}
-
 static void
 put_struct(struct kmn_writer *w, const struct kmn_layout *layout, const CK_MECHANISM *m)
 {
@@ -223,10 +204,13 @@ put_struct(struct kmn_writer *w, const struct kmn_layout *layout, const CK_MECHA
 
 /* In which form this mechanism crosses; KMN_MECH_FORM_COUNT: not at all. */
 static enum kmn_mech_form
-form_of(const CK_MECHANISM *m, const struct kmn_mechanism *row, const struct kmn_layout **layout_out)
+form_of(const CK_MECHANISM *m, enum kmn_param_family family, const struct kmn_layout **layout_out)
 {
+	const struct kmn_mechanism *row = kmn_mechanism_row(m->mechanism);
+	enum kmn_mech_takes takes = row != NULL ? kmn_mechanism_takes(row, family) : KMN_TAKES_NOTHING;
+
 	*layout_out = NULL;
-	if (row != NULL && row->takes == KMN_TAKES_REFUSED)
+	if (takes == KMN_TAKES_REFUSED)
 		return KMN_MECH_FORM_COUNT;
 	if (m->pParameter == NULL)
 		return KMN_MECH_BARE;
@@ -234,19 +218,19 @@ form_of(const CK_MECHANISM *m, const struct kmn_mechanism *row, const struct kmn
 		return m->mechanism >= CKM_VENDOR_DEFINED ? KMN_MECH_BYTES
 		       : m->ulParameterLen == 0           ? KMN_MECH_LENGTH
 							  : KMN_MECH_FORM_COUNT;
-	if (row->takes == KMN_TAKES_BYTES)
+	if (takes == KMN_TAKES_BYTES)
 		return KMN_MECH_BYTES;
-	if (row->takes == KMN_TAKES_NOTHING)
+	if (takes == KMN_TAKES_NOTHING)
 		return KMN_MECH_LENGTH;
-	*layout_out = layout_for(row, m);
+	*layout_out = kmn_mechanism_layout(row, family, m->pParameter, m->ulParameterLen);
 	return *layout_out != NULL ? KMN_MECH_STRUCT : KMN_MECH_FORM_COUNT;
 }
 
 void
-kmn_mech_put(struct kmn_writer *w, const CK_MECHANISM *m)
+kmn_mech_put(struct kmn_writer *w, const CK_MECHANISM *m, enum kmn_param_family family)
 {
 	const struct kmn_layout *layout = NULL;
-	enum kmn_mech_form form = m == NULL ? KMN_MECH_NULL : form_of(m, kmn_mechanism_row(m->mechanism), &layout);
+	enum kmn_mech_form form = m == NULL ? KMN_MECH_NULL : form_of(m, family, &layout);
 
 	if (form == KMN_MECH_FORM_COUNT ||
 	    (form != KMN_MECH_NULL && form != KMN_MECH_BARE && m->ulParameterLen > KMN_MECH_PARAM_MAX_BYTES)) {
@@ -263,6 +247,16 @@ kmn_mech_put(struct kmn_writer *w, const CK_MECHANISM *m)
 		put_struct(w, layout, m);
 	else
 		kmn_length_put(w, m->ulParameterLen);
+}
+
+enum kmn_param_family
+kmn_call_family(const struct kmn_call *call)
+{
+	if (strcmp(call->name, "C_WrapKeyAuthenticated") == 0 || strcmp(call->name, "C_UnwrapKeyAuthenticated") == 0)
+		return KMN_FAMILY_WRAP_AUTHENTICATED;
+	if (call->effect == KMN_EFFECT_STARTS && (call->operations & (KMN_OP_SIGN | KMN_OP_SIGN_RECOVER)) != 0)
+		return KMN_FAMILY_SIGN;
+	return KMN_FAMILY_INIT;
 }
 
 /* ---- views --------------------------------------------------------------------------------------------------- */
@@ -404,20 +398,22 @@ check_fields(struct kmn_reader *r, const struct kmn_layout *layout)
 
 /* Whether a mechanism may come in that form: the other half of form_of(), for those who trust no sender. */
 static bool
-form_allowed(const struct kmn_mech_view *m, const struct kmn_mechanism *row)
+form_allowed(const struct kmn_mech_view *m)
 {
-	if (row != NULL && row->takes == KMN_TAKES_REFUSED)
+	const struct kmn_mechanism *row = kmn_mechanism_row(m->type);
+	enum kmn_mech_takes takes = row != NULL ? kmn_mechanism_takes(row, m->family) : KMN_TAKES_NOTHING;
+
+	if (takes == KMN_TAKES_REFUSED)
 		return false;
 	switch (m->form) {
 	case KMN_MECH_BARE:
 		return true;
 	case KMN_MECH_LENGTH:
-		return m->len <= KMN_MECH_PARAM_MAX_BYTES &&
-		       (row != NULL ? row->takes == KMN_TAKES_NOTHING : m->len == 0);
+		return m->len <= KMN_MECH_PARAM_MAX_BYTES && (row != NULL ? takes == KMN_TAKES_NOTHING : m->len == 0);
 	case KMN_MECH_BYTES:
-		return row != NULL ? row->takes == KMN_TAKES_BYTES : m->type >= CKM_VENDOR_DEFINED;
+		return row != NULL ? takes == KMN_TAKES_BYTES : m->type >= CKM_VENDOR_DEFINED;
 	case KMN_MECH_STRUCT:
-		return row != NULL && m->layout != NULL && (m->layout == row->layout[0] || m->layout == row->layout[1]);
+		return row != NULL && m->layout != NULL && kmn_mechanism_has_layout(row, m->family, m->layout);
 	case KMN_MECH_NULL:
 	case KMN_MECH_FORM_COUNT:
 		return false;
@@ -426,12 +422,13 @@ form_allowed(const struct kmn_mech_view *m, const struct kmn_mechanism *row)
 }
 
 void
-kmn_mech_get(struct kmn_reader *r, struct kmn_mech_view *m)
+kmn_mech_get(struct kmn_reader *r, enum kmn_param_family family, struct kmn_mech_view *m)
 {
 	struct kmn_reader fields;
 	uint8_t form = kmn_reader_u8(r);
 
 	memset(m, 0, sizeof(*m));
+	m->family = family;
 	if (form >= KMN_MECH_FORM_COUNT)
 		kmn_reader_fail(r, KMN_E_MALFORMED);
 	if (r->err != KMN_OK || form == KMN_MECH_NULL)
@@ -444,7 +441,7 @@ kmn_mech_get(struct kmn_reader *r, struct kmn_mech_view *m)
 		m->len = kmn_reader_u64(r);
 	else
 		m->len = m->size = kmn_reader_bytes(r, KMN_MECH_PARAM_MAX_BYTES * 2, &m->bytes);
-	if (r->err == KMN_OK && !form_allowed(m, kmn_mechanism_row(m->type)))
+	if (r->err == KMN_OK && !form_allowed(m))
 		kmn_reader_fail(r, KMN_E_MECHANISM_PARAM);
 	if (r->err != KMN_OK || form != KMN_MECH_STRUCT)
 		return;
@@ -588,10 +585,9 @@ skip_entries(struct kmn_reader *r, unsigned count)
 }
 
 void
-kmn_mech_apply(struct kmn_reader *r, CK_MECHANISM *m, bool write)
+kmn_mech_apply(struct kmn_reader *r, CK_MECHANISM *m, enum kmn_param_family family, bool write)
 {
 	struct visitor v = {.field = apply_field, .r = r, .write = write, .next = UINT16_MAX + 1u};
-	const struct kmn_mechanism *row = m != NULL ? kmn_mechanism_row(m->mechanism) : NULL;
 	const struct kmn_layout *layout = NULL;
 	struct place at = {m != NULL ? m->pParameter : NULL, NULL};
 
@@ -604,7 +600,7 @@ kmn_mech_apply(struct kmn_reader *r, CK_MECHANISM *m, bool write)
 	}
 	if (v.left == 0 || r->err != KMN_OK)
 		return;
-	if (form_of(m, row, &layout) != KMN_MECH_STRUCT) {
+	if (form_of(m, family, &layout) != KMN_MECH_STRUCT) {
 		kmn_reader_fail(r, KMN_E_MALFORMED);
 		return;
 	}

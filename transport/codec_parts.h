@@ -6,10 +6,13 @@
 
 /* ---- codec_params.c: mechanisms ---- */
 
-void kmn_mech_put(struct kmn_writer *w, const CK_MECHANISM *mechanism);
-void kmn_mech_get(struct kmn_reader *r, struct kmn_mech_view *view_out);
+/* The family of a call's CK_MECHANISM. A message's parameter crosses as a mechanism too, in KMN_FAMILY_MESSAGE: the type
+ * is that of the C_Message*Init before it. */
+enum kmn_param_family kmn_call_family(const struct kmn_call *call);
+void kmn_mech_put(struct kmn_writer *w, const CK_MECHANISM *mechanism, enum kmn_param_family family);
+void kmn_mech_get(struct kmn_reader *r, enum kmn_param_family family, struct kmn_mech_view *view_out);
 /* Entries of a response: what the module changed in the parameter. `mechanism` NULL: only looks at the form. */
-void kmn_mech_apply(struct kmn_reader *r, CK_MECHANISM *mechanism, bool write);
+void kmn_mech_apply(struct kmn_reader *r, CK_MECHANISM *mechanism, enum kmn_param_family family, bool write);
 
 /* ---- codec_template.c: attributes ---- */
 

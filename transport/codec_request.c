@@ -46,7 +46,7 @@ put_room(struct kmn_writer *w, const struct kmn_arg *a, CK_ULONG capacity)
 }
 
 static void
-put_arg(struct kmn_writer *w, enum kmn_kind kind, const struct kmn_arg *a)
+put_arg(struct kmn_writer *w, const struct kmn_call *call, enum kmn_kind kind, const struct kmn_arg *a)
 {
 	switch (kind) {
 	case KMN_KIND_SESSION:
@@ -62,7 +62,7 @@ put_arg(struct kmn_writer *w, enum kmn_kind kind, const struct kmn_arg *a)
 		kmn_writer_u8(w, (uint8_t)a->u);
 		return;
 	case KMN_KIND_MECHANISM:
-		kmn_mech_put(w, a->p);
+		kmn_mech_put(w, a->p, kmn_call_family(call));
 		return;
 	case KMN_KIND_DATA:
 		put_data(w, a, KMN_DATA_MAX_BYTES);
@@ -155,7 +155,7 @@ kmn_request_encode(enum kmn_call_id id, const struct kmn_arg *arg, size_t arg_co
 			return KMN_E_ARGUMENTS;
 	kmn_message_begin(w, id);
 	for (size_t i = 0; i < arg_count; i++)
-		put_arg(w, call->param[i].kind, &arg[i]);
+		put_arg(w, call, call->param[i].kind, &arg[i]);
 	return w->err == KMN_E_TOO_BIG ? KMN_E_LIMIT : w->err;
 }
 
@@ -196,7 +196,7 @@ get_label(struct kmn_reader *r, struct kmn_value *v)
 }
 
 static void
-get_arg(struct kmn_reader *r, struct kmn_value *v)
+get_arg(struct kmn_reader *r, const struct kmn_call *call, struct kmn_value *v)
 {
 	switch (v->param->kind) {
 	case KMN_KIND_SESSION:
@@ -212,7 +212,7 @@ get_arg(struct kmn_reader *r, struct kmn_value *v)
 		v->number = kmn_reader_u8(r);
 		return;
 	case KMN_KIND_MECHANISM:
-		kmn_mech_get(r, &v->mech);
+		kmn_mech_get(r, kmn_call_family(call), &v->mech);
 		v->null = v->mech.form == KMN_MECH_NULL;
 		return;
 	case KMN_KIND_DATA:
@@ -278,7 +278,7 @@ kmn_call_view_decode(const void *bytes, size_t len_bytes, struct kmn_call_view *
 	}
 	for (size_t i = 0; r.err == KMN_OK && i < call->param_count; i++) {
 		v->value[i].param = &call->param[i];
-		get_arg(&r, &v->value[i]);
+		get_arg(&r, call, &v->value[i]);
 	}
 	if (kmn_reader_end(&r) != KMN_OK)
 		goto refused;

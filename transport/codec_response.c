@@ -95,7 +95,7 @@ get_output(struct kmn_reader *r, enum kmn_kind kind)
 }
 
 static void
-apply_output(struct kmn_reader *r, enum kmn_kind kind, const struct kmn_arg *a, bool write)
+apply_output(struct kmn_reader *r, const struct kmn_call *call, enum kmn_kind kind, const struct kmn_arg *a, bool write)
 {
 	enum kmn_output output = get_output(r, kind);
 
@@ -103,7 +103,7 @@ apply_output(struct kmn_reader *r, enum kmn_kind kind, const struct kmn_arg *a, 
 		return;
 	switch (kind) {
 	case KMN_KIND_MECHANISM:
-		kmn_mech_apply(r, a->p, write);
+		kmn_mech_apply(r, a->p, kmn_call_family(call), write);
 		return;
 	case KMN_KIND_VALUES:
 		kmn_values_apply(r, a->p, a->u, write);
@@ -149,7 +149,7 @@ apply_response(
 	*rv_out = kmn_ulong_get(&r);
 	for (size_t i = 0; i < call->param_count && r.err == KMN_OK; i++)
 		if (comes_back(call->param[i].kind))
-			apply_output(&r, call->param[i].kind, &arg[i], write);
+			apply_output(&r, call, call->param[i].kind, &arg[i], write);
 	return kmn_reader_end(&r);
 }
 
@@ -208,7 +208,7 @@ get_result(struct kmn_reader *r, struct kmn_result *result)
 		return;
 	switch (kind) {
 	case KMN_KIND_MECHANISM:
-		kmn_mech_apply(r, NULL, false);
+		kmn_mech_apply(r, NULL, KMN_FAMILY_INIT, false);
 		return;
 	case KMN_KIND_VALUES:
 		result->len = kmn_values_get(r, &result->bytes, &result->number);

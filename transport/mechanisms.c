@@ -563,12 +563,12 @@ static const struct kmn_layout layouts[LAYOUT_COUNT] = {LAYOUT_ROWS(LAYOUT)};
 #undef LAYOUT
 
 /* Mechanisms of 2.40, and what p11-kit's header has of later ones, in order of their numbers. */
-#define NOTHING(name) {CKM_##name, "CKM_" #name, KMN_TAKES_NOTHING, {NULL, NULL}},
-#define BYTES_AS_IS(name) {CKM_##name, "CKM_" #name, KMN_TAKES_BYTES, {NULL, NULL}},
-#define REFUSED(name) {CKM_##name, "CKM_" #name, KMN_TAKES_REFUSED, {NULL, NULL}},
-#define TAKES(name, layout) {CKM_##name, "CKM_" #name, KMN_TAKES_STRUCT, {&layouts[LAYOUT_##layout], NULL}},
+#define NOTHING(name) {CKM_##name, "CKM_" #name, KMN_TAKES_NOTHING, {NULL, NULL}, NULL, NULL},
+#define BYTES_AS_IS(name) {CKM_##name, "CKM_" #name, KMN_TAKES_BYTES, {NULL, NULL}, NULL, NULL},
+#define REFUSED(name) {CKM_##name, "CKM_" #name, KMN_TAKES_REFUSED, {NULL, NULL}, NULL, NULL},
+#define TAKES(name, layout) {CKM_##name, "CKM_" #name, KMN_TAKES_STRUCT, {&layouts[LAYOUT_##layout], NULL}, NULL, NULL},
 #define TAKES_EITHER(name, one, two) \
-	{CKM_##name, "CKM_" #name, KMN_TAKES_STRUCT, {&layouts[LAYOUT_##one], &layouts[LAYOUT_##two]}},
+	{CKM_##name, "CKM_" #name, KMN_TAKES_STRUCT, {&layouts[LAYOUT_##one], &layouts[LAYOUT_##two]}, NULL, NULL},
 static const struct kmn_mechanism mechanisms[] = {
 	NOTHING(RSA_PKCS_KEY_PAIR_GEN)
 	NOTHING(RSA_PKCS)
@@ -962,6 +962,56 @@ kmn_mechanism_of(const char *name, uint64_t *type_out)
 		return true;
 	}
 	return false;
+}
+
+enum kmn_mech_takes
+kmn_mechanism_takes(const struct kmn_mechanism *row, enum kmn_param_family family)
+{
+	if (family == KMN_FAMILY_MESSAGE && row->takes != KMN_TAKES_REFUSED)
+		return row->message != NULL ? KMN_TAKES_STRUCT : KMN_TAKES_NOTHING;
+	return family == KMN_FAMILY_WRAP_AUTHENTICATED && row->wrap != NULL ? KMN_TAKES_STRUCT : row->takes;
+}
+
+bool
+kmn_mechanism_has_layout(
+    const struct kmn_mechanism *row, enum kmn_param_family family, const struct kmn_layout *layout)
+{
+	if (layout == NULL)
+		return false;
+	if (family == KMN_FAMILY_MESSAGE)
+		return layout == row->message;
+	if (family == KMN_FAMILY_WRAP_AUTHENTICATED && row->wrap != NULL)
+		return layout == row->wrap;
+	return layout == row->layout[0] || layout == row->layout[1];
+}
+
+/* CKM_PKCS5_PBKD2: the last length is a number, or a pointer to one; no password is longer than 8192, no pointer less. */
+static bool
+is_number_and_no_pointer(const struct kmn_layout *layout, const uint8_t *parameter)
+{
+	CK_ULONG value;
+
+	memcpy(&value, parameter + layout->fields[layout->field_count - 1].len_at, sizeof(value));
+	return value <= 8192;
+}
+
+const struct kmn_layout *
+kmn_mechanism_layout(
+    const struct kmn_mechanism *row, enum kmn_param_family family, const void *parameter, size_t len_bytes)
+{
+	const struct kmn_layout *first = row->layout[0], *second = row->layout[1];
+
+	if (family == KMN_FAMILY_MESSAGE)
+		first = row->message;
+	else if (family == KMN_FAMILY_WRAP_AUTHENTICATED && row->wrap != NULL)
+		first = row->wrap;
+	if (first != row->layout[0])
+		return first != NULL && first->size == len_bytes ? first : NULL;
+	if (first != NULL && first->size == len_bytes && second != NULL && second->size == len_bytes)
+		return is_number_and_no_pointer(second, parameter) ? second : first;
+	if (first != NULL && first->size == len_bytes)
+		return first;
+	return second != NULL && second->size == len_bytes ? second : NULL;
 }
 
 const struct kmn_layout *

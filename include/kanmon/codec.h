@@ -107,6 +107,7 @@ enum kmn_mech_form {
 
 struct kmn_mech_view {
 	enum kmn_mech_form form;
+	enum kmn_param_family family;
 	uint64_t type;
 	uint64_t len;                    /* ulParameterLen of BARE, LENGTH, BYTES */
 	const uint8_t *bytes;            /* BYTES: the parameter; STRUCT: its encoded fields */

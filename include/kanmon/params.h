@@ -84,6 +84,18 @@ struct kmn_layout {
 	size_t field_count;
 };
 
+/*
+ * Where a parameter is given: the same mechanism has other structures per message and in C_WrapKeyAuthenticated than in
+ * the functions that begin an operation (CKM_AES_GCM: CK_GCM_PARAMS, CK_GCM_MESSAGE_PARAMS, CK_GCM_WRAP_PARAMS).
+ */
+enum kmn_param_family {
+	KMN_FAMILY_INIT,               /* pMechanism of all functions but those below */
+	KMN_FAMILY_SIGN,               /* pMechanism of those that begin a signature */
+	KMN_FAMILY_MESSAGE,            /* pParameter of one message */
+	KMN_FAMILY_WRAP_AUTHENTICATED, /* pMechanism of C_WrapKeyAuthenticated, C_UnwrapKeyAuthenticated */
+	KMN_FAMILY_COUNT
+};
+
 enum kmn_mech_takes {
 	KMN_TAKES_NOTHING, /* a stray parameter: only its length crosses */
 	KMN_TAKES_BYTES,   /* an IV or the like: as is */
@@ -96,11 +108,26 @@ struct kmn_mechanism {
 	const char *name; /* "CKM_RSA_PKCS_PSS" */
 	enum kmn_mech_takes takes;
 	const struct kmn_layout *layout[2]; /* told apart by size, then by value (PKCS5_PBKD2) */
+	const struct kmn_layout *message;   /* of one message; NULL: such a parameter has no structure */
+	const struct kmn_layout *wrap;      /* of C_WrapKeyAuthenticated and its kin; NULL: as in layout[] */
 };
 
 /* The row of a mechanism, or NULL. */
 const struct kmn_mechanism *kmn_mechanism_row(uint64_t type);
 const struct kmn_mechanism *kmn_mechanism_at(size_t i); /* rows in order of type, NULL after the last */
 const struct kmn_layout *kmn_layout_of(uint8_t id);
+
+/* What a mechanism takes in that family. */
+enum kmn_mech_takes kmn_mechanism_takes(const struct kmn_mechanism *row, enum kmn_param_family family);
+/*
+ * The structure that a parameter of this ABI is, by mechanism, family, length,
+ * and where two have the same length by value; NULL: none that is known.
+ * `parameter` is not NULL, and has len_bytes readable bytes.
+ */
+const struct kmn_layout *kmn_mechanism_layout(
+    const struct kmn_mechanism *row, enum kmn_param_family family, const void *parameter, size_t len_bytes);
+/* Whether a mechanism may have that structure in that family: for those who see it encoded. */
+bool kmn_mechanism_has_layout(
+    const struct kmn_mechanism *row, enum kmn_param_family family, const struct kmn_layout *layout);
 
 #endif
