@@ -181,6 +181,7 @@ put_attach(struct kmn_writer *w, const uint8_t client_random[32])
 	kmn_writer_text(w, PACKAGE_STRING);
 	kmn_writer_text(w, host);
 	kmn_writer_raw(w, client_random, 32);
+	kmn_writer_u64(w, 0); /* no handles of an instance before this one are to stay apart */
 }
 
 static kmn_err

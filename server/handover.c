@@ -133,6 +133,16 @@ check_module(const char *path, char *why_out)
 	return KMN_E_CONFIG;
 }
 
+static kmn_err
+check_modules(const struct kmn_settings *settings, char *why_out)
+{
+	kmn_err e = KMN_OK;
+
+	for (unsigned i = 0; e == KMN_OK && i < settings->module_count; i++)
+		e = check_module(settings->modules[i].path, why_out);
+	return e;
+}
+
 kmn_err
 kmn_material_load(const struct kmn_settings *settings, char *why_out, struct kmn_material **material_out)
 {
@@ -146,7 +156,7 @@ kmn_material_load(const struct kmn_settings *settings, char *why_out, struct kmn
 		 why_out)) != KMN_OK ||
 	    (e = read_guarded(settings->key, PEM_MAX_BYTES, true, &m->key, &m->key_bytes, why_out)) != KMN_OK ||
 	    (e = read_log_key(settings->log_key, &m->log_key, why_out)) != KMN_OK ||
-	    (e = check_module(settings->module.path, why_out)) != KMN_OK ||
+	    (e = check_modules(settings, why_out)) != KMN_OK ||
 	    (e = hash_own_binary(m->binary_sha256, why_out)) != KMN_OK)
 		goto done;
 	read_boot_id(m->boot_id, sizeof(m->boot_id));
@@ -215,8 +225,13 @@ get_limits(struct kmn_reader *r, struct kmn_limits *limits)
 }
 
 static void
-put_module(struct kmn_writer *w, const struct kmn_module_settings *module)
+put_worker(struct kmn_writer *w, const struct kmn_assignment *assignment)
 {
+	const struct kmn_module_settings *module = assignment->module;
+
+	kmn_writer_bool(w, assignment->watching);
+	kmn_writer_u64(w, assignment->first_handle);
+	kmn_writer_u64(w, assignment->handle_step);
 	put_text(w, module->name);
 	put_text(w, module->path);
 	put_text(w, module->init_args);
@@ -226,11 +241,16 @@ put_module(struct kmn_writer *w, const struct kmn_module_settings *module)
 }
 
 static void
-get_module(struct kmn_reader *r, struct kmn_module *module)
+get_worker(struct kmn_reader *r, struct kmn_worker_setup *setup)
 {
 	static const char *environment[KMN_ENVIRONMENT_MAX + 1];
+	struct kmn_module *module = &setup->module;
 	uint32_t n;
 
+	setup->keeper = KMN_PEER_FD;
+	setup->watching = kmn_reader_bool(r);
+	setup->first_handle = kmn_reader_u64(r);
+	setup->handle_step = kmn_reader_u64(r);
 	module->name = get_text(r);
 	module->path = get_text(r);
 	module->init_args = get_text(r);
@@ -246,7 +266,9 @@ put_keeper(struct kmn_writer *w, const struct kmn_settings *s, const struct kmn_
 	put_text(w, s->ledger);
 	kmn_writer_bytes(w, m->log_key, crypto_sign_SECRETKEYBYTES);
 	put_text(w, s->origin);
-	put_text(w, s->module.name); /* its path and environment are not the keeper's business */
+	kmn_writer_u32(w, s->module_count);
+	for (unsigned i = 0; i < s->module_count; i++)
+		put_text(w, s->modules[i].name); /* path and environment are not the keeper's business */
 	kmn_writer_u32(w, s->lease_ms);
 	kmn_writer_u32(w, s->request_lifetime_s);
 	kmn_writer_u32(w, s->spawn_ms);
@@ -258,7 +280,7 @@ put_keeper(struct kmn_writer *w, const struct kmn_settings *s, const struct kmn_
 static void
 get_keeper(struct kmn_reader *r, struct kmn_keeper_setup *k)
 {
-	static struct kmn_module module;
+	static struct kmn_module modules[KMN_MODULES_MAX];
 
 	k->supervisor = KMN_PEER_FD;
 	k->ledger = KMN_FIRST_FD;
@@ -266,9 +288,10 @@ get_keeper(struct kmn_reader *r, struct kmn_keeper_setup *k)
 	if (kmn_reader_bytes(r, crypto_sign_SECRETKEYBYTES, &k->log_key) != crypto_sign_SECRETKEYBYTES)
 		kmn_reader_fail(r, KMN_E_MALFORMED);
 	k->origin = get_text(r);
-	module.name = get_text(r);
-	k->modules = &module;
-	k->module_count = 1;
+	k->module_count = kmn_reader_count(r, KMN_MODULES_MAX, 4);
+	for (unsigned i = 0; i < k->module_count; i++)
+		modules[i].name = get_text(r);
+	k->modules = modules;
 	k->lease_ms = kmn_reader_u32(r);
 	k->request_lifetime_s = kmn_reader_u32(r);
 	k->spawn_ms = kmn_reader_u32(r);
@@ -305,7 +328,7 @@ get_gate(struct kmn_reader *r, struct kmn_gate_setup *g)
 
 void
 kmn_handover_put(struct kmn_writer *w, enum kmn_role role, const struct kmn_settings *settings,
-    const struct kmn_material *material, unsigned listeners)
+    const struct kmn_material *material, unsigned listeners, const struct kmn_assignment *assignment)
 {
 	const struct kmn_user *user = &settings->users[role];
 
@@ -325,7 +348,7 @@ kmn_handover_put(struct kmn_writer *w, enum kmn_role role, const struct kmn_sett
 		put_keeper(w, settings, material);
 		break;
 	default:
-		put_module(w, &settings->module);
+		put_worker(w, assignment);
 	}
 }
 
@@ -349,11 +372,11 @@ read_message(int fd, uint8_t **bytes_out, size_t *len_out)
 }
 
 static uint32_t
-files_of(enum kmn_role role, const struct kmn_limits *limits)
+files_of(enum kmn_role role, const struct kmn_limits *limits, unsigned modules)
 {
 	if (role == KMN_ROLE_GATE)
 		return limits->connections + KMN_LISTEN_MAX + GATE_SPARE_FILES;
-	return role == KMN_ROLE_KEEPER ? limits->instances + KEEPER_SPARE_FILES : WORKER_FILES;
+	return role == KMN_ROLE_KEEPER ? (limits->instances + 2) * modules + KEEPER_SPARE_FILES : WORKER_FILES;
 }
 
 kmn_err
@@ -380,16 +403,15 @@ kmn_handover_receive(int fd, const struct kmn_handover **handover_out)
 	h.confine.parent = (pid_t)kmn_reader_u32(&r);
 	h.confine.ledger = h.role == KMN_ROLE_KEEPER ? KMN_FIRST_FD : -1;
 	get_limits(&r, &limits);
-	h.confine.files = files_of(h.role, &limits);
 	h.gate.limits = h.keeper.limits = limits;
 	if (h.role == KMN_ROLE_GATE) {
 		get_gate(&r, &h.gate);
 	} else if (h.role == KMN_ROLE_KEEPER) {
 		get_keeper(&r, &h.keeper);
 	} else {
-		h.worker.keeper = KMN_PEER_FD;
-		get_module(&r, &h.worker.module);
+		get_worker(&r, &h.worker);
 	}
+	h.confine.files = files_of(h.role, &limits, h.keeper.module_count);
 	*handover_out = &h;
 	return kmn_reader_end(&r);
 }

@@ -31,9 +31,19 @@ kmn_err kmn_material_load(
     const struct kmn_settings *settings, char *why_out, struct kmn_material **material_out) KMN_MUST_CHECK;
 void kmn_material_free(struct kmn_material *material);
 
-/* Supervisor: the message for one role; `listeners` is how many stand at KMN_FIRST_FD. Errors stay in the writer. */
+/* What a worker is started for (KMN_S_SPAWN). */
+struct kmn_assignment {
+	const struct kmn_module_settings *module;
+	bool watching;
+	uint64_t first_handle, handle_step;
+};
+
+/*
+ * Supervisor: the message for one role; `listeners` is how many stand at KMN_FIRST_FD; `assignment` is a worker's, NULL
+ * for the others. Errors stay in the writer.
+ */
 void kmn_handover_put(struct kmn_writer *w, enum kmn_role role, const struct kmn_settings *settings,
-    const struct kmn_material *material, unsigned listeners);
+    const struct kmn_material *material, unsigned listeners, const struct kmn_assignment *assignment);
 
 /* Role: what came. The setup's texts and keys point into guarded memory that lives as long as the process. */
 struct kmn_handover {

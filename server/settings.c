@@ -16,13 +16,14 @@
 #include <unistd.h>
 
 #define SECTION_OPTS 16 /* rows of one section, at most */
+#define MODULE "module" /* the one section of which there may be several */
 
 enum type { TEXT, PATH, LIST, ENVIRONMENT, NUMBER, SECONDS, WORD, LOG, USER };
 
 struct row {
 	const char *section; /* "": the file itself */
 	const char *name;
-	size_t offset;
+	size_t offset; /* in struct kmn_settings; of a module's rows in struct kmn_module_settings */
 	enum type type;
 	unsigned long least, most; /* NUMBER, SECONDS: value; TEXT, PATH: bytes; LIST, ENVIRONMENT: items */
 	const char *standard;      /* NULL: must be given if `least` is not 0 */
@@ -36,6 +37,7 @@ static bool is_assignment(const char *value);
 
 /* clang-format off */
 #define AT(field) offsetof(struct kmn_settings, field)
+#define OF(field) offsetof(struct kmn_module_settings, field)
 static const struct row rows[] = {
 /*	section   name                    field                          type         least      most  default     words */
 	{"",       "origin",               AT(origin),                    TEXT,            1,      255, NULL,       NULL, is_origin},
@@ -54,9 +56,9 @@ static const struct row rows[] = {
 	{"users",  "gate",                 AT(users[KMN_ROLE_GATE]),      USER,            0,       64, NULL,       NULL, NULL},
 	{"users",  "keeper",               AT(users[KMN_ROLE_KEEPER]),    USER,            0,       64, NULL,       NULL, NULL},
 	{"users",  "worker",               AT(users[KMN_ROLE_WORKER]),    USER,            0,       64, NULL,       NULL, NULL},
-	{"module", "path",                 AT(module.path),               PATH,            1,     4095, NULL,       NULL, NULL},
-	{"module", "init-args",            AT(module.init_args),          TEXT,            0,     4095, NULL,       NULL, NULL},
-	{"module", "environment",          AT(module.environment),        ENVIRONMENT,     0, KMN_ENVIRONMENT_MAX, NULL, NULL, is_assignment},
+	{MODULE,   "path",                 OF(path),                      PATH,            1,     4095, NULL,       NULL, NULL},
+	{MODULE,   "init-args",            OF(init_args),                 TEXT,            0,     4095, NULL,       NULL, NULL},
+	{MODULE,   "environment",          OF(environment),               ENVIRONMENT,     0, KMN_ENVIRONMENT_MAX, NULL, NULL, is_assignment},
 	{"limits", "connections",          AT(limits.connections),        NUMBER,          1,    65536, "1024",     NULL, NULL},
 	{"limits", "connections-per-peer", AT(limits.connections_per_peer), NUMBER,        1,    65536, "128",      NULL, NULL},
 	{"limits", "handshake",            AT(limits.handshake_ms),       SECONDS,         1,      600, "10",       NULL, NULL},
@@ -66,6 +68,7 @@ static const struct row rows[] = {
 	{"limits", "requests",             AT(limits.requests),           NUMBER,          1,   100000, "1024",     NULL, NULL},
 	{"limits", "requests-per-client",  AT(limits.requests_per_client), NUMBER,         1,   100000, "64",       NULL, NULL},
 };
+#undef OF
 #undef AT
 /* clang-format on */
 
@@ -279,13 +282,13 @@ parse(const char *path, char *text, char *why, cfg_t **cfg_out)
 	int result;
 
 	make_opts("users", users);
-	make_opts("module", module);
+	make_opts(MODULE, module);
 	make_opts("limits", limits);
 	make_opts("", opts);
 	while (opts[n].name != NULL)
 		n++;
 	opts[n++] = (cfg_opt_t)CFG_SEC("users", users, CFGF_NODEFAULT);
-	opts[n++] = (cfg_opt_t)CFG_SEC("module", module, CFGF_TITLE | CFGF_MULTI | CFGF_NO_TITLE_DUPES);
+	opts[n++] = (cfg_opt_t)CFG_SEC(MODULE, module, CFGF_TITLE | CFGF_MULTI | CFGF_NO_TITLE_DUPES);
 	opts[n++] = (cfg_opt_t)CFG_SEC("limits", limits, CFGF_NODEFAULT);
 	opts[n] = (cfg_opt_t)CFG_END();
 	if ((*cfg_out = cfg_init(opts, CFGF_NONE)) == NULL || ((*cfg_out)->filename = strdup(path)) == NULL ||
@@ -339,9 +342,9 @@ text_put(char **field, char *copy)
 }
 
 static kmn_err
-put(struct kmn_settings *s, const struct row *row, const char *value)
+put(const struct kmn_settings *s, void *fields, const struct row *row, const char *value)
 {
-	char *at = (char *)s + row->offset;
+	char *at = (char *)fields + row->offset;
 	char **text = (char **)(void *)at;
 	uint32_t *number = (uint32_t *)(void *)at;
 
@@ -370,37 +373,67 @@ put(struct kmn_settings *s, const struct row *row, const char *value)
 	return KMN_E_INTERNAL;
 }
 
+/* One row of a section that is there (NULL: it is not), into the structure that holds the section's fields. */
 static kmn_err
-take_row(struct kmn_settings *s, cfg_t *cfg, const struct row *row, char *why)
+take_row(const struct kmn_settings *s, void *fields, cfg_t *section, const struct row *row, char *why)
 {
-	cfg_t *section = row->section[0] == '\0'           ? cfg
-			 : cfg_size(cfg, row->section) > 0 ? cfg_getsec(cfg, row->section)
-							   : NULL;
 	unsigned n = section != NULL ? cfg_size(section, row->name) : 0;
 	kmn_err e = KMN_OK;
 
 	if (n == 0 && row->standard != NULL)
-		return put(s, row, row->standard);
+		return put(s, fields, row, row->standard);
 	if (n == 0 && row->least > 0)
 		return complain(why, "%.300s: %s%s%s is missing", s->path, row->section,
 		    row->section[0] != '\0' ? " " : "", row->name);
 	for (unsigned i = 0; e == KMN_OK && i < n; i++)
-		e = put(s, row, cfg_getnstr(section, row->name, i));
+		e = put(s, fields, row, cfg_getnstr(section, row->name, i));
+	return e;
+}
+
+static bool
+is_of_module(const struct row *row)
+{
+	return strcmp(row->section, MODULE) == 0;
+}
+
+static kmn_err
+take_modules(struct kmn_settings *s, cfg_t *cfg, char *why)
+{
+	unsigned n = cfg_size(cfg, MODULE);
+	kmn_err e = KMN_OK;
+
+	if (n == 0 || n > KMN_MODULES_MAX)
+		return complain(
+		    why, "%.300s: 1 to %u sections module \"NAME\" { } are needed", s->path, KMN_MODULES_MAX);
+	for (unsigned m = 0; e == KMN_OK && m < n; m++) {
+		struct kmn_module_settings *module = &s->modules[m];
+		cfg_t *section = cfg_getnsec(cfg, MODULE, m);
+
+		s->module_count++;
+		if ((module->name = strdup(cfg_title(section))) == NULL)
+			return KMN_E_NO_MEMORY;
+		if (strlen(module->name) > KMN_MODULE_NAME_MAX_BYTES || module->name[0] == '\0')
+			return complain(
+			    why, "%.300s: the name of a module has 1 to %u bytes", s->path, KMN_MODULE_NAME_MAX_BYTES);
+		for (size_t i = 0; e == KMN_OK && i < KMN_COUNT_OF(rows); i++)
+			if (is_of_module(&rows[i]))
+				e = take_row(s, module, section, &rows[i], why);
+	}
 	return e;
 }
 
 static kmn_err
 take_rows(struct kmn_settings *s, cfg_t *cfg, char *why)
 {
-	kmn_err e = KMN_OK;
+	kmn_err e = take_modules(s, cfg, why);
 
-	/* A worker holds one module; which token is in which module would be asked of several (docs/architecture.md). */
-	if (cfg_size(cfg, "module") != 1)
-		return complain(why, "%.300s: exactly one module \"NAME\" { } is needed", s->path);
-	if ((s->module.name = strdup(cfg_title(cfg_getsec(cfg, "module")))) == NULL)
-		return KMN_E_NO_MEMORY;
-	for (size_t i = 0; e == KMN_OK && i < KMN_COUNT_OF(rows); i++)
-		e = take_row(s, cfg, &rows[i], why);
+	for (size_t i = 0; e == KMN_OK && i < KMN_COUNT_OF(rows); i++) {
+		const char *name = rows[i].section;
+		cfg_t *section = name[0] == '\0' ? cfg : cfg_size(cfg, name) > 0 ? cfg_getsec(cfg, name) : NULL;
+
+		if (!is_of_module(&rows[i]))
+			e = take_row(s, s, section, &rows[i], why);
+	}
 	return e;
 }
 
@@ -511,22 +544,32 @@ texts_clear(struct kmn_texts *texts)
 	free(texts->at);
 }
 
+static void
+clear_row(void *fields, const struct row *row)
+{
+	char *at = (char *)fields + row->offset;
+
+	if (row->type == LIST || row->type == ENVIRONMENT)
+		texts_clear((struct kmn_texts *)(void *)at);
+	else if (row->type == USER)
+		free(((struct kmn_user *)(void *)at)->text);
+	else if (row->type == TEXT || row->type == PATH || row->type == LOG)
+		free(*(char **)(void *)at);
+}
+
 void
 kmn_settings_free(struct kmn_settings *settings)
 {
 	if (settings == NULL)
 		return;
 	for (size_t i = 0; i < KMN_COUNT_OF(rows); i++) {
-		char *at = (char *)settings + rows[i].offset;
-
-		if (rows[i].type == LIST || rows[i].type == ENVIRONMENT)
-			texts_clear((struct kmn_texts *)(void *)at);
-		else if (rows[i].type == USER)
-			free(((struct kmn_user *)(void *)at)->text);
-		else if (rows[i].type == TEXT || rows[i].type == PATH || rows[i].type == LOG)
-			free(*(char **)(void *)at);
+		if (!is_of_module(&rows[i]))
+			clear_row(settings, &rows[i]);
+		for (unsigned m = 0; is_of_module(&rows[i]) && m < settings->module_count; m++)
+			clear_row(&settings->modules[m], &rows[i]);
 	}
-	free(settings->module.name);
+	for (unsigned m = 0; m < settings->module_count; m++)
+		free(settings->modules[m].name);
 	free(settings->path);
 	free(settings);
 }
@@ -577,9 +620,9 @@ text_of(const struct row *row, const void *at)
 }
 
 static void
-print_row(const struct kmn_settings *s, const struct row *row, FILE *to)
+print_row(const void *fields, const struct row *row, FILE *to)
 {
-	const void *at = (const char *)s + row->offset;
+	const void *at = (const char *)fields + row->offset;
 	bool list = row->type == LIST || row->type == ENVIRONMENT;
 	bool number = row->type == NUMBER || row->type == SECONDS || row->type == WORD;
 
@@ -597,24 +640,31 @@ print_row(const struct kmn_settings *s, const struct row *row, FILE *to)
 	putc('\n', to);
 }
 
+/* The rows of a section; "" is the file itself. */
+static void
+print_rows(const void *fields, const char *section, FILE *to)
+{
+	for (size_t i = 0; i < KMN_COUNT_OF(rows); i++)
+		if (strcmp(rows[i].section, section) == 0)
+			print_row(fields, &rows[i], to);
+}
+
 void
 kmn_settings_print(const struct kmn_settings *settings, FILE *to)
 {
-	const char *section = "";
+	static const char *const sections[] = {"users", "limits"};
 
-	for (size_t i = 0; i < KMN_COUNT_OF(rows); i++) {
-		if (strcmp(rows[i].section, section) != 0) {
-			if (section[0] != '\0')
-				fputs("}\n", to);
-			section = rows[i].section;
-			fprintf(to, "%s ", section);
-			if (strcmp(section, "module") == 0) {
-				print_text(to, settings->module.name);
-				putc(' ', to);
-			}
-			fputs("{\n", to);
-		}
-		print_row(settings, &rows[i], to);
+	print_rows(settings, "", to);
+	for (unsigned m = 0; m < settings->module_count; m++) {
+		fputs(MODULE " ", to);
+		print_text(to, settings->modules[m].name);
+		fputs(" {\n", to);
+		print_rows(&settings->modules[m], MODULE, to);
+		fputs("}\n", to);
 	}
-	fputs("}\n", to);
+	for (size_t i = 0; i < KMN_COUNT_OF(sections); i++) {
+		fprintf(to, "%s {\n", sections[i]);
+		print_rows(settings, sections[i], to);
+		fputs("}\n", to);
+	}
 }

@@ -40,6 +40,8 @@ struct kmn_module_settings {
 	struct kmn_texts environment;
 };
 
+
+
 struct kmn_settings {
 	char *path;                            /* of the file */
 	uint8_t config_sha256[KMN_HASH_BYTES]; /* of its bytes */
@@ -52,7 +54,8 @@ struct kmn_settings {
 	uint32_t confinement; /* enum kmn_confinement */
 	struct kmn_user users[KMN_ROLE_COUNT];
 	struct kmn_limits limits;
-	struct kmn_module_settings module;
+	struct kmn_module_settings modules[KMN_MODULES_MAX]; /* in the order of the file, at least one */
+	unsigned module_count;
 };
 
 /*

@@ -66,7 +66,7 @@ now_ms(void)
 
 /* Only the worker is given an environment, its module's; a sanitizer's own settings go to all. */
 static void
-make_environment(const struct kmn_settings *settings, enum kmn_role role, char *out[ENVIRONMENT_MAX])
+make_environment(const struct kmn_assignment *assignment, char *out[ENVIRONMENT_MAX])
 {
 	static const char *const sanitizer[] = {"ASAN_OPTIONS=", "UBSAN_OPTIONS=", "TSAN_OPTIONS=", "LSAN_OPTIONS="};
 	size_t n = 0;
@@ -75,14 +75,15 @@ make_environment(const struct kmn_settings *settings, enum kmn_role role, char *
 		for (size_t i = 0; i < KMN_COUNT_OF(sanitizer); i++)
 			if (strncmp(*at, sanitizer[i], strlen(sanitizer[i])) == 0 && n < KMN_COUNT_OF(sanitizer))
 				out[n++] = *at;
-	for (unsigned i = 0; role == KMN_ROLE_WORKER && i < settings->module.environment.count; i++)
-		out[n++] = settings->module.environment.at[i];
+	for (unsigned i = 0; assignment != NULL && i < assignment->module->environment.count; i++)
+		out[n++] = assignment->module->environment.at[i];
 	out[n] = NULL;
 }
 
-/* Starts a role that talks through a new socket; *peer_out is the other end of it. */
+/* Starts a role that talks through a new socket; *peer_out is the other end of it. `assignment`: a worker's, or NULL. */
 static kmn_err
-start_role(const struct supervisor *s, enum kmn_role role, pid_t *pid_out, int *peer_out)
+start_role(const struct supervisor *s, enum kmn_role role, const struct kmn_assignment *assignment, pid_t *pid_out,
+    int *peer_out)
 {
 	char *environment[ENVIRONMENT_MAX];
 	struct kmn_child child = {.role = role, .environment = environment};
@@ -98,9 +99,9 @@ start_role(const struct supervisor *s, enum kmn_role role, pid_t *pid_out, int *
 		child.fds[child.fd_count++] = s->o->listeners[i];
 	if (role == KMN_ROLE_KEEPER)
 		child.fds[child.fd_count++] = s->o->ledger;
-	make_environment(s->o->settings, role, environment);
+	make_environment(assignment, environment);
 	kmn_writer_init(&w, KMN_HANDOVER_MAX_BYTES);
-	kmn_handover_put(&w, role, s->o->settings, s->o->material, s->o->listener_count);
+	kmn_handover_put(&w, role, s->o->settings, s->o->material, s->o->listener_count, assignment);
 	child.handover = &w;
 	e = kmn_child_start(&child, pid_out);
 	kmn_writer_clear(&w);
@@ -151,7 +152,7 @@ start_keeper(struct supervisor *s)
 	kmn_err e;
 
 	s->phase = STARTING;
-	if ((e = start_role(s, KMN_ROLE_KEEPER, &s->keeper, &peer)) == KMN_OK)
+	if ((e = start_role(s, KMN_ROLE_KEEPER, NULL, &s->keeper, &peer)) == KMN_OK)
 		e = kmn_ipc_new(peer, 0, &s->keeper_ipc);
 	if (e == KMN_OK)
 		return;
@@ -167,7 +168,7 @@ start_gate(struct supervisor *s)
 	kmn_err e;
 
 	s->gate_due_ms = 0;
-	if ((e = start_role(s, KMN_ROLE_GATE, &s->gate, &peer)) != KMN_OK) {
+	if ((e = start_role(s, KMN_ROLE_GATE, NULL, &s->gate, &peer)) != KMN_OK) {
 		kmn_say(KMN_SAY_ERROR, "the gate does not start: %s", kmn_err_text(e));
 		s->gate = 0;
 		s->gate_due_ms = now_ms() + GATE_PAUSE_MOST_MS;
@@ -251,18 +252,36 @@ find_worker(const struct supervisor *s, uint32_t id)
 	return NULL;
 }
 
+/* What the keeper wants a worker for; a module that is not ours leaves `module` NULL. */
 static void
-take_spawn(struct supervisor *s, uint32_t id)
+read_assignment(const struct supervisor *s, struct kmn_reader *r, struct kmn_assignment *assignment)
 {
-	/* One more than there may be applications: the keeper's own, for requests made ahead. */
-	bool room = s->worker_count <= s->o->settings->limits.instances && find_worker(s, id) == NULL;
+	const struct kmn_settings *settings = s->o->settings;
+	char name[KMN_MODULE_NAME_MAX_BYTES + 1];
+
+	kmn_reader_text(r, name, sizeof(name));
+	for (unsigned i = 0; r->err == KMN_OK && i < settings->module_count; i++)
+		if (strcmp(settings->modules[i].name, name) == 0)
+			assignment->module = &settings->modules[i];
+	assignment->watching = kmn_reader_bool(r);
+	assignment->first_handle = kmn_reader_u64(r);
+	assignment->handle_step = kmn_reader_u64(r);
+}
+
+static void
+take_spawn(struct supervisor *s, uint32_t id, const struct kmn_assignment *assignment)
+{
+	const struct kmn_settings *settings = s->o->settings;
+	/* Two more of each module than there may be applications: the keeper's own, and the one that watches slots. */
+	bool room = s->worker_count < (settings->limits.instances + 2) * settings->module_count &&
+		    find_worker(s, id) == NULL && assignment->module != NULL;
 	struct worker *w = room ? calloc(1, sizeof(*w)) : NULL;
 	int peer = -1;
-	kmn_err e = w != NULL ? start_role(s, KMN_ROLE_WORKER, &w->pid, &peer) : KMN_E_BUSY;
+	kmn_err e = w != NULL ? start_role(s, KMN_ROLE_WORKER, assignment, &w->pid, &peer) : KMN_E_BUSY;
 
 	if (e != KMN_OK) {
 		free(w);
-		tell_worker(s, KMN_S_FAILED, id, room ? kmn_err_text(e) : "too many workers", -1);
+		tell_worker(s, KMN_S_FAILED, id, room ? kmn_err_text(e) : "no such module, or too many workers", -1);
 		return;
 	}
 	w->id = id;
@@ -275,6 +294,7 @@ take_spawn(struct supervisor *s, uint32_t id)
 static kmn_err
 take_message(struct supervisor *s, const struct kmn_ipc_message *m)
 {
+	struct kmn_assignment assignment = {.module = NULL};
 	struct kmn_reader r;
 	struct worker *w;
 	uint32_t id = 0;
@@ -283,11 +303,13 @@ take_message(struct supervisor *s, const struct kmn_ipc_message *m)
 	kmn_reader_init(&r, m->body, m->len_bytes);
 	if (m->kind == KMN_S_SPAWN || m->kind == KMN_S_KILL)
 		id = kmn_reader_u32(&r);
+	if (m->kind == KMN_S_SPAWN)
+		read_assignment(s, &r, &assignment);
 	if ((e = kmn_reader_end(&r)) != KMN_OK)
 		return e;
 	switch (m->kind) {
 	case KMN_S_SPAWN:
-		take_spawn(s, id);
+		take_spawn(s, id, &assignment);
 		return KMN_OK;
 	case KMN_S_KILL:
 		if ((w = find_worker(s, id)) != NULL)

@@ -37,14 +37,16 @@
  *  symbol                value  sender   phases  fields                         what they are */
 /* clang-format off */
 #define KMN_FRAME_ROWS(ROW) \
-	ROW(KMN_F_ATTACH,        1,   CLIENT,  FIRST,    "u16 u8 u8 u8 text text raw32", \
-	    "version, ulong bytes, little endian, packed, provider, host, client random") \
+	ROW(KMN_F_ATTACH,        1,   CLIENT,  FIRST,    "u16 u8 u8 u8 text text raw32 u64", \
+	    "version, ulong bytes, little endian, packed, provider, host, client random, first handle") \
 	ROW(KMN_F_JOIN,          2,   CLIENT,  FIRST,    "u16 raw16 raw32", "version, instance, proof") \
 	ROW(KMN_F_CALL,          3,   CLIENT,  ATTACHED, "u64 u64 rest", "number, acknowledged, request payload") \
 	ROW(KMN_F_WATCH,         4,   CLIENT,  ATTACHED, "", "this connection carries READY from now on") \
 	ROW(KMN_F_END_WAIT,      5,   CLIENT,  ATTACHED, "u64", "number") \
 	ROW(KMN_F_DETACH,        6,   CLIENT,  ATTACHED, "", "the application is finished") \
 	ROW(KMN_F_ADMIN,         7,   CLIENT,  FIRST,    "u16 rest", "operation (admin.h), its fields") \
+	ROW(KMN_F_ALIAS,         8,   CLIENT,  ATTACHED, "u64 u64", \
+	    "old handle (below the first handle of ATTACH), new handle: this session or object goes by the old one now") \
 	ROW(KMN_F_ATTACHED,    128,   GATEWAY, ANY,      "u16 raw16 raw32 u32 text", \
 	    "version, instance, gateway random, lease ms, origin") \
 	ROW(KMN_F_JOINED,      129,   GATEWAY, ANY,      "u64", "highest number seen") \
@@ -55,12 +57,24 @@
 	ROW(KMN_F_READY,       133,   GATEWAY, ANY,      "u64", \
 	    "number: ask for its reply by sending its CALL again, same bytes") \
 	ROW(KMN_F_DETACHED,    134,   GATEWAY, ANY,      "", "") \
-	ROW(KMN_F_ADMIN_REPLY, 135,   GATEWAY, ANY,      "u32 bytes", "kmn_err, text (JSON when 0, else the reason)")
+	ROW(KMN_F_ADMIN_REPLY, 135,   GATEWAY, ANY,      "u32 bytes", "kmn_err, text (JSON when 0, else the reason)") \
+	ROW(KMN_F_ALIASED,     136,   GATEWAY, ANY,      "u64", "old handle") \
+	ROW(KMN_F_NOTICE,      137,   GATEWAY, ANY,      "u8 u64", \
+	    "kind (KMN_NOTICE_*), slot or 2^64-1 for every slot: no answer to anything, between any two frames")
 /* clang-format on */
 
 #define KMN_FRAME_ENUM(symbol, value, sender, phases, fields, what) symbol = (value),
 enum kmn_frame_type { KMN_FRAME_ROWS(KMN_FRAME_ENUM) };
 #undef KMN_FRAME_ENUM
+
+/* What a NOTICE says: something that an application may have cached is not so any more. */
+enum kmn_notice {
+	KMN_NOTICE_SLOT = 1,  /* a token came or went: presence, token info, mechanisms of the slot */
+	KMN_NOTICE_STATE = 2, /* state of the sessions on the slot: login, logout, session death */
+};
+
+/* Of ATTACH: virtual handles of the new instance begin here at the earliest; 0 and 1 are the same. */
+#define KMN_FIRST_HANDLE_MAX (UINT64_C(1) << 31)
 
 enum kmn_frame_sender { KMN_SENDER_CLIENT, KMN_SENDER_GATEWAY };
 

@@ -24,6 +24,9 @@ struct kmn_limits {
 	uint32_t requests_per_client;
 };
 
+#define KMN_MODULES_MAX 16u
+#define KMN_MODULE_NAME_MAX_BYTES 64u
+
 /* One vendor module: `module "NAME" { }`. */
 struct kmn_module {
 	const char *name;
@@ -67,6 +70,9 @@ struct kmn_keeper_setup {
 struct kmn_worker_setup {
 	int keeper;               /* socket, for kmn_ipc_new */
 	struct kmn_module module; /* its environment rows are in the process' environment already */
+	bool watching;            /* waits for slot events, tells them by KMN_W_EVENT, and takes no calls */
+	uint64_t first_handle;    /* virtual handles are first_handle + n * handle_step: the workers of one application */
+	uint64_t handle_step;     /* share no number; 0 and 0 are 1 and 1 */
 };
 
 /* server/gate, server/keeper, server/hsm. */

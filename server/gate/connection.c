@@ -724,7 +724,7 @@ kmn_connection_put(struct kmn_gate *gate, struct kmn_connection *c, uint8_t type
 		c->phase = KMN_PHASE_ATTACHED;
 	else if (type == KMN_F_DETACHED)
 		c->phase = KMN_PHASE_FIRST;
-	if (type != KMN_F_READY)
+	if (type != KMN_F_READY && type != KMN_F_NOTICE) /* these answer nothing */
 		c->awaiting = false;
 	if (write_out(gate, c))
 		(void)read_frames(gate, c);

@@ -20,8 +20,8 @@
 #define CERTIFICATE_MAX_BYTES (16u << 10)
 #define NO_REQUEST UINT64_MAX
 
-static struct kmn_conn *
-conn_get(struct kmn_keeper *k, uint32_t id)
+struct kmn_conn *
+kmn_conn_get(struct kmn_keeper *k, uint32_t id)
 {
 	struct kmn_conn *conn;
 
@@ -264,7 +264,7 @@ opened(struct kmn_keeper *k, struct kmn_reader *r)
 	if (conn == NULL)
 		KMN_BUG("out of memory");
 	read_conn(r, conn);
-	if (kmn_reader_end(r) != KMN_OK || conn_get(k, conn->id) != NULL ||
+	if (kmn_reader_end(r) != KMN_OK || kmn_conn_get(k, conn->id) != NULL ||
 	    k->conn_count >= k->setup->limits.connections) {
 		free(conn);
 		kmn_keeper_fail(k, "the gate says what cannot be");
@@ -361,6 +361,12 @@ take_frame(struct kmn_keeper *k, struct kmn_conn *conn, uint8_t type, const uint
 	case KMN_F_DETACH:
 		detach(k, conn);
 		break;
+	case KMN_F_ALIAS: {
+		uint64_t old = kmn_reader_u64(&r);
+
+		kmn_alias_take(k, conn, old, kmn_reader_u64(&r));
+		break;
+	}
 	default:
 		kmn_admin_take(k, conn, body, len);
 	}
@@ -373,7 +379,7 @@ framed(struct kmn_keeper *k, struct kmn_reader *r)
 	uint8_t type = kmn_reader_u8(r);
 	const uint8_t *body;
 	size_t len = kmn_reader_rest(r, &body);
-	struct kmn_conn *conn = conn_get(k, id);
+	struct kmn_conn *conn = kmn_conn_get(k, id);
 
 	if (kmn_reader_end(r) != KMN_OK)
 		kmn_keeper_fail(k, "the gate says what cannot be");
@@ -385,7 +391,7 @@ static void
 closed(struct kmn_keeper *k, struct kmn_reader *r)
 {
 	uint32_t id = kmn_reader_u32(r);
-	struct kmn_conn *conn = conn_get(k, id);
+	struct kmn_conn *conn = kmn_conn_get(k, id);
 	char reason[256];
 
 	kmn_reader_text(r, reason, sizeof(reason));

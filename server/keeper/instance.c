@@ -88,7 +88,9 @@ instance_new(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader *r)
 	kmn_reader_text(r, instance->provider, sizeof(instance->provider));
 	kmn_reader_text(r, instance->host, sizeof(instance->host));
 	kmn_reader_raw(r, client_random, sizeof(client_random));
-	if (kmn_reader_end(r) != KMN_OK || version != KMN_FRAME_VERSION) {
+	instance->first_handle = kmn_reader_u64(r);
+	if (kmn_reader_end(r) != KMN_OK || version != KMN_FRAME_VERSION ||
+	    instance->first_handle >= KMN_FIRST_HANDLE_MAX) {
 		free(instance);
 		return NULL;
 	}
@@ -99,6 +101,8 @@ instance_new(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader *r)
 	kmn_instance_secret(instance->gateway_random, client_random, conn->exporter, instance->secret);
 	memcpy(instance->spki_sha256, conn->spki_sha256, sizeof(instance->spki_sha256));
 	instance->keeper = k;
+	if (instance->first_handle == 0)
+		instance->first_handle = 1;
 	kmn_replay_init(&instance->guard, KMN_WINDOW_NUMBERS);
 	LIST_INSERT_HEAD(&k->instances, instance, link);
 	return instance;

@@ -49,6 +49,18 @@ kmn_session_add(struct kmn_instance *instance, uint64_t handle, uint64_t slot, u
 	return KMN_OK;
 }
 
+void
+kmn_session_rename(struct kmn_instance *instance, uint64_t from, uint64_t to)
+{
+	struct kmn_session *s = kmn_session_get(instance, from);
+
+	if (s == NULL)
+		return;
+	LIST_REMOVE(s, link);
+	s->handle = to;
+	LIST_INSERT_HEAD(&instance->sessions[bucket(to)], s, link);
+}
+
 /* No call may keep a pointer to a session that goes away. */
 static void
 detach_calls(struct kmn_instance *instance, const struct kmn_session *s)

@@ -193,6 +193,7 @@ struct kmn_instance {
 	struct kmn_call_state *call[KMN_WINDOW_NUMBERS]; /* by number modulo the window */
 	LIST_HEAD(, kmn_session) sessions[64];
 	LIST_HEAD(, kmn_token) tokens;
+	uint64_t first_handle; /* what it is given begins here */
 	bool same_abi;       /* bytes in the client's layout may go to a worker of this machine */
 	uint64_t signatures; /* class B, for selfcheck by sample */
 	unsigned connections;
@@ -296,6 +297,8 @@ void kmn_gatelink_close(struct kmn_keeper *k, struct kmn_conn *conn, const char 
 kmn_err kmn_gatelink_send_pins(struct kmn_keeper *k) KMN_MUST_CHECK;
 /* Write what class C calls were counted since the last time. */
 void kmn_gatelink_write_counts(struct kmn_keeper *k);
+/* NULL: it is gone. */
+struct kmn_conn *kmn_conn_get(struct kmn_keeper *k, uint32_t id);
 /* channel.open of a connection, once. */
 kmn_err kmn_conn_open_record(struct kmn_keeper *k, struct kmn_conn *conn) KMN_MUST_CHECK;
 
@@ -314,10 +317,17 @@ void kmn_instance_end(struct kmn_keeper *k, struct kmn_instance *instance, const
 void kmn_instance_tick(struct kmn_keeper *k);
 unsigned kmn_instance_count(const struct kmn_keeper *k);
 
+/* ---- alias.c --------------------------------------------------------------------------------------------------- */
+
+/* The frame ALIAS: answered when the worker has done it. */
+void kmn_alias_take(struct kmn_keeper *k, struct kmn_conn *conn, uint64_t old, uint64_t new);
+
 /* ---- session.c ------------------------------------------------------------------------------------------------- */
 
 struct kmn_session *kmn_session_get(struct kmn_instance *instance, uint64_t handle);
 kmn_err kmn_session_add(struct kmn_instance *instance, uint64_t handle, uint64_t slot, uint64_t flags) KMN_MUST_CHECK;
+/* Goes by another number from now on; nothing where there is no such session. */
+void kmn_session_rename(struct kmn_instance *instance, uint64_t from, uint64_t to);
 void kmn_session_remove(struct kmn_instance *instance, uint64_t handle);
 void kmn_session_remove_slot(struct kmn_instance *instance, uint64_t slot);
 void kmn_session_remove_all(struct kmn_instance *instance);

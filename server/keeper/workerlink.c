@@ -28,6 +28,23 @@ tell_supervisor(struct kmn_keeper *k, uint8_t kind, uint32_t id)
 	return e;
 }
 
+static kmn_err
+ask_spawn(struct kmn_keeper *k, const struct kmn_worker *worker)
+{
+	struct kmn_writer w;
+	kmn_err e;
+
+	kmn_writer_init(&w, 128);
+	kmn_writer_u32(&w, worker->id);
+	kmn_writer_text(&w, k->setup->modules[0].name);
+	kmn_writer_bool(&w, false);
+	kmn_writer_u64(&w, worker->instance != NULL ? worker->instance->first_handle : 1);
+	kmn_writer_u64(&w, 1);
+	e = kmn_ipc_queue_writer(k->supervisor, KMN_S_SPAWN, &w);
+	kmn_writer_clear(&w);
+	return e;
+}
+
 /* Asks for the worker whose turn it is, if it was not asked for yet. */
 static void
 start_next(struct kmn_keeper *k)
@@ -37,7 +54,7 @@ start_next(struct kmn_keeper *k)
 	if (first == NULL || first->step != KMN_WORKER_ASKED || first->ipc != NULL)
 		return;
 	first->step = KMN_WORKER_STARTING;
-	if (tell_supervisor(k, KMN_S_SPAWN, first->id) != KMN_OK)
+	if (ask_spawn(k, first) != KMN_OK)
 		kmn_keeper_fail(k, "the supervisor does not listen");
 }
 
@@ -280,6 +297,8 @@ answer_of(uint8_t kind)
 		return KMN_W_REPLY;
 	case KMN_W_TOKEN:
 		return KMN_W_TOKEN_FACTS;
+	case KMN_W_ALIAS:
+		return KMN_W_ALIASED;
 	default:
 		return KMN_W_DESCRIPTION;
 	}

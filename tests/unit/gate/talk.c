@@ -93,6 +93,7 @@ attach(void)
 	kmn_writer_text(&w, "talk");
 	kmn_writer_text(&w, "test");
 	kmn_writer_raw(&w, client_random, sizeof(client_random));
+	kmn_writer_u64(&w, 0);
 	if (ask(channel, KMN_F_ATTACH, &w, &frame) != KMN_F_ATTACHED)
 		bail_out("ATTACH", kmn_channel_why(channel));
 	kmn_reader_init(&r, frame.body, frame.len_bytes);

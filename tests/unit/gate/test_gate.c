@@ -298,6 +298,7 @@ put_attach(struct kmn_writer *w)
 	kmn_writer_text(w, "test");
 	kmn_writer_text(w, "host");
 	kmn_writer_raw(w, zeros, 32);
+	kmn_writer_u64(w, 0);
 }
 
 /* A CALL's body, C_Logout; `w` is made here. */

@@ -585,6 +585,7 @@ rig_attach(struct rig *rig, struct rig_app *app, uint32_t conn, const struct tes
 	kmn_writer_text(&w, "rig");
 	kmn_writer_text(&w, "localhost");
 	kmn_writer_raw(&w, client_random, sizeof(client_random));
+	kmn_writer_u64(&w, 0);
 	rig_send(rig, conn, KMN_F_ATTACH, &w);
 	CU_ASSERT_TRUE_FATAL(rig_expect(rig, conn, KMN_F_ATTACHED, &f));
 	kmn_reader_init(&r, f.body, f.len);

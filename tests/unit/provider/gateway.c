@@ -214,7 +214,7 @@ on_attach(struct connection *c)
 	(void)RAND_bytes(instance, sizeof(instance));
 	has_instance = true;
 	memset(outcomes, 0, sizeof(outcomes));
-	kmn_instance_secret(gateway_random, c->room + c->len - 32, c->exporter, secret);
+	kmn_instance_secret(gateway_random, c->room + c->len - 40, c->exporter, secret);
 	(void)pthread_mutex_unlock(&lock);
 	kmn_writer_init(&w, 256);
 	kmn_writer_u16(&w, KMN_FRAME_VERSION);

@@ -66,8 +66,9 @@ static const struct { const char *text, *says; } refused[] = {
 	{ "listen = { \"127.0.0.1:65536\" }\n",                          ":1: listen is not a numeric address" },
 	{ NEEDED "module \"m\" { environment = { \"NAME\" } }\n",        ":7: environment is not NAME=VALUE" },
 	{ NEEDED "module \"m\" { environment = { \"LD_PRELOAD=x\" } }\n", ":7: environment is not NAME=VALUE" },
-	{ NEEDED,                                                        "exactly one module" },
-	{ WHOLE "module \"n\" { path = \"/n\" }\n",                      "exactly one module" },
+	{ NEEDED,                                                        "1 to 16 sections module" },
+	{ WHOLE "module \"n\" { }\n",                                    "module path is missing" },
+	{ WHOLE "module \"m\" { path = \"/n\" }\n",                      ": " },
 	{ NEEDED "module \"m\" { }\n",                                   "module path is missing" },
 	{ MODULE,                                                        "origin is missing" },
 	{ WHOLE "users { gate = 7001 }\n",                               "are given together" },
@@ -76,7 +77,7 @@ static const struct { const char *text, *says; } refused[] = {
 	{ WHOLE "users { gate=0 keeper=7003 worker=7002 }\n",            "there is no user \"0\"" },
 	{ WHOLE "users { gate=\"no such user\" keeper=1 worker=2 }\n",   "there is no user \"no such user\" for the gate" },
 	{ "origin = {\n",                                                ":1: " },
-	{ "",                                                            "exactly one module" },
+	{ "",                                                            "1 to 16 sections module" },
 };
 /* clang-format on */
 
@@ -111,7 +112,7 @@ test_defaults(void)
 	CU_ASSERT_EQUAL(s->log_level, KMN_SAY_INFO);
 	CU_ASSERT_EQUAL(s->confinement, KMN_CONFINEMENT_FULL);
 	CU_ASSERT_PTR_NULL(s->log);
-	CU_ASSERT_PTR_NULL(s->module.init_args);
+	CU_ASSERT_PTR_NULL(s->modules[0].init_args);
 	CU_ASSERT_PTR_NULL(s->users[KMN_ROLE_GATE].text);
 	CU_ASSERT_EQUAL(s->limits.handshake_ms, 10000);
 	kmn_settings_free(s);
@@ -128,7 +129,7 @@ test_paths(void)
 	CU_ASSERT_STRING_EQUAL(s->log_key, want);
 	snprintf(want, sizeof(want), "%s/gateway.log", folder);
 	CU_ASSERT_STRING_EQUAL(s->log, want);
-	CU_ASSERT_STRING_EQUAL(s->module.path, "/m.so");
+	CU_ASSERT_STRING_EQUAL(s->modules[0].path, "/m.so");
 	kmn_settings_free(s);
 }
 
@@ -154,7 +155,8 @@ test_print(void)
 		  "keeper=61002 worker=61003 }\n";
 	static const char odd[] = NEEDED
 	    "module \"q\\\"\" { path = m.so init-args = \"a \\\"b\\\" \\\\ c\" environment = { \"A=1\", \"B=\" } }\n";
-	const char *const cases[] = {WHOLE, text, odd};
+	static const char two[] = WHOLE "module \"n\" { path = \"/n.so\" environment = { \"A=1\" } }\n";
+	const char *const cases[] = {WHOLE, text, odd, two};
 	struct kmn_settings *s;
 	char why[KMN_SETTINGS_WHY_BYTES];
 

@@ -33,6 +33,8 @@
 #define WAIT_MS 10000
 #define PID_MESSAGE 1
 #define FAKE_WORKER 7u
+#define FAKE_OTHER 20u    /* of the other module */
+#define FAKE_STRANGER 21u /* of a module that is not there */
 
 /* ---- the roles --------------------------------------------------------------------------------------------------- */
 
@@ -76,6 +78,11 @@ kmn_worker_main(const struct kmn_worker_setup *setup)
 {
 	const char *there = getenv("KMN_TEST_ROW");
 
+	if (setup->watching) /* the other module's, with what SPAWN said of it */
+		return there == NULL && strcmp(setup->module.name, "other") == 0 && setup->first_handle == 5 &&
+			       setup->handle_step == 3
+			   ? report_and_wait(setup->keeper)
+			   : 3;
 	if (there == NULL || strcmp(there, "a value") != 0 || getenv("PATH") != NULL ||
 	    strcmp(setup->module.environment[0], "KMN_TEST_ROW=a value") != 0 ||
 	    strcmp(setup->module.init_args, "some args") != 0 || strcmp(setup->module.name, "m") != 0)
@@ -150,9 +157,15 @@ ask(struct kmn_ipc *ipc, uint8_t kind, uint32_t id)
 	struct kmn_writer w;
 	kmn_err e;
 
-	kmn_writer_init(&w, 16);
+	kmn_writer_init(&w, 64);
 	if (kind != KMN_S_SERVING)
 		kmn_writer_u32(&w, id);
+	if (kind == KMN_S_SPAWN) {
+		kmn_writer_text(&w, id == FAKE_OTHER ? "other" : id == FAKE_STRANGER ? "stranger" : "m");
+		kmn_writer_bool(&w, id == FAKE_OTHER);
+		kmn_writer_u64(&w, 5);
+		kmn_writer_u64(&w, 3);
+	}
 	e = kmn_ipc_send_writer(ipc, kind, &w);
 	kmn_writer_clear(&w);
 	return e;
@@ -167,7 +180,8 @@ kmn_keeper_main(const struct kmn_keeper_setup *setup)
 	struct kmn_ipc *ipc;
 
 	events = openat(setup->ledger, "events", O_WRONLY | O_CREAT | O_APPEND, 0640);
-	if (events < 0 || setup->module_count != 1 || strcmp(setup->modules[0].name, "m") != 0 ||
+	if (events < 0 || setup->module_count != 2 || strcmp(setup->modules[0].name, "m") != 0 ||
+	    strcmp(setup->modules[1].name, "other") != 0 ||
 	    memcmp(setup->build.binary_sha256, zeros, sizeof(zeros)) == 0 || setup->lease_ms != 5000)
 		return 3;
 	event("keeper %d %s\n", (int)getpid(), setup->build.version);
@@ -178,6 +192,9 @@ kmn_keeper_main(const struct kmn_keeper_setup *setup)
 	kmn_ipc_take_fds(ipc);
 	if (ask(ipc, KMN_S_SPAWN, FAKE_WORKER) != KMN_OK || ask(ipc, KMN_S_SPAWN, FAKE_WORKER) != KMN_OK ||
 	    ask(ipc, KMN_S_SERVING, 0) != KMN_OK)
+		return 5;
+	if (strcmp(setup->origin, "several") == 0 &&
+	    (ask(ipc, KMN_S_SPAWN, FAKE_OTHER) != KMN_OK || ask(ipc, KMN_S_SPAWN, FAKE_STRANGER) != KMN_OK))
 		return 5;
 	while ((m.kind != KMN_S_STOP || hangs) && kmn_ipc_receive(ipc, &m) == KMN_OK) {
 		hear(&m);
@@ -228,7 +245,8 @@ make_folder(const char *origin)
 	    "origin = \"%s\"\nlisten = { \"127.0.0.1:0\", \"[::1]:0\" }\ncertificate = crt\nkey = key\nledger = "
 	    "ledger\n"
 	    "log-key = log.key\nlog = log\nlease = 5\nstop-wait = 1\nlimits { instances = 1 }\n"
-	    "module \"m\" { path = m.so init-args = \"some args\" environment = { \"KMN_TEST_ROW=a value\" } }\n%s",
+	    "module \"m\" { path = m.so init-args = \"some args\" environment = { \"KMN_TEST_ROW=a value\" } }\n"
+	    "module \"other\" { path = m.so }\n%s",
 	    origin, geteuid() == 0 ? "users { gate = 61001 keeper = 61002 worker = 61003 }\n" : "");
 	return mkdir(ledger, 0750) == 0 && (geteuid() != 0 || chown(ledger, FIRST_USER + 1, FIRST_USER + 1) == 0) &&
 	       write_file("conf", text) && write_file("crt", "CERTIFICATE\n") && write_file("key", "KEY\n") &&
@@ -407,6 +425,21 @@ test_life(void)
 	remove_folder();
 }
 
+/* Each module has its own environment and name, and a worker is told what it is for. */
+static void
+test_several_modules(void)
+{
+	const char *rest;
+
+	CU_ASSERT_TRUE_FATAL(start("several"));
+	CU_ASSERT_TRUE(is_ready());
+	CU_ASSERT_TRUE((rest = wait_event("worker", 2)) != NULL && strtol(rest, NULL, 10) > 0 &&
+		       strcmp(strchr(rest, ' '), " 20") == 0);
+	CU_ASSERT_TRUE((rest = wait_event("failed", 2)) != NULL && strncmp(rest, "21 ", 3) == 0);
+	CU_ASSERT_EQUAL(stop(), 0);
+	remove_folder();
+}
+
 static void
 test_gate_killed(void)
 {
@@ -545,6 +578,7 @@ test_no_start(void)
 
 static CU_TestInfo supervisor_tests[] = {
     {"all roles start with what they need, and end at SIGTERM", test_life},
+    {"each module's workers have what is theirs", test_several_modules},
     {"a gate that dies is started again", test_gate_killed},
     {"a worker that dies is reported", test_worker_killed},
     {"a keeper that dies takes all with it: once more, then no more", test_keeper_killed},
