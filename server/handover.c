@@ -238,6 +238,7 @@ put_worker(struct kmn_writer *w, const struct kmn_assignment *assignment)
 	kmn_writer_u32(w, module->environment.count);
 	for (unsigned i = 0; i < module->environment.count; i++)
 		put_text(w, module->environment.at[i]);
+	kmn_writer_bool(w, module->serial != 0);
 }
 
 static void
@@ -258,6 +259,7 @@ get_worker(struct kmn_reader *r, struct kmn_worker_setup *setup)
 	for (uint32_t i = 0; i < n; i++)
 		environment[i] = get_text(r);
 	module->environment = environment;
+	module->serial = kmn_reader_bool(r);
 }
 
 static void

@@ -38,8 +38,8 @@ struct kmn_user {
 struct kmn_module_settings {
 	char *name, *path, *init_args; /* init_args: NULL, none */
 	struct kmn_texts environment;
+	uint32_t serial; /* 1: one call at a time */
 };
-
 
 
 struct kmn_settings {

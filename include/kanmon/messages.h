@@ -32,7 +32,7 @@
 	    "that fits and is " \
 	    "visible without login, described; for requests made ahead") \
 	ROW(KMN_W_DROP, 4, \
-	    "u64 tag, u64 session, u8 operation kind (one bit of enum kmn_operation_kind): close the side session of " \
+	    "u64 tag, u64 session, u32 operation kind (one bit of enum kmn_operation_kind): close the side session of " \
 	    "a held operation; answered by REPLY " \
 	    "without payload") \
 	ROW(KMN_W_TOKEN, 5, "u64 tag, u64 slot") \
@@ -41,7 +41,8 @@
 	    "from now on; answered by ALIASED") \
 	ROW(KMN_W_READY, 64, \
 	    "u64 CK_RV of C_Initialize, u16 Cryptoki version, text manufacturer, text library description, u16 " \
-	    "library version") \
+	    "library version, u8 n, n * (u16 version, u64 flags): the function lists of its interface \"PKCS 11\", in " \
+	    "its order; a module without C_GetInterfaceList has one") \
 	ROW(KMN_W_REPLY, 65, "u64 tag, response payload to the end") \
 	ROW(KMN_W_DESCRIPTION, 66, "u64 tag, u64 CK_RV, and if CKR_OK: struct kmn_key_facts (see kmn_key_facts_get)") \
 	ROW(KMN_W_TOKEN_FACTS, 67, \

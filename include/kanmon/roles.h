@@ -33,6 +33,7 @@ struct kmn_module {
 	const char *path;               /* absolute */
 	const char *init_args;          /* CK_C_INITIALIZE_ARGS.pReserved, NULL: none */
 	const char *const *environment; /* "NAME=VALUE", NULL at the end */
+	bool serial;                    /* not safe with threads: one call at a time, all from one thread */
 };
 
 /* What runs: body of gateway.start. */

@@ -13,7 +13,8 @@
 #define OPERATION_ARENA_BYTES (4u << 20) /* an *Init carries a mechanism and a handle */
 
 struct kmn_dispatch {
-	CK_FUNCTION_LIST *module; /* set once, as all but the spare arenas */
+	union kmn_functions functions; /* set once, as all but the spare arenas */
+	CK_FUNCTION_LIST *module;      /* in it */
 	struct kmn_virtual *handles;
 	struct kmn_operations *operations;
 	struct kmn_spki_maker *maker;
@@ -39,19 +40,22 @@ struct run {
 };
 
 kmn_err
-kmn_dispatch_new(CK_FUNCTION_LIST *module, struct kmn_spki_maker *maker, struct kmn_dispatch **dispatch_out)
+kmn_dispatch_new(
+    const struct kmn_dispatch_settings *settings, struct kmn_spki_maker *maker, struct kmn_dispatch **dispatch_out)
 {
+	CK_FUNCTION_LIST *module;
 	struct kmn_dispatch *d = calloc(1, sizeof(*d));
 	kmn_err e;
 
 	*dispatch_out = NULL;
 	if (d == NULL)
 		return KMN_E_NO_MEMORY;
-	d->module = module;
+	d->functions = settings->vendor->newest;
+	d->module = module = &d->functions.v2_40;
 	d->maker = maker;
 	pthread_rwlock_init(&d->slot_wide, NULL);
 	pthread_mutex_init(&d->lock, NULL);
-	if ((e = kmn_virtual_new(&d->handles)) != KMN_OK ||
+	if ((e = kmn_virtual_new(settings->first_handle, settings->handle_step, &d->handles)) != KMN_OK ||
 	    (e = kmn_operations_new(module, &d->operations)) != KMN_OK) {
 		kmn_dispatch_free(d);
 		return e;
@@ -389,7 +393,8 @@ kmn_dispatch_call(struct kmn_dispatch *d, const struct kmn_call_view *view, uint
 	CK_RV rv = CKR_OK;
 
 	if ((r.in_session = kmn_view_session(view, &r.session))) {
-		known = kmn_virtual_session(d->handles, r.session, &r.target);
+		if ((known = kmn_virtual_session(d->handles, r.session, &r.target)))
+			r.session = r.target.number;
 		if ((op = side_of(&r)) != NULL) {
 			r.target.vendor = op->vendor;
 			r.side = true;
@@ -413,7 +418,28 @@ kmn_dispatch_call(struct kmn_dispatch *d, const struct kmn_call_view *view, uint
 void
 kmn_dispatch_drop(struct kmn_dispatch *d, uint64_t session, unsigned kind)
 {
-	kmn_operations_end_side(d->operations, session, kind);
+	kmn_operations_end_side(d->operations, kmn_virtual_session_number(d->handles, session), kind);
+}
+
+CK_RV
+kmn_dispatch_alias(struct kmn_dispatch *d, uint64_t old, uint64_t now)
+{
+	switch (kmn_virtual_alias(d->handles, old, now)) {
+	case KMN_OK:
+		return CKR_OK;
+	case KMN_E_NOT_FOUND:
+		return CKR_OBJECT_HANDLE_INVALID;
+	case KMN_E_EXISTS:
+		return CKR_ARGUMENTS_BAD;
+	default:
+		return CKR_HOST_MEMORY;
+	}
+}
+
+uint64_t
+kmn_dispatch_lane(struct kmn_dispatch *d, uint64_t session)
+{
+	return kmn_virtual_session_number(d->handles, session);
 }
 
 CK_RV

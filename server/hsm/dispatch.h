@@ -12,12 +12,18 @@
 #include "kanmon/codec.h"
 #include "server/hsm/facts.h"
 #include "server/hsm/handles.h"
+#include "server/hsm/vendor.h"
 
 struct kmn_dispatch;
 
-/* `module`, which is initialised, and `maker` outlive the dispatch. */
-kmn_err kmn_dispatch_new(
-    CK_FUNCTION_LIST *module, struct kmn_spki_maker *maker, struct kmn_dispatch **dispatch_out) KMN_MUST_CHECK;
+struct kmn_dispatch_settings {
+	const struct kmn_vendor *vendor; /* initialised; outlives the dispatch */
+	uint64_t first_handle, handle_step;
+};
+
+/* `maker` outlives the dispatch. KMN_E_TOO_BIG: there are no handles in that range. */
+kmn_err kmn_dispatch_new(const struct kmn_dispatch_settings *settings, struct kmn_spki_maker *maker,
+    struct kmn_dispatch **dispatch_out) KMN_MUST_CHECK;
 /* When no request runs any more. Closes no session: C_Finalize does. */
 void kmn_dispatch_free(struct kmn_dispatch *dispatch);
 
@@ -27,6 +33,12 @@ void kmn_dispatch_call(
 
 /* Closes the side session of an operation (one bit of enum kmn_operation_kind); an unknown one is left alone. */
 void kmn_dispatch_drop(struct kmn_dispatch *dispatch, uint64_t session, unsigned kind);
+
+/* An object or session goes by an older number too. CKR_OK, or what KMN_W_ALIASED says. */
+CK_RV kmn_dispatch_alias(struct kmn_dispatch *dispatch, uint64_t old, uint64_t now);
+
+/* One number for all names of a session: its calls run in order whatever name they use. */
+uint64_t kmn_dispatch_lane(struct kmn_dispatch *dispatch, uint64_t session);
 
 /* facts.h, kept apart from calls that close every session of a slot. */
 CK_RV kmn_dispatch_describe(

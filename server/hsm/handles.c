@@ -9,12 +9,23 @@
 #define OBJECTS_MAX (1u << 20)
 #define BUCKETS_FIRST 256u
 
+struct entry;
+
+/* A number that the application knows an entry by. */
+struct name {
+	uint64_t virtual;
+	struct entry *entry;
+	struct name *by_virtual; /* next in the chain */
+	struct name *older;      /* the entry's next name */
+};
+
 /*
- * One virtual handle. It hangs in two chains: by its virtual number, and by
- * what it is to the vendor. Session objects also hang on their session.
+ * One session or object. Its names hang in chains by number, it hangs in one
+ * by what it is to the vendor. Session objects also hang on their session.
  */
 struct entry {
-	uint64_t virtual;
+	struct name first;  /* the number of this worker */
+	struct name *names; /* all, the one that is given out first */
 	CK_SLOT_ID slot;
 	CK_ULONG vendor;
 	bool is_session;
@@ -23,17 +34,18 @@ struct entry {
 	struct entry *session;     /* session object: where it was made */
 	struct entry *sibling;     /* session object: the next one of the same session */
 	struct entry **at_sibling; /* session object: what points to it in that list */
-	struct entry *by_virtual;  /* next in the chain */
 	struct entry *by_vendor;   /* next in the chain */
 };
 
-/* All fields are guarded by `lock`. */
+/* All fields are guarded by `lock`, but for those that are set once. */
 struct kmn_virtual {
 	pthread_mutex_t lock;
-	uint64_t next; /* the next virtual handle */
-	struct entry **by_virtual, **by_vendor;
+	uint64_t first, step; /* set once */
+	uint64_t next;        /* the next number */
+	struct name **by_virtual;
+	struct entry **by_vendor;
 	size_t buckets; /* of each index, a power of two */
-	size_t sessions, objects;
+	size_t sessions, objects, aliases;
 };
 
 static size_t
@@ -44,7 +56,7 @@ mix(uint64_t a, uint64_t b)
 	return (size_t)(x ^ x >> 29);
 }
 
-static struct entry **
+static struct name **
 virtual_chain(struct kmn_virtual *h, uint64_t virtual)
 {
 	return &h->by_virtual[mix(virtual, 0) & (h->buckets - 1)];
@@ -58,12 +70,20 @@ vendor_chain(struct kmn_virtual *h, bool is_session, CK_SLOT_ID slot, CK_ULONG v
 }
 
 static struct entry *
+find_any(struct kmn_virtual *h, uint64_t virtual)
+{
+	for (struct name *n = *virtual_chain(h, virtual); n != NULL; n = n->by_virtual)
+		if (n->virtual == virtual)
+			return n->entry;
+	return NULL;
+}
+
+static struct entry *
 find_virtual(struct kmn_virtual *h, bool is_session, uint64_t virtual)
 {
-	for (struct entry *e = *virtual_chain(h, virtual); e != NULL; e = e->by_virtual)
-		if (e->virtual == virtual && e->is_session == is_session)
-			return e;
-	return NULL;
+	struct entry *e = find_any(h, virtual);
+
+	return e != NULL && e->is_session == is_session ? e : NULL;
 }
 
 static struct entry *
@@ -76,15 +96,31 @@ find_vendor(struct kmn_virtual *h, bool is_session, CK_SLOT_ID slot, CK_ULONG ve
 }
 
 static void
-link_entry(struct kmn_virtual *h, struct entry *e)
+link_name(struct kmn_virtual *h, struct name *n)
 {
-	struct entry **v = virtual_chain(h, e->virtual);
-	struct entry **w = vendor_chain(h, e->is_session, e->slot, e->vendor);
+	struct name **chain = virtual_chain(h, n->virtual);
 
-	e->by_virtual = *v;
-	*v = e;
-	e->by_vendor = *w;
-	*w = e;
+	n->by_virtual = *chain;
+	*chain = n;
+}
+
+static void
+unlink_name(struct kmn_virtual *h, struct name *n)
+{
+	struct name **at = virtual_chain(h, n->virtual);
+
+	while (*at != n)
+		at = &(*at)->by_virtual;
+	*at = n->by_virtual;
+}
+
+static void
+link_vendor(struct kmn_virtual *h, struct entry *e)
+{
+	struct entry **chain = vendor_chain(h, e->is_session, e->slot, e->vendor);
+
+	e->by_vendor = *chain;
+	*chain = e;
 }
 
 /* Doubles both indexes. Without memory they stay as they are: slower, not wrong. */
@@ -92,36 +128,36 @@ static void
 grow(struct kmn_virtual *h)
 {
 	size_t buckets = h->buckets, more = buckets * 2;
-	struct entry **old = h->by_virtual;
-	struct entry **by_virtual = calloc(more, sizeof(struct entry *));
-	struct entry **by_vendor = calloc(more, sizeof(struct entry *));
+	struct name **names = h->by_virtual, **by_virtual = calloc(more, sizeof(struct name *));
+	struct entry **entries = h->by_vendor, **by_vendor = calloc(more, sizeof(struct entry *));
 
 	if (by_virtual == NULL || by_vendor == NULL) {
 		free(by_virtual);
 		free(by_vendor);
 		return;
 	}
-	free(h->by_vendor);
 	h->by_virtual = by_virtual;
 	h->by_vendor = by_vendor;
 	h->buckets = more;
-	for (size_t i = 0; i < buckets; i++)
-		for (struct entry *e = old[i], *next; e != NULL; e = next) {
-			next = e->by_virtual;
-			link_entry(h, e);
+	for (size_t i = 0; i < buckets; i++) {
+		for (struct name *n = names[i], *next; n != NULL; n = next) {
+			next = n->by_virtual;
+			link_name(h, n);
 		}
-	free(old);
+		for (struct entry *e = entries[i], *next; e != NULL; e = next) {
+			next = e->by_vendor;
+			link_vendor(h, e);
+		}
+	}
+	free(names);
+	free(entries);
 }
 
 static void
 unlink_entry(struct kmn_virtual *h, struct entry *e)
 {
-	struct entry **at = virtual_chain(h, e->virtual);
+	struct entry **at = vendor_chain(h, e->is_session, e->slot, e->vendor);
 
-	while (*at != e)
-		at = &(*at)->by_virtual;
-	*at = e->by_virtual;
-	at = vendor_chain(h, e->is_session, e->slot, e->vendor);
 	while (*at != e)
 		at = &(*at)->by_vendor;
 	*at = e->by_vendor;
@@ -129,6 +165,14 @@ unlink_entry(struct kmn_virtual *h, struct entry *e)
 		*e->at_sibling = e->sibling;
 		if (e->sibling != NULL)
 			e->sibling->at_sibling = e->at_sibling;
+	}
+	for (struct name *n = e->names, *older; n != NULL; n = older) {
+		older = n->older;
+		unlink_name(h, n);
+		if (n != &e->first) {
+			h->aliases--;
+			free(n);
+		}
 	}
 }
 
@@ -143,7 +187,7 @@ hang_on(struct entry *e, struct entry *session)
 	session->objects = e;
 }
 
-/* The handle dies; with a session die the session objects made in it. */
+/* All its names die; with a session die the session objects made in it. */
 static void
 drop(struct kmn_virtual *h, struct entry *e)
 {
@@ -169,17 +213,20 @@ add(struct kmn_virtual *h, const struct entry *what, struct entry *session, uint
 	if ((e = malloc(sizeof(*e))) == NULL)
 		return KMN_E_NO_MEMORY;
 	*e = *what;
-	e->virtual = h->next++;
+	e->first = (struct name){.virtual = h->next, .entry = e};
+	e->names = &e->first;
+	h->next += h->step;
 	if (session != NULL)
 		hang_on(e, session);
-	if (h->sessions + h->objects >= h->buckets)
+	if (h->sessions + h->objects + h->aliases >= h->buckets)
 		grow(h);
-	link_entry(h, e);
+	link_name(h, &e->first);
+	link_vendor(h, e);
 	if (e->is_session)
 		h->sessions++;
 	else
 		h->objects++;
-	*virtual_out = e->virtual;
+	*virtual_out = e->first.virtual;
 	return KMN_OK;
 }
 
@@ -195,16 +242,19 @@ refused(struct kmn_virtual *h, bool is_session, CK_SLOT_ID slot)
 }
 
 kmn_err
-kmn_virtual_new(struct kmn_virtual **table_out)
+kmn_virtual_new(uint64_t first, uint64_t step, struct kmn_virtual **table_out)
 {
-	struct kmn_virtual *h = calloc(1, sizeof(*h));
+	struct kmn_virtual *h;
 
 	*table_out = NULL;
-	if (h == NULL)
+	if (first >= KMN_HANDLE_END || step >= KMN_HANDLE_END)
+		return KMN_E_TOO_BIG;
+	if ((h = calloc(1, sizeof(*h))) == NULL)
 		return KMN_E_NO_MEMORY;
-	h->next = 1;
+	h->first = h->next = first == 0 ? 1 : first;
+	h->step = step == 0 ? 1 : step;
 	h->buckets = BUCKETS_FIRST;
-	h->by_virtual = calloc(h->buckets, sizeof(struct entry *));
+	h->by_virtual = calloc(h->buckets, sizeof(struct name *));
 	h->by_vendor = calloc(h->buckets, sizeof(struct entry *));
 	if (h->by_virtual == NULL || h->by_vendor == NULL || pthread_mutex_init(&h->lock, NULL) != 0) {
 		free(h->by_virtual);
@@ -222,8 +272,11 @@ kmn_virtual_free(struct kmn_virtual *h)
 	if (h == NULL)
 		return;
 	for (size_t i = 0; i < h->buckets; i++)
-		for (struct entry *e = h->by_virtual[i], *next; e != NULL; e = next) {
-			next = e->by_virtual;
+		while (h->by_vendor[i] != NULL) {
+			struct entry *e = h->by_vendor[i];
+
+			e->session = NULL; /* it may be gone already */
+			unlink_entry(h, e);
 			free(e);
 		}
 	pthread_mutex_destroy(&h->lock);
@@ -258,7 +311,8 @@ kmn_virtual_session(struct kmn_virtual *h, uint64_t virtual, struct kmn_session 
 	*session_out = (struct kmn_session){0};
 	pthread_mutex_lock(&h->lock);
 	if ((e = find_virtual(h, true, virtual)) != NULL)
-		*session_out = (struct kmn_session){.vendor = e->vendor, .slot = e->slot, .flags = e->flags};
+		*session_out = (struct kmn_session){
+		    .number = e->first.virtual, .vendor = e->vendor, .slot = e->slot, .flags = e->flags};
 	else if (virtual != CK_INVALID_HANDLE)
 		session_out->vendor = refused(h, true, 0);
 	pthread_mutex_unlock(&h->lock);
@@ -280,7 +334,7 @@ kmn_virtual_session_drop(struct kmn_virtual *h, uint64_t virtual)
 static struct entry *
 doomed(struct kmn_virtual *h, size_t bucket, CK_SLOT_ID slot, bool objects_too)
 {
-	for (struct entry *e = h->by_virtual[bucket]; e != NULL; e = e->by_virtual)
+	for (struct entry *e = h->by_vendor[bucket]; e != NULL; e = e->by_vendor)
 		if (e->slot == slot && (e->is_session || objects_too))
 			return e;
 	return NULL;
@@ -323,8 +377,8 @@ kmn_virtual_object_made(struct kmn_virtual *h, CK_SLOT_ID slot, CK_OBJECT_HANDLE
 	owner = find_virtual(h, true, session);
 	/* Found by another session between its making and now: that is this object, anything older is not. */
 	known = find_vendor(h, false, slot, vendor);
-	if (known != NULL && known->virtual >= mark) {
-		*virtual_out = known->virtual;
+	if (known != NULL && known->first.virtual >= mark) {
+		*virtual_out = known->names->virtual;
 		if (owner != NULL && known->session == NULL)
 			hang_on(known, owner);
 	} else {
@@ -347,7 +401,7 @@ kmn_virtual_object_found(struct kmn_virtual *h, CK_SLOT_ID slot, CK_OBJECT_HANDL
 		return KMN_OK;
 	pthread_mutex_lock(&h->lock);
 	if ((known = find_vendor(h, false, slot, vendor)) != NULL)
-		*virtual_out = known->virtual;
+		*virtual_out = known->names->virtual;
 	else
 		err = add(h, &e, NULL, virtual_out);
 	pthread_mutex_unlock(&h->lock);
@@ -377,7 +431,7 @@ kmn_virtual_object_session(struct kmn_virtual *h, CK_SLOT_ID slot, uint64_t virt
 
 	pthread_mutex_lock(&h->lock);
 	if ((e = find_virtual(h, false, virtual)) != NULL && e->slot == slot && e->session != NULL)
-		session = e->session->virtual;
+		session = e->session->first.virtual;
 	pthread_mutex_unlock(&h->lock);
 	return session;
 }
@@ -391,4 +445,48 @@ kmn_virtual_object_drop(struct kmn_virtual *h, CK_SLOT_ID slot, uint64_t virtual
 	if ((e = find_virtual(h, false, virtual)) != NULL && e->slot == slot)
 		drop(h, e);
 	pthread_mutex_unlock(&h->lock);
+}
+
+static kmn_err
+add_name(struct kmn_virtual *h, struct entry *e, uint64_t virtual)
+{
+	struct name *n;
+
+	if (h->aliases >= OBJECTS_MAX || (n = malloc(sizeof(*n))) == NULL)
+		return KMN_E_NO_MEMORY;
+	*n = (struct name){.virtual = virtual, .entry = e, .older = e->names};
+	e->names = n;
+	link_name(h, n);
+	h->aliases++;
+	return KMN_OK;
+}
+
+kmn_err
+kmn_virtual_alias(struct kmn_virtual *h, uint64_t old, uint64_t now)
+{
+	struct entry *e;
+	kmn_err err;
+
+	pthread_mutex_lock(&h->lock);
+	if ((e = find_any(h, now)) == NULL)
+		err = KMN_E_NOT_FOUND;
+	else if (old == CK_INVALID_HANDLE || old >= h->first || find_any(h, old) != NULL)
+		err = KMN_E_EXISTS;
+	else
+		err = add_name(h, e, old);
+	pthread_mutex_unlock(&h->lock);
+	return err;
+}
+
+uint64_t
+kmn_virtual_session_number(struct kmn_virtual *h, uint64_t virtual)
+{
+	struct entry *e;
+	uint64_t number;
+
+	pthread_mutex_lock(&h->lock);
+	e = find_virtual(h, true, virtual);
+	number = e == NULL ? virtual : e->first.virtual;
+	pthread_mutex_unlock(&h->lock);
+	return number;
 }

@@ -2,6 +2,9 @@
  * Virtual handles: the numbers that an application sees for the sessions and
  * objects of the vendor module. Below 2^31, never used twice in the life of a
  * worker, one counter for both kinds; 0 (CK_INVALID_HANDLE) is 0 on both sides.
+ * The counter has a first number and a step, so that several workers of one
+ * application never give out the same number, nor one that an earlier worker
+ * of that application gave out.
  *
  * An unknown virtual handle becomes a number that the vendor never gave out,
  * so that the vendor answers with its own error.
@@ -24,12 +27,14 @@ struct kmn_virtual;
 
 /* What an open session is to the vendor. */
 struct kmn_session {
+	uint64_t number; /* the virtual handle that it was given, whatever other name it was asked for by */
 	CK_SESSION_HANDLE vendor;
 	CK_SLOT_ID slot;
 	CK_FLAGS flags; /* as it was opened */
 };
 
-kmn_err kmn_virtual_new(struct kmn_virtual **table_out) KMN_MUST_CHECK;
+/* Numbers are first, first + step, ...; 0 is taken as 1. KMN_E_TOO_BIG: none of them is below KMN_HANDLE_END. */
+kmn_err kmn_virtual_new(uint64_t first, uint64_t step, struct kmn_virtual **table_out) KMN_MUST_CHECK;
 void kmn_virtual_free(struct kmn_virtual *table);
 
 /*
@@ -72,5 +77,17 @@ uint64_t kmn_virtual_object_session(struct kmn_virtual *table, CK_SLOT_ID slot, 
 
 /* C_DestroyObject succeeded. */
 void kmn_virtual_object_drop(struct kmn_virtual *table, CK_SLOT_ID slot, uint64_t virtual);
+
+/*
+ * An object or session goes by an older name too: `old`, a number that an
+ * earlier worker of the application gave out, from now on means what `now`
+ * means, and is what is given out for that object. KMN_E_NOT_FOUND: `now`
+ * means nothing. KMN_E_EXISTS: `old` means something, or is one of the numbers
+ * that this table gives out.
+ */
+kmn_err kmn_virtual_alias(struct kmn_virtual *table, uint64_t old, uint64_t now) KMN_MUST_CHECK;
+
+/* The number that a session was given when it was opened, for any of its names; an unknown name is its own. */
+uint64_t kmn_virtual_session_number(struct kmn_virtual *table, uint64_t virtual);
 
 #endif

@@ -9,6 +9,7 @@
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "kanmon/ipc.h"
@@ -18,14 +19,20 @@
 #include "server/hsm/pool.h"
 #include "server/hsm/vendor.h"
 
-#define THREADS_MAX 64u    /* calls that run in the module at once */
-#define QUEUE_MAX 1024u    /* messages read and not begun; more stay in the socket */
+#define THREADS_MAX 64u /* calls that run in the module at once */
+#define QUEUE_MAX 1024u /* messages read and not begun; more stay in the socket */
+#define EVENT_PAUSE_MS 20u
 #define END_WAIT_MS 30000u /* for calls that run when the keeper is gone */
 
 struct worker {
 	struct kmn_ipc *ipc; /* received from by the main thread alone, sent to under the lock */
 	pthread_mutex_t send_lock;
 	struct kmn_dispatch *dispatch; /* set once */
+};
+
+struct watch {
+	struct worker *worker;
+	CK_FUNCTION_LIST *module;
 };
 
 /* A message on its way to a thread. Its body follows, in guarded memory if it may hold a secret. */
@@ -91,15 +98,32 @@ run_drop(struct worker *w, struct job *j, struct kmn_writer *out)
 {
 	struct kmn_reader r;
 	uint64_t session;
-	uint8_t kind;
+	uint32_t kind;
 
 	kmn_reader_init(&r, j->body, j->len);
 	session = kmn_reader_u64(&r);
-	kind = kmn_reader_u8(&r);
+	kind = kmn_reader_u32(&r);
 	if (kmn_reader_end(&r) == KMN_OK)
 		kmn_dispatch_drop(w->dispatch, session, kind);
 	kmn_writer_u64(out, j->tag);
 	answer(w, KMN_W_REPLY, out);
+}
+
+static void
+run_alias(struct worker *w, struct job *j, struct kmn_writer *out)
+{
+	struct kmn_reader r;
+	uint64_t old, now;
+	CK_RV rv = CKR_ARGUMENTS_BAD;
+
+	kmn_reader_init(&r, j->body, j->len);
+	old = kmn_reader_u64(&r);
+	now = kmn_reader_u64(&r);
+	if (kmn_reader_end(&r) == KMN_OK)
+		rv = kmn_dispatch_alias(w->dispatch, old, now);
+	kmn_writer_u64(out, j->tag);
+	kmn_writer_u64(out, rv);
+	answer(w, KMN_W_ALIASED, out);
 }
 
 static void
@@ -186,6 +210,7 @@ static const struct message {
     {KMN_W_FIND_KEY, false, run_find_key},
     {KMN_W_DROP, true, run_drop},
     {KMN_W_TOKEN, false, run_token},
+    {KMN_W_ALIAS, false, run_alias},
 };
 
 static const struct message *
@@ -275,9 +300,9 @@ read_message(const struct kmn_ipc_message *message, struct job **job_out)
 	return KMN_OK;
 }
 
-/* Sessions' lanes are their virtual handles, which are never 0. */
+/* Sessions' lanes are their virtual handles, which are never 0; all names of a session are one lane. */
 static void
-find_lane(struct job *j)
+find_lane(struct worker *w, struct job *j)
 {
 	struct kmn_reader r;
 
@@ -289,6 +314,7 @@ find_lane(struct job *j)
 		kmn_reader_init(&r, j->body, j->len);
 		j->task.lane = kmn_reader_u64(&r);
 	}
+	j->task.lane = kmn_dispatch_lane(w->dispatch, j->task.lane);
 }
 
 /* Reads until the keeper is gone, which is the good end, or says something that cannot be understood. */
@@ -304,7 +330,7 @@ serve(struct worker *w, struct kmn_pool *pool)
 			close(message.fd); /* none of our messages brings one */
 		if ((e = read_message(&message, &j)) != KMN_OK)
 			return e;
-		find_lane(j);
+		find_lane(w, j);
 		if ((e = kmn_pool_put(pool, &j->task)) != KMN_OK) {
 			job_free(j);
 			return e;
@@ -314,16 +340,22 @@ serve(struct worker *w, struct kmn_pool *pool)
 }
 
 static kmn_err
-work(struct worker *w, CK_FUNCTION_LIST *module)
+work(struct worker *w, const struct kmn_worker_setup *setup, const struct kmn_vendor *vendor)
 {
-	const struct kmn_pool_settings settings = {
-	    .threads_max = THREADS_MAX, .queue_max = QUEUE_MAX, .run = run, .discard = discard, .cookie = w};
+	/* A module that is not safe with threads is called from one: held calls are not here, so nothing is held up. */
+	const struct kmn_pool_settings settings = {.threads_max = setup->module.serial ? 1 : THREADS_MAX,
+	    .queue_max = QUEUE_MAX,
+	    .run = run,
+	    .discard = discard,
+	    .cookie = w};
+	const struct kmn_dispatch_settings dispatch = {
+	    .vendor = vendor, .first_handle = setup->first_handle, .handle_step = setup->handle_step};
 	struct kmn_spki_maker *maker = NULL;
 	struct kmn_pool *pool = NULL;
 	kmn_err e;
 
 	if ((e = kmn_spki_maker_new(&maker)) == KMN_OK &&
-	    (e = kmn_dispatch_new(module, maker, &w->dispatch)) == KMN_OK &&
+	    (e = kmn_dispatch_new(&dispatch, maker, &w->dispatch)) == KMN_OK &&
 	    (e = kmn_pool_new(&settings, &pool)) == KMN_OK)
 		e = serve(w, pool);
 	if (pool != NULL && !kmn_pool_stop(pool, END_WAIT_MS)) {
@@ -334,6 +366,49 @@ work(struct worker *w, CK_FUNCTION_LIST *module)
 	kmn_dispatch_free(w->dispatch);
 	kmn_spki_maker_free(maker);
 	return e;
+}
+
+/* ---- watching for slot events ---- */
+
+/*
+ * A thread, for the module may block as long as it likes; the process ends
+ * without it when the keeper is gone. A module that gives events without end
+ * is asked less often.
+ */
+static void *
+wait_for_events(void *cookie)
+{
+	const struct watch *watch = cookie;
+	const struct timespec pause = {.tv_nsec = EVENT_PAUSE_MS * 1000000L};
+	struct kmn_writer body;
+	CK_SLOT_ID slot;
+	CK_RV rv;
+
+	do {
+		slot = 0;
+		rv = watch->module->C_WaitForSlotEvent == NULL ? CKR_FUNCTION_NOT_SUPPORTED
+							       : watch->module->C_WaitForSlotEvent(0, &slot, NULL);
+		kmn_writer_init(&body, 64);
+		kmn_writer_u64(&body, rv);
+		kmn_writer_u64(&body, slot);
+		answer(watch->worker, KMN_W_EVENT, &body);
+		kmn_writer_clear(&body);
+		(void)nanosleep(&pause, NULL);
+	} while (rv == CKR_OK);
+	return NULL;
+}
+
+/* Until the keeper is gone; it has nothing to say to a watching worker. */
+static _Noreturn void
+watch(struct worker *w, CK_FUNCTION_LIST *module)
+{
+	struct watch watch = {w, module};
+	struct kmn_ipc_message message;
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, wait_for_events, &watch) != 0)
+		_exit(1);
+	_exit(kmn_ipc_receive(w->ipc, &message) == KMN_E_CLOSED ? 0 : 1);
 }
 
 int
@@ -347,14 +422,16 @@ kmn_worker_main(const struct kmn_worker_setup *setup)
 	if (sodium_init() < 0 || kmn_ipc_new(setup->keeper, 0, &w.ipc) != KMN_OK)
 		return 1;
 	pthread_mutex_init(&w.send_lock, NULL);
-	kmn_vendor_open(setup->module.path, setup->module.init_args, &vendor);
+	kmn_vendor_open(&setup->module, &vendor);
 	kmn_writer_init(&ready, KMN_MESSAGE_MAX_BYTES - 1);
 	kmn_vendor_put_ready(&vendor, &ready);
 	answer(&w, KMN_W_READY, &ready);
 	kmn_writer_clear(&ready);
-	e = vendor.module == NULL ? KMN_E_MODULE : work(&w, vendor.module);
+	if (vendor.ready && setup->watching)
+		watch(&w, &vendor.newest.v2_40);
+	e = vendor.ready ? work(&w, setup, &vendor) : KMN_E_MODULE;
 	if (e != KMN_OK)
-		kmn_say(KMN_SAY_ERROR, "%s: %s", kmn_err_text(e), vendor.module == NULL ? vendor.description : "ends");
+		kmn_say(KMN_SAY_ERROR, "%s: %s", kmn_err_text(e), vendor.ready ? "ends" : vendor.description);
 	kmn_vendor_close(&vendor);
 	pthread_mutex_destroy(&w.send_lock);
 	kmn_ipc_free(w.ipc);

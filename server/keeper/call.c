@@ -204,7 +204,7 @@ kmn_call_drop_side(struct kmn_call_state *call)
 		return;
 	kmn_writer_init(&w, 64);
 	kmn_writer_u64(&w, call->session_handle);
-	kmn_writer_u8(&w, (uint8_t)op->kind);
+	kmn_writer_u32(&w, op->kind);
 	if (kmn_worker_ask(call->keeper, call->instance->worker, KMN_W_DROP, w.bytes, w.len, NULL, NULL) != KMN_OK)
 		kmn_say(KMN_SAY_ERROR, "a denied operation could not be dropped");
 	kmn_writer_clear(&w);

@@ -227,6 +227,10 @@ became_ready(struct kmn_keeper *k, struct kmn_worker *worker, struct kmn_reader 
 	kmn_reader_text(r, worker->manufacturer, sizeof(worker->manufacturer));
 	kmn_reader_text(r, worker->description, sizeof(worker->description));
 	(void)kmn_reader_u16(r);
+	for (uint8_t n = kmn_reader_u8(r); n > 0 && r->err == KMN_OK; n--) {
+		(void)kmn_reader_u16(r);
+		(void)kmn_reader_u64(r);
+	}
 	if (kmn_reader_end(r) != KMN_OK || worker->step != KMN_WORKER_STARTING) {
 		lost(k, worker, "its first words are not what they must be");
 		return;

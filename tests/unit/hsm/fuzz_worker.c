@@ -9,7 +9,6 @@
  */
 #include "config.h"
 
-#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,26 +19,6 @@
 #define RESPONSE_MAX_BYTES (3u << 20)
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len);
-
-static CK_FUNCTION_LIST *
-load(void)
-{
-	static CK_FUNCTION_LIST *list;
-	union {
-		void *symbol;
-		CK_RV (*call)(CK_FUNCTION_LIST **);
-	} get;
-	void *library;
-
-	if (list != NULL)
-		return list;
-	if ((library = dlopen(KMN_TEST_BUILD_DIR "/tests/mock/.libs/kanmon-mock.so", RTLD_NOW | RTLD_LOCAL)) == NULL ||
-	    (get.symbol = dlsym(library, "C_GetFunctionList")) == NULL || get.call(&list) != CKR_OK)
-		abort();
-	setenv("KMN_MOCK_SLOTS", "2", 1);
-	setenv("KMN_MOCK_CRASH", "never", 1);
-	return list;
-}
 
 /* The words of KMN_MOCK_OVERRUN that the bits stand for. */
 static void
@@ -108,7 +87,9 @@ furnish(struct kmn_dispatch *d)
 int
 LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
-	CK_FUNCTION_LIST *module = load();
+	static const struct kmn_module module = {.path = KMN_TEST_BUILD_DIR "/tests/mock/.libs/kanmon-mock.so"};
+	struct kmn_vendor vendor;
+	const struct kmn_dispatch_settings settings = {.vendor = &vendor};
 	static struct kmn_spki_maker *maker; /* has no state that a request could reach */
 	struct kmn_dispatch *d;
 	struct kmn_reader r;
@@ -116,8 +97,11 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 
 	kmn_reader_init(&r, bytes, len);
 	choose_lies(kmn_reader_u8(&r));
-	if ((maker == NULL && kmn_spki_maker_new(&maker) != KMN_OK) || module->C_Initialize(NULL) != CKR_OK ||
-	    kmn_dispatch_new(module, maker, &d) != KMN_OK)
+	setenv("KMN_MOCK_SLOTS", "2", 1);
+	setenv("KMN_MOCK_CRASH", "never", 1);
+	kmn_vendor_open(&module, &vendor);
+	if ((maker == NULL && kmn_spki_maker_new(&maker) != KMN_OK) || !vendor.ready ||
+	    kmn_dispatch_new(&settings, maker, &d) != KMN_OK)
 		abort();
 	furnish(d);
 	while (r.err == KMN_OK && r.at != r.end) {
@@ -131,7 +115,6 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 			run(d, rest, n, flags);
 	}
 	kmn_dispatch_free(d);
-	if (module->C_Finalize(NULL) != CKR_OK)
-		abort();
+	kmn_vendor_close(&vendor);
 	return 0;
 }

@@ -23,11 +23,8 @@
 /* ---- the process ---- */
 
 static _Noreturn void
-child(int fd, const char *module, const char *init_args, const char *const *environment)
+child(const struct kmn_worker_setup *setup, const char *const *environment)
 {
-	struct kmn_worker_setup setup = {
-	    .keeper = fd, .module = {.name = "test", .path = module, .init_args = init_args}};
-
 	for (; environment != NULL && *environment != NULL; environment++) {
 		char *row = strdup(*environment), *value = strchr(row, '=');
 
@@ -37,7 +34,7 @@ child(int fd, const char *module, const char *init_args, const char *const *envi
 	}
 	/* What it says of hostile messages would fill the test's log; sanitizers have their own way to stderr. */
 	kmn_say_init("worker", open("/dev/null", O_WRONLY | O_CLOEXEC), KMN_SAY_ERROR);
-	exit(kmn_worker_main(&setup));
+	exit(kmn_worker_main(setup));
 }
 
 static void
@@ -55,12 +52,18 @@ read_ready(struct host *h)
 	kmn_reader_text(&r, h->manufacturer, sizeof(h->manufacturer));
 	kmn_reader_text(&r, h->description, sizeof(h->description));
 	h->library = kmn_reader_u16(&r);
+	h->lists = kmn_reader_u8(&r);
+	for (size_t i = 0; i < h->lists && i < KMN_COUNT_OF(h->list); i++) {
+		h->list[i].version = kmn_reader_u16(&r);
+		h->list[i].flags = kmn_reader_u64(&r);
+	}
 	CU_ASSERT_EQUAL(kmn_reader_end(&r), KMN_OK);
 }
 
 static void
-start(struct host *h, const char *module, const char *init_args, const char *const *environment)
+start(struct host *h, const struct kmn_worker_setup *wanted, const char *const *environment)
 {
+	struct kmn_worker_setup setup = *wanted;
 	int pair[2];
 
 	CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
@@ -69,7 +72,9 @@ start(struct host *h, const char *module, const char *init_args, const char *con
 	CU_ASSERT_TRUE_FATAL(h->pid >= 0);
 	if (h->pid == 0) {
 		close(pair[0]);
-		child(pair[1], module, init_args, environment);
+		setup.keeper = pair[1];
+		setup.module.name = "test";
+		child(&setup, environment);
 	}
 	close(pair[1]);
 	CU_ASSERT_EQUAL_FATAL(kmn_ipc_new(pair[0], 0, &h->ipc), KMN_OK);
@@ -79,13 +84,24 @@ start(struct host *h, const char *module, const char *init_args, const char *con
 void
 host_start(struct host *h, const char *module, const char *init_args, const char *const *environment)
 {
+	const struct kmn_worker_setup setup = {.module = {.path = module, .init_args = init_args}};
+
 	memset(h, 0, sizeof(*h));
-	start(h, module, init_args, environment);
+	start(h, &setup, environment);
 }
 
 void
 host_start_mock(struct host *h, const char *const *environment)
 {
+	const struct kmn_worker_setup setup = {.first_handle = 0};
+
+	host_start_mock_as(h, &setup, environment);
+}
+
+void
+host_start_mock_as(struct host *h, const struct kmn_worker_setup *wanted, const char *const *environment)
+{
+	struct kmn_worker_setup setup = *wanted;
 	const char *rows[8] = {NULL};
 	char log[160];
 	size_t n = 0;
@@ -98,7 +114,8 @@ host_start_mock(struct host *h, const char *const *environment)
 	rows[n++] = log;
 	for (; environment != NULL && *environment != NULL && n + 1 < KMN_COUNT_OF(rows); environment++)
 		rows[n++] = *environment;
-	start(h, HOST_MOCK, NULL, rows);
+	setup.module.path = HOST_MOCK;
+	start(h, &setup, rows);
 }
 
 int
@@ -280,7 +297,7 @@ host_find_key(struct host *h, const char *token, const char *label, const char *
 }
 
 void
-host_drop(struct host *h, uint64_t session, uint8_t kind)
+host_drop(struct host *h, uint64_t session, uint32_t kind)
 {
 	struct kmn_reader r;
 	struct kmn_writer w;
@@ -288,10 +305,45 @@ host_drop(struct host *h, uint64_t session, uint8_t kind)
 	kmn_writer_init(&w, 64);
 	kmn_writer_u64(&w, ++h->tag);
 	kmn_writer_u64(&w, session);
-	kmn_writer_u8(&w, kind);
+	kmn_writer_u32(&w, kind);
 	host_send(h, KMN_W_DROP, &w);
 	if (answer(h, KMN_W_REPLY, &r))
 		CU_ASSERT_EQUAL(kmn_reader_end(&r), KMN_OK);
+}
+
+CK_RV
+host_alias(struct host *h, uint64_t old, uint64_t now)
+{
+	CK_RV rv = CKR_GENERAL_ERROR;
+	struct kmn_reader r;
+	struct kmn_writer w;
+
+	kmn_writer_init(&w, 64);
+	kmn_writer_u64(&w, ++h->tag);
+	kmn_writer_u64(&w, old);
+	kmn_writer_u64(&w, now);
+	host_send(h, KMN_W_ALIAS, &w);
+	if (answer(h, KMN_W_ALIASED, &r)) {
+		rv = (CK_RV)kmn_reader_u64(&r);
+		CU_ASSERT_EQUAL(kmn_reader_end(&r), KMN_OK);
+	}
+	return rv;
+}
+
+CK_RV
+host_event(struct host *h, CK_SLOT_ID *slot)
+{
+	CK_RV rv = CKR_GENERAL_ERROR;
+	struct kmn_ipc_message m;
+	struct kmn_reader r;
+
+	CU_ASSERT_TRUE_FATAL(host_receive(h, &m));
+	CU_ASSERT_EQUAL(m.kind, KMN_W_EVENT);
+	kmn_reader_init(&r, m.body, m.len_bytes);
+	rv = (CK_RV)kmn_reader_u64(&r);
+	*slot = (CK_SLOT_ID)kmn_reader_u64(&r);
+	CU_ASSERT_EQUAL(kmn_reader_end(&r), KMN_OK);
+	return rv;
 }
 
 /* ---- calls ---- */

@@ -11,6 +11,7 @@
 #include "kanmon/ipc.h"
 #include "kanmon/key.h"
 #include "kanmon/messages.h"
+#include "kanmon/roles.h"
 
 #define HOST_MOCK KMN_TEST_BUILD_DIR "/tests/mock/.libs/kanmon-mock.so"
 #define HOST_WAIT_MS 20000
@@ -23,6 +24,11 @@ struct host {
 	CK_RV ready;
 	char manufacturer[64], description[256];
 	uint16_t cryptoki, library;
+	struct {
+		uint16_t version;
+		uint64_t flags;
+	} list[8]; /* function lists of "PKCS 11" */
+	size_t lists;
 	char dir[64], log[128]; /* a directory of its own, and the mock's log in it */
 };
 
@@ -30,6 +36,8 @@ struct host {
 void host_start(struct host *h, const char *module, const char *init_args, const char *const *environment);
 /* The mock, with its log in h->log. */
 void host_start_mock(struct host *h, const char *const *environment);
+/* The same, as `setup` says; its module and socket are set here. */
+void host_start_mock_as(struct host *h, const struct kmn_worker_setup *setup, const char *const *environment);
 /* Closes the socket and waits: the exit status, or -signal. Removes the directory. */
 int host_end(struct host *h);
 /* Waits for a process that is to end by itself. */
@@ -49,7 +57,11 @@ CK_RV host_call(struct host *h, enum kmn_call_id id, const struct kmn_arg *arg, 
 CK_RV host_describe(struct host *h, uint64_t session, uint64_t object, struct kmn_key_facts *facts_out);
 CK_RV host_find_key(
     struct host *h, const char *token, const char *label, const char *id, struct kmn_key_facts *facts_out);
-void host_drop(struct host *h, uint64_t session, uint8_t kind);
+void host_drop(struct host *h, uint64_t session, uint32_t kind);
+
+CK_RV host_alias(struct host *h, uint64_t old, uint64_t now);
+/* Waits for the next event of a worker that watches. */
+CK_RV host_event(struct host *h, CK_SLOT_ID *slot);
 
 CK_RV host_OpenSession(struct host *h, CK_SLOT_ID slot, CK_FLAGS flags, CK_SESSION_HANDLE *session);
 CK_RV host_CloseSession(struct host *h, CK_SESSION_HANDLE session);

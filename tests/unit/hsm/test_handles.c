@@ -41,7 +41,7 @@ table(void)
 {
 	struct kmn_virtual *t;
 
-	CU_ASSERT_EQUAL_FATAL(kmn_virtual_new(&t), KMN_OK);
+	CU_ASSERT_EQUAL_FATAL(kmn_virtual_new(0, 0, &t), KMN_OK);
 	return t;
 }
 
@@ -231,6 +231,73 @@ test_threads(void)
 	kmn_virtual_free(t);
 }
 
+static void
+test_range(void)
+{
+	struct kmn_virtual *t;
+	uint64_t virtual;
+
+	CU_ASSERT_EQUAL_FATAL(kmn_virtual_new(1000, 3, &t), KMN_OK);
+	CU_ASSERT_EQUAL(open_session(t, 5, SLOT), 1000);
+	CU_ASSERT_EQUAL(found(t, SLOT, 7), 1003);
+	CU_ASSERT_EQUAL(made(t, 8, kmn_virtual_mark(t), 1000), 1006);
+	kmn_virtual_session_drop(t, 1000);
+	CU_ASSERT_EQUAL(open_session(t, 5, SLOT), 1009);
+	kmn_virtual_free(t);
+	CU_ASSERT_EQUAL_FATAL(kmn_virtual_new(KMN_HANDLE_END - 4, 3, &t), KMN_OK);
+	CU_ASSERT_EQUAL(found(t, SLOT, 7), KMN_HANDLE_END - 4);
+	CU_ASSERT_EQUAL(found(t, SLOT, 8), KMN_HANDLE_END - 1);
+	CU_ASSERT_EQUAL(kmn_virtual_object_found(t, SLOT, 9, &virtual), KMN_E_TOO_BIG);
+	CU_ASSERT_EQUAL(found(t, SLOT, 7), KMN_HANDLE_END - 4);
+	kmn_virtual_free(t);
+	CU_ASSERT_EQUAL(kmn_virtual_new(KMN_HANDLE_END, 1, &t), KMN_E_TOO_BIG);
+	CU_ASSERT_PTR_NULL(t);
+}
+
+static void
+test_alias(void)
+{
+	struct kmn_virtual *t;
+	struct kmn_session s;
+	uint64_t session, object;
+
+	CU_ASSERT_EQUAL_FATAL(kmn_virtual_new(1000, 1, &t), KMN_OK);
+	session = open_session(t, 5, SLOT);
+	object = found(t, SLOT, 7);
+	CU_ASSERT_EQUAL(kmn_virtual_alias(t, 41, object), KMN_OK);
+	CU_ASSERT_EQUAL(kmn_virtual_alias(t, 42, session), KMN_OK);
+	CU_ASSERT_EQUAL(kmn_virtual_object(t, SLOT, 41), 7);
+	CU_ASSERT_EQUAL(kmn_virtual_object(t, SLOT, object), 7);
+	CU_ASSERT_EQUAL(found(t, SLOT, 7), 41);
+	CU_ASSERT_TRUE(kmn_virtual_session(t, 42, &s));
+	CU_ASSERT_EQUAL(s.vendor, 5);
+	CU_ASSERT_EQUAL(s.number, session);
+	CU_ASSERT_EQUAL(kmn_virtual_session_number(t, 42), session);
+	CU_ASSERT_EQUAL(kmn_virtual_session_number(t, 41), 41);
+	/* An application that had found the object before it used its old handle knows both. */
+	CU_ASSERT_EQUAL(kmn_virtual_alias(t, 43, object), KMN_OK);
+	CU_ASSERT_EQUAL(kmn_virtual_object(t, SLOT, 41), 7);
+	CU_ASSERT_EQUAL(kmn_virtual_object(t, SLOT, 43), 7);
+
+	CU_ASSERT_EQUAL(kmn_virtual_alias(t, 41, session), KMN_E_EXISTS);
+	CU_ASSERT_EQUAL(kmn_virtual_alias(t, 0, object), KMN_E_EXISTS);
+	CU_ASSERT_EQUAL(kmn_virtual_alias(t, 1000, object), KMN_E_EXISTS);
+	CU_ASSERT_EQUAL(kmn_virtual_alias(t, 5000, object), KMN_E_EXISTS);
+	CU_ASSERT_EQUAL(kmn_virtual_alias(t, 44, 4711), KMN_E_NOT_FOUND);
+	CU_ASSERT_EQUAL(kmn_virtual_object(t, SLOT, 44), ~(CK_OBJECT_HANDLE)0);
+
+	kmn_virtual_object_drop(t, SLOT, 43);
+	CU_ASSERT_EQUAL(kmn_virtual_object(t, SLOT, 41), ~(CK_OBJECT_HANDLE)0);
+	CU_ASSERT_EQUAL(kmn_virtual_object(t, SLOT, object), ~(CK_OBJECT_HANDLE)0);
+	kmn_virtual_session_drop(t, 42);
+	CU_ASSERT_FALSE(kmn_virtual_session(t, session, &s));
+	for (uint64_t i = 1; i < 900; i++)
+		CU_ASSERT_EQUAL(kmn_virtual_alias(t, i, found(t, SLOT, i)), KMN_OK);
+	for (uint64_t i = 1; i < 900; i++)
+		CU_ASSERT_EQUAL(kmn_virtual_object(t, SLOT, i), i);
+	kmn_virtual_free(t);
+}
+
 static CU_TestInfo tests[] = {
     {"an object keeps its handle, and slots do not share numbers", test_same_object},
     {"an unknown handle becomes a number that the vendor never gave", test_unknown},
@@ -240,6 +307,8 @@ static CU_TestInfo tests[] = {
     {"closing all sessions of a slot leaves token objects, a new token leaves nothing", test_slot},
     {"a session number that is given out again is a new session", test_session_number_used_again},
     {"twenty thousand objects", test_many},
+    {"numbers begin where they are told to, and end at 2^31", test_range},
+    {"an old number becomes another name, and nothing else can", test_alias},
     {"four threads", test_threads},
     CU_TEST_INFO_NULL,
 };

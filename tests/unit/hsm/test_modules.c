@@ -362,6 +362,25 @@ test_nss_drop(void)
 	CU_ASSERT_EQUAL(host_end(&h), 0);
 }
 
+/* 3.0 and 2.40, both CKF_INTERFACE_FORK_SAFE (1); newer ones have 3.2 before them. */
+static void
+test_nss_lists(void)
+{
+	struct host h;
+	bool v3_0 = false, v2_40 = false;
+
+	if (!begin_nss(&h))
+		return;
+	for (size_t i = 0; i < h.lists; i++) {
+		v3_0 = v3_0 || h.list[i].version == 0x0300;
+		v2_40 = v2_40 || h.list[i].version == 0x0228;
+		CU_ASSERT_EQUAL(h.list[i].flags, 1);
+	}
+	CU_ASSERT_TRUE(v3_0 && v2_40);
+	CU_ASSERT_EQUAL(h.cryptoki >> 8, 3);
+	CU_ASSERT_EQUAL(host_end(&h), 0);
+}
+
 /* Without its string softokn refuses; the keeper is told so. */
 static void
 test_nss_without_string(void)
@@ -385,6 +404,7 @@ static CU_TestInfo tests[] = {
     {"SoftHSM2: the last session takes the login with it", test_softhsm_pins},
     {"NSS: CKM_ECDSA_SHA256 and SHA384 over data", test_nss_sign},
     {"NSS: a denied operation in a side session is gone", test_nss_drop},
+    {"NSS: its function lists are told", test_nss_lists},
     {"NSS: no initialisation string, no module", test_nss_without_string},
     CU_TEST_INFO_NULL,
 };

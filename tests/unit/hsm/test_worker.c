@@ -3,6 +3,7 @@
 
 #include <openssl/evp.h>
 #include <openssl/x509.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,6 +78,8 @@ test_ready(void)
 	CU_ASSERT_STRING_EQUAL(h.description, "module for tests");
 	CU_ASSERT_EQUAL(h.cryptoki, 0x0228);
 	CU_ASSERT_EQUAL(h.library, 0x0102);
+	CU_ASSERT_EQUAL(h.lists, 1);
+	CU_ASSERT_EQUAL(h.list[0].version, 0x0228);
 	CU_ASSERT_EQUAL(host_logged(&h, "C_Initialize"), 1);
 	kmn_ipc_free(h.ipc);
 	h.ipc = NULL;
@@ -765,7 +768,7 @@ static void
 test_hostile_keeper(void)
 {
 	static const uint8_t kinds[] = {
-	    KMN_W_CALL, KMN_W_DESCRIBE, KMN_W_FIND_KEY, KMN_W_DROP, KMN_W_TOKEN, 0, 6, KMN_W_READY, 255};
+	    KMN_W_CALL, KMN_W_DESCRIBE, KMN_W_FIND_KEY, KMN_W_DROP, KMN_W_TOKEN, KMN_W_ALIAS, 0, 7, KMN_W_READY, 255};
 	uint8_t body[200];
 	unsigned seed = 7;
 	struct host h;
@@ -786,7 +789,7 @@ test_hostile_keeper(void)
 			body[9] = 0;
 			body[10] = (uint8_t)(body[10] % (KMN_CALL_COUNT + 2));
 		}
-		if (!hostile(&h, kinds[round % 5], body, len))
+		if (!hostile(&h, kinds[round % 6], body, len))
 			restart(&h, "random bytes");
 	}
 	CU_ASSERT_EQUAL(h.ready, CKR_OK);
@@ -828,6 +831,56 @@ test_bent_requests(void)
 	CU_ASSERT_EQUAL(host_end(&h), 0);
 }
 
+/* An application that lost its worker: a new one with numbers above the old ones, and the old ones as names. */
+static void
+test_alias(void)
+{
+	const struct kmn_worker_setup setup = {.first_handle = 1000, .handle_step = 4};
+	CK_SESSION_HANDLE s;
+	struct host_pair ec;
+	struct host h;
+
+	host_start_mock_as(&h, &setup, NULL);
+	s = user_session(&h);
+	CU_ASSERT_EQUAL(s, 1000);
+	ec = ec_pair(&h, s, "key");
+	CU_ASSERT_EQUAL(ec.public, 1004);
+	CU_ASSERT_EQUAL(host_alias(&h, 7, s), CKR_OK);
+	CU_ASSERT_EQUAL(host_alias(&h, 8, ec.private), CKR_OK);
+	CU_ASSERT_EQUAL(host_alias(&h, 8, ec.public), CKR_ARGUMENTS_BAD);
+	CU_ASSERT_EQUAL(host_alias(&h, 2000, ec.public), CKR_ARGUMENTS_BAD);
+	CU_ASSERT_EQUAL(host_alias(&h, 9, 999), CKR_OBJECT_HANDLE_INVALID);
+	/* An operation belongs to the session, whatever name began it; a side session too. */
+	h.flags = KMN_WF_SIDE;
+	CU_ASSERT_EQUAL(host_SignInit(&h, 7, CKM_ECDSA, 8), CKR_OK);
+	h.flags = 0;
+	CU_ASSERT_EQUAL(sign(&h, s), CKR_OK);
+	CU_ASSERT_EQUAL(host_SignInit(&h, s, CKM_ECDSA, ec.private), CKR_OK);
+	CU_ASSERT_EQUAL(sign(&h, 7), CKR_OK);
+	CU_ASSERT_EQUAL(host_CloseSession(&h, 7), CKR_OK);
+	CU_ASSERT_EQUAL(host_CloseSession(&h, s), CKR_SESSION_HANDLE_INVALID);
+	CU_ASSERT_EQUAL(vendor_sessions(&h, SLOT), 0);
+	CU_ASSERT_EQUAL(host_end(&h), 0);
+}
+
+/* A module without slot events: told once, and the process stays until it is not wanted. */
+static void
+test_watch_unsupported(void)
+{
+	const struct kmn_worker_setup setup = {.watching = true};
+	struct pollfd p = {.events = POLLIN};
+	CK_SLOT_ID slot;
+	struct host h;
+
+	host_start_mock_as(&h, &setup, NULL);
+	CU_ASSERT_EQUAL(h.ready, CKR_OK);
+	CU_ASSERT_EQUAL(host_event(&h, &slot), CKR_FUNCTION_NOT_SUPPORTED);
+	p.fd = kmn_ipc_fd(h.ipc);
+	CU_ASSERT_EQUAL(poll(&p, 1, 100), 0);
+	CU_ASSERT_EQUAL(host_logged(&h, "C_WaitForSlotEvent"), 1);
+	CU_ASSERT_EQUAL(host_end(&h), 0);
+}
+
 /* Half a message, and then nothing: the socket of a keeper that was killed. */
 static void
 test_half_a_message(void)
@@ -864,6 +917,8 @@ static CU_TestInfo tests[] = {
     {"a crash of the module is the end of the worker alone", test_crash},
     {"a module that writes too much does no harm", test_lying_module},
     {"a module that claims terabytes does no harm", test_lying_lengths},
+    {"sessions and objects go by the numbers of an earlier worker", test_alias},
+    {"a module without slot events is asked once", test_watch_unsupported},
     {"a keeper that sends rubbish gets answers or a clean end", test_hostile_keeper},
     {"a request cut or bent anywhere is answered", test_bent_requests},
     {"half a message is not the good end", test_half_a_message},
