@@ -58,7 +58,7 @@ end(const char *function, CK_RV rv)
 }
 
 #define KMN_CALL(symbol, since, policy, durability, hold, effect, operations, ...) \
-	static CK_RV entry_##symbol(KMN_LIST(PROTOTYPE, __VA_ARGS__)) \
+	static CK_RV entry_##symbol(KMN_LIST(KMN_PROTOTYPE, __VA_ARGS__)) \
 	{ \
 		begin(#symbol); \
 		return end(#symbol, \
@@ -70,19 +70,24 @@ end(const char *function, CK_RV rv)
 #pragma GCC diagnostic pop
 #undef KMN_CALL
 
-static CK_FUNCTION_LIST list = {
-    .version = {2, 40},
-#define KMN_CALL(symbol, ...) .symbol = entry_##symbol,
+/* A function list: those of an older version are the first rows. */
+/* clang-format off */
+static struct {
+	CK_VERSION version;
+	void (*at[KMN_CALL_COUNT])(void);
+} list = {{2, 40}, {
+#define KMN_CALL(symbol, ...) (void (*)(void))entry_##symbol,
 #include "kanmon/calls.def"
 #undef KMN_CALL
-};
+}};
+/* clang-format on */
 
 CK_RV
 mock_C_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR out)
 {
 	if (out == NULL)
 		return CKR_ARGUMENTS_BAD;
-	*out = &list;
+	*out = (CK_FUNCTION_LIST *)(void *)&list;
 	return CKR_OK;
 }
 

@@ -5,44 +5,9 @@
 #include <openssl/evp.h>
 #include <pthread.h>
 
-#include "kanmon/calls.h"
+#include "kanmon/calls_entry.h"
 
-/* PROTOTYPE(1, (DATA, pData, ulDataLen, DIGEST)) is CK_BYTE_PTR pData, CK_ULONG ulDataLen. */
 /* clang-format off */
-#define PROTOTYPE(i, argument) PROTOTYPE_AS(KMN_BARE argument)
-#define PROTOTYPE_AS(...) PROTOTYPE_OF(__VA_ARGS__)
-#define PROTOTYPE_OF(kind, ...) PROTOTYPE_##kind(__VA_ARGS__)
-#define PROTOTYPE_SESSION(h) CK_SESSION_HANDLE h
-#define PROTOTYPE_SLOT(id) CK_SLOT_ID id
-#define PROTOTYPE_OBJECT(h) CK_OBJECT_HANDLE h
-#define PROTOTYPE_KEY(h) CK_OBJECT_HANDLE h
-#define PROTOTYPE_ULONG(u) CK_ULONG u
-#define PROTOTYPE_FLAGS(f) CK_FLAGS f
-#define PROTOTYPE_MECH_TYPE(t) CK_MECHANISM_TYPE t
-#define PROTOTYPE_BOOL(b) CK_BBOOL b
-#define PROTOTYPE_MECHANISM(p) CK_MECHANISM_PTR p
-#define PROTOTYPE_DATA(p, n, ...) CK_BYTE_PTR p, CK_ULONG n
-#define PROTOTYPE_PIN(p, n) CK_UTF8CHAR_PTR p, CK_ULONG n
-#define PROTOTYPE_LABEL(p) CK_UTF8CHAR_PTR p
-#define PROTOTYPE_TEMPLATE(p, n) CK_ATTRIBUTE_PTR p, CK_ULONG n
-#define PROTOTYPE_NOTIFY(cookie, callback) CK_VOID_PTR cookie, CK_NOTIFY callback
-#define PROTOTYPE_LOCAL(type, p) type p
-#define PROTOTYPE_VALUES(p, n) CK_ATTRIBUTE_PTR p, CK_ULONG n
-#define PROTOTYPE_ROOM(p, pn, ...) CK_BYTE_PTR p, CK_ULONG_PTR pn
-#define PROTOTYPE_FILL(p, n, ...) CK_BYTE_PTR p, CK_ULONG n
-#define PROTOTYPE_SLOTS(p, pn) CK_SLOT_ID_PTR p, CK_ULONG_PTR pn
-#define PROTOTYPE_MECH_TYPES(p, pn) CK_MECHANISM_TYPE_PTR p, CK_ULONG_PTR pn
-#define PROTOTYPE_OBJECTS(p, max, pn) CK_OBJECT_HANDLE_PTR p, CK_ULONG max, CK_ULONG_PTR pn
-#define PROTOTYPE_NEW_SESSION(p) CK_SESSION_HANDLE_PTR p
-#define PROTOTYPE_NEW_OBJECT(p) CK_OBJECT_HANDLE_PTR p
-#define PROTOTYPE_MAYBE_OBJECT(p) CK_OBJECT_HANDLE_PTR p
-#define PROTOTYPE_ULONG_OUT(p) CK_ULONG_PTR p
-#define PROTOTYPE_INFO(p) CK_INFO_PTR p
-#define PROTOTYPE_SLOT_INFO(p) CK_SLOT_INFO_PTR p
-#define PROTOTYPE_TOKEN_INFO(p) CK_TOKEN_INFO_PTR p
-#define PROTOTYPE_MECH_INFO(p) CK_MECHANISM_INFO_PTR p
-#define PROTOTYPE_SESSION_INFO(p) CK_SESSION_INFO_PTR p
-
 /* NAMES(1, (DATA, pData, ulDataLen, DIGEST)) is pData, ulDataLen. */
 #define NAMES(i, argument) NAMES_AS(KMN_BARE argument)
 #define NAMES_AS(...) NAMES_OF(__VA_ARGS__)
@@ -58,12 +23,16 @@
 #define NAMES_MECHANISM(a) a
 #define NAMES_DATA(a, b, ...) a, b
 #define NAMES_PIN(a, b) a, b
+#define NAMES_AAD(a, b, ...) a, b
+#define NAMES_USERNAME(a, b) a, b
+#define NAMES_MESSAGE_PARAM(a, b) a, b
 #define NAMES_LABEL(a) a
 #define NAMES_TEMPLATE(a, b) a, b
 #define NAMES_NOTIFY(a, b) a, b
 #define NAMES_LOCAL(type, a) a
 #define NAMES_VALUES(a, b) a, b
 #define NAMES_ROOM(a, b, ...) a, b
+#define NAMES_MAYBE_ROOM(a, b, ...) a, b
 #define NAMES_FILL(a, b, ...) a, b
 #define NAMES_SLOTS(a, b) a, b
 #define NAMES_MECH_TYPES(a, b) a, b
@@ -72,6 +41,8 @@
 #define NAMES_NEW_OBJECT(a) a
 #define NAMES_MAYBE_OBJECT(a) a
 #define NAMES_ULONG_OUT(a) a
+#define NAMES_FLAGS_OUT(a) a
+#define NAMES_SLOT_OUT(a) a
 #define NAMES_INFO(a) a
 #define NAMES_SLOT_INFO(a) a
 #define NAMES_TOKEN_INFO(a) a
@@ -81,7 +52,7 @@
 
 /* What stands behind each entry point; one that no file defines is not supported. */
 #define KMN_CALL(symbol, since, policy, durability, hold, effect, operations, ...) \
-	CK_RV mock_##symbol(KMN_LIST(PROTOTYPE, __VA_ARGS__)) __attribute__((weak, visibility("hidden")));
+	CK_RV mock_##symbol(KMN_LIST(KMN_PROTOTYPE, __VA_ARGS__)) __attribute__((weak, visibility("hidden")));
 #include "kanmon/calls.def"
 #undef KMN_CALL
 
