@@ -108,13 +108,55 @@ instance_new(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader *r)
 	return instance;
 }
 
+static bool
+has_unfinished_call(const struct kmn_instance *instance)
+{
+	for (size_t i = 0; i < KMN_WINDOW_NUMBERS; i++)
+		if (instance->call[i] != NULL && instance->call[i]->step != KMN_STEP_DONE)
+			return true;
+	return false;
+}
+
+/* Of a client's applications without a connection and without a call that waits or runs: the one longest alone. */
+static struct kmn_instance *
+longest_alone(const struct kmn_keeper *k, const uint8_t spki_sha256[KMN_HASH_BYTES])
+{
+	struct kmn_instance *instance, *longest = NULL;
+
+	LIST_FOREACH(instance, &k->instances, link)
+	if (instance->alone_since_ms != 0 && !has_unfinished_call(instance) &&
+	    memcmp(instance->spki_sha256, spki_sha256, KMN_HASH_BYTES) == 0 &&
+	    (longest == NULL || instance->alone_since_ms < longest->alone_since_ms))
+		longest = instance;
+	return longest;
+}
+
+/*
+ * Programs that exit without C_Finalize (OpenSSL's with the engine do) look like those that lost their link: each
+ * keeps its place until its lease is over. A new application of the same client is worth more than the oldest of them.
+ */
+static bool
+make_room(struct kmn_keeper *k, const struct kmn_conn *conn)
+{
+	const struct kmn_limits *limits = &k->setup->limits;
+	struct kmn_instance *instance;
+
+	while (kmn_instance_count(k) >= limits->instances ||
+	       count_of(k, conn->spki_sha256) >= limits->instances_per_client) {
+		if ((instance = longest_alone(k, conn->spki_sha256)) == NULL)
+			return false;
+		kmn_instance_end(k, instance, "its place is needed, and it had no connection");
+	}
+	return true;
+}
+
 void
 kmn_instance_attach(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader *r)
 {
 	struct kmn_instance *instance;
 
-	if (kmn_instance_count(k) >= k->setup->limits.instances ||
-	    count_of(k, conn->spki_sha256) >= k->setup->limits.instances_per_client) {
+	if (!make_room(k, conn)) {
+		kmn_say(KMN_SAY_WARNING, "an application is refused: all places are taken, see limits in kanmond.conf");
 		kmn_gatelink_refuse(
 		    k, conn, 0, KMN_E_BUSY, NO_REQUEST, "too many applications: see limits in kanmond.conf");
 		return;

@@ -4,7 +4,6 @@
 #   two_ways [OPTION of tools/sandbox]...   two folders, $work/direct and $work/gateway, and the token of each
 #   both 'a sentence' command...            the command runs in each folder; it succeeds in both and says the same
 #   same 'a sentence' FILE                  the step before wrote the same bytes in both
-#   cross 'a sentence' command...           runs in each folder with $other, the other's folder: what one made, the other checks
 #   two_ways_end                            the ledger of it verifies, and the plan
 #
 # A command finds MODULE, TOKEN, PIN, SO_PIN, PIN_FILE and $way (direct or gateway); while it runs through the gateway
@@ -37,13 +36,13 @@ normal() {
 # on WAY command...: in this shell's child, as that way.
 on() {
 	(
-		way=$1 other=$work/direct
+		way=$1
 		shift
 		MODULE=$gateway_module
 		cd "$work/$way" || exit 99
 		if [ "$way" = direct ]; then
 			unset KANMON_CONFIG LD_PRELOAD
-			MODULE=$HSM_MODULE other=$work/gateway
+			MODULE=$HSM_MODULE
 			[ -z "${direct_conf:-}" ] || export SOFTHSM2_CONF=$direct_conf
 		fi
 		export MODULE
@@ -72,6 +71,7 @@ same() { t "$1" cmp "$work/direct/$2" "$work/gateway/$2"; }
 
 # silently command...: for what it says is not about the module, or is random.
 silently() { "$@" >.said 2>&1 || { cat .said && false; }; }
+quietly() { "$@" >/dev/null 2>&1; }
 
 two_ways_end() {
 	"$source_dir/tools/sandbox" down "$work/gw" >/dev/null

@@ -565,17 +565,11 @@ rig_send(struct rig *rig, uint32_t conn, uint8_t type, struct kmn_writer *body)
 
 /* ---- applications ------------------------------------------------------------------------------------------------ */
 
-void
-rig_attach(struct rig *rig, struct rig_app *app, uint32_t conn, const struct test_certificate *who)
+static void
+send_attach(struct rig *rig, uint32_t conn, const struct test_certificate *who, const uint8_t client_random[32])
 {
-	uint8_t client_random[32] = {7}, gateway_random[32], exporter[KMN_EXPORTER_BYTES];
-	struct rig_frame f;
 	struct kmn_writer w;
-	struct kmn_reader r;
 
-	memset(app, 0, sizeof(*app));
-	app->conn = conn;
-	app->acknowledged = 1;
 	rig_open(rig, conn, who);
 	kmn_writer_init(&w, 1024);
 	kmn_writer_u16(&w, KMN_FRAME_VERSION);
@@ -584,9 +578,22 @@ rig_attach(struct rig *rig, struct rig_app *app, uint32_t conn, const struct tes
 	kmn_writer_u8(&w, 0);
 	kmn_writer_text(&w, "rig");
 	kmn_writer_text(&w, "localhost");
-	kmn_writer_raw(&w, client_random, sizeof(client_random));
+	kmn_writer_raw(&w, client_random, 32);
 	kmn_writer_u64(&w, 0);
 	rig_send(rig, conn, KMN_F_ATTACH, &w);
+}
+
+void
+rig_attach(struct rig *rig, struct rig_app *app, uint32_t conn, const struct test_certificate *who)
+{
+	uint8_t client_random[32] = {7}, gateway_random[32], exporter[KMN_EXPORTER_BYTES];
+	struct rig_frame f;
+	struct kmn_reader r;
+
+	memset(app, 0, sizeof(*app));
+	app->conn = conn;
+	app->acknowledged = 1;
+	send_attach(rig, conn, who, client_random);
 	CU_ASSERT_TRUE_FATAL(rig_expect(rig, conn, KMN_F_ATTACHED, &f));
 	kmn_reader_init(&r, f.body, f.len);
 	CU_ASSERT_EQUAL(kmn_reader_u16(&r), KMN_FRAME_VERSION);
@@ -595,6 +602,21 @@ rig_attach(struct rig *rig, struct rig_app *app, uint32_t conn, const struct tes
 	CU_ASSERT_EQUAL(r.err, KMN_OK);
 	exporter_of(conn, exporter);
 	kmn_instance_secret(gateway_random, client_random, exporter, app->secret);
+}
+
+bool
+rig_attach_refused(struct rig *rig, uint32_t conn, const struct test_certificate *who, kmn_err why)
+{
+	uint8_t client_random[32] = {7};
+	struct rig_frame f;
+	struct kmn_reader r;
+
+	send_attach(rig, conn, who, client_random);
+	if (!rig_expect(rig, conn, KMN_F_REFUSED, &f))
+		return false;
+	kmn_reader_init(&r, f.body, f.len);
+	(void)kmn_reader_u64(&r);
+	return kmn_reader_u32(&r) == (uint32_t)why;
 }
 
 bool

@@ -83,6 +83,8 @@ struct rig_app {
 };
 
 void rig_attach(struct rig *rig, struct rig_app *app, uint32_t conn, const struct test_certificate *who);
+/* True: ATTACH was answered by REFUSED with that error. */
+bool rig_attach_refused(struct rig *rig, uint32_t conn, const struct test_certificate *who, kmn_err why);
 bool rig_join(struct rig *rig, const struct rig_app *app, uint32_t conn, const struct test_certificate *who);
 /* CALL with that number, of a payload made before. */
 void rig_call_raw(

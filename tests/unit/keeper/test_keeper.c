@@ -181,6 +181,31 @@ test_another_connection(void)
 	rig_end(&rig);
 }
 
+/* The rig's keeper has four places for one client. */
+static void
+test_places(void)
+{
+	struct rig rig;
+	struct rig_app app[6];
+	CK_OBJECT_HANDLE key;
+
+	prepare(&rig, open_rules, "k", &app[0], &key);
+	for (uint32_t i = 1; i < 4; i++)
+		rig_attach(&rig, &app[i], 1 + i, &rig.ca);
+	rig_close(&rig, 3); /* application 2, alone for longest */
+	rig_pump(&rig, 20);
+	rig_close(&rig, 2); /* application 1 */
+	rig_pump(&rig, 20);
+	rig_attach(&rig, &app[4], 11, &rig.ca);
+	CU_ASSERT_FALSE(rig_join(&rig, &app[2], 12, &rig.ca));
+	CU_ASSERT_TRUE(rig_join(&rig, &app[1], 13, &rig.ca));
+	CU_ASSERT_EQUAL(rig_sign_init(&rig, &app[0], key), CKR_OK); /* who has a connection keeps all it had */
+	CU_ASSERT_TRUE(rig_attach_refused(&rig, 14, &rig.ca, KMN_E_BUSY));
+	rig_attach(&rig, &app[5], 15, &rig.other); /* another client has places of its own */
+	CU_ASSERT_EQUAL(rig_stop(&rig), 0);
+	rig_end(&rig);
+}
+
 static void
 test_lease(void)
 {
@@ -707,6 +732,7 @@ main(int argc, char **argv)
 	    {"a number runs once, its answer is kept, other bytes and old numbers are refused", test_numbers},
 	    {"an answer follows its application to another connection, and no stranger's", test_another_connection},
 	    {"an application without a connection ends with its lease", test_lease},
+	    {"when all places are taken the application longest without a connection makes room", test_places},
 	    CU_TEST_INFO_NULL,
 	};
 	static CU_TestInfo quorum[] = {
