@@ -22,7 +22,6 @@ two_ways() {
 		direct_conf=$work/hsm/softhsm2.conf
 	fi
 	gateway_module=$MODULE
-	gateway_config=$KANMON_CONFIG
 	unset SOFTHSM2_CONF MODULE # so that nobody names a module outside of a way
 	cd "$work" || exit 99
 }
