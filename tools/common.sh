@@ -11,6 +11,8 @@ packages_build='autoconf automake libtool pkg-config gcc make libc6-dev libssl-d
 	libconfuse-dev libjansson-dev libseccomp-dev libcap-ng-dev'
 packages_try='openssl softhsm2 opensc libengine-pkcs11-openssl perl-base jq'
 packages_test='procps libcunit1-dev gnutls-bin p11-kit libnss3 libnss3-tools golang-go golang-golang-x-mod-dev'
+# For tests/abi, which is left out where they cannot be had.
+packages_abi='gcc-multilib'
 
 # Installs those of the named packages that are missing; only root can, others are told which.
 need_packages() {

@@ -132,7 +132,7 @@ read_file(const char *path, bool secret, uint8_t *room, size_t *len_out, char *w
 	if (fd < 0 || fstat(fd, &st) != 0) {
 		say(why_out, "%s: %s", path, strerror(errno));
 		e = KMN_E_IO;
-	} else if (!S_ISREG(st.st_mode) || st.st_size >= FILE_MAX_BYTES) {
+	} else if (!S_ISREG(st.st_mode) || st.st_size >= (off_t)FILE_MAX_BYTES) {
 		say(why_out, "%s: not a file of a certificate or key", path);
 		e = KMN_E_CONFIG;
 	} else if (secret && (st.st_mode & S_IRWXO) != 0) {

@@ -14,6 +14,9 @@
  * An attribute that is known to be a CK_ULONG but has another size travels as
  * bytes, so that the module gives its own error. One that is known to be a
  * template never travels as bytes: those would be pointers.
+ *
+ * Where a number may be CK_UNAVAILABLE_INFORMATION, which is ~0 in every ABI,
+ * it goes by value, as 2^64-1. Elsewhere 0xffffffff is a number like others.
  */
 #include "transport/codec_parts.h"
 
@@ -26,6 +29,38 @@ fail(struct kmn_writer *w, kmn_err e)
 {
 	if (w->err == KMN_OK)
 		w->err = e;
+}
+
+/* Lengths, and the mechanism of a key that was not generated: PKCS#11 lets these be unknown. */
+static bool
+may_be_unavailable(uint64_t type)
+{
+	switch (type) {
+	case CKA_KEY_GEN_MECHANISM:
+	case CKA_MODULUS_BITS:
+	case CKA_PRIME_BITS:
+	case CKA_SUB_PRIME_BITS:
+	case CKA_VALUE_BITS:
+	case CKA_VALUE_LEN:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void
+put_number(struct kmn_writer *w, uint64_t type, CK_ULONG value)
+{
+	if (may_be_unavailable(type))
+		kmn_length_put(w, value);
+	else
+		kmn_ulong_put(w, value);
+}
+
+static CK_ULONG
+get_number(struct kmn_reader *r, uint64_t type)
+{
+	return may_be_unavailable(type) ? kmn_length_get(r) : kmn_ulong_get(r);
 }
 
 /* ---- the caller's rows --------------------------------------------------------------------------------------- */
@@ -101,7 +136,7 @@ put_row(struct kmn_writer *w, const CK_ATTRIBUTE *a, enum kmn_template_use use, 
 		return;
 	case KMN_VALUE_ULONG:
 		memcpy(&value, a->pValue, sizeof(value));
-		kmn_ulong_put(w, value);
+		put_number(w, a->type, value);
 		return;
 	case KMN_VALUE_ULONGS:
 		put_ulongs(w, a->pValue, a->ulValueLen / sizeof(CK_ULONG));
@@ -336,13 +371,13 @@ has_room(struct kmn_reader *r, const CK_ATTRIBUTE *a, size_t n)
 }
 
 static CK_ULONG
-apply_ulongs(struct kmn_reader *r, const CK_ATTRIBUTE *a, bool write)
+apply_ulongs(struct kmn_reader *r, uint64_t type, const CK_ATTRIBUTE *a, bool write)
 {
 	uint32_t n = kmn_reader_count(r, KMN_LIST_MAX_ITEMS, 8);
 	bool room = has_room(r, a, n * sizeof(CK_ULONG));
 
 	for (uint32_t i = 0; i < n && r->err == KMN_OK; i++) {
-		CK_ULONG value = kmn_ulong_get(r);
+		CK_ULONG value = get_number(r, type);
 
 		if (write && room && r->err == KMN_OK)
 			memcpy((uint8_t *)a->pValue + i * sizeof(value), &value, sizeof(value));
@@ -380,7 +415,7 @@ apply_row(struct kmn_reader *r, CK_ATTRIBUTE *a, bool nested, bool write, unsign
 			memcpy(a->pValue, bytes, len);
 		break;
 	case KMN_GOT_ULONGS:
-		len = apply_ulongs(r, a, write);
+		len = apply_ulongs(r, type, a, write);
 		break;
 	case KMN_GOT_ROWS:
 		len = kmn_reader_count(r, KMN_TEMPLATE_MAX_ROWS, 9);

@@ -8,6 +8,11 @@
 
 #include <p11-kit/pkcs11.h>
 
+/* Where structures are packed (Windows), these are too. */
+#if defined(_WIN32) || defined(CRYPTOKI_FORCE_WIN32)
+#pragma pack(push, kanmon, 1)
+#endif
+
 /* Bare numbers as parameters: CK_MAC_GENERAL_PARAMS, CK_RC2_PARAMS, CK_EXTRACT_PARAMS. */
 typedef struct {
 	CK_ULONG value;
@@ -367,5 +372,9 @@ typedef struct {
 	CK_ULONG ulContextDataLen;
 	CK_BYTE_PTR pContextData;
 } CK_EDDSA_PARAMS;
+
+#if defined(_WIN32) || defined(CRYPTOKI_FORCE_WIN32)
+#pragma pack(pop, kanmon)
+#endif
 
 #endif

@@ -174,6 +174,17 @@ send_unstarted(struct kmn_call_state *call)
 	kmn_writer_clear(&w);
 }
 
+/* A vendor's parameter that no table describes is bytes of the client's machine: here they mean something else. */
+static void
+refuse_foreign(struct kmn_call_state *call)
+{
+	call->verdict.answer = KMN_ANSWER_REFUSED;
+	call->verdict.rule = "none";
+	snprintf(call->verdict.reason, sizeof(call->verdict.reason),
+	    "a vendor's parameter that is not described comes from another ABI");
+	kmn_call_refuse_op(call, CKR_MECHANISM_PARAM_INVALID);
+}
+
 /* Which way: by the row, and by whether anything leaves the module. */
 static void
 judge(struct kmn_call_state *call)
@@ -181,6 +192,10 @@ judge(struct kmn_call_state *call)
 	const struct kmn_call *row = call->view.call;
 	bool key_use = row->policy == KMN_POLICY_KEY_USE, starts = row->effect == KMN_EFFECT_STARTS;
 
+	if (call->view.abi_bound && !call->instance->same_abi) {
+		refuse_foreign(call);
+		return;
+	}
 	if (feed_part(call) != KMN_OK) {
 		kmn_call_finish_rv(call, CKR_HOST_MEMORY);
 		return;
@@ -368,7 +383,7 @@ kmn_call_start(struct kmn_keeper *k, struct kmn_call_state *call)
 
 	call->durability = 'C';
 	call->peer_name = call->conn->peer->name;
-	if (e != KMN_OK || (call->view.abi_bound && !call->instance->same_abi)) {
+	if (e != KMN_OK) {
 		call->step = KMN_STEP_DONE;
 		kmn_gatelink_reject(k, call->conn, "a call that is none");
 		return;

@@ -314,7 +314,7 @@ run(struct outcome *o)
 	nap(atomic_load(&g->run_ms));
 	atomic_fetch_sub(&g->running, 1);
 	(void)pthread_mutex_lock(&lock);
-	o->rv = (uint64_t)atomic_load(&g->rv);
+	o->rv = atomic_load(&g->rv);
 	o->state = KEPT;
 }
 
@@ -366,9 +366,9 @@ on_call(struct connection *c)
 	(void)pthread_mutex_lock(&lock);
 	o = &outcomes[number];
 	if (acknowledged > atomic_load(&g->acknowledged))
-		atomic_store(&g->acknowledged, acknowledged);
+		atomic_store(&g->acknowledged, (unsigned long)acknowledged);
 	if (number > atomic_load(&g->highest))
-		atomic_store(&g->highest, number);
+		atomic_store(&g->highest, (unsigned long)number);
 	if (o->state != UNKNOWN) {
 		atomic_fetch_add(&g->repeated, 1);
 		if (memcmp(o->sha256, sha256, sizeof(sha256)) != 0 || number < atomic_load(&g->acknowledged))

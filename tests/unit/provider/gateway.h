@@ -45,7 +45,7 @@ struct gateway {
 	atomic_int refuse;     /* kmn_err with which each CALL is refused, at its first sight */
 	atomic_int open_limit; /* more connections are closed at once; 0: none is */
 	atomic_int idle_cut;   /* after each reply the connection is closed */
-	atomic_long rv;        /* what calls return */
+	atomic_ulong rv;       /* what calls return */
 
 	/* counts */
 	atomic_uint attached, joined, detached, watched, asked, runs, repeated, ended_waits, goodbyes;

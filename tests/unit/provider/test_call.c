@@ -12,13 +12,13 @@
 static void
 test_answers_are_verbatim(void)
 {
-	static const long answers[] = {CKR_OK, CKR_BUFFER_TOO_SMALL, CKR_PIN_INCORRECT, 0x80001234};
+	static const CK_RV answers[] = {CKR_OK, CKR_BUFFER_TOO_SMALL, CKR_PIN_INCORRECT, 0x80001234};
 	struct gateway *g = begin("");
 	CK_ULONG n = 0;
 
 	for (size_t i = 0; i < KMN_COUNT_OF(answers); i++) {
 		atomic_store(&g->rv, answers[i]);
-		CU_ASSERT_EQUAL(plain_call(1, i), (CK_RV)answers[i]);
+		CU_ASSERT_EQUAL(plain_call(1, i), answers[i]);
 	}
 	CU_ASSERT_EQUAL(p11->C_GetSlotList(CK_FALSE, NULL, NULL), CKR_ARGUMENTS_BAD);
 	CU_ASSERT_EQUAL(p11->C_OpenSession(0, CKF_SERIAL_SESSION, NULL, NULL, NULL), CKR_ARGUMENTS_BAD);

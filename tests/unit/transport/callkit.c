@@ -534,15 +534,20 @@ give_list(struct kmn_arg *a, CK_ULONG room)
 	*a->n = items != NULL ? n : 11;
 }
 
+/* All members, and not what lies between them. */
 static void
 give_struct(enum kmn_kind kind, void *p)
 {
-	uint8_t bytes[512];
+	CK_TOKEN_INFO full; /* the largest of them */
+	struct kmn_writer w;
 	struct kmn_reader r;
 
-	pattern(bytes, sizeof(bytes));
-	kmn_reader_init(&r, bytes, sizeof(bytes));
+	pattern((uint8_t *)&full, sizeof(full));
+	kmn_writer_init(&w, sizeof(full) * 2);
+	kmn_struct_put(&w, kind, &full);
+	kmn_reader_init(&r, w.bytes, w.len);
 	kmn_struct_apply(&r, kind, p, true);
+	kmn_writer_clear(&w);
 }
 
 static void
