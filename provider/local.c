@@ -1,4 +1,4 @@
-/* The four functions that do not cross the channel by themselves. */
+/* Functions of 2.40 that do not cross the channel by themselves. */
 #include "config.h"
 
 #include "provider/provider.h"

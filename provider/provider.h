@@ -7,12 +7,14 @@
 /*
  * Carries one call to the gateway and its answer back into the arguments; the
  * result is what the application sees. Called by every stub of a function that
- * crosses (provider/stubs.c); C_Initialize, C_Finalize, C_GetFunctionList and
- * C_WaitForSlotEvent are written by hand.
+ * crosses (provider/stubs.c); those of policy class local are written by hand
+ * (local.c, interfaces.c).
  */
 CK_RV kmn_provider_call(enum kmn_call_id id, struct kmn_arg *arg, size_t arg_count);
 
-/* The function list that C_GetFunctionList hands out, made from the rows. */
+/* The function lists that the interfaces hand out, made from the rows; C_GetFunctionList has the first. */
 extern CK_FUNCTION_LIST kmn_function_list;
+extern CK_FUNCTION_LIST_3_0 kmn_function_list_3_0;
+extern CK_FUNCTION_LIST_3_2 kmn_function_list_3_2;
 
 #endif

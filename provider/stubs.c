@@ -29,10 +29,36 @@
 #include "kanmon/calls.def"
 #undef KMN_CALL
 
-/* By member name, so that the order of the rows does not matter here; a test compares it with the list's. */
+/* The lists: by member name, each up to its version. */
+/* clang-format off */
+#define MEMBER(symbol) .symbol = symbol,
+#define NO_MEMBER(symbol)
+
 CK_FUNCTION_LIST kmn_function_list = {
-    .version = {CRYPTOKI_VERSION_MAJOR, CRYPTOKI_VERSION_MINOR},
-#define KMN_CALL(symbol, ...) .symbol = symbol,
+    .version = {2, 40},
+#define MEMBER_0x0228 MEMBER
+#define MEMBER_0x0300 NO_MEMBER
+#define MEMBER_0x0302 NO_MEMBER
+#define KMN_CALL(symbol, since, ...) MEMBER_##since(symbol)
+#include "kanmon/calls.def"
+#undef KMN_CALL
+#undef MEMBER_0x0300
+};
+
+CK_FUNCTION_LIST_3_0 kmn_function_list_3_0 = {
+    .version = {3, 0},
+#define MEMBER_0x0300 MEMBER
+#define KMN_CALL(symbol, since, ...) MEMBER_##since(symbol)
+#include "kanmon/calls.def"
+#undef KMN_CALL
+#undef MEMBER_0x0302
+};
+
+CK_FUNCTION_LIST_3_2 kmn_function_list_3_2 = {
+    .version = {3, 2},
+#define MEMBER_0x0302 MEMBER
+#define KMN_CALL(symbol, since, ...) MEMBER_##since(symbol)
 #include "kanmon/calls.def"
 #undef KMN_CALL
 };
+/* clang-format on */

@@ -29,7 +29,10 @@
 #define PARAM_MECH_TYPE(t) ONE(t, MECH_TYPE, VALUE)
 #define PARAM_BOOL(b) ONE(b, BOOL, VALUE)
 #define PARAM_MECHANISM(p) ONE(p, MECHANISM, VALUE)
+#define PARAM_MESSAGE_PARAM(p, n) TWO(p, n, MESSAGE_PARAM, VALUE)
 #define PARAM_DATA(p, n, show) TWO(p, n, DATA, show)
+#define PARAM_AAD(p, n, show) TWO(p, n, AAD, show)
+#define PARAM_USERNAME(p, n) TWO(p, n, USERNAME, VALUE)
 #define PARAM_PIN(p, n) TWO(p, n, PIN, NOTHING)
 #define PARAM_LABEL(p) ONE(p, LABEL, VALUE)
 #define PARAM_TEMPLATE(p, n) TWO(p, n, TEMPLATE, VALUE)
@@ -37,6 +40,7 @@
 #define PARAM_LOCAL(type, p) ONE(p, LOCAL, NOTHING)
 #define PARAM_VALUES(p, n) TWO(p, n, VALUES, VALUE)
 #define PARAM_ROOM(p, pn, show) TWO(p, pn, ROOM, show)
+#define PARAM_MAYBE_ROOM(p, pn, show) TWO(p, pn, MAYBE_ROOM, show)
 #define PARAM_FILL(p, n, show) TWO(p, n, FILL, show)
 #define PARAM_SLOTS(p, pn) TWO(p, pn, SLOTS, VALUE)
 #define PARAM_MECH_TYPES(p, pn) TWO(p, pn, MECH_TYPES, DIGEST)
@@ -44,6 +48,8 @@
 #define PARAM_NEW_SESSION(p) ONE(p, NEW_SESSION, VALUE)
 #define PARAM_NEW_OBJECT(p) ONE(p, NEW_OBJECT, VALUE)
 #define PARAM_MAYBE_OBJECT(p) ONE(p, MAYBE_OBJECT, VALUE)
+#define PARAM_FLAGS_OUT(p) ONE(p, FLAGS_OUT, VALUE)
+#define PARAM_SLOT_OUT(p) ONE(p, SLOT_OUT, VALUE)
 #define PARAM_ULONG_OUT(p) ONE(p, ULONG_OUT, VALUE)
 #define PARAM_INFO(p) ONE(p, INFO, VALUE)
 #define PARAM_SLOT_INFO(p) ONE(p, SLOT_INFO, VALUE)
@@ -111,6 +117,12 @@ kmn_kind_is_out(enum kmn_kind kind)
 	return kind >= KMN_KIND_VALUES && kind < KMN_KIND_COUNT;
 }
 
+bool
+kmn_kind_is_param(enum kmn_kind kind)
+{
+	return kind == KMN_KIND_MECHANISM || kind == KMN_KIND_MESSAGE_PARAM;
+}
+
 #define NAME(kind) [KMN_KIND_##kind] = #kind,
 static const char *const kind_names[] = {KMN_KIND_ROWS(NAME)};
 #undef NAME
@@ -149,6 +161,7 @@ static const struct {
 	ROW(DEVICE_REMOVED)
 	ROW(ENCRYPTED_DATA_INVALID)
 	ROW(ENCRYPTED_DATA_LEN_RANGE)
+	ROW(AEAD_DECRYPT_FAILED)
 	ROW(FUNCTION_CANCELED)
 	ROW(FUNCTION_NOT_PARALLEL)
 	ROW(FUNCTION_NOT_SUPPORTED)
@@ -221,6 +234,15 @@ static const struct {
 	ROW(PIN_TOO_WEAK)
 	ROW(PUBLIC_KEY_INVALID)
 	ROW(FUNCTION_REJECTED)
+	ROW(TOKEN_RESOURCE_EXCEEDED)
+	ROW(OPERATION_CANCEL_FAILED)
+	ROW(KEY_EXHAUSTED)
+	ROW(PENDING)
+	ROW(SESSION_ASYNC_NOT_SUPPORTED)
+	ROW(SEED_RANDOM_REQUIRED)
+	ROW(OPERATION_NOT_VALIDATED)
+	ROW(TOKEN_NOT_INITIALIZED)
+	ROW(PARAMETER_SET_NOT_SUPPORTED)
 };
 #undef ROW
 /* clang-format on */

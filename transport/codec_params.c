@@ -202,6 +202,13 @@ put_struct(struct kmn_writer *w, const struct kmn_layout *layout, const CK_MECHA
 	kmn_writer_patch_u32(w, hole, (uint32_t)(w->len - hole - 4));
 }
 
+/* The parameter of a message without an operation: the module will say so, and nobody knows what it is. */
+static bool
+is_of_no_operation(enum kmn_param_family family, uint64_t type)
+{
+	return family == KMN_FAMILY_MESSAGE && type == CK_UNAVAILABLE_INFORMATION;
+}
+
 /* In which form this mechanism crosses; KMN_MECH_FORM_COUNT: not at all. */
 static enum kmn_mech_form
 form_of(const CK_MECHANISM *m, enum kmn_param_family family, const struct kmn_layout **layout_out)
@@ -210,6 +217,8 @@ form_of(const CK_MECHANISM *m, enum kmn_param_family family, const struct kmn_la
 	enum kmn_mech_takes takes = row != NULL ? kmn_mechanism_takes(row, family) : KMN_TAKES_NOTHING;
 
 	*layout_out = NULL;
+	if (is_of_no_operation(family, m->mechanism))
+		return m->pParameter == NULL ? KMN_MECH_BARE : KMN_MECH_LENGTH;
 	if (takes == KMN_TAKES_REFUSED)
 		return KMN_MECH_FORM_COUNT;
 	if (m->pParameter == NULL)
@@ -240,7 +249,10 @@ kmn_mech_put(struct kmn_writer *w, const CK_MECHANISM *m, enum kmn_param_family 
 	kmn_writer_u8(w, (uint8_t)form);
 	if (form == KMN_MECH_NULL)
 		return;
-	kmn_ulong_put(w, m->mechanism);
+	if (is_of_no_operation(family, m->mechanism))
+		kmn_writer_u64(w, KMN_UNAVAILABLE);
+	else
+		kmn_ulong_put(w, m->mechanism);
 	if (form == KMN_MECH_BYTES)
 		kmn_writer_bytes(w, m->pParameter, m->ulParameterLen);
 	else if (form == KMN_MECH_STRUCT)
@@ -403,6 +415,8 @@ form_allowed(const struct kmn_mech_view *m)
 	const struct kmn_mechanism *row = kmn_mechanism_row(m->type);
 	enum kmn_mech_takes takes = row != NULL ? kmn_mechanism_takes(row, m->family) : KMN_TAKES_NOTHING;
 
+	if (m->family == KMN_FAMILY_MESSAGE && m->type == KMN_UNAVAILABLE)
+		return m->form == KMN_MECH_BARE || (m->form == KMN_MECH_LENGTH && m->len <= KMN_MECH_PARAM_MAX_BYTES);
 	if (takes == KMN_TAKES_REFUSED)
 		return false;
 	switch (m->form) {

@@ -14,6 +14,9 @@ void kmn_mech_get(struct kmn_reader *r, enum kmn_param_family family, struct kmn
 /* Entries of a response: what the module changed in the parameter. `mechanism` NULL: only looks at the form. */
 void kmn_mech_apply(struct kmn_reader *r, CK_MECHANISM *mechanism, enum kmn_param_family family, bool write);
 
+/* pParameter of a message, with the mechanism it belongs to. */
+CK_MECHANISM kmn_message_mechanism(const struct kmn_arg *a);
+
 /* ---- codec_template.c: attributes ---- */
 
 enum kmn_template_use { KMN_TEMPLATE_IN, KMN_TEMPLATE_ROOM };

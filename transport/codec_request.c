@@ -3,11 +3,13 @@
  * kind of argument is on the wire; what belongs to a pointer starts with a u8
  * that says whether it was NULL:
  *
- *   DATA, PIN                  NULL: u64 stated length; else bytes
+ *   DATA, AAD, PIN, USERNAME   NULL: u64 stated length; else bytes
  *   LABEL                      else 32 bytes
  *   ROOM, FILL and lists       u64 capacity, either way
+ *   MAYBE_ROOM                 u8 whether the length's pointer was NULL, u64 capacity
  *   MAYBE_OBJECT               nothing more
- *   MECHANISM, TEMPLATE        codec_params.c, codec_template.c
+ *   MECHANISM, MESSAGE_PARAM   codec_params.c
+ *   TEMPLATE                   codec_template.c
  */
 #define _DEFAULT_SOURCE /* getentropy */
 #include "transport/codec_parts.h"
@@ -45,6 +47,25 @@ put_room(struct kmn_writer *w, const struct kmn_arg *a, CK_ULONG capacity)
 	kmn_length_put(w, capacity);
 }
 
+CK_MECHANISM
+kmn_message_mechanism(const struct kmn_arg *a)
+{
+	return (CK_MECHANISM){a->type, a->p, a->u};
+}
+
+static void
+put_param(struct kmn_writer *w, enum kmn_param_family family, const struct kmn_arg *a)
+{
+	CK_MECHANISM m;
+
+	if (family != KMN_FAMILY_MESSAGE) {
+		kmn_mech_put(w, a->p, family);
+		return;
+	}
+	m = kmn_message_mechanism(a);
+	kmn_mech_put(w, &m, family);
+}
+
 static void
 put_arg(struct kmn_writer *w, const struct kmn_call *call, enum kmn_kind kind, const struct kmn_arg *a)
 {
@@ -62,12 +83,15 @@ put_arg(struct kmn_writer *w, const struct kmn_call *call, enum kmn_kind kind, c
 		kmn_writer_u8(w, (uint8_t)a->u);
 		return;
 	case KMN_KIND_MECHANISM:
-		kmn_mech_put(w, a->p, kmn_call_family(call));
+	case KMN_KIND_MESSAGE_PARAM:
+		put_param(w, kind == KMN_KIND_MESSAGE_PARAM ? KMN_FAMILY_MESSAGE : kmn_call_family(call), a);
 		return;
 	case KMN_KIND_DATA:
+	case KMN_KIND_AAD:
 		put_data(w, a, KMN_DATA_MAX_BYTES);
 		return;
 	case KMN_KIND_PIN:
+	case KMN_KIND_USERNAME:
 		put_data(w, a, KMN_PIN_MAX_BYTES);
 		return;
 	case KMN_KIND_LABEL:
@@ -86,6 +110,10 @@ put_arg(struct kmn_writer *w, const struct kmn_call *call, enum kmn_kind kind, c
 	case KMN_KIND_MECH_TYPES:
 		put_room(w, a, *a->n);
 		return;
+	case KMN_KIND_MAYBE_ROOM:
+		kmn_writer_bool(w, a->n == NULL);
+		put_room(w, a, a->n != NULL ? *a->n : 0);
+		return;
 	case KMN_KIND_FILL:
 	case KMN_KIND_OBJECTS:
 		put_room(w, a, a->u);
@@ -97,6 +125,8 @@ put_arg(struct kmn_writer *w, const struct kmn_call *call, enum kmn_kind kind, c
 	case KMN_KIND_LOCAL:
 	case KMN_KIND_NEW_SESSION:
 	case KMN_KIND_NEW_OBJECT:
+	case KMN_KIND_FLAGS_OUT:
+	case KMN_KIND_SLOT_OUT:
 	case KMN_KIND_ULONG_OUT:
 	case KMN_KIND_INFO:
 	case KMN_KIND_SLOT_INFO:
@@ -120,6 +150,8 @@ outputs_are_there(const struct kmn_param *p, const struct kmn_arg *a)
 		return a->n != NULL;
 	case KMN_KIND_NEW_SESSION:
 	case KMN_KIND_NEW_OBJECT:
+	case KMN_KIND_FLAGS_OUT:
+	case KMN_KIND_SLOT_OUT:
 	case KMN_KIND_ULONG_OUT:
 	case KMN_KIND_INFO:
 	case KMN_KIND_SLOT_INFO:
@@ -196,6 +228,13 @@ get_label(struct kmn_reader *r, struct kmn_value *v)
 }
 
 static void
+get_room(struct kmn_reader *r, struct kmn_value *v)
+{
+	v->null = kmn_reader_bool(r);
+	v->number = kmn_reader_u64(r);
+}
+
+static void
 get_arg(struct kmn_reader *r, const struct kmn_call *call, struct kmn_value *v)
 {
 	switch (v->param->kind) {
@@ -215,10 +254,18 @@ get_arg(struct kmn_reader *r, const struct kmn_call *call, struct kmn_value *v)
 		kmn_mech_get(r, kmn_call_family(call), &v->mech);
 		v->null = v->mech.form == KMN_MECH_NULL;
 		return;
+	case KMN_KIND_MESSAGE_PARAM:
+		kmn_mech_get(r, KMN_FAMILY_MESSAGE, &v->mech);
+		v->null = v->mech.form == KMN_MECH_BARE;
+		if (v->mech.form == KMN_MECH_NULL)
+			kmn_reader_fail(r, KMN_E_MALFORMED);
+		return;
 	case KMN_KIND_DATA:
+	case KMN_KIND_AAD:
 		get_data(r, KMN_DATA_MAX_BYTES, v);
 		return;
 	case KMN_KIND_PIN:
+	case KMN_KIND_USERNAME:
 		get_data(r, KMN_PIN_MAX_BYTES, v);
 		return;
 	case KMN_KIND_LABEL:
@@ -231,13 +278,18 @@ get_arg(struct kmn_reader *r, const struct kmn_call *call, struct kmn_value *v)
 		v->null = v->template.null;
 		v->number = v->template.count;
 		return;
+	case KMN_KIND_MAYBE_ROOM:
+		v->uncounted = kmn_reader_bool(r);
+		get_room(r, v);
+		if (v->uncounted && v->number != 0)
+			kmn_reader_fail(r, KMN_E_MALFORMED);
+		return;
 	case KMN_KIND_ROOM:
 	case KMN_KIND_SLOTS:
 	case KMN_KIND_MECH_TYPES:
 	case KMN_KIND_FILL:
 	case KMN_KIND_OBJECTS:
-		v->null = kmn_reader_bool(r);
-		v->number = kmn_reader_u64(r);
+		get_room(r, v);
 		return;
 	case KMN_KIND_MAYBE_OBJECT:
 		v->null = kmn_reader_bool(r);
@@ -245,14 +297,16 @@ get_arg(struct kmn_reader *r, const struct kmn_call *call, struct kmn_value *v)
 	case KMN_KIND_NOTIFY:
 	case KMN_KIND_NEW_SESSION:
 	case KMN_KIND_NEW_OBJECT:
+	case KMN_KIND_FLAGS_OUT:
+	case KMN_KIND_SLOT_OUT:
 	case KMN_KIND_ULONG_OUT:
 	case KMN_KIND_INFO:
 	case KMN_KIND_SLOT_INFO:
 	case KMN_KIND_TOKEN_INFO:
 	case KMN_KIND_MECH_INFO:
 	case KMN_KIND_SESSION_INFO:
-		return;
 	case KMN_KIND_LOCAL:
+		return;
 	case KMN_KIND_COUNT:
 		kmn_reader_fail(r, KMN_E_MALFORMED);
 		return;
@@ -343,6 +397,14 @@ kmn_view_mechanism(const struct kmn_call_view *v)
 	return value != NULL ? &value->mech : NULL;
 }
 
+const struct kmn_mech_view *
+kmn_view_message_param(const struct kmn_call_view *v)
+{
+	const struct kmn_value *value = kmn_view_nth(v, KMN_KIND_MESSAGE_PARAM, 0);
+
+	return value != NULL ? &value->mech : NULL;
+}
+
 const struct kmn_value *
 kmn_view_data(const struct kmn_call_view *v, size_t nth)
 {
@@ -360,7 +422,9 @@ kmn_view_template(const struct kmn_call_view *v, size_t nth)
 const struct kmn_value *
 kmn_view_room(const struct kmn_call_view *v)
 {
-	return kmn_view_nth(v, KMN_KIND_ROOM, 0);
+	const struct kmn_value *room = kmn_view_nth(v, KMN_KIND_ROOM, 0);
+
+	return room != NULL ? room : kmn_view_nth(v, KMN_KIND_MAYBE_ROOM, 0);
 }
 
 bool
@@ -368,7 +432,7 @@ kmn_view_is_length_query(const struct kmn_call_view *v)
 {
 	const struct kmn_value *room = kmn_view_room(v);
 
-	return room != NULL && room->null;
+	return room != NULL && room->null && !room->uncounted;
 }
 
 bool
@@ -377,6 +441,7 @@ kmn_view_ends_operation(const struct kmn_call_view *v, uint64_t rv)
 	switch (v->call->effect) {
 	case KMN_EFFECT_NONE:
 	case KMN_EFFECT_STARTS:
+	case KMN_EFFECT_BELONGS:
 		return false;
 	case KMN_EFFECT_CONTINUES:
 		return rv != CKR_OK && rv != CKR_BUFFER_TOO_SMALL;
@@ -386,4 +451,35 @@ kmn_view_ends_operation(const struct kmn_call_view *v, uint64_t rv)
 		return true;
 	}
 	return true;
+}
+
+unsigned
+kmn_view_cancels(const struct kmn_call_view *v)
+{
+	static const struct {
+		CK_FLAGS flag;
+		unsigned operations;
+	} names[] = {
+	    {CKF_FIND_OBJECTS, KMN_OP_FIND},
+	    {CKF_ENCRYPT, KMN_OP_ENCRYPT},
+	    {CKF_DECRYPT, KMN_OP_DECRYPT},
+	    {CKF_DIGEST, KMN_OP_DIGEST},
+	    {CKF_SIGN, KMN_OP_SIGN},
+	    {CKF_SIGN_RECOVER, KMN_OP_SIGN_RECOVER},
+	    {CKF_VERIFY, KMN_OP_VERIFY | KMN_OP_VERIFY_SIGNATURE},
+	    {CKF_VERIFY_RECOVER, KMN_OP_VERIFY_RECOVER},
+	    {CKF_MESSAGE_ENCRYPT, KMN_OP_MESSAGE_ENCRYPT},
+	    {CKF_MESSAGE_DECRYPT, KMN_OP_MESSAGE_DECRYPT},
+	    {CKF_MESSAGE_SIGN, KMN_OP_MESSAGE_SIGN},
+	    {CKF_MESSAGE_VERIFY, KMN_OP_MESSAGE_VERIFY},
+	};
+	const struct kmn_value *flags = kmn_view_nth(v, KMN_KIND_FLAGS, 0);
+	unsigned operations = 0;
+
+	if (v->call == NULL || v->id != KMN_C_SessionCancel)
+		return 0;
+	for (size_t i = 0; i < KMN_COUNT_OF(names); i++)
+		if ((flags->number & names[i].flag) != 0)
+			operations |= names[i].operations;
+	return operations;
 }

@@ -2,13 +2,13 @@
  * Responses: into the caller's arguments, and as views. Each output starts
  * with a u8 (enum kmn_output), then
  *
- *   ROOM                NUMBER: u64 length; WHOLE: u64 length, bytes
+ *   ROOM, MAYBE_ROOM    NUMBER: u64 length; WHOLE: u64 length, bytes
  *   FILL                WHOLE: bytes
  *   SLOTS, MECH_TYPES   NUMBER: u64 count; WHOLE: u64 count, count * u64
  *   OBJECTS             WHOLE: u64 count, count * u64
- *   NEW_*, ULONG_OUT    WHOLE: u64
+ *   NEW_*, *_OUT        WHOLE: u64
  *   structures          WHOLE: their fields
- *   MECHANISM           WHOLE: write-back (codec_params.c)
+ *   MECHANISM, MESSAGE_PARAM   WHOLE: write-back (codec_params.c)
  *   VALUES              WHOLE: rows (codec_template.c)
  */
 #include "transport/codec_parts.h"
@@ -26,11 +26,13 @@ apply_room(struct kmn_reader *r, const struct kmn_arg *a, enum kmn_output output
 
 	if (output == KMN_OUTPUT_WHOLE) {
 		len = kmn_reader_bytes(r, KMN_OUT_MAX_BYTES, &bytes);
-		if (len != n || a->p == NULL || len > *a->n)
+		if (len != n || a->p == NULL || a->n == NULL || len > *a->n)
 			kmn_reader_fail(r, KMN_E_MALFORMED);
 		else if (write && r->err == KMN_OK && len > 0)
 			memcpy(a->p, bytes, len);
 	}
+	if (a->n == NULL)
+		kmn_reader_fail(r, KMN_E_MALFORMED);
 	if (write && r->err == KMN_OK)
 		*a->n = n;
 }
@@ -79,7 +81,7 @@ apply_scalar(struct kmn_reader *r, const struct kmn_arg *a, bool length, bool wr
 static bool
 comes_back(enum kmn_kind kind)
 {
-	return kmn_kind_is_out(kind) || kind == KMN_KIND_MECHANISM;
+	return kmn_kind_is_out(kind) || kmn_kind_is_param(kind);
 }
 
 /* The u8 before each output; a length or count alone is only for those that have one. */
@@ -88,10 +90,24 @@ get_output(struct kmn_reader *r, enum kmn_kind kind)
 {
 	uint8_t output = kmn_reader_u8(r);
 
-	if (output > KMN_OUTPUT_WHOLE || (output == KMN_OUTPUT_NUMBER && kind != KMN_KIND_ROOM &&
-					     kind != KMN_KIND_SLOTS && kind != KMN_KIND_MECH_TYPES))
+	if (output > KMN_OUTPUT_WHOLE ||
+	    (output == KMN_OUTPUT_NUMBER && kind != KMN_KIND_ROOM && kind != KMN_KIND_MAYBE_ROOM &&
+		kind != KMN_KIND_SLOTS && kind != KMN_KIND_MECH_TYPES))
 		kmn_reader_fail(r, KMN_E_MALFORMED);
 	return r->err == KMN_OK ? (enum kmn_output)output : KMN_OUTPUT_NONE;
+}
+
+static void
+apply_param(struct kmn_reader *r, enum kmn_param_family family, const struct kmn_arg *a, bool write)
+{
+	CK_MECHANISM m;
+
+	if (family != KMN_FAMILY_MESSAGE) {
+		kmn_mech_apply(r, a->p, family, write);
+		return;
+	}
+	m = kmn_message_mechanism(a);
+	kmn_mech_apply(r, &m, family, write);
 }
 
 static void
@@ -103,12 +119,14 @@ apply_output(struct kmn_reader *r, const struct kmn_call *call, enum kmn_kind ki
 		return;
 	switch (kind) {
 	case KMN_KIND_MECHANISM:
-		kmn_mech_apply(r, a->p, kmn_call_family(call), write);
+	case KMN_KIND_MESSAGE_PARAM:
+		apply_param(r, kind == KMN_KIND_MESSAGE_PARAM ? KMN_FAMILY_MESSAGE : kmn_call_family(call), a, write);
 		return;
 	case KMN_KIND_VALUES:
 		kmn_values_apply(r, a->p, a->u, write);
 		return;
 	case KMN_KIND_ROOM:
+	case KMN_KIND_MAYBE_ROOM:
 		apply_room(r, a, output, write);
 		return;
 	case KMN_KIND_FILL:
@@ -124,6 +142,8 @@ apply_output(struct kmn_reader *r, const struct kmn_call *call, enum kmn_kind ki
 	case KMN_KIND_NEW_SESSION:
 	case KMN_KIND_NEW_OBJECT:
 	case KMN_KIND_MAYBE_OBJECT:
+	case KMN_KIND_FLAGS_OUT:
+	case KMN_KIND_SLOT_OUT:
 		apply_scalar(r, a, false, write);
 		return;
 	case KMN_KIND_ULONG_OUT:
@@ -208,12 +228,14 @@ get_result(struct kmn_reader *r, struct kmn_result *result)
 		return;
 	switch (kind) {
 	case KMN_KIND_MECHANISM:
+	case KMN_KIND_MESSAGE_PARAM:
 		kmn_mech_apply(r, NULL, KMN_FAMILY_INIT, false);
 		return;
 	case KMN_KIND_VALUES:
 		result->len = kmn_values_get(r, &result->bytes, &result->number);
 		return;
 	case KMN_KIND_ROOM:
+	case KMN_KIND_MAYBE_ROOM:
 		result->number = kmn_reader_u64(r);
 		if (output == KMN_OUTPUT_WHOLE)
 			result->len = kmn_reader_bytes(r, KMN_OUT_MAX_BYTES, &result->bytes);
@@ -234,6 +256,8 @@ get_result(struct kmn_reader *r, struct kmn_result *result)
 	case KMN_KIND_NEW_SESSION:
 	case KMN_KIND_NEW_OBJECT:
 	case KMN_KIND_MAYBE_OBJECT:
+	case KMN_KIND_FLAGS_OUT:
+	case KMN_KIND_SLOT_OUT:
 	case KMN_KIND_ULONG_OUT:
 		result->number = kmn_reader_u64(r);
 		return;
@@ -295,6 +319,8 @@ kmn_response_bytes(const struct kmn_response_view *v)
 {
 	const struct kmn_result *room = kmn_response_nth(v, KMN_KIND_ROOM, 0);
 
+	if (room == NULL)
+		room = kmn_response_nth(v, KMN_KIND_MAYBE_ROOM, 0);
 	return room != NULL ? room : kmn_response_nth(v, KMN_KIND_FILL, 0);
 }
 
@@ -352,7 +378,7 @@ kmn_response_put_bytes(enum kmn_call_id id, const void *bytes, size_t len, uint6
 	for (size_t i = 0; call != NULL && i < call->param_count; i++) {
 		if (!comes_back(call->param[i].kind))
 			continue;
-		if (call->param[i].kind != KMN_KIND_ROOM) {
+		if (call->param[i].kind != KMN_KIND_ROOM && call->param[i].kind != KMN_KIND_MAYBE_ROOM) {
 			kmn_writer_u8(w, KMN_OUTPUT_NONE);
 			continue;
 		}

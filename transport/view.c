@@ -357,6 +357,7 @@ kmn_ledger_out(const struct kmn_response_view *v, bool *has_out)
 			continue;
 		switch (r->param->kind) {
 		case KMN_KIND_ROOM:
+		case KMN_KIND_MAYBE_ROOM:
 		case KMN_KIND_FILL:
 			*has_out = true;
 			return shown(r->param->name, r->param->show, r->bytes, r->len);
@@ -379,6 +380,7 @@ argument_json(const struct kmn_value *v)
 {
 	switch (v->param->kind) {
 	case KMN_KIND_MECHANISM:
+	case KMN_KIND_MESSAGE_PARAM:
 		return kmn_ledger_mechanism(&v->mech);
 	case KMN_KIND_MECH_TYPE:
 		return named(kmn_mechanism_name(v->number), "", v->number);
@@ -386,6 +388,8 @@ argument_json(const struct kmn_value *v)
 	case KMN_KIND_VALUES:
 		return v->null ? json_string("NULL") : kmn_ledger_template(&v->template);
 	case KMN_KIND_DATA:
+	case KMN_KIND_AAD:
+	case KMN_KIND_USERNAME:
 		return v->null ? json_string("NULL") : shown(v->param->name, v->param->show, v->bytes, v->len);
 	case KMN_KIND_PIN:
 		return json_string(v->null ? "NULL" : "given");
@@ -394,6 +398,7 @@ argument_json(const struct kmn_value *v)
 	case KMN_KIND_BOOL:
 		return json_boolean(v->number != CK_FALSE);
 	case KMN_KIND_ROOM:
+	case KMN_KIND_MAYBE_ROOM:
 	case KMN_KIND_FILL:
 	case KMN_KIND_SLOTS:
 	case KMN_KIND_MECH_TYPES:
@@ -410,7 +415,7 @@ kmn_ledger_arguments(const struct kmn_call_view *v)
 	json_t *object = json_object();
 
 	for (size_t i = 0; object != NULL && v->call != NULL && i < v->call->param_count; i++) {
-		if (v->value[i].param->kind == KMN_KIND_NOTIFY)
+		if (v->value[i].param->kind == KMN_KIND_NOTIFY || v->value[i].param->kind == KMN_KIND_LOCAL)
 			continue;
 		if (!set(object, v->value[i].param->name, argument_json(&v->value[i]))) {
 			json_decref(object);

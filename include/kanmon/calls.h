@@ -59,14 +59,18 @@ enum kmn_call_id {
 	ROW(MECH_TYPE)    /* type               mechanism number alone: u64 */ \
 	ROW(BOOL)         /* b                  CK_BBOOL, not normalised: u8 */ \
 	ROW(MECHANISM)    /* p                  CK_MECHANISM, may be NULL */ \
+	ROW(MESSAGE_PARAM) /* p, n              parameter of one message, of the mechanism that C_Message*Init named */ \
 	ROW(DATA)         /* p, n               bytes in; (NULL, 0), (NULL, n) and (p, 0) are three things */ \
+	ROW(AAD)          /* p, n               bytes in that a message or a wrapped key is bound to, as DATA */ \
 	ROW(PIN)          /* p, n               bytes in, secret */ \
+	ROW(USERNAME)     /* p, n               bytes in that name a person, as PIN */ \
 	ROW(LABEL)        /* p                  32 bytes, padded, not NUL-terminated */ \
 	ROW(TEMPLATE)     /* p, n               attributes in */ \
 	ROW(NOTIFY)       /* cookie, callback   stays in the provider: nothing on the wire */ \
 	ROW(LOCAL)        /* type, p            argument of a function that does not cross at all */ \
 	ROW(VALUES)       /* p, n               attributes in and out (C_GetAttributeValue) */ \
 	ROW(ROOM)         /* p, pn              bytes out, two-call convention */ \
+	ROW(MAYBE_ROOM)   /* p, pn              the same, pn may be NULL: nothing is to come out (C_SignMessageNext) */ \
 	ROW(FILL)         /* p, n               bytes out, exactly n */ \
 	ROW(SLOTS)        /* p, pn              slots out, two-call convention */ \
 	ROW(MECH_TYPES)   /* p, pn              mechanism numbers out, two-call convention */ \
@@ -74,6 +78,8 @@ enum kmn_call_id {
 	ROW(NEW_SESSION)  /* p                  session handle out */ \
 	ROW(NEW_OBJECT)   /* p                  object handle out */ \
 	ROW(MAYBE_OBJECT) /* p                  object handle out, the pointer may be NULL (C_DeriveKey) */ \
+	ROW(FLAGS_OUT)    /* p                  bits out */ \
+	ROW(SLOT_OUT)     /* p                  slot out */ \
 	ROW(ULONG_OUT)    /* p                  number out */ \
 	ROW(INFO)         /* p                  CK_INFO out */ \
 	ROW(SLOT_INFO)    /* p                  CK_SLOT_INFO out */ \
@@ -118,6 +124,7 @@ enum kmn_effect {
 	KMN_EFFECT_CONTINUES, /* an error ends it, success and CKR_BUFFER_TOO_SMALL do not */
 	KMN_EFFECT_ANSWERS,   /* ends it, but for a length query and CKR_BUFFER_TOO_SMALL */
 	KMN_EFFECT_ENDS,      /* ends it */
+	KMN_EFFECT_BELONGS,   /* one message of many: the operation stays active whatever comes of this one */
 };
 
 /* Kinds of operations: a set of bits, for dual functions name two. */
@@ -131,6 +138,11 @@ enum kmn_operation_kind {
 	KMN_OP_SIGN_RECOVER = 1u << 5,
 	KMN_OP_VERIFY = 1u << 6,
 	KMN_OP_VERIFY_RECOVER = 1u << 7,
+	KMN_OP_MESSAGE_ENCRYPT = 1u << 8,
+	KMN_OP_MESSAGE_DECRYPT = 1u << 9,
+	KMN_OP_MESSAGE_SIGN = 1u << 10,
+	KMN_OP_MESSAGE_VERIFY = 1u << 11,
+	KMN_OP_VERIFY_SIGNATURE = 1u << 12, /* that begins with the signature (3.2) */
 };
 
 enum kmn_hold {
@@ -180,6 +192,8 @@ const char *kmn_policy_class_word(enum kmn_policy_class c);
 bool kmn_policy_class_of(const char *word, enum kmn_policy_class *class_out);
 
 bool kmn_kind_is_out(enum kmn_kind kind);
+/* A mechanism's parameter, which may come back changed. */
+bool kmn_kind_is_param(enum kmn_kind kind);
 const char *kmn_kind_name(enum kmn_kind kind);
 
 /* "CKR_OK", "CKM_ECDSA", "CKA_LABEL"; NULL for a number that has no name. */

@@ -10,8 +10,8 @@
  *
  * Scalars are u64 whatever the ABI of either end; a length or count that is
  * CK_UNAVAILABLE_INFORMATION is 2^64-1. A response has one entry for each
- * argument that can carry something back: those kmn_kind_is_out() names, and
- * every MECHANISM.
+ * argument that can carry something back: those that kmn_kind_is_out() or
+ * kmn_kind_is_param() names.
  *
  * Four users: the provider encodes requests and decodes responses straight
  * into its caller's memory; gate, keeper and worker look at messages through
@@ -35,6 +35,8 @@ struct kmn_arg {
 	void *p;     /* pointer: bytes, structure, array, output */
 	CK_ULONG *n; /* where a length or count is read and comes back */
 	CK_ULONG u;  /* a scalar, or the length, count or capacity that belongs to p */
+	/* MESSAGE_PARAM: mechanism of the session's operation; CK_UNAVAILABLE_INFORMATION: none is known, so it is not read */
+	CK_MECHANISM_TYPE type;
 };
 
 /*
@@ -99,7 +101,7 @@ bool kmn_template_find(const struct kmn_template_view *t, uint64_t type, struct 
 enum kmn_mech_form {
 	KMN_MECH_NULL,   /* no mechanism at all: a CK_MECHANISM_PTR of NULL; has no type */
 	KMN_MECH_BARE,   /* pParameter is NULL; len as stated */
-	KMN_MECH_LENGTH, /* a parameter that the mechanism does not have: only its length crosses */
+	KMN_MECH_LENGTH, /* a parameter that the mechanism does not have, or of none known: only its length crosses */
 	KMN_MECH_BYTES,  /* bytes[len] as they are: IVs, and vendors' flat parameters */
 	KMN_MECH_STRUCT, /* fields of layout, see kmn_mech_number() */
 	KMN_MECH_FORM_COUNT
@@ -108,7 +110,7 @@ enum kmn_mech_form {
 struct kmn_mech_view {
 	enum kmn_mech_form form;
 	enum kmn_param_family family;
-	uint64_t type;
+	uint64_t type;                   /* KMN_UNAVAILABLE: a message of no operation that the caller has */
 	uint64_t len;                    /* ulParameterLen of BARE, LENGTH, BYTES */
 	const uint8_t *bytes;            /* BYTES: the parameter; STRUCT: its encoded fields */
 	size_t size;                     /* of bytes */
@@ -155,7 +157,8 @@ struct kmn_value {
 	const uint8_t *bytes; /* DATA, PIN, LABEL */
 	size_t len;           /* of bytes; 0 where null */
 	struct kmn_template_view template; /* TEMPLATE, VALUES */
-	struct kmn_mech_view mech;         /* MECHANISM */
+	struct kmn_mech_view mech;         /* MECHANISM, MESSAGE_PARAM */
+	bool uncounted;                    /* MAYBE_ROOM: no length is wanted, and nothing is to come out */
 };
 
 struct kmn_call_view {
@@ -180,6 +183,7 @@ bool kmn_view_slot(const struct kmn_call_view *v, uint64_t *slot_out);
 bool kmn_view_key(const struct kmn_call_view *v, size_t nth, uint64_t *key_out);       /* KEY arguments */
 bool kmn_view_object(const struct kmn_call_view *v, size_t nth, uint64_t *object_out); /* OBJECT arguments */
 const struct kmn_mech_view *kmn_view_mechanism(const struct kmn_call_view *v);
+const struct kmn_mech_view *kmn_view_message_param(const struct kmn_call_view *v);
 const struct kmn_value *kmn_view_data(const struct kmn_call_view *v, size_t nth);
 const struct kmn_template_view *kmn_view_template(const struct kmn_call_view *v, size_t nth);
 /* The two-call output: NULL if the call has none; ->null is a length query, ->number the capacity. */
@@ -188,6 +192,8 @@ const struct kmn_value *kmn_view_room(const struct kmn_call_view *v);
 bool kmn_view_is_length_query(const struct kmn_call_view *v);
 /* Whether this call with that result ends the operations that its row names. */
 bool kmn_view_ends_operation(const struct kmn_call_view *v, uint64_t rv);
+/* Bits of the operations that a C_SessionCancel names; 0 for any other call. */
+unsigned kmn_view_cancels(const struct kmn_call_view *v);
 
 /* ---- views of responses -------------------------------------------------------------------------------------- */
 

@@ -1,7 +1,8 @@
 /*
- * PKCS#11 as kanmon knows it: the types of p11-kit's header (2.40), and the
+ * PKCS#11 as kanmon knows it: the types of p11-kit's header (2.40), the
  * mechanism parameters that it leaves out, written down from the OASIS text
- * (PKCS #11 v2.40 Mechanisms, and v2.30 for the historical ones).
+ * (PKCS #11 v2.40 Mechanisms, and v2.30 for the historical ones), and at the
+ * end what 3.0 to 3.2 add.
  */
 #ifndef KANMON_PKCS11_H
 #define KANMON_PKCS11_H
@@ -366,12 +367,7 @@ typedef struct {
 	CK_OBJECT_HANDLE hKey;
 } CK_GOSTR3410_KEY_WRAP_PARAMS;
 
-/* The one mechanism of 3.0 that p11-kit's header has. */
-typedef struct {
-	CK_BBOOL phFlag;
-	CK_ULONG ulContextDataLen;
-	CK_BYTE_PTR pContextData;
-} CK_EDDSA_PARAMS;
+#include "kanmon/pkcs11_3.h"
 
 #if defined(_WIN32) || defined(CRYPTOKI_FORCE_WIN32)
 #pragma pack(pop, kanmon)

@@ -354,7 +354,7 @@ invoke(struct run *r, struct kmn_writer *w)
 	size_t from = w->len;
 	CK_RV rv = CKR_HOST_MEMORY;
 
-	if (arena == NULL || kmn_invoke(r->view, r->d->module, &handles, arena, w, &rv) != KMN_OK)
+	if (arena == NULL || kmn_invoke(r->view, &r->d->functions.v3_2, &handles, arena, w, &rv) != KMN_OK)
 		put_error(r, from, CKR_HOST_MEMORY, w);
 	after_call(r, &arena, rv);
 	if (r->failed != KMN_OK)

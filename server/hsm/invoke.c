@@ -14,6 +14,7 @@ struct native {
 	CK_ULONG u;     /* scalar, length, count */
 	CK_ULONG n;     /* behind a CK_ULONG_PTR */
 	CK_ULONG given; /* what n was before the call */
+	CK_ULONG *pn;   /* &n, or NULL where the caller gave no place for a length */
 };
 
 struct invocation {
@@ -41,13 +42,17 @@ struct invocation {
 #define PASS_MECH_TYPE(i) a[i].u
 #define PASS_BOOL(i) (CK_BBOOL)a[i].u
 #define PASS_MECHANISM(i) a[i].p
+#define PASS_MESSAGE_PARAM(i) a[i].p, a[i].u
 #define PASS_DATA(i) a[i].p, a[i].u
+#define PASS_AAD(i) a[i].p, a[i].u
+#define PASS_USERNAME(i) a[i].p, a[i].u
 #define PASS_PIN(i) a[i].p, a[i].u
 #define PASS_LABEL(i) a[i].p
 #define PASS_TEMPLATE(i) a[i].p, a[i].u
 #define PASS_NOTIFY(i) NULL, NULL
 #define PASS_VALUES(i) a[i].p, a[i].u
 #define PASS_ROOM(i) a[i].p, &a[i].n
+#define PASS_MAYBE_ROOM(i) a[i].p, a[i].pn
 #define PASS_FILL(i) a[i].p, a[i].u
 #define PASS_SLOTS(i) a[i].p, &a[i].n
 #define PASS_MECH_TYPES(i) a[i].p, &a[i].n
@@ -55,6 +60,9 @@ struct invocation {
 #define PASS_NEW_SESSION(i) a[i].p
 #define PASS_NEW_OBJECT(i) a[i].p
 #define PASS_MAYBE_OBJECT(i) a[i].p
+#define PASS_FLAGS_OUT(i) a[i].p
+#define PASS_SLOT_OUT(i) a[i].p
+#define PASS_LOCAL(i) NULL
 #define PASS_ULONG_OUT(i) a[i].p
 #define PASS_INFO(i) a[i].p
 #define PASS_SLOT_INFO(i) a[i].p
@@ -74,7 +82,7 @@ struct invocation {
 #define THUNK_RANDOM THUNK
 
 #define THUNK(symbol, ...) \
-	static CK_RV thunk_##symbol(CK_FUNCTION_LIST *module, struct native *a) \
+	static CK_RV thunk_##symbol(const CK_FUNCTION_LIST_3_2 *module, struct native *a) \
 	{ \
 		if (module->symbol == NULL) \
 			return CKR_FUNCTION_NOT_SUPPORTED; \
@@ -95,7 +103,7 @@ struct invocation {
 #define ENTRY_RANDOM ENTRY
 #define ENTRY(symbol) [KMN_##symbol] = thunk_##symbol,
 
-static CK_RV (*const thunks[KMN_CALL_COUNT])(CK_FUNCTION_LIST *module, struct native *a) = {
+static CK_RV (*const thunks[KMN_CALL_COUNT])(const CK_FUNCTION_LIST_3_2 *module, struct native *a) = {
 #define KMN_CALL(symbol, since, policy, ...) ENTRY_##policy(symbol)
 #include "kanmon/calls.def"
 #undef KMN_CALL
@@ -160,6 +168,26 @@ build_mechanism(struct invocation *c, const struct kmn_value *v, struct native *
 	return true;
 }
 
+/* The same where the caller may have given no place for the length, and then no room that anybody knows the size of. */
+static bool
+build_maybe_room(struct invocation *c, const struct kmn_value *v, struct native *a)
+{
+	if (!build_room(c, v, KMN_OUT_MAX_BYTES, 1, 0, a))
+		return false;
+	a->pn = v->uncounted ? NULL : &a->n;
+	return true;
+}
+
+static bool
+build_message_param(struct invocation *c, const struct kmn_value *v, struct native *a)
+{
+	if (!kmn_param_build(&v->mech, c->handles, c->arena, &c->param))
+		return false;
+	a->p = c->param.mechanism.pParameter;
+	a->u = c->param.mechanism.ulParameterLen;
+	return true;
+}
+
 static bool
 build_arg(struct invocation *c, const struct kmn_value *v, struct native *a)
 {
@@ -179,8 +207,12 @@ build_arg(struct invocation *c, const struct kmn_value *v, struct native *a)
 		return kmn_native_ulong(v->number, &a->u);
 	case KMN_KIND_MECHANISM:
 		return build_mechanism(c, v, a);
+	case KMN_KIND_MESSAGE_PARAM:
+		return build_message_param(c, v, a);
 	case KMN_KIND_DATA:
+	case KMN_KIND_AAD:
 	case KMN_KIND_PIN:
+	case KMN_KIND_USERNAME:
 	case KMN_KIND_LABEL:
 		return build_copy(c, v, a);
 	case KMN_KIND_TEMPLATE:
@@ -188,6 +220,8 @@ build_arg(struct invocation *c, const struct kmn_value *v, struct native *a)
 		return build_template(c, v, a);
 	case KMN_KIND_ROOM:
 		return build_room(c, v, KMN_OUT_MAX_BYTES, 1, 0, a);
+	case KMN_KIND_MAYBE_ROOM:
+		return build_maybe_room(c, v, a);
 	case KMN_KIND_FILL:
 		return v->number <= KMN_OUT_MAX_BYTES && build_room(c, v, KMN_OUT_MAX_BYTES, 1, 0, a);
 	case KMN_KIND_SLOTS:
@@ -202,6 +236,8 @@ build_arg(struct invocation *c, const struct kmn_value *v, struct native *a)
 		return v->null || build_storage(c, sizeof(CK_ULONG), a);
 	case KMN_KIND_NEW_SESSION:
 	case KMN_KIND_NEW_OBJECT:
+	case KMN_KIND_FLAGS_OUT:
+	case KMN_KIND_SLOT_OUT:
 	case KMN_KIND_ULONG_OUT:
 		return build_storage(c, sizeof(CK_ULONG), a);
 	case KMN_KIND_INFO:
@@ -215,8 +251,8 @@ build_arg(struct invocation *c, const struct kmn_value *v, struct native *a)
 	case KMN_KIND_SESSION_INFO:
 		return build_storage(c, sizeof(CK_SESSION_INFO), a);
 	case KMN_KIND_NOTIFY:
-		return true;
 	case KMN_KIND_LOCAL:
+		return true;
 	case KMN_KIND_COUNT:
 		return false;
 	}
@@ -235,6 +271,7 @@ overran(const struct invocation *c)
 
 		switch (v->param->kind) {
 		case KMN_KIND_ROOM:
+		case KMN_KIND_MAYBE_ROOM:
 		case KMN_KIND_SLOTS:
 		case KMN_KIND_MECH_TYPES:
 			if (!v->null && a->n > a->given)
@@ -302,6 +339,8 @@ put_scalar(const struct invocation *c, enum kmn_kind kind, const struct native *
 	kmn_writer_u8(w, KMN_OUTPUT_WHOLE);
 	if (kind == KMN_KIND_ULONG_OUT)
 		kmn_length_put(w, value);
+	else if (kind == KMN_KIND_FLAGS_OUT || kind == KMN_KIND_SLOT_OUT)
+		kmn_ulong_put(w, value);
 	else if (value == CK_INVALID_HANDLE)
 		kmn_writer_u64(w, 0);
 	else if (kind == KMN_KIND_NEW_SESSION)
@@ -325,10 +364,12 @@ put_output(const struct invocation *c, const struct kmn_value *v, const struct n
 
 	switch (v->param->kind) {
 	case KMN_KIND_MECHANISM:
+	case KMN_KIND_MESSAGE_PARAM:
 		kmn_param_put_changes(&c->param, c->handles, c->view, w);
 		return;
 	case KMN_KIND_ROOM:
-		if (!content) {
+	case KMN_KIND_MAYBE_ROOM:
+		if (!content || v->uncounted) {
 			put_number(w, a);
 			return;
 		}
@@ -354,6 +395,8 @@ put_output(const struct invocation *c, const struct kmn_value *v, const struct n
 	case KMN_KIND_NEW_SESSION:
 	case KMN_KIND_NEW_OBJECT:
 	case KMN_KIND_MAYBE_OBJECT:
+	case KMN_KIND_FLAGS_OUT:
+	case KMN_KIND_SLOT_OUT:
 	case KMN_KIND_ULONG_OUT:
 		put_scalar(c, v->param->kind, a, w);
 		return;
@@ -374,7 +417,7 @@ put_output(const struct invocation *c, const struct kmn_value *v, const struct n
 }
 
 kmn_err
-kmn_invoke(const struct kmn_call_view *v, CK_FUNCTION_LIST *module, const struct kmn_handles *handles,
+kmn_invoke(const struct kmn_call_view *v, const CK_FUNCTION_LIST_3_2 *module, const struct kmn_handles *handles,
     struct kmn_arena *arena, struct kmn_writer *w, CK_RV *rv_out)
 {
 	struct invocation c = {.view = v, .handles = handles, .arena = arena, .rv = CKR_HOST_MEMORY};

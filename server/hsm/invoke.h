@@ -39,13 +39,14 @@ struct kmn_handles {
 };
 
 /*
- * Calls the module and appends the response payload to w. The result is KMN_OK
+ * Calls the module and appends the response payload to w. A function that it
+ * does not have is NULL in the list, and is answered as not supported. The result is KMN_OK
  * whenever a response was written, whatever its CK_RV, which *rv_out repeats.
  * A request that cannot be turned into a call (arena too small, layout of
  * another ABI) gets a response too, with a CK_RV and no outputs. Errors:
  * KMN_E_NO_MEMORY, KMN_E_TOO_BIG of the writer only.
  */
-kmn_err kmn_invoke(const struct kmn_call_view *v, CK_FUNCTION_LIST *module, const struct kmn_handles *handles,
+kmn_err kmn_invoke(const struct kmn_call_view *v, const CK_FUNCTION_LIST_3_2 *module, const struct kmn_handles *handles,
     struct kmn_arena *arena, struct kmn_writer *w, CK_RV *rv_out) KMN_MUST_CHECK;
 
 #endif

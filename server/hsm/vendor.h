@@ -5,6 +5,7 @@
 #define KANMON_HSM_VENDOR_H
 
 #include "kanmon/err.h"
+#include "kanmon/pkcs11.h"
 #include "kanmon/roles.h"
 #include "kanmon/writer.h"
 
@@ -24,6 +25,7 @@ union kmn_functions {
 		void (*at[KMN_FUNCTIONS_MAX])(void); /* in the order of calls.def */
 	} any;
 	CK_FUNCTION_LIST v2_40;
+	CK_FUNCTION_LIST_3_2 v3_2;
 };
 
 /* What KMN_W_READY tells. */

@@ -266,6 +266,22 @@ make_room(struct kit *k, struct kmn_arg *a, size_t item)
 	a->p = kit_random(k, 4) == 0 ? NULL : kit_take(k, a->u * item);
 }
 
+/* The parameter of a message, and the mechanism that its operation was begun with, if one was. */
+static void
+make_message_param(struct kit *k, struct kmn_arg *a)
+{
+	CK_MECHANISM *m = make_mechanism(k);
+	const struct kmn_layout *layout = m != NULL ? kmn_mechanism_row(m->mechanism)->message : NULL;
+
+	k->message = a->type = m != NULL ? m->mechanism : CK_UNAVAILABLE_INFORMATION;
+	a->u = layout != NULL ? layout->size : kit_random(k, 20);
+	if (seldom(k))
+		return;
+	a->p = memset(kit_take(k, a->u), 0, a->u);
+	if (layout != NULL)
+		make_struct(k, layout, a->p, NULL);
+}
+
 static void
 make_arg(struct kit *k, enum kmn_kind kind, struct kmn_arg *a)
 {
@@ -274,8 +290,13 @@ make_arg(struct kit *k, enum kmn_kind kind, struct kmn_arg *a)
 	case KMN_KIND_MECHANISM:
 		a->p = make_mechanism(k);
 		return;
+	case KMN_KIND_MESSAGE_PARAM:
+		make_message_param(k, a);
+		return;
 	case KMN_KIND_DATA:
+	case KMN_KIND_AAD:
 	case KMN_KIND_PIN:
+	case KMN_KIND_USERNAME:
 		make_data(k, a);
 		return;
 	case KMN_KIND_LABEL:
@@ -289,6 +310,13 @@ make_arg(struct kit *k, enum kmn_kind kind, struct kmn_arg *a)
 	case KMN_KIND_ROOM:
 	case KMN_KIND_FILL:
 		make_room(k, a, 1);
+		return;
+	case KMN_KIND_MAYBE_ROOM:
+		make_room(k, a, 1);
+		if (seldom(k)) {
+			a->n = NULL;
+			a->u = 0;
+		}
 		return;
 	case KMN_KIND_SLOTS:
 	case KMN_KIND_MECH_TYPES:
@@ -426,6 +454,15 @@ mix_rows(const CK_ATTRIBUTE *rows, CK_ULONG count, bool room)
 	}
 }
 
+/* The layout that the parameter of a message has, as a module with our tables would see it. */
+static const struct kmn_layout *
+message_layout(void)
+{
+	const struct kmn_mechanism *row = kmn_mechanism_row(kit_module_kit->message);
+
+	return row != NULL ? row->message : NULL;
+}
+
 static void
 mix_arg(enum kmn_kind kind, const struct kmn_arg *a)
 {
@@ -437,8 +474,16 @@ mix_arg(enum kmn_kind kind, const struct kmn_arg *a)
 	case KMN_KIND_VALUES:
 		mix_rows(a->p, a->u, kind == KMN_KIND_VALUES);
 		return;
+	case KMN_KIND_MESSAGE_PARAM:
+		mix_number(a->p == NULL);
+		mix_number(a->u);
+		if (message_layout() != NULL && a->p != NULL)
+			mix_struct(message_layout(), a->p, NULL);
+		return;
 	case KMN_KIND_DATA:
+	case KMN_KIND_AAD:
 	case KMN_KIND_PIN:
+	case KMN_KIND_USERNAME:
 	case KMN_KIND_LABEL:
 		mix_number(a->p == NULL);
 		mix_number(a->u);
@@ -446,7 +491,15 @@ mix_arg(enum kmn_kind kind, const struct kmn_arg *a)
 			mix(a->p, kind == KMN_KIND_LABEL ? KMN_LABEL_BYTES : a->u);
 		return;
 	case KMN_KIND_NOTIFY:
+	case KMN_KIND_LOCAL:
 		return;
+	case KMN_KIND_MAYBE_ROOM:
+		mix_number(a->n == NULL);
+		if (a->n == NULL) {
+			mix_number(a->p == NULL);
+			return;
+		}
+		/* fall through */
 	case KMN_KIND_ROOM:
 	case KMN_KIND_SLOTS:
 	case KMN_KIND_MECH_TYPES:
@@ -569,12 +622,15 @@ give(enum kmn_kind kind, struct kmn_arg *a, CK_RV rv)
 
 	if (kind == KMN_KIND_VALUES && a->p != NULL && rv != CKR_FUNCTION_FAILED)
 		give_rows(a->p, a->u, false);
-	else if (kind == KMN_KIND_ROOM && (rv == CKR_OK || rv == CKR_BUFFER_TOO_SMALL))
+	else if ((kind == KMN_KIND_ROOM || (kind == KMN_KIND_MAYBE_ROOM && a->n != NULL)) &&
+		 (rv == CKR_OK || rv == CKR_BUFFER_TOO_SMALL))
 		give_room(a, rv);
 	if (rv != CKR_OK)
 		return;
 	if (kind == KMN_KIND_MECHANISM && a->p != NULL && layout_of(a->p) != NULL)
 		change_struct(layout_of(a->p), ((CK_MECHANISM *)a->p)->pParameter, NULL);
+	else if (kind == KMN_KIND_MESSAGE_PARAM && a->p != NULL && message_layout() != NULL)
+		change_struct(message_layout(), a->p, NULL);
 	else if (kind == KMN_KIND_FILL && a->p != NULL)
 		pattern(a->p, a->u);
 	else if (kind == KMN_KIND_SLOTS || kind == KMN_KIND_MECH_TYPES)
@@ -629,8 +685,8 @@ kit_answer(enum kmn_call_id id, struct kmn_arg *arg, size_t n)
 #define MEMBER_TOKEN_MANAGEMENT MEMBER
 #define MEMBER_RANDOM MEMBER
 #define MEMBER(symbol) .symbol = answer_##symbol,
-CK_FUNCTION_LIST kit_module = {
-    .version = {2, 40},
+CK_FUNCTION_LIST_3_2 kit_module = {
+    .version = {3, 2},
 #define KMN_CALL(symbol, since, policy, ...) MEMBER_##policy(symbol)
 #include "kanmon/calls.def"
 #undef KMN_CALL

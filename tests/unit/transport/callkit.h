@@ -14,10 +14,11 @@
 
 struct kit {
 	uint64_t seed;
-	CK_RV rv;            /* what the module answers */
-	uint64_t inputs;     /* hash of all that the module got */
-	unsigned calls;      /* how often it was called */
-	enum kmn_call_id id; /* with which function */
+	CK_RV rv;                  /* what the module answers */
+	uint64_t inputs;           /* hash of all that the module got */
+	unsigned calls;            /* how often it was called */
+	enum kmn_call_id id;       /* with which function */
+	CK_MECHANISM_TYPE message; /* mechanism that the parameters of messages belong to */
 	size_t used;
 	_Alignas(16) uint8_t block[KIT_BLOCK_BYTES];
 };
@@ -32,7 +33,7 @@ void kit_mechanism(struct kit *k, const struct kmn_mechanism *row, CK_MECHANISM 
 
 /* The module. It answers for the kit set here, with its rv. */
 extern struct kit *kit_module_kit;
-extern CK_FUNCTION_LIST kit_module;
+extern CK_FUNCTION_LIST_3_2 kit_module;
 /* What every function of the module does. */
 CK_RV kit_answer(enum kmn_call_id id, struct kmn_arg *arg, size_t n);
 

@@ -5,23 +5,30 @@
 #include <stddef.h>
 #include <string.h>
 
-/* Where the rows stand in CK_FUNCTION_LIST: after the version, one pointer each. */
+/* Where the rows stand in the function lists: after the version, one pointer each. */
+/* clang-format off */
+#define AT_0x0228(symbol) {#symbol, offsetof(CK_FUNCTION_LIST, symbol)},
+#define AT_0x0300(symbol) {#symbol, offsetof(CK_FUNCTION_LIST_3_0, symbol)},
+#define AT_0x0302(symbol) {#symbol, offsetof(CK_FUNCTION_LIST_3_2, symbol)},
 static const struct {
 	const char *name;
 	size_t at;
 } list[] = {
-#define KMN_CALL(symbol, ...) {#symbol, offsetof(CK_FUNCTION_LIST, symbol)},
+#define KMN_CALL(symbol, since, ...) AT_##since(symbol)
 #include "kanmon/calls.def"
 #undef KMN_CALL
 };
+/* clang-format on */
 
 static void
 test_order_is_the_lists(void)
 {
 	size_t first = offsetof(CK_FUNCTION_LIST, C_Initialize);
 
-	CU_ASSERT_EQUAL(KMN_COUNT_OF(list), 68);
+	CU_ASSERT_EQUAL(KMN_COUNT_OF(list), 104);
 	CU_ASSERT_EQUAL(sizeof(CK_FUNCTION_LIST), first + 68 * sizeof(CK_C_Initialize));
+	CU_ASSERT_EQUAL(sizeof(CK_FUNCTION_LIST_3_0), first + 92 * sizeof(CK_C_Initialize));
+	CU_ASSERT_EQUAL(sizeof(CK_FUNCTION_LIST_3_2), first + 104 * sizeof(CK_C_Initialize));
 	for (size_t i = 0; i < KMN_COUNT_OF(list); i++) {
 		CU_ASSERT_EQUAL(list[i].at, first + i * sizeof(CK_C_Initialize));
 		CU_ASSERT_PTR_EQUAL(kmn_call_by_name(list[i].name), kmn_call_row((uint32_t)i));
@@ -42,12 +49,12 @@ test_rows_are_complete(void)
 		CU_ASSERT_TRUE(call->param_count >= 1 && call->param_count <= KMN_CALL_ARGS_MAX);
 		CU_ASSERT_EQUAL(call->durability == KMN_DURABILITY_NONE, is_local);
 		CU_ASSERT_EQUAL(call->effect == KMN_EFFECT_NONE, call->operations == KMN_OP_NONE);
-		CU_ASSERT_EQUAL(call->since, 0x0228);
+		CU_ASSERT_EQUAL(call->since, id < 68 ? 0x0228 : id < 92 ? 0x0300 : 0x0302);
 		if (call->hold == KMN_HOLD_MAY)
 			CU_ASSERT_TRUE(call->policy == KMN_POLICY_KEY_USE || call->durability == KMN_DURABILITY_A ||
 				       call->policy == KMN_POLICY_LOGIN);
 	}
-	CU_ASSERT_EQUAL(local, 4);
+	CU_ASSERT_EQUAL(local, 9);
 	CU_ASSERT_PTR_NULL(kmn_call_row(KMN_CALL_COUNT));
 	CU_ASSERT_PTR_NULL(kmn_call_by_name("C_Nonsense"));
 }
@@ -206,7 +213,7 @@ int
 main(int argc, char **argv)
 {
 	static CU_TestInfo tests[] = {
-	    {"the order of the rows is that of CK_FUNCTION_LIST", test_order_is_the_lists},
+	    {"the order of the rows is that of the function lists", test_order_is_the_lists},
 	    {"every row says policy, durability, effect and arguments", test_rows_are_complete},
 	    {"PINs are never shown", test_pins_are_never_shown},
 	    {"policy classes have words", test_policy_words},

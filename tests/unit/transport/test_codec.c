@@ -27,7 +27,7 @@ fresh_messages(void)
 
 /* From arguments to the module and back, as provider, keeper and worker do it between them. */
 static kmn_err
-remote(CK_FUNCTION_LIST *module, enum kmn_call_id id, struct kmn_arg *arg, CK_RV *rv_out)
+remote(CK_FUNCTION_LIST_3_2 *module, enum kmn_call_id id, struct kmn_arg *arg, CK_RV *rv_out)
 {
 	const struct kmn_call *call = kmn_call_row(id);
 	struct kmn_response_view seen;
@@ -559,7 +559,7 @@ careless_slots(CK_BBOOL present, CK_SLOT_ID_PTR slots, CK_ULONG_PTR count)
 static void
 test_overruns_hit_nothing(void)
 {
-	CK_FUNCTION_LIST careless = {
+	CK_FUNCTION_LIST_3_2 careless = {
 	    .C_GetAttributeValue = careless_attributes,
 	    .C_GetSlotList = careless_slots,
 	};
