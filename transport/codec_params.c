@@ -1,30 +1,35 @@
 /*
- * Mechanisms and their parameters.
+ * Mechanisms and their parameters, from the caller's memory and back into it.
+ * codec_mech.c has the other end.
  *
  *   mechanism = u8 form, then
- *     NULL          nothing
- *     BARE, LENGTH  u64 type, u64 ulParameterLen
- *     BYTES         u64 type, bytes
- *     STRUCT        u64 type, u8 layout, bytes: its fields in order, those of inner structures in their place
+ *     NULL                   nothing
+ *     BARE, LENGTH, UNKNOWN  u64 type, u64 ulParameterLen
+ *     BYTES                  u64 type, bytes
+ *     STRUCT                 u64 type, layout, bytes: its fields in order, those of inner structures in their place
+ *   layout   = u8 number; of one that a types file describes 255, u64 digest
  *   field    = scalars u64, BYTE u8, INLINE raw; BYTES u8 null, then for what goes in: bytes, or if null the u64
- *              stated length; for what only comes out: u64 length; TEXT as bytes; POINTER u8 null
- *   write-back = u16 n, n * (u16 ordinal of the field, u64 number, bytes)
+ *              stated length; for what only comes out: u64 length; TEXT as bytes; POINTER, NEW_OBJECT_AT u8 null;
+ *              ARRAY u8 null, then u32 count, or if null the u64 stated count; TEMPLATE as codec_template.c says;
+ *              MECHANISM u8 null, u64 type, u8 form, then u64 length, or bytes, or layout and fields;
+ *              CHOICE u8 form (enum kmn_choice_form), then u64 stated length, bytes, u64, or fields
+ *   write-back = u16 n, n * (u16 ordinal of the field, u64 number, u32 offset, bytes)
  *
  * Nothing that could hold a pointer ever crosses as bytes: a mechanism whose
- * parameter is a structure is taken in the form STRUCT or not at all.
+ * parameter is a structure is taken in the form STRUCT or not at all, and a
+ * vendor's parameter without a description only if no word of it is an address.
  */
-#define _GNU_SOURCE /* process_vm_readv */
+#define _GNU_SOURCE /* process_vm_readv, pipe2 */
 #include "transport/codec_parts.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define FIELDS_MAX 16u     /* of one structure */
-#define GUARDED_MAX 256u   /* bytes of an IV or a nonce */
-#define TEXT_MAX 256u      /* bytes of a NUL-terminated string */
-#define WRITE_BACK_MAX 64u /* fields that one call can change */
+#define WRITE_BACK_MAX 256u  /* fields that one call can change */
+#define LOWEST_ADDRESS 4096u /* no mapping begins below */
 
 /* ---- structures of this ABI ---------------------------------------------------------------------------------- */
 
@@ -57,25 +62,84 @@ struct visitor {
 	struct kmn_writer *w; /* put */
 	struct kmn_reader *r; /* apply */
 	bool write;
-	unsigned ordinal, next;
-	unsigned left; /* entries of the write-back still to come */
+	unsigned next, left;           /* ordinal of the next entry, and how many come after it */
+	struct kmn_param_place *place; /* collect: places[max], of which `count` are used */
+	size_t max, count;
+	bool too_deep;
+	unsigned ordinal;
 };
+
+const struct kmn_choice *
+kmn_field_choice(const struct kmn_field *f, uint64_t value)
+{
+	for (size_t i = 0; i < f->choice_count; i++)
+		if (f->choices[i].value == value)
+			return &f->choices[i];
+	return NULL;
+}
+
+static enum kmn_mech_form form_of(
+    const CK_MECHANISM *m, enum kmn_param_family family, const struct kmn_layout **layout_out);
+
+/* What a field leads to: `count` structures one after the other, or NULL. */
+static const struct kmn_layout *
+inner_of(const struct kmn_field *f, const struct place *at, uint8_t **base_out, CK_ULONG *count_out)
+{
+	const struct kmn_choice *choice;
+	const struct kmn_layout *layout;
+	CK_MECHANISM m;
+
+	*count_out = 1;
+	*base_out = f->kind == KMN_FIELD_STRUCT ? at->base + f->at : load_pointer(at->base + f->at);
+	switch (f->kind) {
+	case KMN_FIELD_STRUCT:
+	case KMN_FIELD_POINTER:
+		break;
+	case KMN_FIELD_ARRAY:
+		*count_out = load_ulong(at->base + f->len_at);
+		break;
+	case KMN_FIELD_CHOICE:
+		choice = kmn_field_choice(f, load_ulong(at->base + f->by_at));
+		return *base_out != NULL && choice != NULL ? choice->inner : NULL;
+	case KMN_FIELD_MECHANISM:
+		if (*base_out == NULL)
+			return NULL;
+		memcpy(&m, *base_out, sizeof(m));
+		*base_out = m.pParameter;
+		return form_of(&m, KMN_FAMILY_INIT, &layout) == KMN_MECH_STRUCT ? layout : NULL;
+	default:
+		return NULL;
+	}
+	return *base_out != NULL && *count_out <= KMN_PARAM_MAX_ELEMENTS ? f->inner : NULL;
+}
 
 /* Visits each field once, depth first, in the order of kmn_mech_next(). */
 static void
-visit(struct visitor *v, const struct kmn_layout *layout, const struct place *at)
+visit(struct visitor *v, const struct kmn_layout *layout, const struct place *at, unsigned depth)
 {
-	for (size_t i = 0; i < layout->field_count; i++) {
+	if (depth >= KMN_PARAM_MAX_DEPTH) {
+		v->too_deep = true;
+		return;
+	}
+	for (size_t i = 0; i < layout->field_count && !v->too_deep; i++) {
 		const struct kmn_field *f = &layout->fields[i];
-		struct place inner = {at->base + f->at, at};
+		const struct kmn_layout *inner;
+		struct place place = {NULL, at};
+		CK_ULONG count;
 
 		v->field(v, f, at);
 		v->ordinal++;
-		if (f->kind == KMN_FIELD_POINTER)
-			inner.base = load_pointer(inner.base);
-		if ((f->kind == KMN_FIELD_POINTER && inner.base != NULL) || f->kind == KMN_FIELD_STRUCT)
-			visit(v, f->inner, &inner);
+		if ((inner = inner_of(f, at, &place.base, &count)) == NULL)
+			continue;
+		for (; count > 0; count--, place.base += inner->size)
+			visit(v, inner, &place, depth + 1);
 	}
+}
+
+static CK_ULONG
+bytes_of_bits(CK_ULONG bits)
+{
+	return bits / 8 + (bits % 8 != 0);
 }
 
 /* How many bytes a KMN_FIELD_BYTES points to, by its caller's own words. */
@@ -83,55 +147,93 @@ static CK_ULONG
 stated_length(const struct kmn_field *f, const struct place *at)
 {
 	const uint8_t *length = at->base + f->len_at;
-	CK_ULONG bits;
 
 	switch (f->unit) {
 	case KMN_UNIT_OWN:
 	case KMN_UNIT_FIELD:
 		return load_ulong(length);
+	case KMN_UNIT_BITS:
+		return bytes_of_bits(load_ulong(length));
 	case KMN_UNIT_OWN_PTR:
 		length = load_pointer(length);
 		return length != NULL ? load_ulong(length) : 0;
 	case KMN_UNIT_BITS_OUT:
-		bits = at->outer != NULL ? load_ulong(at->outer->base + f->len_at) : 0;
-		return bits / 8 + (bits % 8 != 0);
+		return at->outer != NULL ? bytes_of_bits(load_ulong(at->outer->base + f->len_at)) : 0;
 	case KMN_UNIT_FIXED:
 		return f->size;
 	}
 	return 0;
 }
 
-/*
- * Copies what a careless length may have made too long: the kernel says when
- * the memory ends. Where it will not copy for us the length has to be believed.
- */
+/* ---- memory that may not be what its owner says -------------------------------------------------------------- */
+
+/* The same where process_vm_readv() is not allowed: the kernel reads for write(2) too, and says EFAULT. */
+static bool
+copy_through_pipe(uint8_t *to, const void *from, size_t n)
+{
+	bool copied = false;
+	int ends[2];
+
+	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0)
+		return false;
+	if (write(ends[1], from, n) == (ssize_t)n)
+		copied = read(ends[0], to, n) == (ssize_t)n;
+	(void)close(ends[0]);
+	(void)close(ends[1]);
+	return copied;
+}
+
+/* Copies what a careless length may have made too long, n <= KMN_PARAM_MAX_NONCE_BYTES: the kernel says when the
+ * memory ends. */
 static bool
 careful_copy(uint8_t *to, const void *from, size_t n)
 {
-	struct iovec local = {to, n}, remote;
+	struct iovec local = {to, n}, remote = {.iov_len = n};
 	ssize_t got;
 
+	if (n == 0)
+		return true;
 	memcpy(&remote.iov_base, &from, sizeof(from));
-	remote.iov_len = n;
 	if ((got = process_vm_readv(getpid(), &local, 1, &remote, 1, 0)) == (ssize_t)n)
 		return true;
 	if (got >= 0 || errno == EFAULT)
 		return false;
-	memcpy(to, from, n);
-	return true;
+	return copy_through_pipe(to, from, n);
+}
+
+/* Whether one of its words is an address of this process. */
+static bool
+has_pointers(const void *parameter, size_t n)
+{
+	uint8_t byte;
+
+	for (size_t i = 0; n >= sizeof(void *) && i <= n - sizeof(void *); i += sizeof(void *)) {
+		const void *p = load_pointer((const uint8_t *)parameter + i);
+
+		if ((uintptr_t)p >= LOWEST_ADDRESS && careful_copy(&byte, p, 1))
+			return true;
+	}
+	return false;
+}
+
+/* ---- out of the caller's memory ------------------------------------------------------------------------------ */
+
+static void
+refuse(struct kmn_writer *w)
+{
+	if (w->err == KMN_OK)
+		w->err = KMN_E_MECHANISM_PARAM;
 }
 
 static void
 put_guarded(struct kmn_writer *w, const void *bytes, CK_ULONG n)
 {
-	uint8_t copy[GUARDED_MAX];
+	uint8_t copy[KMN_PARAM_MAX_NONCE_BYTES];
 
-	if (n > sizeof(copy) || !careful_copy(copy, bytes, n)) {
-		if (w->err == KMN_OK)
-			w->err = KMN_E_MECHANISM_PARAM;
-		return;
-	}
-	kmn_writer_bytes(w, copy, n);
+	if (n > sizeof(copy) || !careful_copy(copy, bytes, n))
+		refuse(w);
+	else
+		kmn_writer_bytes(w, copy, n);
 }
 
 static void
@@ -141,21 +243,106 @@ put_bytes(struct kmn_writer *w, const struct kmn_field *f, const struct place *a
 	CK_ULONG n = stated_length(f, at);
 
 	kmn_writer_bool(w, bytes == NULL);
-	if (bytes == NULL || f->way == KMN_WAY_OUT)
+	if (bytes == NULL)
+		kmn_length_put(w, n);
+	else if (n > KMN_PARAM_MAX_FIELD_BYTES)
+		refuse(w);
+	else if (f->way == KMN_WAY_OUT)
 		kmn_length_put(w, n);
 	else if (f->guarded)
 		put_guarded(w, bytes, n);
-	else if (n > KMN_PARAM_MAX_FIELD_BYTES)
-		w->err = w->err != KMN_OK ? w->err : KMN_E_MECHANISM_PARAM;
 	else
 		kmn_writer_bytes(w, bytes, n);
+}
+
+static void
+put_text(struct kmn_writer *w, const char *text)
+{
+	size_t n = text != NULL ? strnlen(text, KMN_PARAM_MAX_TEXT_BYTES + 1) : 0;
+
+	kmn_writer_bool(w, text == NULL);
+	if (n > KMN_PARAM_MAX_TEXT_BYTES)
+		refuse(w);
+	else if (text != NULL)
+		kmn_writer_bytes(w, text, n);
+}
+
+static void
+put_count(struct kmn_writer *w, const void *array, CK_ULONG n)
+{
+	kmn_writer_bool(w, array == NULL);
+	if (array == NULL)
+		kmn_length_put(w, n);
+	else if (n > KMN_PARAM_MAX_ELEMENTS)
+		refuse(w);
+	else
+		kmn_writer_u32(w, (uint32_t)n);
+}
+
+static void
+put_choice(struct kmn_writer *w, const struct kmn_field *f, const struct place *at)
+{
+	const struct kmn_choice *choice = kmn_field_choice(f, load_ulong(at->base + f->by_at));
+	const void *p = load_pointer(at->base + f->at);
+	CK_ULONG n = load_ulong(at->base + f->len_at);
+
+	if (p == NULL) {
+		kmn_writer_u8(w, KMN_CHOICE_NULL);
+		kmn_length_put(w, n);
+	} else if (choice == NULL || n > KMN_PARAM_MAX_FIELD_BYTES) {
+		refuse(w);
+	} else if (choice->kind == KMN_FIELD_STRUCT && n == choice->inner->size) {
+		kmn_writer_u8(w, KMN_CHOICE_STRUCT);
+	} else if ((choice->kind == KMN_FIELD_ULONG || choice->kind == KMN_FIELD_HANDLE) && n == sizeof(CK_ULONG)) {
+		kmn_writer_u8(w, KMN_CHOICE_NUMBER);
+		kmn_ulong_put(w, load_ulong(p));
+	} else if (choice->kind == KMN_FIELD_BYTES || choice->kind == KMN_FIELD_ULONG) {
+		kmn_writer_u8(w, KMN_CHOICE_BYTES);
+		kmn_writer_bytes(w, p, n);
+	} else {
+		refuse(w); /* a handle or structure of a wrong size: it could not be translated */
+	}
+}
+
+static void
+put_layout(struct kmn_writer *w, const struct kmn_layout *layout)
+{
+	kmn_writer_u8(w, layout->id);
+	if (layout->id == KMN_LAYOUT_DESCRIBED)
+		kmn_writer_u64(w, layout->digest);
+}
+
+/* A mechanism inside a parameter; its fields come after it. */
+static void
+put_inner_mechanism(struct kmn_writer *w, const void *p)
+{
+	const struct kmn_layout *layout;
+	enum kmn_mech_form form;
+	CK_MECHANISM m;
+
+	kmn_writer_bool(w, p == NULL);
+	if (p == NULL)
+		return;
+	memcpy(&m, p, sizeof(m));
+	form = form_of(&m, KMN_FAMILY_INIT, &layout);
+	if (form == KMN_MECH_FORM_COUNT || (form != KMN_MECH_BARE && m.ulParameterLen > KMN_MECH_PARAM_MAX_BYTES)) {
+		refuse(w);
+		return;
+	}
+	kmn_ulong_put(w, m.mechanism);
+	kmn_writer_u8(w, (uint8_t)form);
+	if (form == KMN_MECH_STRUCT)
+		put_layout(w, layout);
+	else if (form == KMN_MECH_BYTES)
+		kmn_writer_bytes(w, m.pParameter, m.ulParameterLen);
+	else
+		kmn_length_put(w, m.ulParameterLen);
 }
 
 static void
 put_field(struct visitor *v, const struct kmn_field *f, const struct place *at)
 {
 	const uint8_t *member = at->base + f->at;
-	const char *text;
 
 	switch (f->kind) {
 	case KMN_FIELD_ULONG:
@@ -174,13 +361,23 @@ put_field(struct visitor *v, const struct kmn_field *f, const struct place *at)
 		put_bytes(v->w, f, at);
 		return;
 	case KMN_FIELD_TEXT:
-		text = load_pointer(member);
-		kmn_writer_bool(v->w, text == NULL);
-		if (text != NULL)
-			kmn_writer_bytes(v->w, text, strnlen(text, TEXT_MAX));
+		put_text(v->w, load_pointer(member));
 		return;
 	case KMN_FIELD_POINTER:
+	case KMN_FIELD_NEW_OBJECT_AT:
 		kmn_writer_bool(v->w, load_pointer(member) == NULL);
+		return;
+	case KMN_FIELD_ARRAY:
+		put_count(v->w, load_pointer(member), load_ulong(at->base + f->len_at));
+		return;
+	case KMN_FIELD_TEMPLATE:
+		kmn_template_put(v->w, load_pointer(member), load_ulong(at->base + f->len_at), KMN_TEMPLATE_IN);
+		return;
+	case KMN_FIELD_MECHANISM:
+		put_inner_mechanism(v->w, load_pointer(member));
+		return;
+	case KMN_FIELD_CHOICE:
+		put_choice(v->w, f, at);
 		return;
 	case KMN_FIELD_STRUCT:
 	case KMN_FIELD_NEW_OBJECT:
@@ -196,10 +393,12 @@ put_struct(struct kmn_writer *w, const struct kmn_layout *layout, const CK_MECHA
 	struct place at = {m->pParameter, NULL};
 	size_t hole;
 
-	kmn_writer_u8(w, layout->id);
+	put_layout(w, layout);
 	hole = kmn_writer_hole_u32(w);
-	visit(&v, layout, &at);
+	visit(&v, layout, &at, 0);
 	kmn_writer_patch_u32(w, hole, (uint32_t)(w->len - hole - 4));
+	if (v.too_deep || w->len - hole > KMN_MECH_FIELDS_MAX_BYTES)
+		refuse(w);
 }
 
 /* The parameter of a message without an operation: the module will say so, and nobody knows what it is. */
@@ -223,10 +422,11 @@ form_of(const CK_MECHANISM *m, enum kmn_param_family family, const struct kmn_la
 		return KMN_MECH_FORM_COUNT;
 	if (m->pParameter == NULL)
 		return KMN_MECH_BARE;
-	if (row == NULL)
-		return m->mechanism >= CKM_VENDOR_DEFINED ? KMN_MECH_BYTES
-		       : m->ulParameterLen == 0           ? KMN_MECH_LENGTH
-							  : KMN_MECH_FORM_COUNT;
+	if (row == NULL && m->ulParameterLen > 0)
+		return m->mechanism >= CKM_VENDOR_DEFINED && m->ulParameterLen <= KMN_MECH_PARAM_MAX_BYTES &&
+			       !has_pointers(m->pParameter, m->ulParameterLen)
+			   ? KMN_MECH_BYTES
+			   : KMN_MECH_FORM_COUNT;
 	if (takes == KMN_TAKES_BYTES)
 		return KMN_MECH_BYTES;
 	if (takes == KMN_TAKES_NOTHING)
@@ -243,7 +443,7 @@ kmn_mech_put(struct kmn_writer *w, const CK_MECHANISM *m, enum kmn_param_family 
 
 	if (form == KMN_MECH_FORM_COUNT ||
 	    (form != KMN_MECH_NULL && form != KMN_MECH_BARE && m->ulParameterLen > KMN_MECH_PARAM_MAX_BYTES)) {
-		w->err = w->err != KMN_OK ? w->err : KMN_E_MECHANISM_PARAM;
+		refuse(w);
 		return;
 	}
 	kmn_writer_u8(w, (uint8_t)form);
@@ -261,272 +461,27 @@ kmn_mech_put(struct kmn_writer *w, const CK_MECHANISM *m, enum kmn_param_family 
 		kmn_length_put(w, m->ulParameterLen);
 }
 
+void
+kmn_mech_put_unknown(struct kmn_writer *w, const CK_MECHANISM *m)
+{
+	kmn_writer_u8(w, m == NULL ? KMN_MECH_NULL : KMN_MECH_UNKNOWN);
+	if (m == NULL)
+		return;
+	kmn_ulong_put(w, m->mechanism);
+	kmn_length_put(w, m->ulParameterLen);
+}
+
 enum kmn_param_family
 kmn_call_family(const struct kmn_call *call)
 {
-	if (strcmp(call->name, "C_WrapKeyAuthenticated") == 0 || strcmp(call->name, "C_UnwrapKeyAuthenticated") == 0)
+	enum kmn_call_id id = kmn_call_id_of(call);
+
+	if (id == KMN_C_WrapKeyAuthenticated || id == KMN_C_UnwrapKeyAuthenticated)
 		return KMN_FAMILY_WRAP_AUTHENTICATED;
-	if (call->effect == KMN_EFFECT_STARTS && (call->operations & (KMN_OP_SIGN | KMN_OP_SIGN_RECOVER)) != 0)
+	if (call->effect == KMN_EFFECT_STARTS &&
+	    (call->operations & (KMN_OP_SIGN | KMN_OP_SIGN_RECOVER | KMN_OP_MESSAGE_SIGN)) != 0)
 		return KMN_FAMILY_SIGN;
 	return KMN_FAMILY_INIT;
-}
-
-/* ---- views --------------------------------------------------------------------------------------------------- */
-
-static void
-get_bytes(struct kmn_reader *r, const struct kmn_field *f, struct kmn_field_view *out)
-{
-	out->null = kmn_reader_bool(r);
-	if (out->null || f->way == KMN_WAY_OUT) {
-		out->number = kmn_reader_u64(r);
-		if (!out->null && out->number > KMN_PARAM_MAX_FIELD_BYTES)
-			kmn_reader_fail(r, KMN_E_TOO_BIG);
-		return;
-	}
-	out->len = kmn_reader_bytes(r, f->guarded ? GUARDED_MAX : KMN_PARAM_MAX_FIELD_BYTES, &out->bytes);
-	out->number = out->len;
-}
-
-static void
-get_text(struct kmn_reader *r, struct kmn_field_view *out)
-{
-	out->null = kmn_reader_bool(r);
-	if (out->null)
-		return;
-	out->len = kmn_reader_bytes(r, TEXT_MAX, &out->bytes);
-	if (out->len > 0 && memchr(out->bytes, 0, out->len) != NULL)
-		kmn_reader_fail(r, KMN_E_MALFORMED);
-}
-
-static void
-get_field(struct kmn_reader *r, const struct kmn_field *f, struct kmn_field_view *out)
-{
-	switch (f->kind) {
-	case KMN_FIELD_ULONG:
-	case KMN_FIELD_MECH:
-	case KMN_FIELD_MGF:
-	case KMN_FIELD_HANDLE:
-		out->number = kmn_reader_u64(r);
-		return;
-	case KMN_FIELD_BYTE:
-		out->number = kmn_reader_u8(r);
-		return;
-	case KMN_FIELD_INLINE:
-		out->bytes = r->at;
-		out->len = f->size;
-		if (f->size > (size_t)(r->end - r->at))
-			kmn_reader_fail(r, KMN_E_TRUNCATED);
-		else
-			r->at += f->size;
-		return;
-	case KMN_FIELD_BYTES:
-		get_bytes(r, f, out);
-		return;
-	case KMN_FIELD_TEXT:
-		get_text(r, out);
-		return;
-	case KMN_FIELD_POINTER:
-		out->null = kmn_reader_bool(r);
-		return;
-	case KMN_FIELD_STRUCT:
-	case KMN_FIELD_NEW_OBJECT:
-	case KMN_FIELD_KIND_COUNT:
-		return;
-	}
-}
-
-/* One field further; false at the end or on a failure, which is in r. */
-static bool
-next_field(struct kmn_reader *r, const struct kmn_layout *outer, struct kmn_field_cursor *c, struct kmn_field_view *out)
-{
-	const struct kmn_field *f;
-
-	memset(out, 0, sizeof(*out));
-	if (c->level[0].layout == NULL)
-		c->level[0].layout = outer;
-	while (c->depth > 0 && c->level[c->depth].next == c->level[c->depth].layout->field_count)
-		c->depth--;
-	if (r->err != KMN_OK || c->level[c->depth].next == c->level[c->depth].layout->field_count)
-		return false;
-	f = &c->level[c->depth].layout->fields[c->level[c->depth].next++];
-	out->field = f;
-	out->depth = c->depth;
-	out->ordinal = c->ordinal++;
-	get_field(r, f, out);
-	if (f->kind == KMN_FIELD_STRUCT || (f->kind == KMN_FIELD_POINTER && !out->null)) {
-		c->depth++;
-		c->level[c->depth].layout = f->inner;
-		c->level[c->depth].next = 0;
-	}
-	return r->err == KMN_OK;
-}
-
-/* The number that came with the field at that offset of the structure at that depth. */
-static uint64_t
-number_at(const struct kmn_layout *layout, const uint64_t *numbers, uint16_t at)
-{
-	for (size_t i = 0; i < layout->field_count; i++)
-		if (layout->fields[i].at == at)
-			return numbers[i];
-	return 0;
-}
-
-/* Whether the length of a BYTES is the one that the other fields say. */
-static bool
-length_fits(const struct kmn_field_cursor *c, uint64_t numbers[][FIELDS_MAX], const struct kmn_field_view *v)
-{
-	const struct kmn_field *f = v->field;
-	uint64_t want;
-
-	if (f->kind != KMN_FIELD_BYTES || v->null)
-		return true;
-	if (f->unit == KMN_UNIT_FIXED)
-		want = f->size;
-	else if (f->unit == KMN_UNIT_FIELD)
-		want = number_at(c->level[v->depth].layout, numbers[v->depth], f->len_at);
-	else if (f->unit == KMN_UNIT_BITS_OUT && v->depth > 0) {
-		want = number_at(c->level[v->depth - 1].layout, numbers[v->depth - 1], f->len_at);
-		want = want / 8 + (want % 8 != 0);
-	} else
-		return true;
-	return v->number == want;
-}
-
-static void
-check_fields(struct kmn_reader *r, const struct kmn_layout *layout)
-{
-	uint64_t numbers[KMN_PARAM_MAX_DEPTH][FIELDS_MAX] = {{0}};
-	struct kmn_field_cursor c = {0};
-	struct kmn_field_view v;
-
-	while (next_field(r, layout, &c, &v)) {
-		const struct kmn_layout *in = c.level[v.depth].layout;
-
-		numbers[v.depth][v.field - in->fields] = v.number;
-		if (!length_fits(&c, numbers, &v))
-			kmn_reader_fail(r, KMN_E_MALFORMED);
-	}
-}
-
-/* Whether a mechanism may come in that form: the other half of form_of(), for those who trust no sender. */
-static bool
-form_allowed(const struct kmn_mech_view *m)
-{
-	const struct kmn_mechanism *row = kmn_mechanism_row(m->type);
-	enum kmn_mech_takes takes = row != NULL ? kmn_mechanism_takes(row, m->family) : KMN_TAKES_NOTHING;
-
-	if (m->family == KMN_FAMILY_MESSAGE && m->type == KMN_UNAVAILABLE)
-		return m->form == KMN_MECH_BARE || (m->form == KMN_MECH_LENGTH && m->len <= KMN_MECH_PARAM_MAX_BYTES);
-	if (takes == KMN_TAKES_REFUSED)
-		return false;
-	switch (m->form) {
-	case KMN_MECH_BARE:
-		return true;
-	case KMN_MECH_LENGTH:
-		return m->len <= KMN_MECH_PARAM_MAX_BYTES && (row != NULL ? takes == KMN_TAKES_NOTHING : m->len == 0);
-	case KMN_MECH_BYTES:
-		return row != NULL ? takes == KMN_TAKES_BYTES : m->type >= CKM_VENDOR_DEFINED;
-	case KMN_MECH_STRUCT:
-		return row != NULL && m->layout != NULL && kmn_mechanism_has_layout(row, m->family, m->layout);
-	case KMN_MECH_NULL:
-	case KMN_MECH_FORM_COUNT:
-		return false;
-	}
-	return false;
-}
-
-void
-kmn_mech_get(struct kmn_reader *r, enum kmn_param_family family, struct kmn_mech_view *m)
-{
-	struct kmn_reader fields;
-	uint8_t form = kmn_reader_u8(r);
-
-	memset(m, 0, sizeof(*m));
-	m->family = family;
-	if (form >= KMN_MECH_FORM_COUNT)
-		kmn_reader_fail(r, KMN_E_MALFORMED);
-	if (r->err != KMN_OK || form == KMN_MECH_NULL)
-		return;
-	m->form = (enum kmn_mech_form)form;
-	m->type = kmn_reader_u64(r);
-	if (form == KMN_MECH_STRUCT)
-		m->layout = kmn_layout_of(kmn_reader_u8(r));
-	if (form == KMN_MECH_BARE || form == KMN_MECH_LENGTH)
-		m->len = kmn_reader_u64(r);
-	else
-		m->len = m->size = kmn_reader_bytes(r, KMN_MECH_PARAM_MAX_BYTES * 2, &m->bytes);
-	if (r->err == KMN_OK && !form_allowed(m))
-		kmn_reader_fail(r, KMN_E_MECHANISM_PARAM);
-	if (r->err != KMN_OK || form != KMN_MECH_STRUCT)
-		return;
-	kmn_reader_init(&fields, m->bytes, m->size);
-	check_fields(&fields, m->layout);
-	kmn_reader_fail(r, kmn_reader_end(&fields));
-}
-
-bool
-kmn_mech_next(const struct kmn_mech_view *m, struct kmn_field_cursor *c, struct kmn_field_view *out)
-{
-	struct kmn_reader r;
-	bool more;
-
-	memset(out, 0, sizeof(*out));
-	if (m->form != KMN_MECH_STRUCT)
-		return false;
-	kmn_reader_init(&r, m->bytes, m->size);
-	r.at += c->at;
-	more = next_field(&r, m->layout, c, out);
-	c->at = (size_t)(r.at - m->bytes);
-	return more;
-}
-
-static bool
-find_field(const struct kmn_mech_view *m, const char *name, struct kmn_field_view *out)
-{
-	struct kmn_field_cursor c = {0};
-
-	while (kmn_mech_next(m, &c, out))
-		if (strcmp(out->field->name, name) == 0)
-			return true;
-	return false;
-}
-
-bool
-kmn_mech_number(const struct kmn_mech_view *m, const char *field, uint64_t *number_out)
-{
-	struct kmn_field_view v;
-	bool found = find_field(m, field, &v) && v.field->kind <= KMN_FIELD_BYTE;
-
-	*number_out = found ? v.number : 0;
-	return found;
-}
-
-bool
-kmn_mech_bytes(const struct kmn_mech_view *m, const char *field, const uint8_t **bytes_out, size_t *len_out)
-{
-	struct kmn_field_view v;
-	bool found = find_field(m, field, &v) && v.bytes != NULL;
-
-	*bytes_out = found ? v.bytes : NULL;
-	*len_out = found ? v.len : 0;
-	return found;
-}
-
-size_t
-kmn_mech_handles(const struct kmn_mech_view *m, uint64_t *out, size_t max)
-{
-	struct kmn_field_cursor c = {0};
-	struct kmn_field_view v;
-	size_t n = 0;
-
-	while (kmn_mech_next(m, &c, &v)) {
-		if (v.field->kind != KMN_FIELD_HANDLE)
-			continue;
-		if (n < max)
-			out[n] = v.number;
-		n++;
-	}
-	return n;
 }
 
 /* ---- write-back ---------------------------------------------------------------------------------------------- */
@@ -546,42 +501,68 @@ next_entry(struct visitor *v)
 		kmn_reader_fail(v->r, KMN_E_MALFORMED);
 }
 
-static void
-apply_bytes(struct visitor *v, const struct kmn_field *f, const struct place *at, CK_ULONG number, const uint8_t *bytes,
-    size_t n)
+/* What may come back of a field: where it is in the caller's memory, and how much of it there is. */
+static bool
+out_of(const struct kmn_field *f, const struct place *at, struct kmn_param_place *out)
 {
-	uint8_t *to = load_pointer(at->base + f->at);
-	CK_ULONG room = stated_length(f, at);
-
-	if (f->way == KMN_WAY_IN || to == NULL || n > room || (n > 0 && bytes == NULL)) {
-		kmn_reader_fail(v->r, KMN_E_MALFORMED);
-		return;
+	memset(out, 0, sizeof(*out));
+	if (f->kind == KMN_FIELD_NEW_OBJECT || f->kind == KMN_FIELD_NEW_OBJECT_AT) {
+		out->bytes = f->kind == KMN_FIELD_NEW_OBJECT ? at->base + f->at : load_pointer(at->base + f->at);
+		out->is_handle = true;
+		return out->bytes != NULL;
 	}
-	if (!v->write)
+	if (f->kind != KMN_FIELD_BYTES || f->way == KMN_WAY_IN)
+		return false;
+	out->bytes = load_pointer(at->base + f->at);
+	out->room = stated_length(f, at);
+	out->length = f->unit == KMN_UNIT_OWN_PTR ? load_pointer(at->base + f->len_at) : NULL;
+	return out->bytes != NULL;
+}
+
+/* Long after the call that named it, memory may be gone: a module that writes there all the same would have crashed its
+ * caller, and we need not. */
+static void
+careful_write(void *to, const void *from, size_t n)
+{
+	struct iovec local = {.iov_len = n}, remote = {to, n};
+
+	memcpy(&local.iov_base, &from, sizeof(from));
+	if (process_vm_writev(getpid(), &local, 1, &remote, 1, 0) < 0 && errno != EFAULT)
+		memcpy(to, from, n);
+}
+
+/* One change: u64 number, u32 offset, bytes. */
+static void
+apply_change(struct kmn_reader *r, const struct kmn_param_place *out, bool write)
+{
+	CK_ULONG number = out->is_handle ? kmn_ulong_get(r) : kmn_length_get(r);
+	uint32_t offset = kmn_reader_u32(r);
+	const uint8_t *bytes;
+	size_t n = kmn_reader_bytes(r, KMN_PARAM_MAX_FIELD_BYTES, &bytes);
+
+	if (r->err == KMN_OK && (out->is_handle ? n > 0 || offset > 0 : offset > out->room || n > out->room - offset))
+		kmn_reader_fail(r, KMN_E_MALFORMED);
+	if (!write || r->err != KMN_OK)
 		return;
-	if (n > 0)
-		memcpy(to, bytes, n);
-	if (f->unit == KMN_UNIT_OWN_PTR)
-		memcpy(load_pointer(at->base + f->len_at), &number, sizeof(number));
+	if (out->is_handle)
+		careful_write(out->bytes, &number, sizeof(number));
+	else if (n > 0)
+		careful_write(out->bytes + offset, bytes, n);
+	if (out->length != NULL)
+		careful_write(out->length, &number, sizeof(number));
 }
 
 static void
 apply_field(struct visitor *v, const struct kmn_field *f, const struct place *at)
 {
-	const uint8_t *bytes;
-	CK_ULONG number;
-	size_t n;
+	struct kmn_param_place out;
 
 	if (v->ordinal != v->next || v->r->err != KMN_OK)
 		return;
-	number = kmn_length_get(v->r);
-	n = kmn_reader_bytes(v->r, KMN_PARAM_MAX_FIELD_BYTES, &bytes);
-	if (f->kind == KMN_FIELD_BYTES)
-		apply_bytes(v, f, at, number, bytes, n);
-	else if (f->kind != KMN_FIELD_NEW_OBJECT || n > 0)
+	if (out_of(f, at, &out))
+		apply_change(v->r, &out, v->write);
+	else
 		kmn_reader_fail(v->r, KMN_E_MALFORMED);
-	else if (v->write && v->r->err == KMN_OK)
-		memcpy(at->base + f->at, &number, sizeof(number));
 	next_entry(v);
 }
 
@@ -594,8 +575,17 @@ skip_entries(struct kmn_reader *r, unsigned count)
 	for (unsigned i = 0; i < count && r->err == KMN_OK; i++) {
 		(void)kmn_reader_u16(r);
 		(void)kmn_reader_u64(r);
+		(void)kmn_reader_u32(r);
 		(void)kmn_reader_bytes(r, KMN_PARAM_MAX_FIELD_BYTES, &bytes);
 	}
+}
+
+/* A parameter that is bytes may come back changed as a whole: it counts as one field. */
+static bool
+place_of_bytes(const CK_MECHANISM *m, struct kmn_param_place *out)
+{
+	*out = (struct kmn_param_place){.bytes = m->pParameter, .room = m->ulParameterLen};
+	return m->ulParameterLen > 0;
 }
 
 void
@@ -604,6 +594,8 @@ kmn_mech_apply(struct kmn_reader *r, CK_MECHANISM *m, enum kmn_param_family fami
 	struct visitor v = {.field = apply_field, .r = r, .write = write, .next = UINT16_MAX + 1u};
 	const struct kmn_layout *layout = NULL;
 	struct place at = {m != NULL ? m->pParameter : NULL, NULL};
+	struct kmn_param_place whole;
+	enum kmn_mech_form form;
 
 	v.left = kmn_reader_u16(r);
 	if (v.left > WRITE_BACK_MAX)
@@ -614,12 +606,66 @@ kmn_mech_apply(struct kmn_reader *r, CK_MECHANISM *m, enum kmn_param_family fami
 	}
 	if (v.left == 0 || r->err != KMN_OK)
 		return;
-	if (form_of(m, family, &layout) != KMN_MECH_STRUCT) {
-		kmn_reader_fail(r, KMN_E_MALFORMED);
-		return;
-	}
+	form = form_of(m, family, &layout);
 	next_entry(&v);
-	visit(&v, layout, &at);
+	if (form == KMN_MECH_STRUCT) {
+		visit(&v, layout, &at, 0);
+	} else if (form == KMN_MECH_BYTES && v.next == 0 && place_of_bytes(m, &whole)) {
+		apply_change(r, &whole, write);
+		next_entry(&v);
+	}
 	if (v.next != UINT16_MAX + 1u || v.left != 0)
 		kmn_reader_fail(r, KMN_E_MALFORMED);
+}
+
+/* ---- write-back after the call ------------------------------------------------------------------------------- */
+
+static void
+collect_field(struct visitor *v, const struct kmn_field *f, const struct place *at)
+{
+	struct kmn_param_place out;
+
+	if (v->count == v->max || !out_of(f, at, &out))
+		return;
+	out.ordinal = v->ordinal;
+	v->place[v->count++] = out;
+}
+
+size_t
+kmn_mech_places(const CK_MECHANISM *m, enum kmn_param_family family, struct kmn_param_place *places, size_t max)
+{
+	struct visitor v = {.field = collect_field, .place = places, .max = max};
+	const struct kmn_layout *layout;
+	struct place at;
+
+	if (m == NULL || max == 0)
+		return 0;
+	at = (struct place){m->pParameter, NULL};
+	switch (form_of(m, family, &layout)) {
+	case KMN_MECH_STRUCT:
+		visit(&v, layout, &at, 0);
+		return v.count;
+	case KMN_MECH_BYTES:
+		return place_of_bytes(m, places) ? 1 : 0;
+	default:
+		return 0;
+	}
+}
+
+void
+kmn_late_apply(struct kmn_reader *r, const struct kmn_param_place *places, size_t count)
+{
+	static const struct kmn_param_place nowhere = {.bytes = NULL};
+	unsigned n = kmn_reader_u16(r);
+
+	if (n > WRITE_BACK_MAX)
+		kmn_reader_fail(r, KMN_E_TOO_BIG);
+	for (; n > 0 && r->err == KMN_OK; n--) {
+		unsigned ordinal = kmn_reader_u16(r);
+		size_t i = 0;
+
+		while (i < count && places[i].ordinal != ordinal)
+			i++;
+		apply_change(r, i < count ? &places[i] : &nowhere, i < count);
+	}
 }

@@ -4,12 +4,20 @@
 
 #include "kanmon/codec.h"
 
-/* ---- codec_params.c: mechanisms ---- */
+/* ---- codec_params.c, codec_mech.c: mechanisms ---- */
+
+#define KMN_PARAM_MAX_TEXT_BYTES 256u        /* of a NUL-terminated string */
+#define KMN_MECH_FIELDS_MAX_BYTES (1u << 18) /* all fields of a parameter, encoded */
+
+enum kmn_choice_form { KMN_CHOICE_NULL, KMN_CHOICE_BYTES, KMN_CHOICE_NUMBER, KMN_CHOICE_STRUCT };
+/* What that value chooses, or NULL. */
+const struct kmn_choice *kmn_field_choice(const struct kmn_field *f, uint64_t value);
 
 /* The family of a call's CK_MECHANISM. A message's parameter crosses as a mechanism too, in KMN_FAMILY_MESSAGE: the type
  * is that of the C_Message*Init before it. */
 enum kmn_param_family kmn_call_family(const struct kmn_call *call);
 void kmn_mech_put(struct kmn_writer *w, const CK_MECHANISM *mechanism, enum kmn_param_family family);
+void kmn_mech_put_unknown(struct kmn_writer *w, const CK_MECHANISM *mechanism);
 void kmn_mech_get(struct kmn_reader *r, enum kmn_param_family family, struct kmn_mech_view *view_out);
 /* Entries of a response: what the module changed in the parameter. `mechanism` NULL: only looks at the form. */
 void kmn_mech_apply(struct kmn_reader *r, CK_MECHANISM *mechanism, enum kmn_param_family family, bool write);

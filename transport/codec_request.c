@@ -54,20 +54,19 @@ kmn_message_mechanism(const struct kmn_arg *a)
 }
 
 static void
-put_param(struct kmn_writer *w, enum kmn_param_family family, const struct kmn_arg *a)
+put_param(struct kmn_writer *w, enum kmn_param_family family, const struct kmn_arg *a, bool unknown)
 {
-	CK_MECHANISM m;
+	CK_MECHANISM message = kmn_message_mechanism(a);
+	const CK_MECHANISM *m = family == KMN_FAMILY_MESSAGE ? &message : a->p;
 
-	if (family != KMN_FAMILY_MESSAGE) {
-		kmn_mech_put(w, a->p, family);
-		return;
-	}
-	m = kmn_message_mechanism(a);
-	kmn_mech_put(w, &m, family);
+	if (unknown)
+		kmn_mech_put_unknown(w, m);
+	else
+		kmn_mech_put(w, m, family);
 }
 
 static void
-put_arg(struct kmn_writer *w, const struct kmn_call *call, enum kmn_kind kind, const struct kmn_arg *a)
+put_arg(struct kmn_writer *w, const struct kmn_call *call, enum kmn_kind kind, const struct kmn_arg *a, bool unknown)
 {
 	switch (kind) {
 	case KMN_KIND_SESSION:
@@ -84,7 +83,7 @@ put_arg(struct kmn_writer *w, const struct kmn_call *call, enum kmn_kind kind, c
 		return;
 	case KMN_KIND_MECHANISM:
 	case KMN_KIND_MESSAGE_PARAM:
-		put_param(w, kind == KMN_KIND_MESSAGE_PARAM ? KMN_FAMILY_MESSAGE : kmn_call_family(call), a);
+		put_param(w, kind == KMN_KIND_MESSAGE_PARAM ? KMN_FAMILY_MESSAGE : kmn_call_family(call), a, unknown);
 		return;
 	case KMN_KIND_DATA:
 	case KMN_KIND_AAD:
@@ -175,8 +174,8 @@ kmn_message_begin(struct kmn_writer *w, enum kmn_call_id id)
 	kmn_writer_raw(w, salt, sizeof(salt));
 }
 
-kmn_err
-kmn_request_encode(enum kmn_call_id id, const struct kmn_arg *arg, size_t arg_count, struct kmn_writer *w)
+static kmn_err
+encode(enum kmn_call_id id, const struct kmn_arg *arg, size_t arg_count, bool unknown, struct kmn_writer *w)
 {
 	const struct kmn_call *call = kmn_call_row(id);
 
@@ -187,8 +186,20 @@ kmn_request_encode(enum kmn_call_id id, const struct kmn_arg *arg, size_t arg_co
 			return KMN_E_ARGUMENTS;
 	kmn_message_begin(w, id);
 	for (size_t i = 0; i < arg_count; i++)
-		put_arg(w, call, call->param[i].kind, &arg[i]);
+		put_arg(w, call, call->param[i].kind, &arg[i], unknown);
 	return w->err == KMN_E_TOO_BIG ? KMN_E_LIMIT : w->err;
+}
+
+kmn_err
+kmn_request_encode(enum kmn_call_id id, const struct kmn_arg *arg, size_t arg_count, struct kmn_writer *w)
+{
+	return encode(id, arg, arg_count, false, w);
+}
+
+kmn_err
+kmn_request_encode_unknown(enum kmn_call_id id, const struct kmn_arg *arg, size_t arg_count, struct kmn_writer *w)
+{
+	return encode(id, arg, arg_count, true, w);
 }
 
 void

@@ -137,14 +137,16 @@ mgf_name(uint64_t type)
 static json_t *
 field_json(const struct kmn_field_view *v)
 {
-	switch (v->field->kind) {
+	switch (v->kind) {
 	case KMN_FIELD_MECH:
+	case KMN_FIELD_MECHANISM:
 		return named(kmn_mechanism_name(v->number), "", v->number);
 	case KMN_FIELD_MGF:
 		return named(mgf_name(v->number), "", v->number);
 	case KMN_FIELD_INLINE:
 	case KMN_FIELD_TEXT:
 	case KMN_FIELD_BYTES:
+	case KMN_FIELD_TEMPLATE:
 		return kmn_ledger_digest(v->bytes, v->len);
 	default:
 		return number(v->number);
@@ -170,7 +172,7 @@ hash_field(crypto_hash_sha256_state *sha, const struct kmn_field_view *v)
 static bool
 is_hidden(const struct kmn_field_view *v)
 {
-	return v->field->shown == NULL && v->field->kind == KMN_FIELD_BYTES && v->field->way != KMN_WAY_OUT;
+	return v->field->shown == NULL && v->kind == KMN_FIELD_BYTES && v->field->way != KMN_WAY_OUT;
 }
 
 /* Fields of a structure. A hidden one (a password) is in no hash either: it would be a dictionary away. */

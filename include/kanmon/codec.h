@@ -57,6 +57,32 @@ kmn_err kmn_request_encode(
 kmn_err kmn_response_decode(enum kmn_call_id id, const struct kmn_arg *arg, size_t arg_count, const void *bytes,
     size_t len_bytes, CK_RV *rv_out) KMN_MUST_CHECK;
 
+/*
+ * The same for a call that kmn_request_encode() refused with
+ * KMN_E_MECHANISM_PARAM: its parameters cross as KMN_MECH_UNKNOWN, so that the
+ * gateway refuses it and its record says what was asked.
+ */
+kmn_err kmn_request_encode_unknown(
+    enum kmn_call_id id, const struct kmn_arg *arg, size_t arg_count, struct kmn_writer *w) KMN_MUST_CHECK;
+
+/*
+ * Modules write to a parameter long after the *Init that it came with (an IV
+ * generated at C_Encrypt). Where that would be in the caller's memory is kept
+ * from the *Init on: the places of a parameter that a module may change.
+ */
+#define KMN_PARAM_MAX_PLACES 16u
+struct kmn_param_place {
+	unsigned ordinal; /* of the field */
+	uint8_t *bytes;   /* the caller's; never read */
+	size_t room;
+	CK_ULONG *length; /* that comes back too, or NULL */
+	bool is_handle;
+};
+/* How many there are; the first `max` go to places[]. */
+size_t kmn_mech_places(const CK_MECHANISM *m, enum kmn_param_family family, struct kmn_param_place *places, size_t max);
+/* Writes the changes that r holds to those places, as far as the memory is still there. A failure is kept in r. */
+void kmn_late_apply(struct kmn_reader *r, const struct kmn_param_place *places, size_t count);
+
 /* ---- views of requests --------------------------------------------------------------------------------------- */
 
 /* A template inside a message. Made by the decoder, which has checked all rows. */
@@ -98,12 +124,15 @@ bool kmn_template_next(const struct kmn_template_view *t, size_t *at, struct kmn
 /* First row of that type; false if there is none. */
 bool kmn_template_find(const struct kmn_template_view *t, uint64_t type, struct kmn_attribute_view *row_out);
 
+struct kmn_call_view;
+
 enum kmn_mech_form {
 	KMN_MECH_NULL,   /* no mechanism at all: a CK_MECHANISM_PTR of NULL; has no type */
 	KMN_MECH_BARE,   /* pParameter is NULL; len as stated */
 	KMN_MECH_LENGTH, /* a parameter that the mechanism does not have, or of none known: only its length crosses */
 	KMN_MECH_BYTES,  /* bytes[len] as they are: IVs, and vendors' flat parameters */
 	KMN_MECH_STRUCT, /* fields of layout, see kmn_mech_number() */
+	KMN_MECH_UNKNOWN, /* a parameter that could not be carried: only its length crosses, for the record of a refusal */
 	KMN_MECH_FORM_COUNT
 };
 
@@ -111,26 +140,34 @@ struct kmn_mech_view {
 	enum kmn_mech_form form;
 	enum kmn_param_family family;
 	uint64_t type;                   /* KMN_UNAVAILABLE: a message of no operation that the caller has */
-	uint64_t len;                    /* ulParameterLen of BARE, LENGTH, BYTES */
+	uint64_t len;                    /* ulParameterLen of BARE, LENGTH, BYTES, UNKNOWN */
 	const uint8_t *bytes;            /* BYTES: the parameter; STRUCT: its encoded fields */
 	size_t size;                     /* of bytes */
 	const struct kmn_layout *layout; /* STRUCT */
+	bool disagreed;                  /* UNKNOWN because the two ends describe a vendor's structure differently */
 };
 
 /* One field of a parameter; those of inner structures come in their place with their depth. */
 struct kmn_field_view {
 	const struct kmn_field *field;
-	unsigned ordinal;     /* in this walk */
-	unsigned depth;       /* 0 for the outer structure */
-	bool null;            /* a pointer that was NULL */
-	uint64_t number;      /* scalars; of pointers the stated length or count */
-	const uint8_t *bytes; /* byte strings */
+	enum kmn_field_kind kind;    /* the field's, of a CHOICE what was chosen */
+	const struct kmn_layout *in; /* the structure that it is in */
+	unsigned ordinal;            /* in this walk */
+	unsigned depth;              /* 0 for the outer structure */
+	unsigned element;            /* of the array of such structures */
+	bool null;                   /* a pointer that was NULL */
+	uint64_t number;             /* scalars, type of a MECHANISM; of pointers the stated length or count */
+	const uint8_t *bytes;        /* byte strings; of a TEMPLATE its encoded rows */
 	size_t len;
+	const struct kmn_layout *inner; /* the structure whose fields come next, if there is one */
+	enum kmn_mech_form form;        /* MECHANISM */
+	struct kmn_template_view template;
 };
 
 /*
- * Walks the fields of a KMN_MECH_STRUCT, depth first and each once: false after
- * the last. The cursor is all zero before the first.
+ * Walks the fields of a KMN_MECH_STRUCT, depth first and each once, elements
+ * of arrays one after the other: false after the last. The cursor is all zero
+ * before the first.
  */
 struct kmn_field_cursor {
 	size_t at;        /* in the encoded fields */
@@ -139,6 +176,8 @@ struct kmn_field_cursor {
 	struct {
 		const struct kmn_layout *layout; /* NULL: not yet begun */
 		size_t next;
+		unsigned element, elements;
+		uint64_t number[KMN_PARAM_MAX_FIELDS]; /* of the fields that came, for those whose length they are */
 	} level[KMN_PARAM_MAX_DEPTH];
 };
 bool kmn_mech_next(const struct kmn_mech_view *m, struct kmn_field_cursor *cursor, struct kmn_field_view *field_out);
@@ -146,6 +185,8 @@ bool kmn_mech_next(const struct kmn_mech_view *m, struct kmn_field_cursor *curso
 /* A scalar or byte string by its name in the PKCS#11 text ("sLen", "pIv"), the first such field; false if not there. */
 bool kmn_mech_number(const struct kmn_mech_view *m, const char *field, uint64_t *number_out);
 bool kmn_mech_bytes(const struct kmn_mech_view *m, const char *field, const uint8_t **bytes_out, size_t *len_out);
+/* The first parameter that could not be carried, or NULL: a call that has one is refused, and never reaches the module. */
+const struct kmn_mech_view *kmn_view_uncarried(const struct kmn_call_view *v);
 /* Object handles that a parameter names (they need rights too): how many there are; the first `max` go to out[]. */
 size_t kmn_mech_handles(const struct kmn_mech_view *m, uint64_t *out, size_t max);
 

@@ -32,21 +32,29 @@ const struct kmn_attribute *kmn_attribute_at(size_t i); /* rows in order of type
 
 /* ---- mechanism parameters (mechanisms.c) --------------------------------------------------------------------- */
 
-#define KMN_PARAM_MAX_DEPTH 4u
+#define KMN_PARAM_MAX_DEPTH 6u
+#define KMN_PARAM_MAX_ELEMENTS 64u /* of one array */
+#define KMN_PARAM_MAX_FIELDS 16u   /* of one structure */
 #define KMN_PARAM_MAX_FIELD_BYTES 65536u
+#define KMN_PARAM_MAX_NONCE_BYTES 256u /* of a guarded field */
 
 enum kmn_field_kind {
-	KMN_FIELD_ULONG,      /* CK_ULONG, CK_FLAGS, and enumerations */
-	KMN_FIELD_MECH,       /* CK_MECHANISM_TYPE */
-	KMN_FIELD_MGF,        /* CK_RSA_PKCS_MGF_TYPE */
-	KMN_FIELD_HANDLE,     /* CK_OBJECT_HANDLE: translated by the worker */
-	KMN_FIELD_BYTE,       /* CK_BBOOL or CK_BYTE */
-	KMN_FIELD_INLINE,     /* `size` bytes inside the structure */
-	KMN_FIELD_BYTES,      /* pointer to bytes, how many is said by `unit` */
-	KMN_FIELD_TEXT,       /* pointer to a NUL-terminated string */
-	KMN_FIELD_STRUCT,     /* `inner` inside the structure */
-	KMN_FIELD_POINTER,    /* pointer to one `inner` (of a CK_MECHANISM only the type crosses) */
-	KMN_FIELD_NEW_OBJECT, /* CK_OBJECT_HANDLE that the module fills in: not in a request */
+	KMN_FIELD_ULONG,         /* CK_ULONG, CK_FLAGS, and enumerations */
+	KMN_FIELD_MECH,          /* CK_MECHANISM_TYPE */
+	KMN_FIELD_MGF,           /* CK_RSA_PKCS_MGF_TYPE */
+	KMN_FIELD_HANDLE,        /* CK_OBJECT_HANDLE: translated by the worker */
+	KMN_FIELD_BYTE,          /* CK_BBOOL or CK_BYTE */
+	KMN_FIELD_INLINE,        /* `size` bytes inside the structure */
+	KMN_FIELD_BYTES,         /* pointer to bytes, how many is said by `unit` */
+	KMN_FIELD_TEXT,          /* pointer to a NUL-terminated string */
+	KMN_FIELD_STRUCT,        /* `inner` inside the structure */
+	KMN_FIELD_POINTER,       /* pointer to one `inner` */
+	KMN_FIELD_ARRAY,         /* pointer to structures `inner`; the CK_ULONG at len_at says how many */
+	KMN_FIELD_TEMPLATE,      /* pointer to attributes; likewise */
+	KMN_FIELD_MECHANISM,     /* pointer to a CK_MECHANISM with its own parameter */
+	KMN_FIELD_CHOICE,        /* pointer to what the CK_ULONG at by_at chooses from choices[]; bytes at len_at */
+	KMN_FIELD_NEW_OBJECT,    /* CK_OBJECT_HANDLE that the module fills in: not in a request */
+	KMN_FIELD_NEW_OBJECT_AT, /* pointer to such a handle */
 	KMN_FIELD_KIND_COUNT
 };
 
@@ -57,11 +65,19 @@ enum kmn_field_unit {
 	KMN_UNIT_OWN,      /* CK_ULONG at len_at, which belongs to this field alone and is no field by itself */
 	KMN_UNIT_OWN_PTR,  /* the same, but what is at len_at is a CK_ULONG_PTR that may come back changed */
 	KMN_UNIT_FIELD,    /* CK_ULONG at len_at, which is a field of this structure before this one */
+	KMN_UNIT_BITS,     /* the same, in bits */
 	KMN_UNIT_BITS_OUT, /* that number of bits is in the field `len_at` of the structure one level further out */
 	KMN_UNIT_FIXED,    /* `size`; no field says so */
 };
 
 struct kmn_layout;
+
+/* What a KMN_FIELD_CHOICE points to when the choosing field has that value. A value without a row is not carried. */
+struct kmn_choice {
+	uint64_t value;
+	enum kmn_field_kind kind; /* BYTES, ULONG, HANDLE, or STRUCT */
+	const struct kmn_layout *inner;
+};
 
 struct kmn_field {
 	const char *name; /* as in the PKCS#11 text: "pIv" */
@@ -69,20 +85,26 @@ struct kmn_field {
 	enum kmn_field_way way;
 	enum kmn_field_unit unit;
 	uint16_t at;       /* offset in the structure */
-	uint16_t len_at;   /* offset of the length of a BYTES */
+	uint16_t len_at;   /* offset of the length or count of what `at` points to */
+	uint16_t by_at;    /* CHOICE: offset of the field that chooses, before this one */
 	uint16_t size;     /* INLINE, and BYTES of KMN_UNIT_FIXED */
 	bool guarded;      /* callers are known to state a wrong length: read with care, at most 256 bytes */
 	const char *shown; /* its name in the ledger, where it stands in clear; NULL: redacted */
 	const struct kmn_layout *inner;
+	const struct kmn_choice *choices;
+	size_t choice_count;
 };
 
 struct kmn_layout {
-	uint8_t id;       /* on the wire */
+	uint8_t id;       /* on the wire; KMN_LAYOUT_DESCRIBED: followed by `digest` */
 	const char *name; /* "CK_GCM_PARAMS" */
 	uint16_t size;    /* sizeof of the C structure */
 	const struct kmn_field *fields;
 	size_t field_count;
+	uint64_t digest; /* of a described one: what both ends must agree on (types.h) */
 };
+
+#define KMN_LAYOUT_DESCRIBED 255u
 
 /*
  * Where a parameter is given: the same mechanism has other structures per message and in C_WrapKeyAuthenticated than in
@@ -100,7 +122,7 @@ enum kmn_mech_takes {
 	KMN_TAKES_NOTHING, /* a stray parameter: only its length crosses */
 	KMN_TAKES_BYTES,   /* an IV or the like: as is */
 	KMN_TAKES_STRUCT,  /* one of layout[] */
-	KMN_TAKES_REFUSED, /* results or parameters with pointers that cannot be carried: never crosses */
+	KMN_TAKES_REFUSED, /* pointers without lengths: never crosses */
 };
 
 struct kmn_mechanism {
@@ -108,6 +130,7 @@ struct kmn_mechanism {
 	const char *name; /* "CKM_RSA_PKCS_PSS" */
 	enum kmn_mech_takes takes;
 	const struct kmn_layout *layout[2]; /* told apart by size, then by value (PKCS5_PBKD2) */
+	bool no_signature;                  /* its signatures are pointers: refused in KMN_FAMILY_SIGN */
 	const struct kmn_layout *message;   /* of one message; NULL: such a parameter has no structure */
 	const struct kmn_layout *wrap;      /* of C_WrapKeyAuthenticated and its kin; NULL: as in layout[] */
 };
@@ -116,6 +139,8 @@ struct kmn_mechanism {
 const struct kmn_mechanism *kmn_mechanism_row(uint64_t type);
 const struct kmn_mechanism *kmn_mechanism_at(size_t i); /* rows in order of type, NULL after the last */
 const struct kmn_layout *kmn_layout_of(uint8_t id);
+/* The layout with that digest which a types file gives to that mechanism, or NULL. */
+const struct kmn_layout *kmn_layout_described(uint64_t type, uint64_t digest);
 
 /* What a mechanism takes in that family. */
 enum kmn_mech_takes kmn_mechanism_takes(const struct kmn_mechanism *row, enum kmn_param_family family);

@@ -22,7 +22,7 @@ struct invocation {
 	const struct kmn_handles *handles;
 	struct kmn_arena *arena;
 	struct native arg[KMN_CALL_ARGS_MAX];
-	struct kmn_param_native param;
+	struct kmn_param_native *param;
 	CK_RV rv;
 };
 
@@ -158,13 +158,9 @@ build_storage(struct invocation *c, size_t bytes, struct native *a)
 static bool
 build_mechanism(struct invocation *c, const struct kmn_value *v, struct native *a)
 {
-	if (!kmn_param_build(&v->mech, c->handles, c->arena, &c->param))
+	if ((c->param = kmn_param_build(&v->mech, c->handles, c->arena)) == NULL)
 		return false;
-	if (v->null)
-		return true;
-	if (!build_storage(c, sizeof(CK_MECHANISM), a))
-		return false;
-	memcpy(a->p, &c->param.mechanism, sizeof(CK_MECHANISM));
+	a->p = v->null ? NULL : &c->param->mechanism;
 	return true;
 }
 
@@ -181,10 +177,10 @@ build_maybe_room(struct invocation *c, const struct kmn_value *v, struct native 
 static bool
 build_message_param(struct invocation *c, const struct kmn_value *v, struct native *a)
 {
-	if (!kmn_param_build(&v->mech, c->handles, c->arena, &c->param))
+	if ((c->param = kmn_param_build(&v->mech, c->handles, c->arena)) == NULL)
 		return false;
-	a->p = c->param.mechanism.pParameter;
-	a->u = c->param.mechanism.ulParameterLen;
+	a->p = c->param->mechanism.pParameter;
+	a->u = c->param->mechanism.ulParameterLen;
 	return true;
 }
 
@@ -358,6 +354,18 @@ rv_has_values(CK_RV rv)
 }
 
 static void
+put_changes(const struct invocation *c, struct kmn_writer *w)
+{
+	bool any;
+
+	c->param->succeeded = c->rv == CKR_OK;
+	any = kmn_param_is_changed(c->param);
+	kmn_writer_u8(w, any ? KMN_OUTPUT_WHOLE : KMN_OUTPUT_NONE);
+	if (any)
+		kmn_param_put_changes(c->param, c->handles, c->view, w);
+}
+
+static void
 put_output(const struct invocation *c, const struct kmn_value *v, const struct native *a, struct kmn_writer *w)
 {
 	bool content = c->rv == CKR_OK && a->p != NULL;
@@ -365,7 +373,7 @@ put_output(const struct invocation *c, const struct kmn_value *v, const struct n
 	switch (v->param->kind) {
 	case KMN_KIND_MECHANISM:
 	case KMN_KIND_MESSAGE_PARAM:
-		kmn_param_put_changes(&c->param, c->handles, c->view, w);
+		put_changes(c, w);
 		return;
 	case KMN_KIND_ROOM:
 	case KMN_KIND_MAYBE_ROOM:
@@ -421,12 +429,12 @@ kmn_invoke(const struct kmn_call_view *v, const CK_FUNCTION_LIST_3_2 *module, co
     struct kmn_arena *arena, struct kmn_writer *w, CK_RV *rv_out)
 {
 	struct invocation c = {.view = v, .handles = handles, .arena = arena, .rv = CKR_HOST_MEMORY};
-	bool built = true;
+	bool carried = kmn_view_uncarried(v) == NULL, built = carried;
 
 	for (size_t i = 0; i < v->call->param_count && built; i++)
 		built = build_arg(&c, &v->value[i], &c.arg[i]);
 	if (!built) {
-		*rv_out = CKR_HOST_MEMORY;
+		*rv_out = carried ? CKR_HOST_MEMORY : CKR_MECHANISM_PARAM_INVALID;
 		kmn_response_put_error(v->id, *rv_out, w);
 		return w->err;
 	}

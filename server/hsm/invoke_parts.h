@@ -13,29 +13,33 @@ void *kmn_arena_take(struct kmn_arena *a, size_t bytes, size_t slack);
 
 /* ---- invoke_params.c ---- */
 
-#define KMN_PARAM_OUTS_MAX 16u
+#define KMN_PARAM_OUTS_MAX 256u
 
 /* A field that the module may change, and what was in it before. */
 struct kmn_param_out {
 	unsigned ordinal;
-	const struct kmn_field *field;
-	uint8_t *bytes; /* or the handle */
+	bool is_handle, is_given; /* given: the caller sent what was in it */
+	uint8_t *bytes;           /* or the handle */
 	size_t room;
-	const uint8_t *before; /* NULL: zeros */
-	CK_ULONG *length;      /* KMN_UNIT_OWN_PTR */
+	uint8_t *before;  /* as many bytes */
+	CK_ULONG *length; /* KMN_UNIT_OWN_PTR */
+	CK_ULONG length_before;
 };
 
+/* In an arena, with all that it points to. */
 struct kmn_param_native {
 	CK_MECHANISM mechanism;
-	struct kmn_param_out out[KMN_PARAM_OUTS_MAX];
+	struct kmn_param_out *out;
 	size_t outs;
+	bool succeeded; /* the call that it was built for */
 };
 
-/* Builds the module's parameter; false: arena full or a number that this ABI has no room for. */
-bool kmn_param_build(const struct kmn_mech_view *m, const struct kmn_handles *handles, struct kmn_arena *a,
-    struct kmn_param_native *native_out) KMN_MUST_CHECK;
-/* Appends the output of a MECHANISM: what the module changed. */
-void kmn_param_put_changes(const struct kmn_param_native *native, const struct kmn_handles *handles,
+/* Builds the module's parameter; NULL: arena full or a number that this ABI has no room for. */
+struct kmn_param_native *kmn_param_build(
+    const struct kmn_mech_view *m, const struct kmn_handles *handles, struct kmn_arena *a);
+bool kmn_param_is_changed(const struct kmn_param_native *native);
+/* Appends u16 n and what the module changed since it was built, or since this was called before. */
+void kmn_param_put_changes(struct kmn_param_native *native, const struct kmn_handles *handles,
     const struct kmn_call_view *v, struct kmn_writer *w);
 
 /* ---- invoke_template.c ---- */

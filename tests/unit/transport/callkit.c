@@ -91,6 +91,8 @@ length_of(const struct kmn_field *f, const uint8_t *base, const uint8_t *outer)
 		return load(base + f->len_at);
 	case KMN_UNIT_OWN_PTR:
 		return load(load_pointer(base + f->len_at));
+	case KMN_UNIT_BITS:
+		return (load(base + f->len_at) + 7) / 8;
 	case KMN_UNIT_BITS_OUT:
 		return (load(outer + f->len_at) + 7) / 8;
 	case KMN_UNIT_FIXED:
@@ -118,6 +120,51 @@ make_bytes(struct kit *k, const struct kmn_field *f, uint8_t *base, const uint8_
 }
 
 static void make_struct(struct kit *k, const struct kmn_layout *layout, uint8_t *base, const uint8_t *outer);
+static void *make_template(struct kit *k, CK_ULONG *count_out, bool room, unsigned depth);
+
+static void *
+make_structs(struct kit *k, const struct kmn_layout *layout, CK_ULONG count, const uint8_t *outer)
+{
+	uint8_t *at = memset(kit_take(k, layout->size * count), 0, layout->size * count);
+
+	for (CK_ULONG i = 0; i < count; i++)
+		make_struct(k, layout, at + i * layout->size, outer);
+	return at;
+}
+
+/* A value that the choosing field, which stands before this one, may have; and what it chooses. */
+static void
+make_choice(struct kit *k, const struct kmn_field *f, uint8_t *base, const uint8_t *outer)
+{
+	const struct kmn_choice *choice = &f->choices[kit_random(k, (uint32_t)f->choice_count)];
+	CK_ULONG value = (CK_ULONG)choice->value, n = kit_random(k, 24), number = kit_random(k, 60);
+	void *p = NULL;
+
+	store(base + f->by_at, &value, sizeof(value));
+	if (choice->kind == KMN_FIELD_STRUCT)
+		n = choice->inner->size;
+	else if (choice->kind != KMN_FIELD_BYTES)
+		n = sizeof(CK_ULONG);
+	if (!seldom(k) && choice->kind == KMN_FIELD_STRUCT)
+		p = make_structs(k, choice->inner, 1, outer);
+	else if (!seldom(k))
+		p = random_bytes(k, n);
+	if (p != NULL && (choice->kind == KMN_FIELD_ULONG || choice->kind == KMN_FIELD_HANDLE))
+		store(p, &number, sizeof(number));
+	store(base + f->len_at, &n, sizeof(n));
+	store(base + f->at, &p, sizeof(p));
+}
+
+/* A mechanism that is not nested itself. */
+static void *
+make_inner_mechanism(struct kit *k)
+{
+	static const uint64_t types[] = {CKM_SHA256, CKM_RSA_PKCS_PSS, CKM_AES_CBC, CKM_RSA_PKCS_OAEP, CKM_AES_GCM};
+	CK_MECHANISM *m = kit_take(k, sizeof(*m));
+
+	kit_mechanism(k, kmn_mechanism_row(types[kit_random(k, KMN_COUNT_OF(types))]), m);
+	return m;
+}
 
 static void
 make_field(struct kit *k, const struct kmn_field *f, uint8_t *base, const uint8_t *outer)
@@ -150,10 +197,34 @@ make_field(struct kit *k, const struct kmn_field *f, uint8_t *base, const uint8_
 		make_struct(k, f->inner, base + f->at, base);
 		return;
 	case KMN_FIELD_POINTER:
-		if (!seldom(k)) {
-			inner = memset(kit_take(k, f->inner->size), 0, f->inner->size);
-			make_struct(k, f->inner, inner, base);
-		}
+		if (!seldom(k))
+			inner = make_structs(k, f->inner, 1, base);
+		store(base + f->at, &inner, sizeof(inner));
+		return;
+	case KMN_FIELD_ARRAY:
+		number = kit_random(k, 4);
+		if (!seldom(k))
+			inner = make_structs(k, f->inner, number, base);
+		store(base + f->len_at, &number, sizeof(number));
+		store(base + f->at, &inner, sizeof(inner));
+		return;
+	case KMN_FIELD_TEMPLATE:
+		if (!seldom(k))
+			inner = make_template(k, &number, false, 1);
+		store(base + f->len_at, &number, sizeof(number));
+		store(base + f->at, &inner, sizeof(inner));
+		return;
+	case KMN_FIELD_MECHANISM:
+		if (!seldom(k))
+			inner = make_inner_mechanism(k);
+		store(base + f->at, &inner, sizeof(inner));
+		return;
+	case KMN_FIELD_CHOICE:
+		make_choice(k, f, base, outer);
+		return;
+	case KMN_FIELD_NEW_OBJECT_AT:
+		if (!seldom(k))
+			inner = kit_take(k, sizeof(CK_OBJECT_HANDLE));
 		store(base + f->at, &inner, sizeof(inner));
 		return;
 	case KMN_FIELD_NEW_OBJECT:
@@ -208,8 +279,6 @@ make_mechanism(struct kit *k)
 }
 
 /* ---- templates ----------------------------------------------------------------------------------------------- */
-
-static void *make_template(struct kit *k, CK_ULONG *count_out, bool room, unsigned depth);
 
 static void
 make_row(struct kit *k, CK_ATTRIBUTE *a, bool room, unsigned depth)
@@ -365,16 +434,51 @@ mix_number(uint64_t value)
 }
 
 static void mix_struct(const struct kmn_layout *layout, const uint8_t *base, const uint8_t *outer);
+static void mix_mechanism(const CK_MECHANISM *m);
+static void mix_rows(const CK_ATTRIBUTE *rows, CK_ULONG count, bool room);
+
+static bool
+is_pointer(const struct kmn_field *f)
+{
+	return f->kind >= KMN_FIELD_BYTES && f->kind != KMN_FIELD_STRUCT && f->kind != KMN_FIELD_NEW_OBJECT;
+}
+
+static const struct kmn_choice *
+chosen(const struct kmn_field *f, const uint8_t *base)
+{
+	return kmn_field_choice(f, load(base + f->by_at));
+}
+
+static void
+mix_counted(const struct kmn_field *f, const uint8_t *base, const uint8_t *p)
+{
+	CK_ULONG n = load(base + f->len_at);
+
+	mix_number(n);
+	if (f->kind == KMN_FIELD_TEMPLATE)
+		mix_rows((const CK_ATTRIBUTE *)(const void *)p, n, false);
+	else if (f->kind == KMN_FIELD_ARRAY)
+		for (CK_ULONG i = 0; p != NULL && i < n; i++)
+			mix_struct(f->inner, p + i * f->inner->size, base);
+	else if (p != NULL && chosen(f, base)->kind == KMN_FIELD_STRUCT)
+		mix_struct(chosen(f, base)->inner, p, base);
+	else if (p != NULL)
+		mix(p, n);
+}
 
 static void
 mix_field(const struct kmn_field *f, const uint8_t *base, const uint8_t *outer)
 {
 	const uint8_t *p = NULL;
 
-	if (f->kind == KMN_FIELD_BYTES || f->kind == KMN_FIELD_TEXT || f->kind == KMN_FIELD_POINTER) {
+	if (is_pointer(f)) {
 		p = load_pointer(base + f->at);
 		mix_number(p == NULL);
 	}
+	if (f->kind == KMN_FIELD_ARRAY || f->kind == KMN_FIELD_TEMPLATE || f->kind == KMN_FIELD_CHOICE)
+		mix_counted(f, base, p);
+	else if (f->kind == KMN_FIELD_MECHANISM)
+		mix_mechanism((const CK_MECHANISM *)(const void *)p);
 	if (f->kind <= KMN_FIELD_HANDLE)
 		mix_number(load(base + f->at));
 	else if (f->kind == KMN_FIELD_BYTE || f->kind == KMN_FIELD_INLINE)
@@ -529,13 +633,21 @@ static void
 change_field(const struct kmn_field *f, uint8_t *base, const uint8_t *outer)
 {
 	CK_OBJECT_HANDLE made = 0x77;
-	uint8_t *p = f->kind == KMN_FIELD_BYTES || f->kind == KMN_FIELD_POINTER ? load_pointer(base + f->at) : NULL;
+	uint8_t *p = is_pointer(f) ? load_pointer(base + f->at) : NULL;
 	CK_ULONG n;
 
 	if (f->kind == KMN_FIELD_STRUCT)
 		change_struct(f->inner, base + f->at, base);
 	else if (f->kind == KMN_FIELD_POINTER && p != NULL)
 		change_struct(f->inner, p, base);
+	else if (f->kind == KMN_FIELD_MECHANISM && p != NULL && layout_of((CK_MECHANISM *)(void *)p) != NULL)
+		change_struct(
+		    layout_of((CK_MECHANISM *)(void *)p), load_pointer(p + offsetof(CK_MECHANISM, pParameter)), NULL);
+	else if (f->kind == KMN_FIELD_ARRAY && p != NULL)
+		for (n = 0; n < load(base + f->len_at); n++)
+			change_struct(f->inner, p + n * f->inner->size, base);
+	else if (f->kind == KMN_FIELD_NEW_OBJECT_AT && p != NULL)
+		store(p, &made, sizeof(made));
 	else if (f->kind == KMN_FIELD_NEW_OBJECT)
 		store(base + f->at, &made, sizeof(made));
 	if (f->kind != KMN_FIELD_BYTES || f->way == KMN_WAY_IN || p == NULL)
@@ -553,6 +665,17 @@ change_struct(const struct kmn_layout *layout, uint8_t *base, const uint8_t *out
 {
 	for (size_t i = 0; i < layout->field_count; i++)
 		change_field(&layout->fields[i], base, outer);
+}
+
+static void
+change_mechanism(CK_MECHANISM *m)
+{
+	const struct kmn_mechanism *row = kmn_mechanism_row(m->mechanism);
+
+	if (layout_of(m) != NULL)
+		change_struct(layout_of(m), m->pParameter, NULL);
+	else if (m->pParameter != NULL && row != NULL && row->takes == KMN_TAKES_BYTES)
+		pattern(m->pParameter, m->ulParameterLen);
 }
 
 static void
@@ -627,8 +750,8 @@ give(enum kmn_kind kind, struct kmn_arg *a, CK_RV rv)
 		give_room(a, rv);
 	if (rv != CKR_OK)
 		return;
-	if (kind == KMN_KIND_MECHANISM && a->p != NULL && layout_of(a->p) != NULL)
-		change_struct(layout_of(a->p), ((CK_MECHANISM *)a->p)->pParameter, NULL);
+	if (kind == KMN_KIND_MECHANISM && a->p != NULL)
+		change_mechanism(a->p);
 	else if (kind == KMN_KIND_MESSAGE_PARAM && a->p != NULL && message_layout() != NULL)
 		change_struct(message_layout(), a->p, NULL);
 	else if (kind == KMN_KIND_FILL && a->p != NULL)
