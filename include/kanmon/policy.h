@@ -42,6 +42,7 @@ struct kmn_policy_peer {
 	bool terminal;
 	const char *person;           /* terminal: what follows `person:` */
 	const char *const *tokens;    /* client: names of token lines, ends with NULL */
+	const uint64_t *slots;        /* client: the slot number it sees for each of them; NULL: the line gives none */
 	const char *const *operators; /* client: names of persons that may not approve its requests, ends with NULL */
 };
 
@@ -49,7 +50,7 @@ struct kmn_policy_peer {
 struct kmn_policy_token {
 	const char *name;
 	const char *label; /* the line's, or its name */
-	const char *module;
+	const char *module; /* of kanmond.conf */
 	const char *serial;
 	const char *model;
 	const char *manufacturer;
@@ -59,6 +60,7 @@ struct kmn_policy_token {
 /* What the HSM shows of a token; NULL: not known here, then a line that asks for it is compared without it. */
 struct kmn_policy_token_facts {
 	const char *label;
+	const char *module; /* NULL too where the gateway has one module only */
 	const char *serial;
 	const char *model;
 	const char *manufacturer;
@@ -101,6 +103,9 @@ const char *kmn_policy_rule_at(const struct kmn_policy *policy, size_t n);
 
 /* The client or terminal that shows this SPKI hash; NULL: nobody. */
 const struct kmn_policy_peer *kmn_policy_peer_get(const struct kmn_policy *policy, const uint8_t spki_sha256[32]);
+
+/* The token line of that name; NULL: there is none. */
+const struct kmn_policy_token *kmn_policy_token_named(const struct kmn_policy *policy, const char *name);
 
 /* The first token line that fits what the HSM shows; NULL: a token that the policy does not know. */
 const struct kmn_policy_token *kmn_policy_token_get(

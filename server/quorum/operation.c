@@ -318,6 +318,7 @@ key_identity(const json_t *key)
 		json_object_set_new(identity, "kcv", json_deep_copy(json_object_get(key, "kcv")));
 	}
 	json_object_set_new(identity, "token", json_deep_copy(json_object_get(key, "token")));
+	json_object_set_new(identity, "module", json_deep_copy(json_object_get(key, "module")));
 	json_object_set_new(identity, "serial", json_deep_copy(json_object_get(key, "serial")));
 	return identity;
 }

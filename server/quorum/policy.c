@@ -125,6 +125,14 @@ policy_token(const struct kmn_policy *policy, const char *name)
 	return NULL;
 }
 
+const struct kmn_policy_token *
+kmn_policy_token_named(const struct kmn_policy *policy, const char *name)
+{
+	const struct token *t = policy_token(policy, name);
+
+	return t == NULL ? NULL : &t->seen;
+}
+
 bool
 policy_has(char *const *names, const char *name)
 {
@@ -160,8 +168,8 @@ kmn_policy_token_get(const struct kmn_policy *policy, const struct kmn_policy_to
 {
 	for (size_t i = 0; i < policy->tokens.count; i++) {
 		const struct kmn_policy_token *t = &((const struct token *)policy->tokens.items[i])->seen;
-		const char *const pairs[][2] = {{t->label, facts->label}, {t->serial, facts->serial},
-		    {t->model, facts->model}, {t->manufacturer, facts->manufacturer}};
+		const char *const pairs[][2] = {{t->label, facts->label}, {t->module, facts->module},
+		    {t->serial, facts->serial}, {t->model, facts->model}, {t->manufacturer, facts->manufacturer}};
 		bool fits = true;
 
 		for (size_t k = 0; k < KMN_COUNT_OF(pairs); k++)
@@ -742,11 +750,13 @@ read_key(const json_t *key, struct kmn_question *q, struct recorded_key *storage
 {
 	const char *hex;
 
-	*storage = (struct recorded_key){.token = {NULL, NULL, NULL, NULL, NULL}};
+	*storage = (struct recorded_key){.token = {.label = NULL}};
 	if (kmn_json_get_text(key, "token", &storage->token.label))
 		q->token = &storage->token;
 	if (!kmn_json_get_text(key, "serial", &storage->token.serial))
 		storage->token.serial = NULL;
+	if (!kmn_json_get_text(key, "module", &storage->token.module))
+		storage->token.module = NULL;
 	q->has_object = kmn_json_get_text(key, "class", &q->object_class);
 	if (!kmn_json_get_text(key, "label", &q->label))
 		q->label = NULL;

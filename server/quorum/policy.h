@@ -8,6 +8,7 @@
 
 #define POLICY_WORDS_MAX 256
 #define POLICY_LINES_MAX 8192
+#define POLICY_SLOT_MAX 2147483647u /* that a client sees */
 #define POLICY_LIFETIME_S 86400u             /* of a request where a rule says nothing */
 #define POLICY_LIFETIME_MAX_S (90u * 86400u) /* nobody remembers longer what they approved */
 
@@ -26,6 +27,7 @@ struct custodian {
 struct peer {
 	struct kmn_policy_peer seen;
 	char **tokens, **operators;
+	uint64_t *slots; /* of each token; NULL: none is given */
 	unsigned line;
 };
 

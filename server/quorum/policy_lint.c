@@ -66,6 +66,31 @@ lint_peers(struct linter *l)
 	}
 }
 
+/* Without numbers a client that sees several modules gets positions in its list, which shift when the list grows. */
+static void
+lint_slots(struct linter *l)
+{
+	for (size_t i = 0; i < l->policy->peers.count; i++) {
+		const struct peer *peer = l->policy->peers.items[i];
+		const char *module = NULL;
+		bool several = false;
+
+		for (char **name = peer->tokens; peer->slots == NULL && name != NULL && *name != NULL; name++) {
+			const struct token *t = policy_token(l->policy, *name);
+
+			if (t == NULL || t->seen.module == NULL)
+				continue;
+			several = several || (module != NULL && strcmp(module, t->seen.module) != 0);
+			module = t->seen.module;
+		}
+		if (several)
+			say(l, peer->line,
+			    "client %s sees tokens of several modules without slot numbers: another order of its list is "
+			    "another number; write NAME=SLOT",
+			    peer->seen.name);
+	}
+}
+
 static bool
 is_subset(char *const *of, char *const *in)
 {
@@ -161,6 +186,7 @@ kmn_policy_lint(const struct kmn_policy *policy, kmn_policy_lint_fn fn, void *co
 
 	lint_groups(&l);
 	lint_peers(&l);
+	lint_slots(&l);
 	lint_rules(&l);
 	return l.count;
 }

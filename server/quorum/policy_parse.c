@@ -346,6 +346,31 @@ parse_roster_line(struct parser *p)
 	}
 }
 
+/* "root=1 issuing=2": the slot numbers that the client sees, for all of its tokens or for none. */
+static void
+parse_slots(struct parser *p, struct peer *peer, size_t from)
+{
+	uint64_t *slots = new_block(p, (p->words - from + 1) * sizeof(*slots));
+	size_t given = 0, n = p->words - from;
+
+	for (size_t i = 0; p->err == KMN_OK && i < n; i++) {
+		char *number = strchr(p->word[from + i], '=');
+
+		if (number == NULL)
+			continue;
+		*number++ = '\0';
+		given += parse_number(p, number, POLICY_SLOT_MAX, &slots[i]);
+	}
+	if (given > 0 && given < n)
+		fail(p, "every token of a client has a slot number, or none has");
+	for (size_t i = 0; p->err == KMN_OK && i < n; i++)
+		for (size_t k = 0; k < i; k++)
+			if (strcmp(p->word[from + i], p->word[from + k]) == 0 || (given > 0 && slots[i] == slots[k]))
+				fail(p, "token or slot of '%.64s' stands twice", p->word[from + i]);
+	peer->slots = given > 0 ? slots : NULL;
+	peer->seen.slots = peer->slots;
+}
+
 static void
 parse_peer_line(struct parser *p)
 {
@@ -356,7 +381,8 @@ parse_peer_line(struct parser *p)
 
 	if (terminal
 		? !count_words(p, 4, 4, "terminal NAME person:ID spki:B64")
-		: !count_words(p, 5, POLICY_WORDS_MAX, "client NAME spki:B64 tokens NAME... [operators PERSON...]"))
+		: !count_words(
+			  p, 5, POLICY_WORDS_MAX, "client NAME spki:B64 tokens NAME[=SLOT]... [operators PERSON...]"))
 		return;
 	if (!check_name(p, terminal ? "terminal" : "client", p->word[1]) ||
 	    (terminal && !parse_person(p, p->word[2], &person)) ||
@@ -379,7 +405,7 @@ parse_peer_line(struct parser *p)
 	if (terminal || p->err != KMN_OK)
 		return;
 	if (strcmp(p->word[3], "tokens") != 0)
-		fail(p, "expected: client NAME spki:B64 tokens NAME... [operators PERSON...]");
+		fail(p, "expected: client NAME spki:B64 tokens NAME[=SLOT]... [operators PERSON...]");
 	for (size_t i = 4; i < p->words; i++)
 		if (strcmp(p->word[i], "operators") == 0 && split_at == p->words)
 			split_at = i;
@@ -388,6 +414,7 @@ parse_peer_line(struct parser *p)
 	if (split_at < p->words)
 		peer->operators = keep_words(p, split_at + 1);
 	p->words = split_at;
+	parse_slots(p, peer, 4);
 	peer->tokens = keep_words(p, 4);
 	peer->seen.tokens = (const char *const *)peer->tokens;
 	peer->seen.operators = (const char *const *)peer->operators;

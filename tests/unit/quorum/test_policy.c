@@ -57,6 +57,19 @@ static const struct {
 	"\n# all of us\ncustodian   a   person:1   @a   # first key\nrole policy 1 a\n", 0, NULL},
     {"a token's model in quotation marks",
 	"custodian a person:1 @a\nrole policy 1 a\ntoken t module m model \"Luna K7\"\n", 0, NULL},
+    {"slot numbers of a client's tokens",
+	"custodian a person:1 @a\nrole policy 1 a\ntoken t module m\ntoken u\nclient c %c tokens t=2147483647 u=0\n", 0,
+	NULL},
+    {"a slot number for one token of two",
+	"custodian a person:1 @a\nrole policy 1 a\ntoken t\ntoken u\nclient c %c tokens t=1 u\n", 11, "or none has"},
+    {"a slot number twice", "custodian a person:1 @a\nrole policy 1 a\ntoken t\ntoken u\nclient c %c tokens t=1 u=1\n",
+	11, "of 'u' stands twice"},
+    {"a token twice", "custodian a person:1 @a\nrole policy 1 a\ntoken t\nclient c %c tokens t=1 t=2\n", 10,
+	"of 't' stands twice"},
+    {"a slot number that is none", "custodian a person:1 @a\nrole policy 1 a\ntoken t\nclient c %c tokens t=x\n", 10,
+	"is not a number"},
+    {"a slot number with no end",
+	"custodian a person:1 @a\nrole policy 1 a\ntoken t\nclient c %c tokens t=2147483648\n", 10, "is more than"},
     {"two keys of one person", "custodian a person:1 @a\ncustodian a person:1 @b\nrole policy 1 a\n", 0, NULL},
     {"an empty text", "!", 0, "the text is empty"},
     {"another first line", "!kanmon/policy/v2\n", 1, "a policy begins with the line kanmon/policy/v1"},
@@ -738,6 +751,41 @@ test_lint(void)
 	kmn_policy_free(policy);
 }
 
+/* One label in two modules is two tokens, for those who know the module; what a client sees has numbers of its own. */
+static void
+test_modules(void)
+{
+	static const char text[] =
+	    HEAD "custodian a person:1 @a\nrole policy 1 a\ntoken one label x module m\ntoken two label x module n\n"
+		 "client c %c tokens two=7 one=3\nclient d %d tokens two one\n";
+	struct kmn_policy_token_facts facts = {.label = "x", .module = "n"};
+	const struct kmn_policy_peer *peer;
+	struct kmn_policy_error error;
+	struct kmn_policy *policy;
+
+	CU_ASSERT_EQUAL_FATAL(kmn_policy_parse(fill(text), strlen(fill(text)), &policy, &error), KMN_OK);
+	CU_ASSERT_STRING_EQUAL(kmn_policy_token_get(policy, &facts)->name, "two");
+	facts.module = "m";
+	CU_ASSERT_STRING_EQUAL(kmn_policy_token_get(policy, &facts)->name, "one");
+	facts.module = "o";
+	CU_ASSERT_PTR_NULL(kmn_policy_token_get(policy, &facts));
+	facts.module = NULL;
+	CU_ASSERT_STRING_EQUAL(kmn_policy_token_get(policy, &facts)->name, "one");
+	CU_ASSERT_STRING_EQUAL(kmn_policy_token_named(policy, "two")->module, "n");
+	CU_ASSERT_PTR_NULL(kmn_policy_token_named(policy, "three"));
+	peer = kmn_policy_peer_at(policy, 0);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(peer->slots);
+	CU_ASSERT_STRING_EQUAL(peer->tokens[0], "two");
+	CU_ASSERT_EQUAL(peer->slots[0], 7);
+	CU_ASSERT_EQUAL(peer->slots[1], 3);
+	CU_ASSERT_PTR_NULL(kmn_policy_peer_at(policy, 1)->slots);
+	found[0] = 0;
+	(void)kmn_policy_lint(policy, collect, NULL);
+	CU_ASSERT_PTR_NOT_NULL(strstr(found, "client d sees tokens of several modules without slot numbers"));
+	CU_ASSERT_PTR_NULL(strstr(found, "client c sees"));
+	kmn_policy_free(policy);
+}
+
 static void
 test_is_met(void)
 {
@@ -782,6 +830,7 @@ main(int argc, char **argv)
 	    {"version 1 is signed by its own role", test_accept},
 	    {"each person counts in one group", test_is_met},
 	    {"lint says what is hardly meant", test_lint},
+    {"tokens of several modules, and slot numbers", test_modules},
 	    CU_TEST_INFO_NULL,
 	};
 	static CU_SuiteInfo suites[] = {
