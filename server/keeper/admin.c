@@ -29,6 +29,8 @@ struct kmn_admin_wait {
 	size_t id_len, data_len;
 	uint8_t *data; /* owned */
 	uint32_t lifetime_s;
+	unsigned module; /* that is asked for the key */
+	bool not_ready;  /* one of them could not be asked */
 	struct kmn_key_facts key;
 };
 
@@ -513,12 +515,11 @@ ahead_token(struct kmn_keeper *k, void *cookie, struct kmn_reader *r)
 	json_t *body;
 	kmn_err e;
 
-	(void)k;
 	if (wait->conn == NULL) {
 		wait_free(wait);
 		return;
 	}
-	if (r == NULL || !kmn_token_read(r, &token)) {
+	if (r == NULL || !kmn_token_read(r, kmn_token_module(k, wait->module), &token)) {
 		fail_ahead(wait, KMN_E_WORKER, "the HSM does not say which token that is");
 		return;
 	}
@@ -529,6 +530,43 @@ ahead_token(struct kmn_keeper *k, void *cookie, struct kmn_reader *r)
 			: kmn_err_text(e));
 	else
 		open_ahead(wait, body);
+}
+
+static void ahead_key(struct kmn_keeper *k, void *cookie, struct kmn_reader *r);
+
+static kmn_err
+ask_house(struct kmn_admin_wait *wait)
+{
+	struct kmn_keeper *k = wait->keeper;
+	struct kmn_worker **house = &k->house[wait->module];
+	struct kmn_writer w;
+	kmn_err e;
+
+	if (*house == NULL)
+		*house = kmn_worker_new(k, KMN_WORKER_HOUSE, wait->module, NULL);
+	kmn_writer_init(&w, 1024);
+	kmn_writer_text(&w, wait->token);
+	kmn_writer_text(&w, wait->label);
+	kmn_writer_bytes(&w, wait->id, wait->id_len);
+	e = w.err;
+	if (e == KMN_OK)
+		e = kmn_worker_ask(k, *house, KMN_W_FIND_KEY, w.bytes, w.len, ahead_key, wait);
+	kmn_writer_clear(&w);
+	return e;
+}
+
+/* Asks one module after the other for the key, from wait->module on; what is not ready is passed over. */
+static void
+find_ahead(struct kmn_admin_wait *wait)
+{
+	for (; wait->module < wait->keeper->setup->module_count; wait->module++) {
+		if (ask_house(wait) == KMN_OK)
+			return;
+		wait->not_ready = true;
+	}
+	fail_ahead(wait, wait->not_ready ? KMN_E_WORKER : KMN_E_NOT_FOUND,
+	    wait->not_ready ? "the HSM module is not ready: try again"
+			    : "no public key with that label and id is on that token");
 }
 
 static void
@@ -547,12 +585,14 @@ ahead_key(struct kmn_keeper *k, void *cookie, struct kmn_reader *r)
 		found = kmn_reader_end(r) == KMN_OK && wait->key.spki_len > 0;
 	}
 	if (!found) {
-		fail_ahead(wait, KMN_E_NOT_FOUND, "no public key with that label and id is on that token");
+		wait->module++;
+		find_ahead(wait);
 		return;
 	}
 	kmn_writer_init(&w, 16);
 	kmn_writer_u64(&w, wait->key.slot);
-	if (w.err != KMN_OK || kmn_worker_ask(k, k->house, KMN_W_TOKEN, w.bytes, w.len, ahead_token, wait) != KMN_OK)
+	if (w.err != KMN_OK ||
+	    kmn_worker_ask(k, k->house[wait->module], KMN_W_TOKEN, w.bytes, w.len, ahead_token, wait) != KMN_OK)
 		fail_ahead(wait, KMN_E_WORKER, "the HSM module is not ready: try again");
 	kmn_writer_clear(&w);
 }
@@ -584,7 +624,6 @@ static void
 make_ahead(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader *r, const uint8_t *body, size_t len)
 {
 	struct kmn_admin_wait *wait = wait_new(k, conn);
-	struct kmn_writer w;
 
 	kmn_sha256(body, len, wait->req_sha256);
 	read_ahead(wait, r);
@@ -596,15 +635,7 @@ make_ahead(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader *r, co
 		fail_ahead(wait, KMN_E_BUSY, "too many open requests: let some be decided or withdraw them");
 		return;
 	}
-	if (k->house == NULL)
-		k->house = kmn_worker_new(k, NULL);
-	kmn_writer_init(&w, 1024);
-	kmn_writer_text(&w, wait->token);
-	kmn_writer_text(&w, wait->label);
-	kmn_writer_bytes(&w, wait->id, wait->id_len);
-	if (w.err != KMN_OK || kmn_worker_ask(k, k->house, KMN_W_FIND_KEY, w.bytes, w.len, ahead_key, wait) != KMN_OK)
-		fail_ahead(wait, KMN_E_WORKER, "the HSM module is not ready: try again");
-	kmn_writer_clear(&w);
+	find_ahead(wait);
 }
 
 /* ---- status ----------------------------------------------------------------------------------------------------- */
@@ -624,11 +655,14 @@ status_json(struct kmn_keeper *k)
 		open += r->held;
 	LIST_FOREACH(worker, &k->workers, link)
 	workers += worker->step == KMN_WORKER_READY;
-	if (k->house != NULL)
+	if (k->house[0] != NULL) {
+		const struct kmn_worker *first = k->house[0];
+
 		json_object_update_new(
 		    hsm, json_pack("{s:o, s:o}", "manufacturer",
-			     kmn_json_label(k->house->manufacturer, strlen(k->house->manufacturer)), "library",
-			     kmn_json_label(k->house->description, strlen(k->house->description))));
+			     kmn_json_label(first->manufacturer, strlen(first->manufacturer)), "library",
+			     kmn_json_label(first->description, strlen(first->description))));
+	}
 	return json_pack("{s:s, s:s, s:I, s:I, s:o, s:I, s:o, s:i, s:i, s:i, s:o}", "origin", kmn_log_origin(k->log),
 	    "version", k->setup->build.version, "started", (json_int_t)k->started_ms, "size", (json_int_t)head.size,
 	    "root", kmn_json_b64(head.root, KMN_HASH_BYTES), "policy_version", (json_int_t)kmn_policy_version(policy),

@@ -60,7 +60,7 @@ ask(struct kmn_keeper *k, const struct kmn_conn *conn, uint64_t old, uint64_t ne
 	kmn_writer_init(&w, 32);
 	kmn_writer_u64(&w, old);
 	kmn_writer_u64(&w, new);
-	e = kmn_worker_ask(k, conn->instance->worker, KMN_W_ALIAS, w.bytes, w.len, aliased, alias);
+	e = kmn_branch_ask(k, kmn_branch_of_handle(conn->instance, new), KMN_W_ALIAS, &w, aliased, alias);
 	kmn_writer_clear(&w);
 	if (e != KMN_OK)
 		free(alias);

@@ -151,7 +151,7 @@ unstarted_replied(struct kmn_keeper *k, void *cookie, struct kmn_reader *r)
 	    response.rv == CKR_OK) {
 		OPENSSL_cleanse(reply, len);
 		free(reply);
-		kmn_instance_end(k, call->instance, "its module ran an operation that nobody started");
+		kmn_branch_lost(k, call->branch, "its module ran an operation that nobody started");
 		return;
 	}
 	kmn_call_count(call);
@@ -165,11 +165,14 @@ send_unstarted(struct kmn_call_state *call)
 
 	call->durability = 'C';
 	call->step = KMN_STEP_RUNNING;
+	if (call->branch == NULL) { /* nor is there a session */
+		kmn_call_finish_rv(call, call->local_rv);
+		return;
+	}
 	kmn_writer_init(&w, KMN_MESSAGE_MAX_BYTES);
 	kmn_writer_u8(&w, 0);
 	kmn_writer_raw(&w, call->bytes, call->len);
-	if (w.err != KMN_OK || kmn_worker_ask(call->keeper, call->instance->worker, KMN_W_CALL, w.bytes, w.len,
-				   unstarted_replied, call) != KMN_OK)
+	if (kmn_branch_ask(call->keeper, call->branch, KMN_W_CALL, &w, unstarted_replied, call) != KMN_OK)
 		kmn_call_finish_rv(call, CKR_DEVICE_ERROR);
 	kmn_writer_clear(&w);
 }
@@ -224,7 +227,7 @@ token_told(struct kmn_keeper *k, void *cookie, struct kmn_reader *r)
 	(void)k;
 	if (r == NULL)
 		return;
-	call->token = kmn_token_take(call->instance, call->slot, r);
+	call->token = kmn_token_take(call->branch, call->slot, r);
 	call->token_asked = true;
 	ask_facts(call);
 }
@@ -251,9 +254,8 @@ static void
 ask(struct kmn_call_state *call, uint8_t kind, const struct kmn_writer *w,
     void (*told)(struct kmn_keeper *, void *, struct kmn_reader *))
 {
-	if (w->err != KMN_OK ||
-	    kmn_worker_ask(call->keeper, call->instance->worker, kind, w->bytes, w->len, told, call) != KMN_OK)
-		kmn_instance_end(call->keeper, call->instance, "its worker does not listen");
+	if (kmn_branch_ask(call->keeper, call->branch, kind, w, told, call) != KMN_OK)
+		kmn_branch_lost(call->keeper, call->branch, "its worker does not listen");
 }
 
 /*
@@ -282,8 +284,10 @@ ask_facts(struct kmn_call_state *call)
 	kmn_writer_init(&w, 64);
 	if (call->has_slot && call->token == NULL)
 		call->token = kmn_token_get(call->instance, call->slot);
-	if (call->has_slot && call->token == NULL && !call->token_asked) {
-		kmn_writer_u64(&w, call->slot);
+	if (call->branch == NULL) { /* a slot or session that is not there has neither token nor keys */
+		judge(call);
+	} else if (call->has_slot && call->token == NULL && !call->token_asked) {
+		kmn_writer_u64(&w, call->vendor_slot);
 		ask(call, KMN_W_TOKEN, &w, token_told);
 	} else if (call->keys_asked < call->key_count) {
 		kmn_writer_u64(&w, call->session_handle);
@@ -369,11 +373,45 @@ find_operation(struct kmn_call_state *call)
 	}
 }
 
+/* Where it goes: to the module of its session or slot. False: that is being found out (slots.c). */
+static bool
+route(struct kmn_call_state *call)
+{
+	struct kmn_instance *instance = call->instance;
+
+	if (call->session != NULL) {
+		call->branch = call->session->branch;
+		call->has_slot = true;
+		call->slot = call->session->slot;
+		call->vendor_slot = call->session->vendor_slot;
+	} else if (kmn_view_session(&call->view, &call->session_handle)) {
+		call->branch = kmn_branch_of_handle(instance, call->session_handle);
+		if (call->branch->worker == NULL) {
+			call->branch = NULL;
+			call->local_rv = call->view.id == KMN_C_CloseSession ? CKR_OK : CKR_SESSION_HANDLE_INVALID;
+		}
+	} else if (kmn_view_slot(&call->view, &call->slot)) {
+		call->has_slot = true;
+		return kmn_slots_route(call);
+	} else if (call->view.id == KMN_C_GetSlotList) {
+		return kmn_slots_route(call);
+	} else if (instance->branches == 1) {
+		call->branch = &instance->branch[0];
+	}
+	return true;
+}
+
 void
 kmn_call_begin(struct kmn_call_state *call)
 {
 	find_operation(call);
 	ask_facts(call);
+}
+
+void
+kmn_call_ready(struct kmn_call_state *call)
+{
+	kmn_turn_make_ready(call->keeper, call);
 }
 
 void
@@ -391,12 +429,7 @@ kmn_call_start(struct kmn_keeper *k, struct kmn_call_state *call)
 	call->step = KMN_STEP_FACTS;
 	if (kmn_view_session(&call->view, &call->session_handle))
 		call->session = kmn_session_get(call->instance, call->session_handle);
-	call->has_slot = kmn_view_slot(&call->view, &call->slot);
-	if (call->session != NULL) {
-		call->has_slot = true;
-		call->slot = call->session->slot;
-	}
 	find_keys(call);
-	if (kmn_turn_take(call))
+	if (route(call) && kmn_turn_take(call))
 		kmn_call_begin(call);
 }

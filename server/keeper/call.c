@@ -55,7 +55,7 @@ kmn_call_next_login(struct kmn_keeper *k)
 	struct kmn_call_state *call = TAILQ_FIRST(&k->logins);
 
 	k->login_due = false;
-	if (call != NULL && call->step != KMN_STEP_RUNNING)
+	if (call != NULL && call->step == KMN_STEP_START) /* else it runs, or its outcome is being written */
 		kmn_call_send(call);
 }
 
@@ -78,8 +78,8 @@ kmn_call_free(struct kmn_call_state *call)
 		TAILQ_REMOVE(&call->keeper->durable, call, durable);
 	kmn_hold_forget(call);
 	kmn_turn_forget(call);
-	if (call->instance->worker != NULL)
-		kmn_worker_forget(call->instance->worker, call);
+	kmn_slots_forget_call(call);
+	kmn_branch_forget(call->instance, call);
 	leave_logins(call);
 	json_decref(call->intent);
 	if (call->reply != NULL)
@@ -89,6 +89,15 @@ kmn_call_free(struct kmn_call_state *call)
 	free(call->bytes);
 	OPENSSL_cleanse(call, sizeof(*call));
 	free(call);
+}
+
+void
+kmn_call_add_undecided(const struct kmn_call_state *call, json_t *open)
+{
+	json_t *ref = kmn_ref_json(&call->request);
+
+	(void)json_object_set_new(ref, "state", json_string("unknown"));
+	(void)json_array_append_new(open, ref);
 }
 
 /* ---- answers ---------------------------------------------------------------------------------------------------- */
@@ -135,6 +144,23 @@ kmn_call_finish(struct kmn_call_state *call, uint8_t *reply, size_t len)
 		release(call);
 	else
 		kmn_keeper_when_durable(call, release);
+}
+
+void
+kmn_call_lost(struct kmn_call_state *call)
+{
+	if (call->waits_for > 0)
+		TAILQ_REMOVE(&call->keeper->durable, call, durable);
+	call->waits_for = 0;
+	kmn_turn_forget(call);
+	if (call->reply != NULL)
+		OPENSSL_cleanse(call->reply, call->reply_len);
+	free(call->reply);
+	call->reply = NULL;
+	call->operation = NULL;
+	call->data = NULL; /* may be a view into the spool */
+	call->data_len = 0;
+	kmn_call_finish_rv(call, CKR_DEVICE_ERROR);
 }
 
 kmn_err
@@ -205,7 +231,8 @@ kmn_call_drop_side(struct kmn_call_state *call)
 	kmn_writer_init(&w, 64);
 	kmn_writer_u64(&w, call->session_handle);
 	kmn_writer_u32(&w, op->kind);
-	if (kmn_worker_ask(call->keeper, call->instance->worker, KMN_W_DROP, w.bytes, w.len, NULL, NULL) != KMN_OK)
+	if (call->branch->worker != NULL &&
+	    kmn_branch_ask(call->keeper, call->branch, KMN_W_DROP, &w, NULL, NULL) != KMN_OK)
 		kmn_say(KMN_SAY_ERROR, "a denied operation could not be dropped");
 	kmn_writer_clear(&w);
 	kmn_operation_end(op);
@@ -289,7 +316,7 @@ track_session(struct kmn_call_state *call, const struct kmn_response_view *respo
 	case KMN_C_OpenSession:
 		flags = kmn_view_nth(&call->view, KMN_KIND_FLAGS, 0);
 		if (kmn_response_session(response, &handle) &&
-		    kmn_session_add(instance, handle, call->slot, flags != NULL ? flags->number : 0) != KMN_OK)
+		    kmn_session_add(call, handle, flags != NULL ? flags->number : 0) != KMN_OK)
 			KMN_BUG("out of memory");
 		break;
 	case KMN_C_CloseSession:
@@ -300,6 +327,7 @@ track_session(struct kmn_call_state *call, const struct kmn_response_view *respo
 		break;
 	case KMN_C_InitToken:
 		kmn_token_forget(instance, call->slot);
+		kmn_slots_changed(instance); /* it has another name now */
 		break;
 	default:
 		break;
@@ -444,7 +472,7 @@ describe_made(struct kmn_call_state *call, const struct kmn_response_view *respo
 	kmn_writer_init(&w, 64);
 	kmn_writer_u64(&w, call->session_handle);
 	kmn_writer_u64(&w, object);
-	e = kmn_worker_ask(call->keeper, call->instance->worker, KMN_W_DESCRIBE, w.bytes, w.len, made_described, call);
+	e = kmn_branch_ask(call->keeper, call->branch, KMN_W_DESCRIBE, &w, made_described, call);
 	kmn_writer_clear(&w);
 	if (e != KMN_OK)
 		call->reply = NULL;
@@ -462,23 +490,31 @@ note_session(struct kmn_call_state *call, const struct kmn_response_view *respon
 		kmn_say(KMN_SAY_ERROR, "a session has no record");
 }
 
+/* Slots by the client's numbers, where the module said its own. */
 static void
-replied(struct kmn_keeper *k, void *cookie, struct kmn_reader *r)
+translate(const struct kmn_call_state *call, const struct kmn_response_view *response, uint8_t *reply)
 {
-	struct kmn_call_state *call = cookie;
-	struct kmn_response_view response;
-	uint8_t *reply;
-	size_t len;
+	const struct kmn_result *info = kmn_response_nth(response, KMN_KIND_SESSION_INFO, 0);
 
-	if (r == NULL)
-		return; /* the worker died: its instance ends, and with it this call */
-	kmn_call_copy_reply(r, &reply, &len);
+	if (info == NULL || info->len < sizeof(uint64_t))
+		return;
+	for (size_t i = 0; i < sizeof(uint64_t); i++) /* slotID, the first field */
+		reply[(size_t)(info->bytes - reply) + i] = (uint8_t)(call->slot >> (56 - 8 * i));
+}
+
+/* What PKCS#11 says of it is there: what it changed is noted, what must be is recorded. Takes `reply`. */
+static void
+take_reply(struct kmn_call_state *call, uint8_t *reply, size_t len)
+{
+	struct kmn_response_view response;
+
 	if (kmn_response_view_decode(reply, len, &response) != KMN_OK || response.id != call->view.id) {
 		free(reply);
-		kmn_say(KMN_SAY_ERROR, "worker %u: an answer of another shape", call->instance->worker->id);
-		kmn_instance_end(k, call->instance, "its worker answers in a shape that cannot be");
+		kmn_branch_lost(call->keeper, call->branch, "its worker answers in a shape that cannot be");
 		return;
 	}
+	if (call->instance->place != NULL)
+		translate(call, &response, reply);
 	call->took_us = kmn_keeper_now_us() - call->started_us;
 	track_session(call, &response);
 	if (call->durability == 'C') {
@@ -492,7 +528,54 @@ replied(struct kmn_keeper *k, void *cookie, struct kmn_reader *r)
 	}
 }
 
+static void
+replied(struct kmn_keeper *k, void *cookie, struct kmn_reader *r)
+{
+	struct kmn_call_state *call = cookie;
+	uint8_t *reply;
+	size_t len;
+
+	(void)k;
+	if (r == NULL)
+		return; /* the worker died: its branch ends, and with it this call */
+	kmn_call_copy_reply(r, &reply, &len);
+	take_reply(call, reply, len);
+}
+
 /* ---- to the module ---------------------------------------------------------------------------------------------- */
+
+static void
+answer_here(struct kmn_call_state *call)
+{
+	struct kmn_writer w;
+	uint8_t *reply;
+	size_t len;
+
+	kmn_writer_init(&w, KMN_FRAME_MAX_BYTES);
+	kmn_local_answer(call, &w);
+	if (kmn_writer_take(&w, &reply, &len) != KMN_OK)
+		KMN_BUG("out of memory");
+	kmn_writer_clear(&w);
+	take_reply(call, reply, len);
+}
+
+/* The request as the module is to see it: a slot by the module's own number. */
+static void
+put_request(const struct kmn_call_state *call, struct kmn_writer *w)
+{
+	const size_t slot_at = sizeof(uint16_t) + KMN_SALT_BYTES; /* the first argument */
+	uint64_t slot;
+
+	if (!kmn_view_slot(&call->view, &slot) || call->vendor_slot == slot) {
+		kmn_writer_raw(w, call->bytes, call->len);
+		return;
+	}
+	if (call->view.call->param[0].kind != KMN_KIND_SLOT)
+		KMN_BUG("a slot that is not the first argument");
+	kmn_writer_raw(w, call->bytes, slot_at);
+	kmn_writer_u64(w, call->vendor_slot);
+	kmn_writer_raw(w, call->bytes + slot_at + sizeof(uint64_t), call->len - slot_at - sizeof(uint64_t));
+}
 
 void
 kmn_call_send(struct kmn_call_state *call)
@@ -502,15 +585,22 @@ kmn_call_send(struct kmn_call_state *call)
 
 	call->step = KMN_STEP_RUNNING;
 	call->started_us = kmn_keeper_now_us();
+	if (call->view.id == KMN_C_WaitForSlotEvent) {
+		kmn_call_count(call);
+		kmn_event_wait(call);
+		return;
+	}
+	if (call->branch == NULL) {
+		answer_here(call);
+		return;
+	}
 	kmn_writer_init(&w, KMN_MESSAGE_MAX_BYTES);
 	kmn_writer_u8(&w, call->starts_side ? KMN_WF_SIDE : 0);
-	kmn_writer_raw(&w, call->bytes, call->len);
-	e = w.err;
-	if (e == KMN_OK)
-		e = kmn_worker_ask(call->keeper, call->instance->worker, KMN_W_CALL, w.bytes, w.len, replied, call);
+	put_request(call, &w);
+	e = kmn_branch_ask(call->keeper, call->branch, KMN_W_CALL, &w, replied, call);
 	kmn_writer_clear(&w);
 	if (e != KMN_OK)
-		kmn_instance_end(call->keeper, call->instance, "its worker does not listen");
+		kmn_branch_lost(call->keeper, call->branch, "its worker does not listen");
 }
 
 /* One login at a time over all workers: SoftHSM processes that log in at the same moment fail at random. */

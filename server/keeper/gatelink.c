@@ -66,6 +66,26 @@ kmn_gatelink_refuse(struct kmn_keeper *k, const struct kmn_conn *conn, uint64_t 
 	kmn_gatelink_send(k, conn, KMN_F_REFUSED, &w);
 }
 
+void
+kmn_gatelink_notice(const struct kmn_instance *instance, enum kmn_notice kind, uint64_t slot)
+{
+	struct kmn_keeper *k = instance->keeper;
+	struct kmn_conn *conn;
+
+	for (size_t i = 0; i < KMN_KEEPER_BUCKETS; i++)
+		LIST_FOREACH(conn, &k->conns[i], link)
+		{
+			struct kmn_writer w;
+
+			if (conn->instance != instance || conn == instance->attaching)
+				continue;
+			kmn_writer_init(&w, 16);
+			kmn_writer_u8(&w, (uint8_t)kind);
+			kmn_writer_u64(&w, slot);
+			kmn_gatelink_send(k, conn, KMN_F_NOTICE, &w);
+		}
+}
+
 kmn_err
 kmn_gatelink_send_pins(struct kmn_keeper *k)
 {

@@ -439,6 +439,12 @@ end_wait(struct kmn_call_state *call, CK_RV rv)
 }
 
 void
+kmn_hold_lost(struct kmn_call_state *call)
+{
+	end_wait(call, CKR_DEVICE_ERROR);
+}
+
+void
 kmn_hold_end_wait(struct kmn_call_state *call)
 {
 	end_wait(call, CKR_FUNCTION_CANCELED);

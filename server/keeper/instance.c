@@ -63,6 +63,7 @@ instance_free(struct kmn_instance *instance)
 
 	LIST_REMOVE(instance, link);
 	kmn_session_remove_all(instance);
+	kmn_slots_clear(instance);
 	while ((token = LIST_FIRST(&instance->tokens)) != NULL) {
 		LIST_REMOVE(token, link);
 		free(token);
@@ -103,6 +104,7 @@ instance_new(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader *r)
 	instance->keeper = k;
 	if (instance->first_handle == 0)
 		instance->first_handle = 1;
+	TAILQ_INIT(&instance->mapping);
 	kmn_replay_init(&instance->guard, KMN_WINDOW_NUMBERS);
 	LIST_INSERT_HEAD(&k->instances, instance, link);
 	return instance;
@@ -169,8 +171,8 @@ kmn_instance_attach(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_read
 	instance->attaching = conn;
 	if (kmn_conn_open_record(k, conn) != KMN_OK)
 		return;
-	if ((instance->worker = kmn_worker_new(k, instance)) == NULL)
-		kmn_instance_end(k, instance, "no memory for a worker");
+	if (!kmn_branch_start_all(k, instance) || !kmn_slots_init(k, instance))
+		kmn_instance_end(k, instance, "no memory, or no module for its tokens");
 }
 
 void
@@ -284,7 +286,7 @@ again(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_call_state *call, 
 	call->conn = conn;
 	if (call->step == KMN_STEP_DONE)
 		kmn_call_answer(call);
-	else if (call->step == KMN_STEP_HELD && call->parked)
+	else if ((call->step == KMN_STEP_HELD || call->step == KMN_STEP_EVENT) && call->parked)
 		kmn_hold_tell(call);
 }
 
@@ -358,6 +360,8 @@ kmn_instance_end_wait(struct kmn_keeper *k, struct kmn_conn *conn, uint64_t numb
 		kmn_call_answer(call);
 	else if (call->step == KMN_STEP_HELD)
 		kmn_hold_end_wait(call);
+	else if (call->step == KMN_STEP_EVENT)
+		kmn_call_finish_rv(call, CKR_FUNCTION_CANCELED);
 	/* else it runs already: its own outcome comes */
 }
 
@@ -400,13 +404,10 @@ record_undecided(struct kmn_keeper *k, const struct kmn_instance *instance, cons
 
 	for (size_t i = 0; i < KMN_WINDOW_NUMBERS; i++) {
 		const struct kmn_call_state *call = instance->call[i];
-		json_t *ref;
 
 		if (call == NULL || !call->decided)
 			continue;
-		ref = kmn_ref_json(&call->request);
-		(void)json_object_set_new(ref, "state", json_string("unknown"));
-		(void)json_array_append_new(open, ref);
+		kmn_call_add_undecided(call, open);
 	}
 	kmn_keeper_record_open(k, reason, open);
 }
@@ -438,8 +439,9 @@ kmn_instance_end(struct kmn_keeper *k, struct kmn_instance *instance, const char
 		instance->call[i] = NULL;
 	}
 	close_connections(k, instance, reason);
-	if (instance->worker != NULL)
-		kmn_worker_release(k, instance->worker);
+	for (unsigned i = 0; i < instance->branches; i++)
+		if (instance->branch[i].worker != NULL)
+			kmn_worker_release(k, instance->branch[i].worker);
 	instance_free(instance);
 }
 

@@ -40,9 +40,15 @@ kmn_token_forget(struct kmn_instance *instance, uint64_t slot)
 	free(token);
 }
 
+const char *
+kmn_token_module(const struct kmn_keeper *k, unsigned module)
+{
+	return k->setup->module_count > 1 ? k->setup->modules[module].name : NULL;
+}
+
 /* What KMN_W_TOKEN_FACTS says of a token; false: there is none to speak of. */
 bool
-kmn_token_read(struct kmn_reader *r, struct kmn_token *token)
+kmn_token_read(struct kmn_reader *r, const char *module, struct kmn_token *token)
 {
 	uint64_t rv = kmn_reader_u64(r);
 	uint16_t firmware;
@@ -59,7 +65,9 @@ kmn_token_read(struct kmn_reader *r, struct kmn_token *token)
 	if (kmn_reader_end(r) != KMN_OK)
 		return false;
 	snprintf(token->firmware, sizeof(token->firmware), "%u.%u", (unsigned)(firmware >> 8), firmware & 0xffu);
+	token->module = module;
 	token->facts = (struct kmn_policy_token_facts){.label = token->label,
+	    .module = module,
 	    .serial = token->serial,
 	    .model = token->model,
 	    .manufacturer = token->manufacturer,
@@ -68,13 +76,14 @@ kmn_token_read(struct kmn_reader *r, struct kmn_token *token)
 }
 
 struct kmn_token *
-kmn_token_take(struct kmn_instance *instance, uint64_t slot, struct kmn_reader *r)
+kmn_token_take(struct kmn_branch *branch, uint64_t slot, struct kmn_reader *r)
 {
+	struct kmn_instance *instance = branch->instance;
 	struct kmn_token *token = calloc(1, sizeof(*token));
 
 	if (token == NULL)
 		KMN_BUG("out of memory");
-	if (!kmn_token_read(r, token)) {
+	if (!kmn_token_read(r, kmn_token_module(instance->keeper, branch->module), token)) {
 		free(token);
 		return NULL;
 	}

@@ -334,7 +334,7 @@ something_runs(const struct kmn_keeper *k)
 	LIST_FOREACH(instance, &k->instances, link)
 	for (size_t i = 0; i < KMN_WINDOW_NUMBERS; i++)
 		if (instance->call[i] != NULL && instance->call[i]->step != KMN_STEP_HELD &&
-		    instance->call[i]->step != KMN_STEP_DONE)
+		    instance->call[i]->step != KMN_STEP_EVENT && instance->call[i]->step != KMN_STEP_DONE)
 			return true;
 	return false;
 }
@@ -349,6 +349,7 @@ tick(struct kmn_keeper *k)
 	k->ticked_ms = now;
 	kmn_instance_tick(k);
 	kmn_workerlink_tick(k);
+	kmn_event_tick(k);
 	kmn_hold_tick(k);
 	kmn_gatelink_write_counts(k);
 }
@@ -491,8 +492,9 @@ start(struct kmn_keeper *k)
 	if ((e = kmn_keeper_watch(k, kmn_ipc_fd(k->supervisor), k)) != KMN_OK ||
 	    (e = kmn_keeper_watch(k, kmn_log_eventfd(k->log), k->log)) != KMN_OK)
 		return e;
-	if ((k->house = kmn_worker_new(k, NULL)) == NULL)
-		return KMN_E_NO_MEMORY;
+	for (unsigned m = 0; m < k->setup->module_count; m++)
+		if ((k->house[m] = kmn_worker_new(k, KMN_WORKER_HOUSE, m, NULL)) == NULL)
+			return KMN_E_NO_MEMORY;
 	return kmn_ipc_queue(k->supervisor, KMN_S_SERVING, NULL, 0);
 }
 

@@ -59,6 +59,8 @@ put_token(json_t *key, const struct kmn_token *token)
 	if (token == NULL)
 		return;
 	put(key, "token", kmn_json_label(token->label, strlen(token->label)));
+	if (token->module != NULL)
+		put(key, "module", json_string(token->module));
 	put(key, "serial", kmn_json_label(token->serial, strlen(token->serial)));
 }
 

@@ -33,19 +33,21 @@ kmn_session_get(struct kmn_instance *instance, uint64_t handle)
 }
 
 kmn_err
-kmn_session_add(struct kmn_instance *instance, uint64_t handle, uint64_t slot, uint64_t flags)
+kmn_session_add(const struct kmn_call_state *call, uint64_t handle, uint64_t flags)
 {
 	struct kmn_session *s = calloc(1, sizeof(*s));
 
 	if (s == NULL)
 		return KMN_E_NO_MEMORY;
 	s->handle = handle;
-	s->slot = slot;
+	s->branch = call->branch;
+	s->slot = call->slot;
+	s->vendor_slot = call->vendor_slot;
 	s->flags = flags;
 	for (unsigned i = 0; i < KMN_COUNT_OF(s->operation); i++)
 		s->operation[i].kind = 1u << i;
 	TAILQ_INIT(&s->waiting);
-	LIST_INSERT_HEAD(&instance->sessions[bucket(handle)], s, link);
+	LIST_INSERT_HEAD(&call->instance->sessions[bucket(handle)], s, link);
 	return KMN_OK;
 }
 
@@ -99,14 +101,14 @@ kmn_session_remove(struct kmn_instance *instance, uint64_t handle)
 }
 
 static void
-remove_where(struct kmn_instance *instance, const uint64_t *slot)
+remove_where(struct kmn_instance *instance, const uint64_t *slot, const struct kmn_branch *branch)
 {
 	for (size_t i = 0; i < KMN_COUNT_OF(instance->sessions); i++) {
 		struct kmn_session *s = LIST_FIRST(&instance->sessions[i]), *next;
 
 		for (; s != NULL; s = next) {
 			next = LIST_NEXT(s, link);
-			if (slot == NULL || s->slot == *slot)
+			if ((slot == NULL || s->slot == *slot) && (branch == NULL || s->branch == branch))
 				session_free(instance, s);
 		}
 	}
@@ -115,13 +117,19 @@ remove_where(struct kmn_instance *instance, const uint64_t *slot)
 void
 kmn_session_remove_slot(struct kmn_instance *instance, uint64_t slot)
 {
-	remove_where(instance, &slot);
+	remove_where(instance, &slot, NULL);
 }
 
 void
 kmn_session_remove_all(struct kmn_instance *instance)
 {
-	remove_where(instance, NULL);
+	remove_where(instance, NULL, NULL);
+}
+
+void
+kmn_session_remove_branch(struct kmn_branch *branch)
+{
+	remove_where(branch->instance, NULL, branch);
 }
 
 struct kmn_operation *

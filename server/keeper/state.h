@@ -4,7 +4,7 @@
  * One thread, one epoll loop: no field here has a lock. The ledger's committer
  * is the only other thread and is reached through log.h alone.
  *
- *   connection (gate)  n ── 1  instance (application)  1 ── 1  worker (HSM module)
+ *   connection (gate)  n ── 1  instance (application)  1 ── n  branch ── worker (HSM module)
  *                                 │ 1 ── n session ── n operation
  *                                 │ 1 ── n call (by number, inside the replay window)
  *
@@ -44,7 +44,7 @@
 #define KMN_KEEPER_BUCKETS 256u         /* of each table below */
 #define KMN_KEEPER_SPOOL_MAX (1u << 20) /* bytes of a multi-part signature kept for its content */
 #define KMN_KEEPER_KEYS_MAX 6           /* key or object handles that one call is judged by */
-#define KMN_HOUSE_WORKER 0u             /* the keeper's own worker: public keys and token facts, never logs in */
+#define KMN_KEEPER_SLOTS_MAX 256u       /* of one module, that a map looks at */
 
 /* Operations that a secret or private key takes part in (C_Encrypt also a public one). */
 #define KMN_KEY_OPERATIONS (KMN_OP_ENCRYPT | KMN_OP_DECRYPT | KMN_OP_SIGN | KMN_OP_SIGN_RECOVER)
@@ -76,7 +76,24 @@ struct kmn_token {
 	LIST_ENTRY(kmn_token) link;
 	uint64_t slot;
 	char label[64], manufacturer[64], model[32], serial[32], firmware[16];
+	const char *module;                  /* its name, NULL where the gateway has one module only */
 	struct kmn_policy_token_facts facts; /* points above */
+};
+
+/* One module's part of an application: the worker that holds it. The application lives while one part does. */
+struct kmn_branch {
+	struct kmn_instance *instance;
+	unsigned index;            /* in the application: its handles are first_handle + index, by steps of all */
+	unsigned module;           /* index in setup->modules */
+	struct kmn_worker *worker; /* NULL: it did not start, or died */
+};
+
+/* A slot as a client sees it where the policy maps its tokens (docs/policy.md, Slots). */
+struct kmn_place {
+	uint64_t number;
+	char token[KMN_POLICY_NAME_MAX_BYTES + 1]; /* name of the token line */
+	struct kmn_branch *branch;                 /* that holds the token; NULL: an empty slot */
+	uint64_t vendor;                           /* the module's number */
 };
 
 /* An operation of a session that a key takes part in, or one that may be active. */
@@ -101,8 +118,10 @@ struct kmn_operation {
 
 struct kmn_session {
 	LIST_ENTRY(kmn_session) link;
-	uint64_t handle; /* virtual */
-	uint64_t slot;
+	uint64_t handle;           /* virtual */
+	struct kmn_branch *branch; /* whose session it is */
+	uint64_t slot;             /* as the client sees it */
+	uint64_t vendor_slot;      /* as the module does */
 	uint64_t flags;
 	struct kmn_operation operation[8];    /* by bit number of enum kmn_operation_kind */
 	struct kmn_call_state *turn;          /* the one call that is at work in it (turn.c) */
@@ -113,6 +132,7 @@ enum kmn_call_step {
 	KMN_STEP_FACTS,   /* asks the worker what the call is about */
 	KMN_STEP_START,   /* decision written, waits until it is durable */
 	KMN_STEP_HELD,    /* waits for a quorum */
+	KMN_STEP_EVENT,   /* waits for a slot event */
 	KMN_STEP_RUNNING, /* the module works */
 	KMN_STEP_RELEASE, /* outcome written, waits until it is durable */
 	KMN_STEP_DONE,    /* outcome kept for the client */
@@ -121,7 +141,7 @@ enum kmn_call_step {
 struct kmn_call_state {
 	TAILQ_ENTRY(kmn_call_state) durable; /* in keeper->durable while waits_for > 0 */
 	TAILQ_ENTRY(kmn_call_state) turn;    /* in keeper->logins while it waits for its turn */
-	TAILQ_ENTRY(kmn_call_state) queue;   /* in session->waiting or keeper->ready */
+	TAILQ_ENTRY(kmn_call_state) queue;   /* in session->waiting, keeper->ready or instance->mapping */
 	LIST_ENTRY(kmn_call_state) held;     /* in keeper->held while HELD */
 	struct kmn_keeper *keeper;
 	struct kmn_instance *instance;
@@ -140,10 +160,13 @@ struct kmn_call_state {
 	uint64_t session_handle;
 	struct kmn_operation *operation; /* that a key-use data call belongs to; its serial when it was judged: */
 	uint64_t operation_serial;
-	bool has_turn, in_waiting, in_ready;
+	struct kmn_branch *branch; /* where it goes; NULL: the keeper answers it itself (local.c) */
+	CK_RV local_rv;            /* then, if it is not CKR_OK, this */
+	bool has_turn, in_waiting, in_ready, in_mapping;
 	bool parked; /* HELD was sent */
 	bool has_slot;
-	uint64_t slot;
+	uint64_t slot;        /* as the client sees it */
+	uint64_t vendor_slot; /* as the branch's module does */
 	struct kmn_token *token;
 	struct kmn_key_facts key[KMN_KEEPER_KEYS_MAX];
 	uint64_t key_handle[KMN_KEEPER_KEYS_MAX];
@@ -186,7 +209,16 @@ struct kmn_instance {
 	uint8_t gateway_random[32]; /* until ATTACHED is sent */
 	uint8_t spki_sha256[KMN_HASH_BYTES];
 	char provider[KMN_FRAME_TEXT_MAX_BYTES + 1], host[KMN_FRAME_TEXT_MAX_BYTES + 1];
-	struct kmn_worker *worker;
+	struct kmn_branch branch[KMN_MODULES_MAX];
+	unsigned branches, starting; /* starting: whose worker is not there yet */
+	struct kmn_place *place;     /* NULL: one module, and its own slots as they are */
+	unsigned places;
+	bool place_known;                     /* it was made once */
+	bool place_stale;                     /* a token may have come or gone since the map was made */
+	struct kmn_survey *survey;            /* makes the map anew */
+	TAILQ_HEAD(, kmn_call_state) mapping; /* calls that wait for it */
+	uint64_t event[64];                   /* slots of which an event is still to be told, as the client sees them */
+	unsigned events;
 	struct kmn_conn *attaching; /* waits for ATTACHED */
 	struct kmn_replay guard;
 	uint64_t acknowledged;
@@ -194,13 +226,19 @@ struct kmn_instance {
 	LIST_HEAD(, kmn_session) sessions[64];
 	LIST_HEAD(, kmn_token) tokens;
 	uint64_t first_handle; /* what it is given begins here */
-	bool same_abi;       /* bytes in the client's layout may go to a worker of this machine */
-	uint64_t signatures; /* class B, for selfcheck by sample */
+	bool same_abi;         /* bytes in the client's layout may go to a worker of this machine */
+	uint64_t signatures;   /* class B, for selfcheck by sample */
 	unsigned connections;
 	int64_t alone_since_ms; /* boot time when the last connection went, 0: has one */
 };
 
 enum kmn_worker_step { KMN_WORKER_ASKED, KMN_WORKER_STARTING, KMN_WORKER_READY, KMN_WORKER_ENDING };
+
+enum kmn_worker_use {
+	KMN_WORKER_CALLS,   /* an application's */
+	KMN_WORKER_HOUSE,   /* the keeper's own: public keys and token facts, never logs in */
+	KMN_WORKER_WATCHES, /* the keeper's own: waits for slot events */
+};
 
 struct kmn_pending {
 	TAILQ_ENTRY(kmn_pending) link;
@@ -215,11 +253,21 @@ struct kmn_worker {
 	TAILQ_ENTRY(kmn_worker) start; /* in keeper->starting until READY */
 	uint32_t id;
 	enum kmn_worker_step step;
-	struct kmn_ipc *ipc;           /* NULL until SPAWNED */
-	struct kmn_instance *instance; /* NULL: the house worker, or its instance is gone */
+	enum kmn_worker_use use;
+	unsigned module;           /* index in setup->modules */
+	struct kmn_ipc *ipc;       /* NULL until SPAWNED */
+	struct kmn_branch *branch; /* NULL: the keeper's own, or its application is gone */
 	int64_t ending_since_ms;
 	TAILQ_HEAD(, kmn_pending) pending;
+	uint16_t version; /* of Cryptoki, as C_GetInfo of the module says; 0 until READY */
 	char manufacturer[64], description[64];
+};
+
+/* Slot events of one module. */
+struct kmn_watch {
+	struct kmn_worker *worker; /* NULL: nobody asked yet, it died, or it gave up */
+	CK_RV rv;                  /* not CKR_OK: what the module answered for good */
+	int64_t not_before_ms;     /* boot time: not started again earlier */
 };
 
 struct kmn_keeper {
@@ -245,11 +293,12 @@ struct kmn_keeper {
 	TAILQ_HEAD(, kmn_call_state) durable; /* in the order of waits_for */
 	TAILQ_HEAD(, kmn_call_state) logins;  /* one C_Login at a time, for the same reason; head runs */
 	LIST_HEAD(, kmn_call_state) held;
-	TAILQ_HEAD(, kmn_call_state) ready; /* have their turn, and start when the loop comes by */
-	uint64_t operations;                /* serial of the last one */
-	bool login_due;                     /* the head of logins may run */
-	bool held_due;                      /* a session became free: who is approved may run */
-	struct kmn_worker *house;
+	TAILQ_HEAD(, kmn_call_state) ready;        /* have their turn, and start when the loop comes by */
+	uint64_t operations;                       /* serial of the last one */
+	bool login_due;                            /* the head of logins may run */
+	bool held_due;                             /* a session became free: who is approved may run */
+	struct kmn_worker *house[KMN_MODULES_MAX]; /* NULL: it died; started again when it is needed */
+	struct kmn_watch watch[KMN_MODULES_MAX];
 	TAILQ_HEAD(, kmn_admin_wait) admin_waits;
 	uint64_t delivered[1024]; /* requests + 1 whose answer the client has, a ring */
 	unsigned delivered_next;
@@ -295,6 +344,8 @@ void kmn_gatelink_reject(struct kmn_keeper *k, struct kmn_conn *conn, const char
 void kmn_gatelink_replayed(struct kmn_keeper *k, struct kmn_conn *conn, uint64_t number, const char *reason);
 void kmn_gatelink_close(struct kmn_keeper *k, struct kmn_conn *conn, const char *reason);
 kmn_err kmn_gatelink_send_pins(struct kmn_keeper *k) KMN_MUST_CHECK;
+/* On every connection of the application: what it may have kept of the slot (UINT64_MAX: of every one) has changed. */
+void kmn_gatelink_notice(const struct kmn_instance *instance, enum kmn_notice kind, uint64_t slot);
 /* Write what class C calls were counted since the last time. */
 void kmn_gatelink_write_counts(struct kmn_keeper *k);
 /* NULL: it is gone. */
@@ -306,7 +357,7 @@ kmn_err kmn_conn_open_record(struct kmn_keeper *k, struct kmn_conn *conn) KMN_MU
 
 void kmn_instance_attach(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader *r);
 void kmn_instance_join(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader *r);
-void kmn_instance_ready(struct kmn_keeper *k, struct kmn_instance *instance); /* its worker is */
+void kmn_instance_ready(struct kmn_keeper *k, struct kmn_instance *instance); /* its workers are */
 void kmn_instance_call(struct kmn_keeper *k, struct kmn_conn *conn, const uint8_t *body, size_t len);
 void kmn_instance_end_wait(struct kmn_keeper *k, struct kmn_conn *conn, uint64_t number);
 /* A connection watches from now on: what became ready before is said again. */
@@ -317,6 +368,62 @@ void kmn_instance_end(struct kmn_keeper *k, struct kmn_instance *instance, const
 void kmn_instance_tick(struct kmn_keeper *k);
 unsigned kmn_instance_count(const struct kmn_keeper *k);
 
+/* ---- branch.c: an application's part in each module ------------------------------------------------------------- */
+
+/* Asks for the worker of each module whose tokens the client may see. False: there is no memory. */
+bool kmn_branch_start_all(struct kmn_keeper *k, struct kmn_instance *instance) KMN_MUST_CHECK;
+void kmn_branch_ready(struct kmn_keeper *k, struct kmn_branch *branch); /* its worker is */
+/*
+ * Its worker does not start, died, or says what cannot be: its calls end, its sessions and tokens are gone, the other
+ * branches go on. The last one takes the application with it.
+ */
+void kmn_branch_lost(struct kmn_keeper *k, struct kmn_branch *branch, const char *reason);
+/* The branch that gave this handle, by its number; never NULL. */
+struct kmn_branch *kmn_branch_of_handle(struct kmn_instance *instance, uint64_t handle);
+/* Asks a branch's worker; KMN_E_WORKER where it has none. */
+kmn_err kmn_branch_ask(struct kmn_keeper *k, struct kmn_branch *branch, uint8_t kind, const struct kmn_writer *body,
+    void (*done)(struct kmn_keeper *, void *, struct kmn_reader *), void *cookie) KMN_MUST_CHECK;
+/* Nothing that a worker of this application still says is for `cookie` any more. */
+void kmn_branch_forget(struct kmn_instance *instance, const void *cookie);
+
+/* ---- slots.c: slots as a client sees them ----------------------------------------------------------------------- */
+
+/* From the policy's client line; before kmn_branch_start_all(). False: there is no memory. */
+bool kmn_slots_init(struct kmn_keeper *k, struct kmn_instance *instance) KMN_MUST_CHECK;
+void kmn_slots_clear(struct kmn_instance *instance);
+/*
+ * Finds where a call that names a slot, or asks for the list, goes. False: the map is being made anew, and
+ * kmn_call_ready() is called when it is.
+ */
+bool kmn_slots_route(struct kmn_call_state *call) KMN_MUST_CHECK;
+/* Where it goes by the map as it is. */
+void kmn_slots_settle(struct kmn_call_state *call);
+void kmn_slots_forget_call(struct kmn_call_state *call);
+/* The client's number of a module's slot; false: it sees no such slot. */
+bool kmn_slots_number(const struct kmn_branch *branch, uint64_t vendor, uint64_t *number_out);
+/* Tokens may have come or gone. */
+void kmn_slots_changed(struct kmn_instance *instance);
+/* A branch has no worker any more. */
+void kmn_slots_lost(struct kmn_branch *branch);
+
+/* ---- event.c: slot events --------------------------------------------------------------------------------------- */
+
+/* Something happened in a slot, as the client numbers it: its flag is set, and who waits or keeps facts is told. */
+void kmn_event_raise(struct kmn_keeper *k, struct kmn_instance *instance, uint64_t slot);
+/* C_WaitForSlotEvent: answers it, or parks it. */
+void kmn_event_wait(struct kmn_call_state *call);
+/* KMN_W_EVENT; false: not what it must be. The worker may be gone after it. */
+bool kmn_event_told(struct kmn_keeper *k, struct kmn_worker *worker, struct kmn_reader *r);
+/* A watching worker that died is started again where somebody waits. */
+void kmn_event_tick(struct kmn_keeper *k);
+
+/* ---- local.c: answers that no module gives ---------------------------------------------------------------------- */
+
+/* The response with a list of slots or mechanisms, as much of it as the caller asked for. */
+void kmn_local_put_list(const struct kmn_call_state *call, const uint64_t *items, size_t n, struct kmn_writer *w);
+/* Appends the response of a call whose branch is NULL. */
+void kmn_local_answer(const struct kmn_call_state *call, struct kmn_writer *w);
+
 /* ---- alias.c --------------------------------------------------------------------------------------------------- */
 
 /* The frame ALIAS: answered when the worker has done it. */
@@ -325,12 +432,14 @@ void kmn_alias_take(struct kmn_keeper *k, struct kmn_conn *conn, uint64_t old, u
 /* ---- session.c ------------------------------------------------------------------------------------------------- */
 
 struct kmn_session *kmn_session_get(struct kmn_instance *instance, uint64_t handle);
-kmn_err kmn_session_add(struct kmn_instance *instance, uint64_t handle, uint64_t slot, uint64_t flags) KMN_MUST_CHECK;
+/* The session that this C_OpenSession opened. */
+kmn_err kmn_session_add(const struct kmn_call_state *call, uint64_t handle, uint64_t flags) KMN_MUST_CHECK;
 /* Goes by another number from now on; nothing where there is no such session. */
 void kmn_session_rename(struct kmn_instance *instance, uint64_t from, uint64_t to);
 void kmn_session_remove(struct kmn_instance *instance, uint64_t handle);
 void kmn_session_remove_slot(struct kmn_instance *instance, uint64_t slot);
 void kmn_session_remove_all(struct kmn_instance *instance);
+void kmn_session_remove_branch(struct kmn_branch *branch);
 /* The operation of that kind (one bit). */
 struct kmn_operation *kmn_session_operation(struct kmn_session *session, unsigned kind);
 void kmn_operation_begin(struct kmn_operation *op, struct kmn_call_state *call);
@@ -347,12 +456,16 @@ void kmn_turn_leave(struct kmn_call_state *call);
 /* The call, or its session, goes away. */
 void kmn_turn_forget(struct kmn_call_state *call);
 void kmn_turn_end_session(struct kmn_keeper *k, struct kmn_session *session);
+/* Begins it from the loop. */
+void kmn_turn_make_ready(struct kmn_keeper *k, struct kmn_call_state *call);
 /* Begins what has its turn. */
 void kmn_turn_run(struct kmn_keeper *k);
 
 /* ---- workerlink.c ---------------------------------------------------------------------------------------------- */
 
-struct kmn_worker *kmn_worker_new(struct kmn_keeper *k, struct kmn_instance *instance);
+/* `branch` NULL: one of the keeper's own. NULL: no memory. */
+struct kmn_worker *kmn_worker_new(
+    struct kmn_keeper *k, enum kmn_worker_use use, unsigned module, struct kmn_branch *branch);
 void kmn_worker_release(struct kmn_keeper *k, struct kmn_worker *worker); /* its instance is gone: end it */
 void kmn_workerlink_tick(struct kmn_keeper *k);
 /* At the keeper's end: frees what is left, says nothing to anybody. */
@@ -377,11 +490,17 @@ struct kmn_call_state *kmn_call_new(
 /* The operation it was judged by is gone, is another, or has got more parts since. */
 bool kmn_call_lost_operation(const struct kmn_call_state *call);
 void kmn_call_free(struct kmn_call_state *call);
+/* Its module is gone while it worked: CKR_DEVICE_ERROR. */
+void kmn_call_lost(struct kmn_call_state *call);
+/* Names it among the requests of which nobody knows what came (record `recovery`). */
+void kmn_call_add_undecided(const struct kmn_call_state *call, json_t *open);
 /* The next of keeper->logins runs. */
 void kmn_call_next_login(struct kmn_keeper *k);
 /* To the module: at once, or, for a login, when it is its turn. Only begin.c and run() know what may be sent (K1). */
 void kmn_call_send(struct kmn_call_state *call);
 void kmn_call_send_in_turn(struct kmn_call_state *call);
+/* A slot in the answer as the client knows it, and what the last refusal in the session was about. */
+void kmn_call_translate(struct kmn_call_state *call, uint8_t *reply, size_t len);
 /* Counts a class C call of its connection. */
 void kmn_call_count(struct kmn_call_state *call);
 /* The rest of a worker's answer, as a copy. */
@@ -408,6 +527,8 @@ void kmn_call_drop_side(struct kmn_call_state *call);
 
 /* Looks at a call that came, and begins it when its session is free. */
 void kmn_call_start(struct kmn_keeper *k, struct kmn_call_state *call);
+/* It is known where it goes: begins, from the loop. */
+void kmn_call_ready(struct kmn_call_state *call);
 /* It is its turn: asks for facts, judges. */
 void kmn_call_begin(struct kmn_call_state *call);
 
@@ -416,8 +537,10 @@ void kmn_call_begin(struct kmn_call_state *call);
 struct kmn_token *kmn_token_get(struct kmn_instance *instance, uint64_t slot);
 void kmn_token_forget(struct kmn_instance *instance, uint64_t slot);
 /* Reads KMN_W_TOKEN_FACTS after its tag; false: there is none to speak of. */
-bool kmn_token_read(struct kmn_reader *r, struct kmn_token *token_out);
-struct kmn_token *kmn_token_take(struct kmn_instance *instance, uint64_t slot, struct kmn_reader *r);
+bool kmn_token_read(struct kmn_reader *r, const char *module, struct kmn_token *token_out);
+struct kmn_token *kmn_token_take(struct kmn_branch *branch, uint64_t slot, struct kmn_reader *r);
+/* The name of a module as policy and records have it: NULL where the gateway has one only. */
+const char *kmn_token_module(const struct kmn_keeper *k, unsigned module);
 const char *kmn_object_class_name(uint64_t class);
 /* Asks the policy about a call that has no intent. */
 void kmn_judge_question(struct kmn_call_state *call, struct kmn_verdict *verdict);
@@ -440,6 +563,8 @@ void kmn_hold_ready(struct kmn_call_state *call);
 void kmn_hold_advance(struct kmn_keeper *k, uint64_t request);
 /* Write the decision that ends a request, and let its callers go. */
 kmn_err kmn_hold_end(struct kmn_keeper *k, uint64_t request, const char *verdict) KMN_MUST_CHECK;
+/* A held call whose module is gone. */
+void kmn_hold_lost(struct kmn_call_state *call);
 /* A held call's result is recorded. */
 void kmn_hold_ran(struct kmn_call_state *call);
 /* The client has the answer of this call. */

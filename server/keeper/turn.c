@@ -36,8 +36,8 @@ kmn_turn_take(struct kmn_call_state *call)
 	return false;
 }
 
-static void
-make_ready(struct kmn_keeper *k, struct kmn_call_state *call)
+void
+kmn_turn_make_ready(struct kmn_keeper *k, struct kmn_call_state *call)
 {
 	call->in_ready = true;
 	TAILQ_INSERT_TAIL(&k->ready, call, queue);
@@ -60,7 +60,7 @@ kmn_turn_leave(struct kmn_call_state *call)
 	TAILQ_REMOVE(&session->waiting, next, queue);
 	next->in_waiting = false;
 	give(session, next);
-	make_ready(call->keeper, next);
+	kmn_turn_make_ready(call->keeper, next);
 }
 
 void
@@ -86,7 +86,7 @@ kmn_turn_end_session(struct kmn_keeper *k, struct kmn_session *session)
 	while ((call = TAILQ_FIRST(&session->waiting)) != NULL) {
 		TAILQ_REMOVE(&session->waiting, call, queue);
 		call->in_waiting = false;
-		make_ready(k, call);
+		kmn_turn_make_ready(k, call);
 	}
 }
 

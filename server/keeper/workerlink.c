@@ -31,15 +31,16 @@ tell_supervisor(struct kmn_keeper *k, uint8_t kind, uint32_t id)
 static kmn_err
 ask_spawn(struct kmn_keeper *k, const struct kmn_worker *worker)
 {
+	const struct kmn_branch *branch = worker->branch;
 	struct kmn_writer w;
 	kmn_err e;
 
 	kmn_writer_init(&w, 128);
 	kmn_writer_u32(&w, worker->id);
-	kmn_writer_text(&w, k->setup->modules[0].name);
-	kmn_writer_bool(&w, false);
-	kmn_writer_u64(&w, worker->instance != NULL ? worker->instance->first_handle : 1);
-	kmn_writer_u64(&w, 1);
+	kmn_writer_text(&w, k->setup->modules[worker->module].name);
+	kmn_writer_bool(&w, worker->use == KMN_WORKER_WATCHES);
+	kmn_writer_u64(&w, branch != NULL ? branch->instance->first_handle + branch->index : 1);
+	kmn_writer_u64(&w, branch != NULL ? branch->instance->branches : 1);
 	e = kmn_ipc_queue_writer(k->supervisor, KMN_S_SPAWN, &w);
 	kmn_writer_clear(&w);
 	return e;
@@ -59,14 +60,16 @@ start_next(struct kmn_keeper *k)
 }
 
 struct kmn_worker *
-kmn_worker_new(struct kmn_keeper *k, struct kmn_instance *instance)
+kmn_worker_new(struct kmn_keeper *k, enum kmn_worker_use use, unsigned module, struct kmn_branch *branch)
 {
 	struct kmn_worker *worker = calloc(1, sizeof(*worker));
 
 	if (worker == NULL)
 		return NULL;
 	worker->id = k->next_worker++;
-	worker->instance = instance;
+	worker->use = use;
+	worker->module = module;
+	worker->branch = branch;
 	worker->step = KMN_WORKER_ASKED;
 	TAILQ_INIT(&worker->pending);
 	LIST_INSERT_HEAD(&k->workers, worker, link);
@@ -108,8 +111,10 @@ worker_free(struct kmn_keeper *k, struct kmn_worker *worker)
 	if (was_starting)
 		TAILQ_REMOVE(&k->starting, worker, start);
 	LIST_REMOVE(worker, link);
-	if (k->house == worker)
-		k->house = NULL;
+	if (k->house[worker->module] == worker)
+		k->house[worker->module] = NULL;
+	if (k->watch[worker->module].worker == worker)
+		k->watch[worker->module].worker = NULL;
 	fail_pending(k, worker);
 	kmn_ipc_free(worker->ipc);
 	free(worker);
@@ -130,15 +135,24 @@ end_worker(struct kmn_keeper *k, struct kmn_worker *worker)
 	}
 	worker->step = KMN_WORKER_ENDING;
 	worker->ending_since_ms = kmn_keeper_boot_ms();
+	if (k->watch[worker->module].worker == worker)
+		k->watch[worker->module].worker = NULL;
 	fail_pending(k, worker);
 	kmn_ipc_free(worker->ipc);
 	worker->ipc = NULL;
 }
 
+/* Its application is gone, or it has nothing to watch any more: nobody misses it. */
+static bool
+is_released(const struct kmn_worker *worker)
+{
+	return worker->step == KMN_WORKER_ENDING || (worker->use == KMN_WORKER_CALLS && worker->branch == NULL);
+}
+
 void
 kmn_worker_release(struct kmn_keeper *k, struct kmn_worker *worker)
 {
-	worker->instance = NULL;
+	worker->branch = NULL;
 	if (worker->step == KMN_WORKER_ASKED) /* nobody was asked for it yet */
 		worker_free(k, worker);
 	else if (worker->ipc != NULL)
@@ -186,22 +200,20 @@ kmn_workerlink_spawned(struct kmn_keeper *k, uint32_t id, int fd)
 	}
 	if (kmn_keeper_watch(k, kmn_ipc_fd(worker->ipc), worker) != KMN_OK)
 		kmn_keeper_fail(k, "a worker's socket cannot be watched");
-	if (worker->instance == NULL && worker != k->house)
+	if (is_released(worker))
 		kmn_worker_release(k, worker);
 }
 
 static void
 lost(struct kmn_keeper *k, struct kmn_worker *worker, const char *how)
 {
-	struct kmn_instance *instance = worker->instance;
-
-	if (instance == NULL && worker != k->house) {
+	if (is_released(worker)) {
 		worker_free(k, worker);
 		return;
 	}
-	kmn_say(KMN_SAY_WARNING, "worker %u: %s", worker->id, how);
-	if (instance != NULL)
-		kmn_instance_end(k, instance, how); /* releases the worker */
+	kmn_say(KMN_SAY_WARNING, "worker %u (%s): %s", worker->id, k->setup->modules[worker->module].name, how);
+	if (worker->branch != NULL)
+		kmn_branch_lost(k, worker->branch, how); /* releases the worker */
 	else
 		worker_free(k, worker);
 }
@@ -223,7 +235,7 @@ became_ready(struct kmn_keeper *k, struct kmn_worker *worker, struct kmn_reader 
 {
 	uint64_t rv = kmn_reader_u64(r);
 
-	(void)kmn_reader_u16(r);
+	worker->version = kmn_reader_u16(r);
 	kmn_reader_text(r, worker->manufacturer, sizeof(worker->manufacturer));
 	kmn_reader_text(r, worker->description, sizeof(worker->description));
 	(void)kmn_reader_u16(r);
@@ -244,8 +256,8 @@ became_ready(struct kmn_keeper *k, struct kmn_worker *worker, struct kmn_reader 
 	}
 	worker->step = KMN_WORKER_READY;
 	TAILQ_REMOVE(&k->starting, worker, start);
-	if (worker->instance != NULL)
-		kmn_instance_ready(k, worker->instance);
+	if (worker->branch != NULL)
+		kmn_branch_ready(k, worker->branch);
 	start_next(k);
 }
 
@@ -280,12 +292,14 @@ kmn_workerlink_readable(struct kmn_keeper *k, struct kmn_worker *worker)
 		kmn_reader_init(&r, m.body, m.len_bytes);
 		if (m.kind == KMN_W_READY) {
 			became_ready(k, worker, &r);
+		} else if (m.kind == KMN_W_EVENT && kmn_event_told(k, worker, &r)) {
+			; /* it has gone to whom it concerns */
 		} else if (!answered(k, worker, m.kind, &r)) {
 			lost(k, worker, "it says what nobody asked");
 			return;
 		}
 		/* Whatever was done may have ended this worker. */
-		if ((worker = kmn_worker_by_id(k, id)) == NULL)
+		if ((worker = kmn_worker_by_id(k, id)) == NULL || worker->ipc == NULL)
 			return;
 	}
 	if (e != KMN_E_AGAIN)

@@ -85,7 +85,8 @@ lint_slots(struct linter *l)
 		}
 		if (several)
 			say(l, peer->line,
-			    "client %s sees tokens of several modules without slot numbers: another order of its list is "
+			    "client %s sees tokens of several modules without slot numbers: another order of its list "
+			    "is "
 			    "another number; write NAME=SLOT",
 			    peer->seen.name);
 	}

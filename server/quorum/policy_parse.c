@@ -379,10 +379,9 @@ parse_peer_line(struct parser *p)
 	struct peer *peer;
 	size_t split_at = p->words;
 
-	if (terminal
-		? !count_words(p, 4, 4, "terminal NAME person:ID spki:B64")
-		: !count_words(
-			  p, 5, POLICY_WORDS_MAX, "client NAME spki:B64 tokens NAME[=SLOT]... [operators PERSON...]"))
+	if (terminal ? !count_words(p, 4, 4, "terminal NAME person:ID spki:B64")
+		     : !count_words(
+			   p, 5, POLICY_WORDS_MAX, "client NAME spki:B64 tokens NAME[=SLOT]... [operators PERSON...]"))
 		return;
 	if (!check_name(p, terminal ? "terminal" : "client", p->word[1]) ||
 	    (terminal && !parse_person(p, p->word[2], &person)) ||

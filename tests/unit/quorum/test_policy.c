@@ -830,7 +830,7 @@ main(int argc, char **argv)
 	    {"version 1 is signed by its own role", test_accept},
 	    {"each person counts in one group", test_is_met},
 	    {"lint says what is hardly meant", test_lint},
-    {"tokens of several modules, and slot numbers", test_modules},
+	    {"tokens of several modules, and slot numbers", test_modules},
 	    CU_TEST_INFO_NULL,
 	};
 	static CU_SuiteInfo suites[] = {
