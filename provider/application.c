@@ -123,6 +123,7 @@ application_free(struct kmn_application *app)
 	kmn_client_settings_free(app->settings);
 	kmn_wake_clear(&app->ending);
 	kmn_wake_clear(&app->quitting);
+	kmn_sessions_clear(&app->sessions);
 	(void)pthread_mutex_destroy(&app->slots_lock);
 	free(app);
 }
@@ -139,6 +140,7 @@ application_new(const char *profile, struct kmn_application **app_out)
 		return e;
 	app->ending = app->quitting = (struct kmn_wake){.fd = {-1, -1}};
 	(void)pthread_mutex_init(&app->slots_lock, NULL);
+	kmn_sessions_init(&app->sessions);
 	if ((e = kmn_client_settings_load(NULL, profile, why, &app->settings)) != KMN_OK) {
 		kmn_debug(KMN_TOPIC_CONFIG, "%s", why);
 		goto done;

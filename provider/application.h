@@ -19,6 +19,7 @@
 
 #include "kanmon/pkcs11.h"
 #include "provider/pool.h"
+#include "provider/sessions.h"
 #include "provider/wait.h"
 
 #define KMN_GRACE_MS 5000u
@@ -28,6 +29,7 @@ struct kmn_application {
 	struct kmn_client_settings *settings; /* set once */
 	struct kmn_pool *pool;                /* set once */
 	struct kmn_flights flights;
+	struct kmn_sessions sessions;
 	struct kmn_wake ending;   /* C_Finalize has begun */
 	struct kmn_wake quitting; /* and its patience is over */
 

@@ -25,6 +25,7 @@
 struct carriage {
 	struct kmn_application *app;
 	enum kmn_call_id id;
+	enum kmn_list list;
 	struct kmn_arg *arg;
 	size_t arg_count;
 	struct kmn_writer w; /* number, acknowledged, request */
@@ -324,12 +325,15 @@ run(struct carriage *c)
 	CK_RV rv = CKR_GENERAL_ERROR;
 	kmn_err e;
 
+	kmn_sessions_fill(&c->app->sessions, c->id, c->arg);
 	kmn_writer_u64(&c->w, 0); /* number and acknowledged: known when it is sent */
 	kmn_writer_u64(&c->w, 0);
 	if ((e = kmn_request_encode(c->id, c->arg, c->arg_count, &c->w)) != KMN_OK || (e = c->w.err) != KMN_OK) {
 		kmn_debug(KMN_TOPIC_CALL, "%s: %s", name_of(c), kmn_err_text(e));
 		return kmn_err_ckr(e);
 	}
+	if (c->list == KMN_LIST_2_40)
+		kmn_request_mark_2_40(&c->w, HEAD_BYTES);
 	if ((e = carry(c, &rv)) != KMN_OK)
 		rv = rv_of_failure(c, e);
 	else if (rv == CKR_OK && c->id == KMN_C_GetSlotInfo)
@@ -337,13 +341,14 @@ run(struct carriage *c)
 	kmn_debug(KMN_TOPIC_CALL, "%s: call %llu: 0x%lx%s%s", name_of(c), (unsigned long long)c->flight.number, rv,
 	    e != KMN_OK ? ": " : "", e != KMN_OK ? kmn_err_text(e) : "");
 	kmn_flights_finish(&c->app->flights, &c->flight);
+	kmn_sessions_learn(&c->app->sessions, c->id, c->arg, rv);
 	return rv_for_caller(c, rv);
 }
 
 CK_RV
-kmn_provider_call(enum kmn_call_id id, struct kmn_arg *arg, size_t arg_count)
+kmn_provider_call(enum kmn_call_id id, enum kmn_list list, struct kmn_arg *arg, size_t arg_count)
 {
-	struct carriage c = {.id = id, .arg = arg, .arg_count = arg_count};
+	struct carriage c = {.id = id, .list = list, .arg = arg, .arg_count = arg_count};
 	struct kmn_host_errors errors;
 	CK_RV rv;
 

@@ -4,13 +4,16 @@
 
 #include "kanmon/codec.h"
 
+/* Through which of the module's function lists a call is to be made. */
+enum kmn_list { KMN_LIST_2_40, KMN_LIST_NEWEST };
+
 /*
  * Carries one call to the gateway and its answer back into the arguments; the
  * result is what the application sees. Called by every stub of a function that
  * crosses (provider/stubs.c); those of policy class local are written by hand
  * (local.c, interfaces.c).
  */
-CK_RV kmn_provider_call(enum kmn_call_id id, struct kmn_arg *arg, size_t arg_count);
+CK_RV kmn_provider_call(enum kmn_call_id id, enum kmn_list list, struct kmn_arg *arg, size_t arg_count);
 
 /* The function lists that the interfaces hand out, made from the rows; C_GetFunctionList has the first. */
 extern CK_FUNCTION_LIST kmn_function_list;

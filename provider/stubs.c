@@ -17,15 +17,30 @@
 #define STUB_TOKEN_MANAGEMENT STUB
 #define STUB_RANDOM STUB
 
-#define STUB(symbol, ...) \
-	__attribute__((visibility("default"))) CK_RV symbol(KMN_LIST(KMN_PROTOTYPE, __VA_ARGS__)) \
+#define STUB_AS(linkage, name, call, list, ...) \
+	linkage CK_RV name(KMN_LIST(KMN_PROTOTYPE, __VA_ARGS__)) \
 	{ \
 		struct kmn_arg arg[] = {KMN_LIST(KMN_PACK, __VA_ARGS__)}; \
 \
-		return kmn_provider_call(KMN_##symbol, arg, KMN_COUNT_OF(arg)); \
+		return kmn_provider_call(call, list, arg, KMN_COUNT_OF(arg)); \
 	}
-
+#define STUB(symbol, ...) \
+	STUB_AS(__attribute__((visibility("default"))), symbol, KMN_##symbol, KMN_LIST_NEWEST, __VA_ARGS__)
 #define KMN_CALL(symbol, since, policy, durability, hold, effect, operations, ...) STUB_##policy(symbol, __VA_ARGS__)
+#include "kanmon/calls.def"
+#undef KMN_CALL
+#undef STUB
+
+/*
+ * The same once more for the list of 2.40: a module of 3.0 tells there of itself
+ * and its mechanisms as 2.40 would have them (NSS), so the gateway must know.
+ */
+#define OLD_0x0228(policy, symbol, ...) STUB_##policy(symbol, __VA_ARGS__)
+#define OLD_0x0300(policy, symbol, ...)
+#define OLD_0x0302(policy, symbol, ...)
+#define STUB(symbol, ...) STUB_AS(static, old_##symbol, KMN_##symbol, KMN_LIST_2_40, __VA_ARGS__)
+#define KMN_CALL(symbol, since, policy, durability, hold, effect, operations, ...) \
+	OLD_##since(policy, symbol, __VA_ARGS__)
 #include "kanmon/calls.def"
 #undef KMN_CALL
 
@@ -34,16 +49,28 @@
 #define MEMBER(symbol) .symbol = symbol,
 #define NO_MEMBER(symbol)
 
+#define OLD_LOCAL MEMBER
+#define OLD_SESSION OLD_MEMBER
+#define OLD_LOGIN OLD_MEMBER
+#define OLD_QUERY OLD_MEMBER
+#define OLD_KEY_USE OLD_MEMBER
+#define OLD_KEY_MANAGEMENT OLD_MEMBER
+#define OLD_TOKEN_MANAGEMENT OLD_MEMBER
+#define OLD_RANDOM OLD_MEMBER
+#define OLD_MEMBER(symbol) .symbol = old_##symbol,
+#define OLD_LIST_0x0228(policy, symbol) OLD_##policy(symbol)
+#define OLD_LIST_0x0300(policy, symbol)
+#define OLD_LIST_0x0302(policy, symbol)
+
 CK_FUNCTION_LIST kmn_function_list = {
     .version = {2, 40},
-#define MEMBER_0x0228 MEMBER
-#define MEMBER_0x0300 NO_MEMBER
-#define MEMBER_0x0302 NO_MEMBER
-#define KMN_CALL(symbol, since, ...) MEMBER_##since(symbol)
+#define KMN_CALL(symbol, since, policy, ...) OLD_LIST_##since(policy, symbol)
 #include "kanmon/calls.def"
 #undef KMN_CALL
-#undef MEMBER_0x0300
 };
+
+#define MEMBER_0x0228 MEMBER
+#define MEMBER_0x0302 NO_MEMBER
 
 CK_FUNCTION_LIST_3_0 kmn_function_list_3_0 = {
     .version = {3, 0},

@@ -203,6 +203,24 @@ kmn_request_encode_unknown(enum kmn_call_id id, const struct kmn_arg *arg, size_
 }
 
 void
+kmn_request_mark_2_40(struct kmn_writer *w, size_t at)
+{
+	if (w->err == KMN_OK)
+		w->bytes[at] |= KMN_CALL_2_40 >> 8;
+}
+
+const struct kmn_call *
+kmn_request_row(const void *bytes, size_t len_bytes)
+{
+	struct kmn_reader r;
+	uint16_t call;
+
+	kmn_reader_init(&r, bytes, len_bytes);
+	call = kmn_reader_u16(&r);
+	return r.err == KMN_OK ? kmn_call_row(call & ~KMN_CALL_2_40) : NULL;
+}
+
+void
 kmn_request_put_scalar(enum kmn_call_id id, uint64_t value, struct kmn_writer *w)
 {
 	kmn_message_begin(w, id);
@@ -336,8 +354,10 @@ kmn_call_view_decode(const void *bytes, size_t len_bytes, struct kmn_call_view *
 	kmn_reader_init(&r, bytes, len_bytes);
 	id = kmn_reader_u16(&r);
 	kmn_reader_raw(&r, salt, sizeof(salt));
+	v->v2_40 = (id & KMN_CALL_2_40) != 0;
+	id &= (uint16_t)~KMN_CALL_2_40;
 	call = kmn_call_row(id);
-	if (call == NULL || call->policy == KMN_POLICY_LOCAL) {
+	if (call == NULL || call->policy == KMN_POLICY_LOCAL || (v->v2_40 && call->since > 0x0228)) {
 		kmn_reader_fail(&r, KMN_E_MALFORMED);
 		goto refused;
 	}
@@ -465,7 +485,7 @@ kmn_view_ends_operation(const struct kmn_call_view *v, uint64_t rv)
 }
 
 unsigned
-kmn_view_cancels(const struct kmn_call_view *v)
+kmn_cancelled_operations(uint64_t flags)
 {
 	static const struct {
 		CK_FLAGS flag;
@@ -484,13 +504,18 @@ kmn_view_cancels(const struct kmn_call_view *v)
 	    {CKF_MESSAGE_SIGN, KMN_OP_MESSAGE_SIGN},
 	    {CKF_MESSAGE_VERIFY, KMN_OP_MESSAGE_VERIFY},
 	};
-	const struct kmn_value *flags = kmn_view_nth(v, KMN_KIND_FLAGS, 0);
 	unsigned operations = 0;
 
-	if (v->call == NULL || v->id != KMN_C_SessionCancel)
-		return 0;
 	for (size_t i = 0; i < KMN_COUNT_OF(names); i++)
-		if ((flags->number & names[i].flag) != 0)
+		if ((flags & names[i].flag) != 0)
 			operations |= names[i].operations;
 	return operations;
+}
+
+unsigned
+kmn_view_cancels(const struct kmn_call_view *v)
+{
+	const struct kmn_value *flags = kmn_view_nth(v, KMN_KIND_FLAGS, 0);
+
+	return v->call != NULL && v->id == KMN_C_SessionCancel ? kmn_cancelled_operations(flags->number) : 0;
 }

@@ -1,7 +1,8 @@
 /*
  * Calls and bytes, both ways, as the rows of calls.def say.
  *
- *   request  = u16 call | raw[16] salt | arguments in row order (calls.h says each kind's form)
+ *   request  = u16 call, with KMN_CALL_2_40 or without | raw[16] salt | arguments in row order (calls.h says each
+ *              kind's form)
  *   response = u16 call | raw[16] salt | u64 CK_RV | outputs in row order
  *
  * The ledger keeps the SHA-256 of whole messages, and messages hold PINs and
@@ -26,6 +27,7 @@
 #include "kanmon/writer.h"
 
 #define KMN_SALT_BYTES 16
+#define KMN_CALL_2_40 0x8000u      /* made through the function list of 2.40: a module may answer differently there */
 #define KMN_UNAVAILABLE UINT64_MAX /* CK_UNAVAILABLE_INFORMATION on the wire */
 
 /* ---- provider ------------------------------------------------------------------------------------------------ */
@@ -47,6 +49,10 @@ struct kmn_arg {
  */
 kmn_err kmn_request_encode(
     enum kmn_call_id id, const struct kmn_arg *arg, size_t arg_count, struct kmn_writer *w) KMN_MUST_CHECK;
+/* Marks the request that begins at that byte of w as made through the function list of 2.40. */
+void kmn_request_mark_2_40(struct kmn_writer *w, size_t at);
+/* The row of the call that a request says it is, before anything else of it is looked at; NULL: none. */
+const struct kmn_call *kmn_request_row(const void *bytes, size_t len_bytes);
 
 /*
  * Writes what a response carries into the memory of the caller, never beyond
@@ -206,6 +212,7 @@ struct kmn_call_view {
 	enum kmn_call_id id;
 	const struct kmn_call *call;
 	struct kmn_value value[KMN_CALL_ARGS_MAX]; /* call->param_count of them */
+	bool v2_40;                                /* made through the function list of 2.40 */
 	bool abi_bound; /* a vendor's parameter, bytes in the client's ABI: only for a worker of the same ABI */
 };
 
@@ -233,7 +240,9 @@ const struct kmn_value *kmn_view_room(const struct kmn_call_view *v);
 bool kmn_view_is_length_query(const struct kmn_call_view *v);
 /* Whether this call with that result ends the operations that its row names. */
 bool kmn_view_ends_operation(const struct kmn_call_view *v, uint64_t rv);
-/* Bits of the operations that a C_SessionCancel names; 0 for any other call. */
+/* Bits of the operations that the flags of a C_SessionCancel name. */
+unsigned kmn_cancelled_operations(uint64_t flags);
+/* Those of a C_SessionCancel; 0 for any other call. */
 unsigned kmn_view_cancels(const struct kmn_call_view *v);
 
 /* ---- views of responses -------------------------------------------------------------------------------------- */

@@ -14,6 +14,7 @@
 
 struct kmn_dispatch {
 	union kmn_functions functions; /* set once, as all but the spare arenas */
+	union kmn_functions v2_40;     /* as they are in the module's list of 2.40 */
 	CK_FUNCTION_LIST *module;      /* in it */
 	struct kmn_virtual *handles;
 	struct kmn_operations *operations;
@@ -51,6 +52,7 @@ kmn_dispatch_new(
 	if (d == NULL)
 		return KMN_E_NO_MEMORY;
 	d->functions = settings->vendor->newest;
+	d->v2_40 = settings->vendor->v2_40;
 	d->module = module = &d->functions.v2_40;
 	d->maker = maker;
 	pthread_rwlock_init(&d->slot_wide, NULL);
@@ -272,11 +274,20 @@ side_of(const struct run *r)
 
 /* ---- what the outcome does ---- */
 
+static uint64_t
+mechanism_of(const struct kmn_call_view *view)
+{
+	const struct kmn_mech_view *m = kmn_view_mechanism(view);
+
+	return m != NULL && m->form != KMN_MECH_NULL ? m->type : KMN_UNAVAILABLE;
+}
+
 static void
 after_start(struct run *r, struct kmn_arena **arena, CK_RV rv)
 {
 	struct kmn_operation op = {.session = r->session,
 	    .kind = r->view->call->operations,
+	    .mechanism = mechanism_of(r->view),
 	    .slot = r->target.slot,
 	    .side = r->side,
 	    .vendor = r->target.vendor,
@@ -351,10 +362,11 @@ invoke(struct run *r, struct kmn_writer *w)
 	const struct kmn_handles handles = {r, session_in, object_in, session_out, object_out};
 	bool keeps_arena = r->view->call->effect == KMN_EFFECT_STARTS && kmn_view_mechanism(r->view) != NULL;
 	struct kmn_arena *arena = keeps_arena ? kmn_arena_new(OPERATION_ARENA_BYTES) : borrow_arena(r->d);
+	const union kmn_functions *functions = r->view->v2_40 ? &r->d->v2_40 : &r->d->functions;
 	size_t from = w->len;
 	CK_RV rv = CKR_HOST_MEMORY;
 
-	if (arena == NULL || kmn_invoke(r->view, &r->d->functions.v3_2, &handles, arena, w, &rv) != KMN_OK)
+	if (arena == NULL || kmn_invoke(r->view, &functions->v3_2, &handles, arena, w, &rv) != KMN_OK)
 		put_error(r, from, CKR_HOST_MEMORY, w);
 	after_call(r, &arena, rv);
 	if (r->failed != KMN_OK)
@@ -383,6 +395,25 @@ unlock_slot(const struct run *r, bool opens)
 		pthread_rwlock_unlock(&r->d->slot_wide);
 }
 
+/*
+ * Whether a message's parameter is built for another mechanism than the one
+ * that its operation was begun with: the module would take it for what it is not.
+ */
+static bool
+is_of_another_mechanism(const struct run *r)
+{
+	const struct kmn_mech_view *m = kmn_view_message_param(r->view);
+	const struct kmn_operation *op;
+	bool other;
+
+	if (m == NULL || m->type == KMN_UNAVAILABLE)
+		return false;
+	op = kmn_operations_get(r->d->operations, r->session, r->view->call->operations);
+	other = op != NULL && op->mechanism != m->type;
+	kmn_operation_unref(r->d->operations, op);
+	return other;
+}
+
 void
 kmn_dispatch_call(struct kmn_dispatch *d, const struct kmn_call_view *view, uint8_t flags, struct kmn_writer *w)
 {
@@ -404,7 +435,9 @@ kmn_dispatch_call(struct kmn_dispatch *d, const struct kmn_call_view *view, uint
 		r.target.slot = (CK_SLOT_ID)slot;
 	}
 	lock_slot(&r, opens);
-	if (opens && (rv = open_side(&r)) != CKR_OK) {
+	if (is_of_another_mechanism(&r)) {
+		put_error(&r, w->len, CKR_ARGUMENTS_BAD, w);
+	} else if (opens && (rv = open_side(&r)) != CKR_OK) {
 		put_error(&r, w->len, rv, w);
 	} else {
 		if (view->id == KMN_C_CloseSession)

@@ -22,6 +22,7 @@ struct kmn_operations;
 struct kmn_operation {
 	uint64_t session; /* virtual */
 	unsigned kind;    /* one bit of enum kmn_operation_kind */
+	uint64_t mechanism; /* KMN_UNAVAILABLE: begun without one */
 	CK_SLOT_ID slot;
 	bool side;                /* `vendor` is a side session, closed with the operation */
 	CK_SESSION_HANDLE vendor; /* where it runs */

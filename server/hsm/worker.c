@@ -80,14 +80,14 @@ answer(struct worker *w, uint8_t kind, struct kmn_writer *body)
 static void
 run_call(struct worker *w, struct job *j, struct kmn_writer *out)
 {
-	struct kmn_reader r;
+	const struct kmn_call *row;
 
 	kmn_writer_u64(out, j->tag);
 	if (j->bad == KMN_OK) {
 		kmn_dispatch_call(w->dispatch, &j->view, j->flags, out);
 	} else { /* the keeper decodes each request before it sends it on: one of us is broken, and the call does not run */
-		kmn_reader_init(&r, j->body, j->len);
-		kmn_response_put_error((enum kmn_call_id)kmn_reader_u16(&r), CKR_DEVICE_ERROR, out);
+		row = kmn_request_row(j->body, j->len);
+		kmn_response_put_error(row != NULL ? kmn_call_id_of(row) : KMN_CALL_COUNT, CKR_DEVICE_ERROR, out);
 		kmn_say(KMN_SAY_ERROR, "request that cannot be read: %s", kmn_err_text(j->bad));
 	}
 	answer(w, KMN_W_REPLY, out);
@@ -241,11 +241,8 @@ run(void *cookie, struct kmn_task *task)
 static bool
 may_hold_secret(const uint8_t *payload, size_t len)
 {
-	const struct kmn_call *row;
-	struct kmn_reader r;
+	const struct kmn_call *row = kmn_request_row(payload, len);
 
-	kmn_reader_init(&r, payload, len);
-	row = kmn_call_row(kmn_reader_u16(&r));
 	for (size_t i = 0; row != NULL && i < row->param_count; i++)
 		if (row->param[i].kind == KMN_KIND_PIN || row->param[i].kind == KMN_KIND_TEMPLATE)
 			return true;

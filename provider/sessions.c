@@ -1,0 +1,155 @@
+#include "config.h"
+
+#include "provider/sessions.h"
+
+#include <stdlib.h>
+
+#define MESSAGE_KINDS 4u /* KMN_OP_MESSAGE_ENCRYPT and the three bits after it */
+
+struct kmn_known_session {
+	CK_SESSION_HANDLE handle;
+	CK_SLOT_ID slot;                          /* CK_UNAVAILABLE_INFORMATION: it was not opened here */
+	CK_MECHANISM_TYPE message[MESSAGE_KINDS]; /* CK_UNAVAILABLE_INFORMATION: none */
+	struct kmn_known_session *next;
+};
+
+void
+kmn_sessions_init(struct kmn_sessions *sessions)
+{
+	*sessions = (struct kmn_sessions){.bucket = {NULL}};
+	(void)pthread_mutex_init(&sessions->lock, NULL);
+}
+
+/* Forgets those of a slot, or of every slot. */
+static void
+forget_slot(struct kmn_sessions *sessions, bool every, CK_SLOT_ID slot)
+{
+	for (size_t i = 0; i < KMN_SESSION_BUCKETS; i++) {
+		struct kmn_known_session **at = &sessions->bucket[i], *s;
+
+		while ((s = *at) != NULL) {
+			if (!every && s->slot != slot) {
+				at = &s->next;
+				continue;
+			}
+			*at = s->next;
+			free(s);
+		}
+	}
+}
+
+void
+kmn_sessions_clear(struct kmn_sessions *sessions)
+{
+	forget_slot(sessions, true, 0);
+	(void)pthread_mutex_destroy(&sessions->lock);
+}
+
+/* Where a session is in its chain, or the end of the chain. */
+static struct kmn_known_session **
+place_of(struct kmn_sessions *sessions, CK_SESSION_HANDLE handle)
+{
+	struct kmn_known_session **at = &sessions->bucket[handle & (KMN_SESSION_BUCKETS - 1)];
+
+	while (*at != NULL && (*at)->handle != handle)
+		at = &(*at)->next;
+	return at;
+}
+
+/* NULL when there is no memory: then its messages are of no operation that we know. */
+static struct kmn_known_session *
+remember(struct kmn_sessions *sessions, CK_SESSION_HANDLE handle, CK_SLOT_ID slot)
+{
+	struct kmn_known_session **at = place_of(sessions, handle);
+
+	if (*at == NULL && (*at = calloc(1, sizeof(**at))) != NULL) {
+		(*at)->handle = handle;
+		(*at)->slot = slot;
+		for (size_t i = 0; i < MESSAGE_KINDS; i++)
+			(*at)->message[i] = CK_UNAVAILABLE_INFORMATION;
+	}
+	return *at;
+}
+
+static void
+forget(struct kmn_sessions *sessions, CK_SESSION_HANDLE handle)
+{
+	struct kmn_known_session **at = place_of(sessions, handle), *s = *at;
+
+	if (s != NULL)
+		*at = s->next;
+	free(s);
+}
+
+/* Notes what the operations on messages among these bits were begun with. */
+static void
+set(struct kmn_sessions *sessions, CK_SESSION_HANDLE handle, unsigned operations, CK_MECHANISM_TYPE type)
+{
+	struct kmn_known_session *s = remember(sessions, handle, CK_UNAVAILABLE_INFORMATION);
+
+	for (unsigned i = 0; s != NULL && i < MESSAGE_KINDS; i++)
+		if ((operations & KMN_OP_MESSAGE_ENCRYPT << i) != 0)
+			s->message[i] = type;
+}
+
+static bool
+is_about_messages(const struct kmn_call *call)
+{
+	return (call->operations & (KMN_OP_MESSAGE_ENCRYPT | KMN_OP_MESSAGE_DECRYPT | KMN_OP_MESSAGE_SIGN |
+				       KMN_OP_MESSAGE_VERIFY)) != 0;
+}
+
+void
+kmn_sessions_fill(struct kmn_sessions *sessions, enum kmn_call_id id, struct kmn_arg *arg)
+{
+	const struct kmn_call *call = kmn_call_row(id);
+	const struct kmn_known_session *s;
+
+	if (call->effect != KMN_EFFECT_BELONGS)
+		return;
+	(void)pthread_mutex_lock(&sessions->lock);
+	s = *place_of(sessions, arg[0].u);
+	for (unsigned i = 0; s != NULL && i < MESSAGE_KINDS; i++)
+		if ((call->operations & KMN_OP_MESSAGE_ENCRYPT << i) != 0)
+			arg[1].type = s->message[i];
+	(void)pthread_mutex_unlock(&sessions->lock);
+}
+
+/* C_Message*Init without a mechanism cancels, and C_Message*Final ends. */
+static void
+learn_messages(struct kmn_sessions *sessions, const struct kmn_call *call, const struct kmn_arg *arg)
+{
+	const CK_MECHANISM *m = call->effect == KMN_EFFECT_STARTS ? arg[1].p : NULL;
+
+	if (call->effect == KMN_EFFECT_STARTS || call->effect == KMN_EFFECT_ENDS)
+		set(sessions, arg[0].u, call->operations, m != NULL ? m->mechanism : CK_UNAVAILABLE_INFORMATION);
+}
+
+void
+kmn_sessions_learn(struct kmn_sessions *sessions, enum kmn_call_id id, const struct kmn_arg *arg, CK_RV rv)
+{
+	const struct kmn_call *call = kmn_call_row(id);
+
+	if (rv != CKR_OK)
+		return;
+	(void)pthread_mutex_lock(&sessions->lock);
+	switch (id) {
+	case KMN_C_OpenSession:
+		(void)remember(sessions, *(CK_SESSION_HANDLE *)arg[3].p, arg[0].u);
+		break;
+	case KMN_C_CloseSession:
+		forget(sessions, arg[0].u);
+		break;
+	case KMN_C_CloseAllSessions:
+	case KMN_C_InitToken:
+		forget_slot(sessions, false, arg[0].u);
+		break;
+	case KMN_C_SessionCancel:
+		set(sessions, arg[0].u, kmn_cancelled_operations(arg[1].u), CK_UNAVAILABLE_INFORMATION);
+		break;
+	default:
+		if (is_about_messages(call))
+			learn_messages(sessions, call, arg);
+	}
+	(void)pthread_mutex_unlock(&sessions->lock);
+}
