@@ -1,6 +1,6 @@
 #!/bin/bash
-# OpenSSL with libengine-pkcs11-openssl, directly and through a gateway: a CA with its database and CRL, requests,
-# certificates, CMS, time stamps and TLS with keys in the HSM; OpenSSL without the engine, or GnuTLS, checks.
+# OpenSSL with libengine-pkcs11-openssl, directly and through a gateway: a CA with its database, CRL and OCSP
+# responses, requests, certificates, CMS, time stamps and TLS with keys in the HSM; OpenSSL without the engine, or GnuTLS, checks.
 # `openssl ts -reply` of OpenSSL 3.0 reads its key from a file only: the token is made by `openssl cms` and checked by ts.
 . "${srcdir:-.}/tests/tap.sh"
 . "$source_dir/tests/clients/both.sh"
@@ -99,6 +99,16 @@ both 'with the CRL the revoked one fails' says 'certificate revoked' checked one
 both 'and the other one verifies' checked two.crt
 gnutls_crl() { certtool --verify-crl --load-ca-certificate rsa2048.crt --infile crl.pem; }
 both 'GnuTLS verifies the CRL too' silently gnutls_crl
+# openssl ocsp takes no -keyform: the key's name says that an engine has it.
+responds() {
+	openssl ocsp -issuer rsa2048.crt -cert one.crt -cert two.crt -no_nonce -reqout ask.ocsp &&
+		openssl ocsp -index index -CA rsa2048.crt -rsigner rsa2048.crt -rkey "org.openssl.engine:pkcs11:$(key rsa2048)" \
+			-reqin ask.ocsp -respout answer.ocsp -ndays 1
+}
+both 'an OCSP responder answers' silently responds
+ocsp_says() { ocsptool --verify-response --load-response answer.ocsp --load-signer rsa2048.crt | grep -E 'Certificate Status|Verifying'; }
+both 'GnuTLS verifies the answer' ocsp_says
+t 'of one good and one revoked certificate' test 'good revoked' = "$(on gateway ocsp_says | sed -n 's/.*Status: //p' | sort | tr '\n' ' ' | sed 's/ $//')"
 index() { cut -f 1,4,6 index; }
 both 'the database says the same' index
 x509_signs() {
