@@ -350,7 +350,7 @@ on_call(struct connection *c)
 	kmn_reader_init(&r, c->room, c->len);
 	number = kmn_reader_u64(&r);
 	acknowledged = kmn_reader_u64(&r);
-	call = kmn_reader_u16(&r);
+	call = kmn_reader_u16(&r) & (uint16_t)~KMN_CALL_2_40;
 	(void)SHA256(c->room + 16, c->len - 16, sha256);
 	atomic_fetch_add(&g->asked, 1);
 	if (r.err != KMN_OK || number == 0 || number >= GATEWAY_NUMBERS || acknowledged > number) {

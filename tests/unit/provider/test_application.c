@@ -290,7 +290,7 @@ test_symbols(void)
 		CU_ASSERT_NSTRING_EQUAL(name, "C_", 2);
 		n++;
 	}
-	CU_ASSERT_EQUAL(n, 68);
+	CU_ASSERT_EQUAL(n, 104);
 	CU_ASSERT_EQUAL(pclose(nm), 0);
 }
 
