@@ -13,23 +13,30 @@
  * to the gateway, memory is left as it is: a lock in it may be held by a thread
  * that the child does not have. A child made without fork() is noticed by its
  * process id at its first call.
+ *
+ * With fork=inherit the child is an application from the start: its first call
+ * makes one of its own, with the parent's settings and with what heal.h knows
+ * of the parent's sessions, login and keys. C_Initialize answers there that it
+ * was called already, and C_Finalize ends it, used or not. What the locks did
+ * not protect at the fork (a child made without fork()) is not inherited.
  */
 #ifndef KANMON_PROVIDER_APPLICATION_H
 #define KANMON_PROVIDER_APPLICATION_H
 
 #include "kanmon/pkcs11.h"
-#include "provider/pool.h"
+#include "provider/heal.h"
+#include "provider/link.h"
 #include "provider/sessions.h"
-#include "provider/wait.h"
 
 #define KMN_GRACE_MS 5000u
 #define KMN_KNOWN_SLOTS 32u
 
 struct kmn_application {
-	struct kmn_client_settings *settings; /* set once */
-	struct kmn_pool *pool;                /* set once */
-	struct kmn_flights flights;
+	struct kmn_client_settings *settings;  /* set once */
+	struct kmn_channel_identity *identity; /* set once */
+	struct kmn_links links;
 	struct kmn_sessions sessions;
+	struct kmn_heal *heal;    /* set once; NULL unless heal=on or fork=inherit */
 	struct kmn_wake ending;   /* C_Finalize has begun */
 	struct kmn_wake quitting; /* and its patience is over */
 

@@ -7,13 +7,16 @@
  */
 #include "config.h"
 
-#include "provider/provider.h"
+#include "provider/call.h"
 
 #include <string.h>
 
+#include "kanmon/reader.h"
 #include "provider/application.h"
 #include "provider/debug.h"
+#include "provider/fate.h"
 #include "provider/host.h"
+#include "provider/provider.h"
 
 #define NUMBER_BYTES 8u
 #define HEAD_BYTES 16u /* number, acknowledged */
@@ -21,9 +24,17 @@
 #define BREAKS_MAX 8u  /* each within a lease of the one before: a call that breaks the gateway is not sent for ever */
 #define PAUSE_MS 50u
 #define RENUMBER_MAX 3u
+#define RENEWALS_MAX 3u /* links that one call may wear out before it was sent */
+
+/* How often the connection broke under one question. */
+struct breaks {
+	unsigned count;
+	uint64_t last_ms;
+};
 
 struct carriage {
 	struct kmn_application *app;
+	struct kmn_link *link;
 	enum kmn_call_id id;
 	enum kmn_list list;
 	struct kmn_arg *arg;
@@ -35,8 +46,7 @@ struct carriage {
 	bool ending_wait;     /* quorum-wait is over: END_WAIT is due */
 	uint64_t deadline_ms; /* of the wait, from the first HELD */
 	uint64_t request;     /* id of the request, when held */
-	unsigned breaks;
-	uint64_t broken_ms; /* last break */
+	struct breaks breaks;
 	unsigned renumbered;
 };
 
@@ -108,7 +118,7 @@ exchange(struct carriage *c, struct kmn_channel *channel, CK_RV *rv_out, kmn_err
 {
 	struct kmn_channel_frame frame;
 	struct kmn_reader r;
-	uint64_t acknowledged = kmn_flights_ask(&c->app->flights, &c->flight), number;
+	uint64_t acknowledged = kmn_flights_ask(&c->link->flights, &c->flight), number;
 
 	put_u64(&c->w, 0, c->flight.number);
 	put_u64(&c->w, NUMBER_BYTES, acknowledged);
@@ -117,7 +127,7 @@ exchange(struct carriage *c, struct kmn_channel *channel, CK_RV *rv_out, kmn_err
 	else
 		*e_out = kmn_channel_send(channel, KMN_F_CALL, c->w.bytes, c->w.len, SEND_MS);
 	if (*e_out == KMN_OK)
-		*e_out = kmn_channel_receive(channel, UINT32_MAX, kmn_wake_fd(&c->app->quitting), &frame);
+		*e_out = kmn_pool_receive(c->link->pool, channel, UINT32_MAX, kmn_wake_fd(&c->app->quitting), &frame);
 	if (*e_out != KMN_OK) {
 		kmn_debug(KMN_TOPIC_CHANNEL, "%s: call %llu: %s: %s", name_of(c), (unsigned long long)c->flight.number,
 		    kmn_err_text(*e_out), kmn_channel_why(channel));
@@ -141,19 +151,19 @@ exchange(struct carriage *c, struct kmn_channel *channel, CK_RV *rv_out, kmn_err
 
 /* After a break: KMN_OK to try again. */
 static kmn_err
-after_break(struct carriage *c, kmn_err e)
+after_break(struct kmn_application *app, struct kmn_link *link, struct breaks *breaks, kmn_err e)
 {
 	uint64_t now = kmn_now_ms();
 
 	if (e == KMN_E_CANCELED || e == KMN_E_MALFORMED || e == KMN_E_TOO_BIG || e == KMN_E_NO_MEMORY)
 		return e;
-	if (now - c->broken_ms > kmn_pool_lease_ms(c->app->pool))
-		c->breaks = 0;
-	c->broken_ms = now;
-	if (++c->breaks > BREAKS_MAX)
+	if (now - breaks->last_ms > kmn_pool_lease_ms(link->pool))
+		breaks->count = 0;
+	breaks->last_ms = now;
+	if (++breaks->count > BREAKS_MAX)
 		return KMN_E_UNREACHABLE;
-	if (c->breaks > 1)
-		kmn_wake_pause(&c->app->ending, PAUSE_MS * c->breaks);
+	if (breaks->count > 1)
+		kmn_wake_pause(&app->ending, PAUSE_MS * breaks->count);
 	return KMN_OK;
 }
 
@@ -167,7 +177,7 @@ take_new_number(struct carriage *c, kmn_err e, bool first)
 {
 	if (e != KMN_E_REPLAY || !first || ++c->renumbered > RENUMBER_MAX)
 		return false;
-	kmn_flights_finish(&c->app->flights, &c->flight);
+	kmn_flights_finish(&c->link->flights, &c->flight);
 	c->sent = false;
 	return true;
 }
@@ -176,7 +186,7 @@ take_new_number(struct carriage *c, kmn_err e, bool first)
 static kmn_err
 wait_held(struct carriage *c)
 {
-	kmn_err e = kmn_flights_wait(&c->app->flights, c->app->pool, &c->app->ending, &c->flight, c->deadline_ms);
+	kmn_err e = kmn_flights_wait(&c->link->flights, c->link->pool, &c->app->ending, &c->flight, c->deadline_ms);
 
 	if (e != KMN_E_TIMEOUT)
 		return e;
@@ -196,17 +206,17 @@ carry(struct carriage *c, CK_RV *rv_out)
 	bool first;
 
 	for (;;) {
-		if (c->flight.number == 0 && (e = kmn_flights_admit(&c->app->flights, &c->flight)) != KMN_OK)
+		if (c->flight.number == 0 && (e = kmn_flights_admit(&c->link->flights, &c->flight)) != KMN_OK)
 			return e;
-		if ((e = kmn_pool_take(c->app->pool, &channel)) != KMN_OK)
+		if ((e = kmn_pool_take(c->link->pool, &channel)) != KMN_OK)
 			return e;
 		first = !c->sent;
 		outcome = exchange(c, channel, rv_out, &e);
 		c->sent = true;
 		if (outcome == BROKEN)
-			kmn_pool_drop(c->app->pool, channel);
+			kmn_pool_drop(c->link->pool, channel);
 		else
-			kmn_pool_give(c->app->pool, channel);
+			kmn_pool_give(c->link->pool, channel);
 		if (outcome == ANSWERED)
 			return KMN_OK;
 		if (outcome == REFUSED && !take_new_number(c, e, first)) {
@@ -216,7 +226,7 @@ carry(struct carriage *c, CK_RV *rv_out)
 		if (outcome == HELD)
 			e = wait_held(c);
 		else if (outcome == BROKEN)
-			e = after_break(c, e);
+			e = after_break(c->app, c->link, &c->breaks, e);
 		else
 			e = KMN_OK;
 		if (e != KMN_OK)
@@ -224,12 +234,143 @@ carry(struct carriage *c, CK_RV *rv_out)
 	}
 }
 
+/* ---- on one link ------------------------------------------------------------------------------------------------- */
+
+/* Handles that came: the next link's begin above them. */
+static void
+see_handles(struct carriage *c)
+{
+	const struct kmn_call *row = kmn_call_row(c->id);
+
+	for (size_t i = 0; i < row->param_count; i++) {
+		const struct kmn_arg *a = &c->arg[i];
+		const CK_ULONG *handle = a->p;
+
+		switch (row->param[i].kind) {
+		case KMN_KIND_NEW_SESSION:
+		case KMN_KIND_NEW_OBJECT:
+		case KMN_KIND_MAYBE_OBJECT:
+			if (handle != NULL)
+				kmn_links_saw(&c->app->links, *handle);
+			break;
+		case KMN_KIND_OBJECTS:
+			for (CK_ULONG k = 0; handle != NULL && a->n != NULL && k < *a->n && k < a->u; k++)
+				kmn_links_saw(&c->app->links, handle[k]);
+			break;
+		default:
+			break;
+		}
+	}
+}
+
+static kmn_err
+encode(struct carriage *c)
+{
+	kmn_err e;
+
+	kmn_writer_init(&c->w, KMN_FRAME_MAX_BYTES - 1);
+	kmn_writer_u64(&c->w, 0); /* number and acknowledged: known when it is sent */
+	kmn_writer_u64(&c->w, 0);
+	e = kmn_request_encode(c->id, c->arg, c->arg_count, &c->w);
+	if (e == KMN_OK && c->w.err == KMN_OK && c->list == KMN_LIST_2_40)
+		kmn_request_mark_2_40(&c->w, HEAD_BYTES);
+	return e != KMN_OK ? e : c->w.err;
+}
+
+/* Carries the call over its link, once that is known to have what the call names. */
+static kmn_err
+carry_whole(struct carriage *c, CK_RV *rv_out)
+{
+	kmn_err e = carry(c, rv_out);
+
+	if (e == KMN_OK && *rv_out == CKR_OK)
+		see_handles(c);
+	if (e == KMN_E_WORKER || e == KMN_E_INSTANCE)
+		kmn_pool_lose(c->link->pool);
+	kmn_debug(KMN_TOPIC_CALL, "%s: call %llu of %s: 0x%lx%s%s", name_of(c), (unsigned long long)c->flight.number,
+	    kmn_pool_name(c->link->pool), *rv_out, e != KMN_OK ? ": " : "", e != KMN_OK ? kmn_err_text(e) : "");
+	kmn_flights_finish(&c->link->flights, &c->flight);
+	return e;
+}
+
+kmn_err
+kmn_call_on(struct kmn_application *app, struct kmn_link *link, enum kmn_call_id id, struct kmn_arg *arg,
+    size_t arg_count, CK_RV *rv_out)
+{
+	struct carriage c = {
+	    .app = app, .link = link, .id = id, .list = KMN_LIST_NEWEST, .arg = arg, .arg_count = arg_count};
+	kmn_err e;
+
+	*rv_out = CKR_GENERAL_ERROR;
+	if ((e = encode(&c)) == KMN_OK)
+		e = carry_whole(&c, rv_out);
+	kmn_writer_clear(&c.w); /* wipes: it may have held a PIN */
+	if (e == KMN_E_INSTANCE && c.sent)
+		e = KMN_E_UNDECIDED;
+	return e;
+}
+
+/* Sends ALIAS and takes its answer. */
+static enum outcome
+exchange_alias(struct carriage *c, struct kmn_channel *channel, uint64_t old, kmn_err *e_out)
+{
+	struct kmn_channel_frame frame;
+	struct kmn_reader r;
+
+	*e_out = kmn_channel_send(channel, KMN_F_ALIAS, c->w.bytes, c->w.len, SEND_MS);
+	if (*e_out == KMN_OK)
+		*e_out = kmn_pool_receive(c->link->pool, channel, UINT32_MAX, kmn_wake_fd(&c->app->quitting), &frame);
+	if (*e_out != KMN_OK)
+		return BROKEN;
+	kmn_reader_init(&r, frame.body, frame.len_bytes);
+	if (kmn_reader_u64(&r) == old && frame.type == KMN_F_ALIASED)
+		return ANSWERED;
+	if (frame.type == KMN_F_REFUSED)
+		return take_refused(c, &r, e_out);
+	*e_out = KMN_E_MALFORMED;
+	return BROKEN;
+}
+
+kmn_err
+kmn_alias_on(struct kmn_application *app, struct kmn_link *link, uint64_t old, uint64_t fresh)
+{
+	struct carriage c = {.app = app, .link = link, .id = KMN_C_OpenSession};
+	struct kmn_channel *channel;
+	enum outcome outcome = BROKEN;
+	bool again = false;
+	kmn_err e = KMN_OK;
+
+	kmn_writer_init(&c.w, 16);
+	kmn_writer_u64(&c.w, old);
+	kmn_writer_u64(&c.w, fresh);
+	while (outcome == BROKEN && (e = kmn_pool_take(link->pool, &channel)) == KMN_OK) {
+		outcome = exchange_alias(&c, channel, old, &e);
+		if (outcome != BROKEN) {
+			kmn_pool_give(link->pool, channel);
+			break;
+		}
+		kmn_pool_drop(link->pool, channel);
+		if ((e = after_break(app, link, &c.breaks, e)) != KMN_OK)
+			break;
+		again = true;
+	}
+	kmn_writer_clear(&c.w);
+	/* the one before was heard, though its answer was not: that is what a second one is refused for */
+	return again && (e == KMN_E_EXISTS || e == KMN_E_NOT_FOUND) ? KMN_OK : e;
+}
+
 /* ---- what the application sees ----------------------------------------------------------------------------------- */
 
 static bool
-is_session_call(const struct carriage *c)
+is_close(enum kmn_call_id id)
 {
-	return kmn_call_row(c->id)->param[0].kind == KMN_KIND_SESSION;
+	return id == KMN_C_CloseSession || id == KMN_C_CloseAllSessions;
+}
+
+static bool
+is_session_call(enum kmn_call_id id)
+{
+	return kmn_call_row(id)->param[0].kind == KMN_KIND_SESSION;
 }
 
 static void
@@ -249,11 +390,11 @@ remember_slot(struct kmn_application *app, CK_SLOT_ID id, const CK_SLOT_INFO *in
 	(void)pthread_mutex_unlock(&app->slots_lock);
 }
 
-/* The slot as it was, with its token gone. */
-static CK_RV
+/* The slot as it was, with its token gone; false if it is not known. */
+static bool
 recall_slot(struct kmn_application *app, CK_SLOT_ID id, CK_SLOT_INFO *info)
 {
-	CK_RV rv = CKR_DEVICE_ERROR;
+	bool known = false;
 
 	(void)pthread_mutex_lock(&app->slots_lock);
 	for (size_t i = 0; i < app->slot_count; i++) {
@@ -261,102 +402,161 @@ recall_slot(struct kmn_application *app, CK_SLOT_ID id, CK_SLOT_INFO *info)
 			continue;
 		*info = app->slot_info[i];
 		info->flags &= ~(CK_FLAGS)CKF_TOKEN_PRESENT;
-		rv = CKR_OK;
+		known = true;
 	}
 	(void)pthread_mutex_unlock(&app->slots_lock);
-	return rv;
+	return known;
 }
 
-/* The gateway is gone for longer than its lease, and the call was never sent. */
-static CK_RV
-rv_of_absence(struct carriage *c)
-{
-	if (c->id == KMN_C_GetSlotInfo)
-		return recall_slot(c->app, c->arg[0].u, c->arg[1].p);
-	return c->id == KMN_C_OpenSession ? CKR_TOKEN_NOT_PRESENT : CKR_DEVICE_ERROR;
-}
-
-/* The gateway does not know the application any more: its sessions are closed, so closing one succeeds. */
-static CK_RV
-rv_of_loss(const struct carriage *c)
-{
-	if (c->id == KMN_C_CloseSession || c->id == KMN_C_CloseAllSessions)
-		return CKR_OK;
-	return !c->sent && is_session_call(c) ? CKR_SESSION_HANDLE_INVALID : CKR_DEVICE_ERROR;
-}
-
-static CK_RV
-rv_of_failure(struct carriage *c, kmn_err e)
+/* What a failure came to; false if it is one of those that err.h says all about. */
+static bool
+fate_of(const struct carriage *c, kmn_err e, enum kmn_fate *fate_out)
 {
 	switch (e) {
 	case KMN_E_WORKER:
-		kmn_pool_lose(c->app->pool);
-		c->sent = true;
-		return rv_of_loss(c);
+		*fate_out = KMN_FATE_BROKEN;
+		return true;
 	case KMN_E_INSTANCE:
-		kmn_pool_lose(c->app->pool);
-		return rv_of_loss(c);
+		*fate_out = c->sent ? KMN_FATE_BROKEN : KMN_FATE_STALE;
+		return true;
 	case KMN_E_UNREACHABLE:
-		return c->sent ? CKR_DEVICE_ERROR : rv_of_absence(c);
+	case KMN_E_BUSY:
+		*fate_out = c->sent ? KMN_FATE_UNDECIDED : KMN_FATE_ABSENT;
+		return true;
+	case KMN_E_DENIED:
+	case KMN_E_REJECTED:
+		*fate_out = KMN_FATE_REJECTED;
+		return true;
 	case KMN_E_CANCELED:
-		if (c->held)
-			return CKR_FUNCTION_CANCELED;
-		return c->sent ? CKR_DEVICE_ERROR : CKR_CRYPTOKI_NOT_INITIALIZED;
+		*fate_out = c->id == KMN_C_WaitForSlotEvent ? KMN_FATE_FINISHED
+			    : c->held                       ? KMN_FATE_UNANSWERED
+			    : c->sent                       ? KMN_FATE_UNDECIDED
+							    : KMN_FATE_FINISHED;
+		return true;
+	case KMN_E_EXPIRED:
+	case KMN_E_WITHDRAWN:
+	case KMN_E_TIMEOUT:
+		*fate_out = KMN_FATE_UNANSWERED;
+		return true;
 	default:
-		return kmn_err_ckr(e);
+		return false;
 	}
 }
 
-/* How a refusal by policy or custodians is put, by function and by the setting `errors`. */
 static CK_RV
-rv_for_caller(const struct carriage *c, CK_RV rv)
+rv_of_fate(struct carriage *c, enum kmn_fate fate)
 {
-	if (c->id == KMN_C_Login && rv == CKR_FUNCTION_REJECTED)
-		rv = CKR_FUNCTION_CANCELED;
-	if (c->app->settings->errors == KMN_CLIENT_ERRORS_DEVICE &&
-	    (rv == CKR_FUNCTION_REJECTED || rv == CKR_FUNCTION_CANCELED))
-		rv = CKR_DEVICE_ERROR;
+	kmn_debug(KMN_TOPIC_CALL, "%s: %s", name_of(c), kmn_fate_text(fate));
+	if (fate == KMN_FATE_ABSENT && c->id == KMN_C_GetSlotInfo && recall_slot(c->app, c->arg[0].u, c->arg[1].p))
+		return CKR_OK;
+	return kmn_fate_rv(fate, c->id, c->app->settings->errors);
+}
+
+/* A refusal comes as an answer too. */
+static CK_RV
+rv_of_answer(struct carriage *c, CK_RV rv)
+{
+	if (rv == CKR_FUNCTION_REJECTED)
+		return kmn_fate_rv(KMN_FATE_REJECTED, c->id, c->app->settings->errors);
+	if (rv == CKR_FUNCTION_CANCELED)
+		return kmn_fate_rv(KMN_FATE_UNANSWERED, c->id, c->app->settings->errors);
+	if (rv == CKR_OK && c->id == KMN_C_GetSlotInfo)
+		remember_slot(c->app, c->arg[0].u, c->arg[1].p);
 	return rv;
 }
 
-static CK_RV
-run(struct carriage *c)
+/* ---- on whichever link there is ---------------------------------------------------------------------------------- */
+
+/* Whether the link can know what the call names. *stale_out: it cannot, and the gateway need not be asked. */
+static kmn_err
+prepare(struct carriage *c, const struct kmn_call_view *view, bool *stale_out)
 {
-	CK_RV rv = CKR_GENERAL_ERROR;
+	*stale_out = false;
+	if (c->app->heal != NULL)
+		return kmn_heal_prepare(c->app->heal, c->app, c->link, view, stale_out);
+	*stale_out = is_session_call(c->id) && c->arg[0].u < c->link->first_handle && c->arg[0].u != CK_INVALID_HANDLE;
+	return KMN_OK;
+}
+
+/* Whether a call that its link lost before it was sent may go to a new one. */
+static bool
+may_renew(const struct carriage *c, kmn_err e)
+{
+	if (e != KMN_E_INSTANCE || c->sent || is_close(c->id))
+		return false;
+	return !is_session_call(c->id) || kmn_heal_may(c->app->heal, c->link);
+}
+
+/* KMN_OK: *rv_out is what the gateway answered. *stale_out: it was not asked, see prepare(). */
+static kmn_err
+carry_anywhere(struct carriage *c, const struct kmn_call_view *view, CK_RV *rv_out, bool *stale_out)
+{
 	kmn_err e;
 
-	kmn_sessions_fill(&c->app->sessions, c->id, c->arg);
-	kmn_writer_u64(&c->w, 0); /* number and acknowledged: known when it is sent */
-	kmn_writer_u64(&c->w, 0);
-	if ((e = kmn_request_encode(c->id, c->arg, c->arg_count, &c->w)) != KMN_OK || (e = c->w.err) != KMN_OK) {
-		kmn_debug(KMN_TOPIC_CALL, "%s: %s", name_of(c), kmn_err_text(e));
-		return kmn_err_ckr(e);
+	for (unsigned renewals = 0;; renewals++) {
+		c->link = kmn_links_take(&c->app->links);
+		e = c->link != NULL ? prepare(c, view, stale_out) : KMN_E_INSTANCE;
+		if (e == KMN_OK && *stale_out)
+			return KMN_OK;
+		if (e == KMN_OK)
+			e = carry_whole(c, rv_out);
+		if (renewals >= RENEWALS_MAX || !may_renew(c, e))
+			return e;
+		e = kmn_links_renew(&c->app->links, c->link);
+		kmn_links_put(&c->app->links, c->link);
+		c->link = NULL;
+		if (e != KMN_OK)
+			return e;
 	}
-	if (c->list == KMN_LIST_2_40)
-		kmn_request_mark_2_40(&c->w, HEAD_BYTES);
-	if ((e = carry(c, &rv)) != KMN_OK)
-		rv = rv_of_failure(c, e);
-	else if (rv == CKR_OK && c->id == KMN_C_GetSlotInfo)
-		remember_slot(c->app, c->arg[0].u, c->arg[1].p);
-	kmn_debug(KMN_TOPIC_CALL, "%s: call %llu: 0x%lx%s%s", name_of(c), (unsigned long long)c->flight.number, rv,
-	    e != KMN_OK ? ": " : "", e != KMN_OK ? kmn_err_text(e) : "");
-	kmn_flights_finish(&c->app->flights, &c->flight);
+}
+
+static CK_RV
+run(struct carriage *c, const struct kmn_call_view *view)
+{
+	CK_RV rv = CKR_GENERAL_ERROR;
+	enum kmn_fate fate = KMN_FATE_STALE;
+	bool stale = false;
+	kmn_err e;
+
+	e = carry_anywhere(c, view, &rv, &stale);
+	if (e == KMN_OK && !stale) {
+		rv = rv_of_answer(c, rv);
+		if (c->app->heal != NULL)
+			kmn_heal_note(c->app->heal, c->app, c->link, view, c->arg, rv);
+	} else if (stale || fate_of(c, e, &fate)) {
+		rv = rv_of_fate(c, fate);
+		if (c->app->heal != NULL && rv == CKR_OK)
+			kmn_heal_forget(c->app->heal, view);
+	} else {
+		rv = kmn_err_ckr(e);
+	}
 	kmn_sessions_learn(&c->app->sessions, c->id, c->arg, rv);
-	return rv_for_caller(c, rv);
+	kmn_links_put(&c->app->links, c->link);
+	return rv;
 }
 
 CK_RV
 kmn_provider_call(enum kmn_call_id id, enum kmn_list list, struct kmn_arg *arg, size_t arg_count)
 {
 	struct carriage c = {.id = id, .list = list, .arg = arg, .arg_count = arg_count};
+	struct kmn_call_view view = {0};
 	struct kmn_host_errors errors;
 	CK_RV rv;
+	kmn_err e;
 
 	if ((c.app = kmn_application_enter()) == NULL)
 		return CKR_CRYPTOKI_NOT_INITIALIZED;
 	kmn_host_errors_take(&errors);
-	kmn_writer_init(&c.w, KMN_FRAME_MAX_BYTES - 1);
-	rv = run(&c);
+	kmn_sessions_fill(&c.app->sessions, id, arg);
+	e = encode(&c);
+	if (e == KMN_OK && c.app->heal != NULL) /* healing looks at calls as the gateway does */
+		e = kmn_call_view_decode(c.w.bytes + HEAD_BYTES, c.w.len - HEAD_BYTES, &view);
+	if (e == KMN_OK)
+		rv = run(&c, &view);
+	else
+		rv = kmn_err_ckr(e);
+	if (e != KMN_OK)
+		kmn_debug(KMN_TOPIC_CALL, "%s: %s", name_of(&c), kmn_err_text(e));
 	kmn_writer_clear(&c.w); /* wipes: it may have held a PIN */
 	kmn_host_errors_return(&errors);
 	kmn_application_leave(c.app);

@@ -16,6 +16,7 @@ static const char *const words[KMN_TOPIC_COUNT] = {
     [KMN_TOPIC_CHANNEL] = "channel",
     [KMN_TOPIC_CALL] = "call",
     [KMN_TOPIC_WAIT] = "wait",
+    [KMN_TOPIC_HEAL] = "heal",
 };
 
 static atomic_uint topics; /* a bit for each topic */

@@ -13,6 +13,7 @@ enum kmn_topic {
 	KMN_TOPIC_CHANNEL, /* connections made, lost, and why */
 	KMN_TOPIC_CALL,    /* number, function, result; refusals with their reason */
 	KMN_TOPIC_WAIT,    /* calls held for approval, with the id of the request */
+	KMN_TOPIC_HEAL,    /* what is built up again, and what is not */
 	KMN_TOPIC_COUNT
 };
 

@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 #include <sys/random.h>
 #include <unistd.h>
 
@@ -19,49 +20,42 @@
 #define AFTER_LEASE_MS 1000u /* one attempt when the lease is over: nobody waits long for what is gone */
 #define ANSWER_MS 10000u     /* ATTACHED and JOINED */
 #define GOODBYE_MS 2000u
+#define NAME_BYTES sodium_base64_ENCODED_LEN(KMN_INSTANCE_ID_BYTES, sodium_base64_VARIANT_ORIGINAL)
 #define PAUSE_LEAST_MS 50u
 #define PAUSE_MOST_MS 2000u
+
+/* A thread that waits for a connection; on its stack. Served in the order of arrival. */
+struct waiter {
+	TAILQ_ENTRY(waiter) link;
+	pthread_cond_t news;
+	struct kmn_channel *channel; /* what it was given; NULL: the right to make one */
+	bool has_room;               /* it counts as busy already: only a connection helps it */
+	bool served;                 /* and is in the list no more */
+};
 
 struct kmn_pool {
 	const struct kmn_client_settings *settings; /* set once */
 	const struct kmn_wake *ending;              /* set once */
-	struct kmn_channel_identity *identity;      /* set once */
+	struct kmn_channel_identity *identity;      /* set once, borrowed */
 	uint8_t instance[KMN_INSTANCE_ID_BYTES];    /* set by attach */
+	char name[NAME_BYTES];                      /* the same as the ledger writes it */
 	uint8_t *secret;                            /* sodium_malloc; set by attach */
 	uint32_t lease_ms;                          /* set by attach */
 	_Atomic(struct kmn_channel *) open[SLOTS];  /* all there are, for a forked child to close */
+	atomic_uint notices[KMN_NOTICE_STATE + 1];  /* by kind: how many came */
 	pthread_mutex_t lock;                       /* guards what is below */
-	pthread_cond_t room;                        /* a connection was given back or dropped, or all is over */
+	TAILQ_HEAD(, waiter) waiters;
 	struct kmn_channel *idle[KMN_CLIENT_CONNECTIONS_MAX];
 	size_t idle_count;
-	size_t busy;    /* taken or being made, for calls; busy + idle_count <= connections */
-	size_t joining; /* threads that would take an idle one instead of the one they try to make */
+	size_t busy; /* taken or being made, for calls; busy + idle_count <= connections */
 	bool lost;
 	bool ended;
 	uint64_t down_since_ms; /* first failure to connect since the last success; 0: none */
 };
 
-static kmn_err
-load_identity(struct kmn_pool *pool)
-{
-	const struct kmn_client_settings *s = pool->settings;
-	struct kmn_channel_settings c = {
-	    .certificate_path = s->certificate,
-	    .key_path = s->key,
-	    .gateways = (const char *const *)s->gateways,
-	    .gateway_count = s->gateway_count,
-	};
-	char why[KMN_CHANNEL_WHY_BYTES] = "";
-	kmn_err e;
-
-	memcpy(c.gateway_spki_sha256, s->gateway_spki, sizeof(c.gateway_spki_sha256));
-	if ((e = kmn_channel_identity_load(&c, why, &pool->identity)) != KMN_OK)
-		kmn_debug(KMN_TOPIC_CONFIG, "%s: %s", kmn_err_text(e), why);
-	return e;
-}
-
 kmn_err
-kmn_pool_new(const struct kmn_client_settings *settings, const struct kmn_wake *ending, struct kmn_pool **pool_out)
+kmn_pool_new(const struct kmn_client_settings *settings, struct kmn_channel_identity *identity,
+    const struct kmn_wake *ending, struct kmn_pool **pool_out)
 {
 	struct kmn_pool *pool = calloc(1, sizeof(*pool));
 	kmn_err e = KMN_E_NO_MEMORY;
@@ -70,16 +64,16 @@ kmn_pool_new(const struct kmn_client_settings *settings, const struct kmn_wake *
 	if (pool == NULL)
 		return e;
 	pool->settings = settings;
+	pool->identity = identity;
 	pool->ending = ending;
+	TAILQ_INIT(&pool->waiters);
 	(void)pthread_mutex_init(&pool->lock, NULL);
-	if (kmn_cond_init(&pool->room) != KMN_OK || sodium_init() < 0 ||
-	    (pool->secret = sodium_malloc(KMN_INSTANCE_SECRET_BYTES)) == NULL || (e = load_identity(pool)) != KMN_OK)
-		goto done;
+	if (sodium_init() < 0 || (pool->secret = sodium_malloc(KMN_INSTANCE_SECRET_BYTES)) == NULL) {
+		kmn_pool_free(pool);
+		return e;
+	}
 	*pool_out = pool;
-	pool = NULL;
-done:
-	kmn_pool_free(pool);
-	return e;
+	return KMN_OK;
 }
 
 /* ---- one connection ---------------------------------------------------------------------------------------------- */
@@ -122,6 +116,64 @@ connect_one(struct kmn_pool *pool, uint32_t timeout_ms, int interrupt_fd, struct
 	return e;
 }
 
+/* Counts a NOTICE. */
+static void
+note(struct kmn_pool *pool, const struct kmn_channel_frame *frame)
+{
+	struct kmn_reader r;
+	uint64_t slot;
+	uint8_t kind;
+
+	kmn_reader_init(&r, frame->body, frame->len_bytes);
+	kind = kmn_reader_u8(&r);
+	slot = kmn_reader_u64(&r);
+	kmn_debug(KMN_TOPIC_CHANNEL, "notice %u of slot %lld", kind, (long long)slot);
+	if (kind < KMN_COUNT_OF(pool->notices)) /* a kind that a later gateway knows */
+		atomic_fetch_add(&pool->notices[kind], 1);
+}
+
+kmn_err
+kmn_pool_hear(struct kmn_pool *pool, struct kmn_channel *channel, uint32_t timeout_ms, int interrupt_fd,
+    struct kmn_channel_frame *frame_out)
+{
+	kmn_err e = kmn_channel_receive(channel, timeout_ms, interrupt_fd, frame_out);
+
+	if (e == KMN_OK && frame_out->type == KMN_F_NOTICE)
+		note(pool, frame_out);
+	return e;
+}
+
+kmn_err
+kmn_pool_receive(struct kmn_pool *pool, struct kmn_channel *channel, uint32_t timeout_ms, int interrupt_fd,
+    struct kmn_channel_frame *frame_out)
+{
+	uint64_t until_ms = kmn_now_ms() + timeout_ms, now;
+	kmn_err e;
+
+	do {
+		now = kmn_now_ms();
+		if (timeout_ms != UINT32_MAX)
+			timeout_ms = now < until_ms ? (uint32_t)(until_ms - now) : 0;
+		e = kmn_pool_hear(pool, channel, timeout_ms, interrupt_fd, frame_out);
+	} while (e == KMN_OK && frame_out->type == KMN_F_NOTICE);
+	return e;
+}
+
+unsigned
+kmn_pool_notices(struct kmn_pool *pool, enum kmn_notice kind)
+{
+	return atomic_load(&pool->notices[kind]);
+}
+
+/* Whether an idle connection can be used: nothing waits in it, or nothing but notices. */
+static bool
+is_usable(struct kmn_pool *pool, struct kmn_channel *channel)
+{
+	struct kmn_channel_frame frame;
+
+	return kmn_channel_alive(channel) || kmn_pool_receive(pool, channel, 0, -1, &frame) == KMN_E_TIMEOUT;
+}
+
 /* What a REFUSED frame says, told to those who debug. */
 static kmn_err
 refusal(const struct kmn_channel_frame *frame)
@@ -143,15 +195,15 @@ refusal(const struct kmn_channel_frame *frame)
 
 /* Sends the first frame of a connection and takes its answer, which must be of the type `want`. */
 static kmn_err
-introduce(struct kmn_channel *channel, uint8_t type, const struct kmn_writer *w, int interrupt_fd, uint8_t want,
-    uint32_t timeout_ms, struct kmn_channel_frame *frame_out)
+introduce(struct kmn_pool *pool, struct kmn_channel *channel, uint8_t type, const struct kmn_writer *w,
+    int interrupt_fd, uint8_t want, uint32_t timeout_ms, struct kmn_channel_frame *frame_out)
 {
 	kmn_err e = w->err;
 
 	if (e == KMN_OK)
 		e = kmn_channel_send(channel, type, w->bytes, w->len, timeout_ms);
 	if (e == KMN_OK)
-		e = kmn_channel_receive(channel, timeout_ms, interrupt_fd, frame_out);
+		e = kmn_pool_receive(pool, channel, timeout_ms, interrupt_fd, frame_out);
 	if (e == KMN_OK && frame_out->type == KMN_F_REFUSED)
 		return refusal(frame_out);
 	if (e == KMN_OK && frame_out->type != want)
@@ -165,7 +217,7 @@ introduce(struct kmn_channel *channel, uint8_t type, const struct kmn_writer *w,
 /* ---- attach ------------------------------------------------------------------------------------------------------ */
 
 static void
-put_attach(struct kmn_writer *w, const uint8_t client_random[32])
+put_attach(struct kmn_writer *w, const uint8_t client_random[32], uint64_t first_handle)
 {
 	static const uint16_t one = 1;
 	char host[256] = "";
@@ -181,7 +233,7 @@ put_attach(struct kmn_writer *w, const uint8_t client_random[32])
 	kmn_writer_text(w, PACKAGE_STRING);
 	kmn_writer_text(w, host);
 	kmn_writer_raw(w, client_random, 32);
-	kmn_writer_u64(w, 0); /* no handles of an instance before this one are to stay apart */
+	kmn_writer_u64(w, first_handle);
 }
 
 static kmn_err
@@ -212,7 +264,7 @@ take_attached(struct kmn_pool *pool, struct kmn_channel *channel, const struct k
 }
 
 static kmn_err
-attach_once(struct kmn_pool *pool, uint32_t connect_ms, uint32_t answer_ms)
+attach_once(struct kmn_pool *pool, uint64_t first_handle, uint32_t connect_ms, uint32_t answer_ms)
 {
 	int interrupt_fd = kmn_wake_fd(pool->ending);
 	uint8_t client_random[32];
@@ -226,12 +278,15 @@ attach_once(struct kmn_pool *pool, uint32_t connect_ms, uint32_t answer_ms)
 		e = KMN_E_INTERNAL;
 		goto done;
 	}
-	put_attach(&w, client_random);
+	put_attach(&w, client_random, first_handle);
 	if ((e = connect_one(pool, connect_ms, interrupt_fd, &channel)) != KMN_OK ||
-	    (e = introduce(channel, KMN_F_ATTACH, &w, interrupt_fd, KMN_F_ATTACHED, answer_ms, &frame)) != KMN_OK ||
+	    (e = introduce(pool, channel, KMN_F_ATTACH, &w, interrupt_fd, KMN_F_ATTACHED, answer_ms, &frame)) !=
+		KMN_OK ||
 	    (e = take_attached(pool, channel, &frame, client_random)) != KMN_OK)
 		goto done;
-	kmn_debug(KMN_TOPIC_CHANNEL, "attached at %s", kmn_channel_peer(channel));
+	(void)sodium_bin2base64(
+	    pool->name, sizeof(pool->name), pool->instance, sizeof(pool->instance), sodium_base64_VARIANT_ORIGINAL);
+	kmn_debug(KMN_TOPIC_CHANNEL, "attached at %s, instance %s", kmn_channel_peer(channel), pool->name);
 	pool->idle[pool->idle_count++] = channel;
 	channel = NULL;
 done:
@@ -255,7 +310,7 @@ is_passing(kmn_err e)
 }
 
 kmn_err
-kmn_pool_attach(struct kmn_pool *pool)
+kmn_pool_attach(struct kmn_pool *pool, uint64_t first_handle)
 {
 	uint64_t start = kmn_now_ms(), wait_ms = (uint64_t)pool->settings->init_wait_s * 1000u, gone = 0;
 	uint32_t pause_ms = PAUSE_LEAST_MS;
@@ -265,7 +320,8 @@ kmn_pool_attach(struct kmn_pool *pool)
 		uint64_t left = wait_ms - gone;
 
 		/* a short init-wait is for a gateway that is not there; one that is may need to start its worker */
-		e = attach_once(pool, left < AFTER_LEASE_MS ? AFTER_LEASE_MS : least_u32(left, CONNECT_MS),
+		e = attach_once(pool, first_handle,
+		    left < AFTER_LEASE_MS ? AFTER_LEASE_MS : least_u32(left, CONNECT_MS),
 		    left < ANSWER_MS ? ANSWER_MS : (uint32_t)left);
 		gone = kmn_now_ms() - start;
 		if (!is_passing(e) || gone + pause_ms > wait_ms)
@@ -276,6 +332,59 @@ kmn_pool_attach(struct kmn_pool *pool)
 			return e;
 		pause_ms = least_u32(pause_ms * 2u, PAUSE_MOST_MS);
 	}
+}
+
+/* ---- waiting for one's turn -------------------------------------------------------------------------------------- */
+
+/* Hands out what there is, first come first served. The lock is taken, here and below. */
+static void
+serve(struct kmn_pool *pool)
+{
+	struct waiter *w, *next;
+
+	for (w = TAILQ_FIRST(&pool->waiters); w != NULL; w = next) {
+		next = TAILQ_NEXT(w, link);
+		if (pool->idle_count == 0 &&
+		    (w->has_room || pool->busy + pool->idle_count >= pool->settings->connections))
+			continue;
+		if (pool->idle_count > 0)
+			w->channel = pool->idle[--pool->idle_count];
+		if (!w->has_room)
+			pool->busy++;
+		w->served = true;
+		TAILQ_REMOVE(&pool->waiters, w, link);
+		(void)pthread_cond_signal(&w->news);
+	}
+}
+
+/* Lost or ended: nobody needs to wait any more. */
+static void
+tell_all(struct kmn_pool *pool)
+{
+	struct waiter *w;
+
+	TAILQ_FOREACH(w, &pool->waiters, link)
+	(void)pthread_cond_signal(&w->news);
+}
+
+/* True when it was served; false when all is over, or it is `until_ms`. */
+static bool
+await(struct kmn_pool *pool, struct waiter *w, uint64_t until_ms)
+{
+	if (pool->ended || pool->lost || kmn_cond_init(&w->news) != KMN_OK)
+		return false;
+	TAILQ_INSERT_TAIL(&pool->waiters, w, link);
+	serve(pool);
+	while (!w->served && !pool->ended && !pool->lost && kmn_now_ms() < until_ms) {
+		if (until_ms == UINT64_MAX)
+			(void)pthread_cond_wait(&w->news, &pool->lock);
+		else
+			kmn_cond_wait_until(&w->news, &pool->lock, until_ms);
+	}
+	if (!w->served)
+		TAILQ_REMOVE(&pool->waiters, w, link);
+	(void)pthread_cond_destroy(&w->news);
+	return w->served;
 }
 
 /* ---- join -------------------------------------------------------------------------------------------------------- */
@@ -297,7 +406,7 @@ join_once(struct kmn_pool *pool, uint32_t timeout_ms, int interrupt_fd, struct k
 	kmn_writer_u16(&w, KMN_FRAME_VERSION);
 	kmn_writer_raw(&w, pool->instance, sizeof(pool->instance));
 	kmn_writer_raw(&w, proof, sizeof(proof));
-	e = introduce(channel, KMN_F_JOIN, &w, interrupt_fd, KMN_F_JOINED, ANSWER_MS, &frame);
+	e = introduce(pool, channel, KMN_F_JOIN, &w, interrupt_fd, KMN_F_JOINED, ANSWER_MS, &frame);
 	kmn_writer_clear(&w);
 	if (e != KMN_OK) {
 		discard(pool, channel);
@@ -323,7 +432,7 @@ judge(struct kmn_pool *pool, kmn_err *e)
 		pool->down_since_ms = 0;
 	} else if (*e == KMN_E_INSTANCE) {
 		pool->lost = true;
-		(void)pthread_cond_broadcast(&pool->room);
+		tell_all(pool);
 	} else if (*e != KMN_E_CANCELED && *e != KMN_E_NO_MEMORY) {
 		if (pool->down_since_ms == 0)
 			pool->down_since_ms = now;
@@ -350,16 +459,13 @@ attempt_ms(struct kmn_pool *pool)
 static bool
 pause_for_idle(struct kmn_pool *pool, uint32_t pause_ms, struct kmn_channel **channel_out)
 {
-	uint64_t until_ms = kmn_now_ms() + pause_ms;
+	struct waiter w = {.has_room = true};
 
 	(void)pthread_mutex_lock(&pool->lock);
-	pool->joining++;
-	while (!pool->ended && !pool->lost && pool->idle_count == 0 && kmn_now_ms() < until_ms)
-		kmn_cond_wait_until(&pool->room, &pool->lock, until_ms);
-	pool->joining--;
-	*channel_out = pool->idle_count > 0 ? pool->idle[--pool->idle_count] : NULL;
+	(void)await(pool, &w, kmn_now_ms() + pause_ms);
 	(void)pthread_mutex_unlock(&pool->lock);
-	return *channel_out != NULL;
+	*channel_out = w.channel;
+	return w.channel != NULL;
 }
 
 /* A new connection, or one that comes back meanwhile, tried for within the lease. */
@@ -374,7 +480,7 @@ join(struct kmn_pool *pool, struct kmn_channel **channel_out)
 		if (!judge(pool, &e))
 			return e;
 		if (pause_for_idle(pool, pause_ms, channel_out)) {
-			if (kmn_channel_alive(*channel_out))
+			if (is_usable(pool, *channel_out))
 				return KMN_OK;
 			discard(pool, *channel_out);
 		}
@@ -392,20 +498,14 @@ join(struct kmn_pool *pool, struct kmn_channel **channel_out)
 static kmn_err
 reserve(struct kmn_pool *pool, struct kmn_channel **channel_out)
 {
+	struct waiter w = {0};
 	kmn_err e = KMN_OK;
 
-	*channel_out = NULL;
 	(void)pthread_mutex_lock(&pool->lock);
-	while (!pool->ended && !pool->lost && pool->idle_count == 0 && pool->busy >= pool->settings->connections)
-		(void)pthread_cond_wait(&pool->room, &pool->lock);
-	if (pool->ended || pool->lost) {
-		e = pool->ended ? KMN_E_CANCELED : KMN_E_INSTANCE;
-	} else {
-		pool->busy++;
-		if (pool->idle_count > 0)
-			*channel_out = pool->idle[--pool->idle_count];
-	}
+	if (!await(pool, &w, UINT64_MAX))
+		e = pool->ended ? KMN_E_CANCELED : pool->lost ? KMN_E_INSTANCE : KMN_E_NO_MEMORY;
 	(void)pthread_mutex_unlock(&pool->lock);
+	*channel_out = w.channel;
 	return e;
 }
 
@@ -418,10 +518,7 @@ release(struct kmn_pool *pool, struct kmn_channel *idle)
 		pool->idle[pool->idle_count++] = idle;
 		pool->down_since_ms = 0; /* it answered just now */
 	}
-	if (pool->joining > 0) /* one that joins has no use for mere room */
-		(void)pthread_cond_broadcast(&pool->room);
-	else
-		(void)pthread_cond_signal(&pool->room);
+	serve(pool);
 	(void)pthread_mutex_unlock(&pool->lock);
 }
 
@@ -436,7 +533,7 @@ kmn_pool_take(struct kmn_pool *pool, struct kmn_channel **channel_out)
 				release(pool, NULL);
 			return e;
 		}
-		if (kmn_channel_alive(*channel_out))
+		if (is_usable(pool, *channel_out))
 			return KMN_OK;
 		kmn_debug(KMN_TOPIC_CHANNEL, "an idle connection is gone");
 		kmn_pool_drop(pool, *channel_out);
@@ -485,7 +582,7 @@ kmn_pool_end(struct kmn_pool *pool)
 {
 	(void)pthread_mutex_lock(&pool->lock);
 	pool->ended = true;
-	(void)pthread_cond_broadcast(&pool->room);
+	tell_all(pool);
 	(void)pthread_mutex_unlock(&pool->lock);
 }
 
@@ -494,8 +591,25 @@ kmn_pool_lose(struct kmn_pool *pool)
 {
 	(void)pthread_mutex_lock(&pool->lock);
 	pool->lost = true;
-	(void)pthread_cond_broadcast(&pool->room);
+	tell_all(pool);
 	(void)pthread_mutex_unlock(&pool->lock);
+}
+
+bool
+kmn_pool_is_lost(struct kmn_pool *pool)
+{
+	bool lost;
+
+	(void)pthread_mutex_lock(&pool->lock);
+	lost = pool->lost;
+	(void)pthread_mutex_unlock(&pool->lock);
+	return lost;
+}
+
+const char *
+kmn_pool_name(const struct kmn_pool *pool)
+{
+	return pool->name;
 }
 
 uint32_t
@@ -515,7 +629,7 @@ kmn_pool_detach(struct kmn_pool *pool)
 
 	while (channel == NULL && pool->idle_count > 0) {
 		channel = pool->idle[--pool->idle_count];
-		if (!kmn_channel_alive(channel)) {
+		if (!is_usable(pool, channel)) {
 			discard(pool, channel);
 			channel = NULL;
 		}
@@ -526,7 +640,7 @@ kmn_pool_detach(struct kmn_pool *pool)
 		return;
 	e = kmn_channel_send(channel, KMN_F_DETACH, NULL, 0, GOODBYE_MS);
 	if (e == KMN_OK)
-		e = kmn_channel_receive(channel, GOODBYE_MS, -1, &frame);
+		e = kmn_pool_receive(pool, channel, GOODBYE_MS, -1, &frame);
 	if (e != KMN_OK)
 		kmn_debug(KMN_TOPIC_CHANNEL, "detach: %s", kmn_err_text(e));
 	discard(pool, channel);
@@ -539,10 +653,8 @@ kmn_pool_free(struct kmn_pool *pool)
 		return;
 	while (pool->idle_count > 0)
 		discard(pool, pool->idle[--pool->idle_count]);
-	kmn_channel_identity_free(pool->identity);
 	sodium_free(pool->secret);
 	(void)pthread_mutex_destroy(&pool->lock);
-	(void)pthread_cond_destroy(&pool->room);
 	free(pool);
 }
 

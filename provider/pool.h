@@ -9,6 +9,7 @@
  * The gateway keeps a lost application for a lease. Within it a failure to
  * connect is only latency: take tries again, and is as content with a connection
  * that another thread gives back (a gateway may give one client only so many).
+ * Who waits is served in the order of arrival.
  * After it take tries once, shortly, and answers KMN_E_UNREACHABLE.
  *
  * Invariants: a channel that was taken belongs to its thread until it is given
@@ -26,17 +27,14 @@
 
 struct kmn_pool;
 
-/*
- * Loads certificate and key; connects nothing. `settings` and `ending` (raised
- * when C_Finalize begins) outlive the pool.
- */
-kmn_err kmn_pool_new(const struct kmn_client_settings *settings, const struct kmn_wake *ending,
-    struct kmn_pool **pool_out) KMN_MUST_CHECK;
+/* Connects nothing. `settings`, `identity` and `ending` (raised when C_Finalize begins) outlive the pool. */
+kmn_err kmn_pool_new(const struct kmn_client_settings *settings, struct kmn_channel_identity *identity,
+    const struct kmn_wake *ending, struct kmn_pool **pool_out) KMN_MUST_CHECK;
 /* Closes all connections that are not taken. NULL is fine. */
 void kmn_pool_free(struct kmn_pool *pool);
 
-/* Makes this process an application of the gateway, trying for init-wait. */
-kmn_err kmn_pool_attach(struct kmn_pool *pool) KMN_MUST_CHECK;
+/* Makes this process an application of the gateway, whose handles begin at `first_handle`; tries for init-wait. */
+kmn_err kmn_pool_attach(struct kmn_pool *pool, uint64_t first_handle) KMN_MUST_CHECK;
 /* Says that the application is finished, if that needs no long wait. */
 void kmn_pool_detach(struct kmn_pool *pool);
 
@@ -58,11 +56,29 @@ kmn_err kmn_pool_watch(struct kmn_pool *pool, uint64_t timeout_ms, struct kmn_ch
 /* Closes it. NULL is fine. */
 void kmn_pool_unwatch(struct kmn_pool *pool, struct kmn_channel *channel);
 
+/*
+ * The next frame, as kmn_channel_receive; every frame of an attached
+ * connection is read here, for a NOTICE may come between any two: it is
+ * counted. kmn_pool_receive gives the next one that is no NOTICE.
+ */
+kmn_err kmn_pool_hear(struct kmn_pool *pool, struct kmn_channel *channel, uint32_t timeout_ms, int interrupt_fd,
+    struct kmn_channel_frame *frame_out) KMN_MUST_CHECK;
+kmn_err kmn_pool_receive(struct kmn_pool *pool, struct kmn_channel *channel, uint32_t timeout_ms, int interrupt_fd,
+    struct kmn_channel_frame *frame_out) KMN_MUST_CHECK;
+/*
+ * How many notices of that kind have come, over whichever connection: the
+ * gateway sends each to all of them. Who keeps an answer compares.
+ */
+unsigned kmn_pool_notices(struct kmn_pool *pool, enum kmn_notice kind);
+
 /* C_Finalize has begun and raised `ending`: whoever wants or waits for a connection gets KMN_E_CANCELED. */
 void kmn_pool_end(struct kmn_pool *pool);
 
 /* The gateway said that it does not know this application any more. */
 void kmn_pool_lose(struct kmn_pool *pool);
+bool kmn_pool_is_lost(struct kmn_pool *pool);
+/* The instance as the ledger writes it, for people who look there for a call. "" before it is attached. */
+const char *kmn_pool_name(const struct kmn_pool *pool);
 uint32_t kmn_pool_lease_ms(const struct kmn_pool *pool);
 
 /*

@@ -16,14 +16,18 @@
 #define USER_FILE ".config/kanmon/kanmon.conf"
 #define PATH_MAX_BYTES 4096
 
-enum type { LIST, HASH, TEXT, PATH, NUMBER, ERRORS };
+enum type { LIST, HASH, TEXT, PATH, NUMBER, CHOICE };
+
+#define CHOICE_WORDS 2
+static const char *const choices[][CHOICE_WORDS] = {KMN_CLIENT_CHOICE_WORDS};
 
 struct row {
 	const char *name;
 	size_t offset; /* of the field */
 	enum type type;
-	unsigned long least, most; /* NUMBER: value; TEXT, PATH: bytes; LIST: items */
-	const char *standard;      /* NULL: must be given */
+	unsigned long least,
+	    most;             /* NUMBER: value; TEXT, PATH: bytes; LIST: items; CHOICE: which, and how many words */
+	const char *standard; /* NULL: must be given */
 };
 
 static const struct row rows[] = {
@@ -129,16 +133,18 @@ set_hash(struct kmn_client_settings *s, const struct row *row, const char *value
 }
 
 static kmn_err
-set_errors(struct kmn_client_settings *s, const struct row *row, const char *value, char *why)
+set_choice(struct kmn_client_settings *s, const struct row *row, const char *value, char *why)
 {
-	enum kmn_client_errors *field = (enum kmn_client_errors *)(void *)((char *)s + row->offset);
+	const char *const *words = choices[row->least];
 
-	if (strcmp(value, "standard") != 0 && strcmp(value, "device") != 0) {
-		say(why, "%s is standard or device", row->name);
-		return KMN_E_CONFIG;
+	for (unsigned i = 0; i < CHOICE_WORDS; i++) {
+		if (strcmp(value, words[i]) == 0) {
+			*(unsigned *)(void *)((char *)s + row->offset) = i;
+			return KMN_OK;
+		}
 	}
-	*field = value[0] == 'd' ? KMN_CLIENT_ERRORS_DEVICE : KMN_CLIENT_ERRORS_STANDARD;
-	return KMN_OK;
+	say(why, "%s is %s or %s", row->name, words[0], words[1]);
+	return KMN_E_CONFIG;
 }
 
 /* host:port, with [] around an address that has colons itself. */
@@ -193,8 +199,8 @@ set(struct kmn_client_settings *s, const struct row *row, const char *value, cha
 		return set_text(s, row, value, why);
 	case NUMBER:
 		return set_number(s, row, value, why);
-	case ERRORS:
-		return set_errors(s, row, value, why);
+	case CHOICE:
+		return set_choice(s, row, value, why);
 	}
 	return KMN_E_INTERNAL;
 }

@@ -160,7 +160,9 @@ lead(struct kmn_flights *f, struct kmn_pool *pool, const struct kmn_wake *ending
 
 	if (f->watch == NULL)
 		return begin_watch(f, pool, ending, until_ms);
-	e = kmn_channel_receive(f->watch, now < until_ms ? (uint32_t)(until_ms - now) : 0, kmn_wake_fd(ending), &frame);
+	e = kmn_pool_hear(pool, f->watch, now < until_ms ? (uint32_t)(until_ms - now) : 0, kmn_wake_fd(ending), &frame);
+	if (e == KMN_OK && frame.type == KMN_F_NOTICE)
+		return KMN_OK;
 	if (e == KMN_E_TIMEOUT || e == KMN_E_CANCELED)
 		return KMN_OK;
 	if (e == KMN_OK && frame.type != KMN_F_READY)
@@ -180,31 +182,38 @@ lead(struct kmn_flights *f, struct kmn_pool *pool, const struct kmn_wake *ending
 	return KMN_OK;
 }
 
-/* Why the flight need not sleep any more; KMN_E_BUSY when it must. */
+/* What a thread waits for. */
+struct wish {
+	const struct kmn_flight *flight; /* NULL: a slot event */
+	struct kmn_event_mark mark;
+	uint64_t again_ms, deadline_ms;
+};
+
+/* Why it need not sleep any more; KMN_E_BUSY when it must. */
 static kmn_err
-state_of(const struct kmn_flights *f, const struct kmn_flight *flight, uint64_t again_ms, uint64_t deadline_ms)
+state_of(const struct kmn_flights *f, struct kmn_pool *pool, const struct wish *wish)
 {
 	uint64_t now = kmn_now_ms();
 
 	if (f->ended)
 		return KMN_E_CANCELED;
-	if (flight->ready || flight->generation != f->generation)
+	if (wish->flight != NULL ? wish->flight->ready || wish->flight->generation != f->generation
+				 : wish->mark.generation != f->generation ||
+				       wish->mark.events != kmn_pool_notices(pool, KMN_NOTICE_SLOT))
 		return KMN_OK;
-	if (now >= deadline_ms)
+	if (now >= wish->deadline_ms)
 		return KMN_E_TIMEOUT;
-	return now >= again_ms ? KMN_OK : KMN_E_BUSY;
+	return now >= wish->again_ms ? KMN_OK : KMN_E_BUSY;
 }
 
-kmn_err
-kmn_flights_wait(struct kmn_flights *f, struct kmn_pool *pool, const struct kmn_wake *ending,
-    const struct kmn_flight *flight, uint64_t deadline_ms)
+static kmn_err
+wait_for(struct kmn_flights *f, struct kmn_pool *pool, const struct kmn_wake *ending, const struct wish *wish)
 {
-	uint64_t again_ms = kmn_now_ms() + KMN_ASK_EVERY_MS;
-	uint64_t until_ms = again_ms < deadline_ms ? again_ms : deadline_ms;
+	uint64_t until_ms = wish->again_ms < wish->deadline_ms ? wish->again_ms : wish->deadline_ms;
 	kmn_err e;
 
 	(void)pthread_mutex_lock(&f->lock);
-	while ((e = state_of(f, flight, again_ms, deadline_ms)) == KMN_E_BUSY) {
+	while ((e = state_of(f, pool, wish)) == KMN_E_BUSY) {
 		if (f->leading) {
 			kmn_cond_wait_until(&f->news, &f->lock, until_ms);
 			continue;
@@ -220,6 +229,36 @@ kmn_flights_wait(struct kmn_flights *f, struct kmn_pool *pool, const struct kmn_
 	}
 	(void)pthread_mutex_unlock(&f->lock);
 	return e == KMN_E_AGAIN ? KMN_OK : e;
+}
+
+kmn_err
+kmn_flights_wait(struct kmn_flights *f, struct kmn_pool *pool, const struct kmn_wake *ending,
+    const struct kmn_flight *flight, uint64_t deadline_ms)
+{
+	struct wish wish = {.flight = flight, .again_ms = kmn_now_ms() + KMN_ASK_EVERY_MS, .deadline_ms = deadline_ms};
+
+	return wait_for(f, pool, ending, &wish);
+}
+
+struct kmn_event_mark
+kmn_flights_mark(struct kmn_flights *f, struct kmn_pool *pool)
+{
+	struct kmn_event_mark mark;
+
+	(void)pthread_mutex_lock(&f->lock);
+	mark.generation = f->generation;
+	(void)pthread_mutex_unlock(&f->lock);
+	mark.events = kmn_pool_notices(pool, KMN_NOTICE_SLOT);
+	return mark;
+}
+
+kmn_err
+kmn_flights_wait_event(
+    struct kmn_flights *f, struct kmn_pool *pool, const struct kmn_wake *ending, const struct kmn_event_mark *mark)
+{
+	struct wish wish = {.mark = *mark, .again_ms = kmn_now_ms() + KMN_ASK_EVERY_MS, .deadline_ms = UINT64_MAX};
+
+	return wait_for(f, pool, ending, &wish);
 }
 
 void

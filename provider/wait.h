@@ -18,6 +18,9 @@
  * and every KMN_ASK_UNWATCHED_MS for a watch that cannot be had, be it that the
  * gateway is gone, which the asking finds out, or that it gives no more connections.
  *
+ * C_WaitForSlotEvent waits by the same watch, for a NOTICE, and without a number
+ * of its own: it may wait for ever, and the window below would wait with it.
+ *
  * The gateway's replay window is KMN_WINDOW_NUMBERS wide: a number that falls
  * behind it cannot be asked for again. So a new call is admitted only while its
  * number stays within the window of the lowest one without answer. It is
@@ -78,6 +81,19 @@ void kmn_flights_finish(struct kmn_flights *f, struct kmn_flight *flight);
  */
 kmn_err kmn_flights_wait(struct kmn_flights *f, struct kmn_pool *pool, const struct kmn_wake *ending,
     const struct kmn_flight *flight, uint64_t deadline_ms) KMN_MUST_CHECK;
+
+/*
+ * A point in time that a question about slot events is asked after: take the
+ * mark, ask, and if there was none wait from the mark on. KMN_OK: ask again.
+ * KMN_E_CANCELED: C_Finalize; KMN_E_INSTANCE, KMN_E_NO_MEMORY.
+ */
+struct kmn_event_mark {
+	uint64_t generation; /* of the watch: a new one may have missed a notice */
+	unsigned events;
+};
+struct kmn_event_mark kmn_flights_mark(struct kmn_flights *f, struct kmn_pool *pool);
+kmn_err kmn_flights_wait_event(struct kmn_flights *f, struct kmn_pool *pool, const struct kmn_wake *ending,
+    const struct kmn_event_mark *mark) KMN_MUST_CHECK;
 
 /* C_Finalize: ends all waits. `ending` was raised before, so that the leader notices. */
 void kmn_flights_end(struct kmn_flights *f);

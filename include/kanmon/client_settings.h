@@ -33,9 +33,25 @@
 	ROW("init-wait", init_wait_s, NUMBER, 0, 3600, "10", "seconds that C_Initialize tries to reach the gateway") \
 	ROW("connections", connections, NUMBER, 1, KMN_CLIENT_CONNECTIONS_MAX, "16", \
 	    "calls at the same time, at most") \
-	ROW("errors", errors, ERRORS, 0, 0, "standard", "standard, or device: refusals look like CKR_DEVICE_ERROR")
+	ROW("errors", errors, CHOICE, KMN_CLIENT_CHOICE_ERRORS, 2, "standard", \
+	    "standard, or device: refusals look like CKR_DEVICE_ERROR") \
+	ROW("heal", heal, CHOICE, KMN_CLIENT_CHOICE_HEAL, 2, "off", \
+	    "off, or on: sessions, login and keys are built up again when the gateway has lost them") \
+	ROW("fork", fork, CHOICE, KMN_CLIENT_CHOICE_FORK, 2, "strict", \
+	    "strict, or inherit: a forked child goes on with its parent's sessions, login and keys")
+
+/* The words of a CHOICE (its `least`), by the value of the field; `most` counts them. */
+/* clang-format off */
+enum kmn_client_choice { KMN_CLIENT_CHOICE_ERRORS, KMN_CLIENT_CHOICE_HEAL, KMN_CLIENT_CHOICE_FORK };
+#define KMN_CLIENT_CHOICE_WORDS \
+	[KMN_CLIENT_CHOICE_ERRORS] = {"standard", "device"}, \
+	[KMN_CLIENT_CHOICE_HEAL] = {"off", "on"}, \
+	[KMN_CLIENT_CHOICE_FORK] = {"strict", "inherit"}
+/* clang-format on */
 
 enum kmn_client_errors { KMN_CLIENT_ERRORS_STANDARD, KMN_CLIENT_ERRORS_DEVICE };
+enum kmn_client_heal { KMN_CLIENT_HEAL_OFF, KMN_CLIENT_HEAL_ON };
+enum kmn_client_fork { KMN_CLIENT_FORK_STRICT, KMN_CLIENT_FORK_INHERIT };
 
 struct kmn_client_settings {
 	char *path;                              /* the file that was read */
@@ -49,6 +65,8 @@ struct kmn_client_settings {
 	uint32_t init_wait_s;
 	uint32_t connections;
 	enum kmn_client_errors errors;
+	enum kmn_client_heal heal;
+	enum kmn_client_fork fork;
 };
 
 /*
