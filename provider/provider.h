@@ -18,6 +18,7 @@ CK_RV kmn_provider_call(enum kmn_call_id id, enum kmn_list list, struct kmn_arg 
 /* The function lists that the interfaces hand out, made from the rows; C_GetFunctionList has the first. */
 extern CK_FUNCTION_LIST kmn_function_list;
 extern CK_FUNCTION_LIST_3_0 kmn_function_list_3_0;
+extern CK_FUNCTION_LIST_3_0 kmn_function_list_3_1;
 extern CK_FUNCTION_LIST_3_2 kmn_function_list_3_2;
 
 #endif

@@ -72,14 +72,21 @@ CK_FUNCTION_LIST kmn_function_list = {
 #define MEMBER_0x0228 MEMBER
 #define MEMBER_0x0302 NO_MEMBER
 
+#define MEMBER_0x0300 MEMBER
 CK_FUNCTION_LIST_3_0 kmn_function_list_3_0 = {
     .version = {3, 0},
-#define MEMBER_0x0300 MEMBER
 #define KMN_CALL(symbol, since, ...) MEMBER_##since(symbol)
 #include "kanmon/calls.def"
 #undef KMN_CALL
-#undef MEMBER_0x0302
 };
+
+CK_FUNCTION_LIST_3_0 kmn_function_list_3_1 = {
+    .version = {3, 1},
+#define KMN_CALL(symbol, since, ...) MEMBER_##since(symbol)
+#include "kanmon/calls.def"
+#undef KMN_CALL
+};
+#undef MEMBER_0x0302
 
 CK_FUNCTION_LIST_3_2 kmn_function_list_3_2 = {
     .version = {3, 2},

@@ -47,6 +47,7 @@
 	ROW(KMN_F_ADMIN,         7,   CLIENT,  FIRST,    "u16 rest", "operation (admin.h), its fields") \
 	ROW(KMN_F_ALIAS,         8,   CLIENT,  ATTACHED, "u64 u64", \
 	    "old handle (below the first handle of ATTACH), new handle: this session or object goes by the old one now") \
+	ROW(KMN_F_INTERFACES,    9,   CLIENT,  FIRST,    "u16", "version: which function lists do the modules have?") \
 	ROW(KMN_F_ATTACHED,    128,   GATEWAY, ANY,      "u16 raw16 raw32 u32 text", \
 	    "version, instance, gateway random, lease ms, origin") \
 	ROW(KMN_F_JOINED,      129,   GATEWAY, ANY,      "u64", "highest number seen") \
@@ -60,7 +61,9 @@
 	ROW(KMN_F_ADMIN_REPLY, 135,   GATEWAY, ANY,      "u32 bytes", "kmn_err, text (JSON when 0, else the reason)") \
 	ROW(KMN_F_ALIASED,     136,   GATEWAY, ANY,      "u64", "old handle") \
 	ROW(KMN_F_NOTICE,      137,   GATEWAY, ANY,      "u8 u64", \
-	    "kind (KMN_NOTICE_*), slot or 2^64-1 for every slot: no answer to anything, between any two frames")
+	    "kind (KMN_NOTICE_*), slot or 2^64-1 for every slot: no answer to anything, between any two frames") \
+	ROW(KMN_F_OFFERED,     138,   GATEWAY, ANY,      "u8 rest", \
+	    "n, n * (u16 version as major * 256 + minor, u64 flags), in the module's order")
 /* clang-format on */
 
 #define KMN_FRAME_ENUM(symbol, value, sender, phases, fields, what) symbol = (value),

@@ -12,9 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Whether a client may see a token of this module: a line of its own names it, or names none. */
-static bool
-may_see(const struct kmn_keeper *k, const struct kmn_policy_peer *peer, unsigned module)
+bool
+kmn_branch_may_see(const struct kmn_keeper *k, const struct kmn_policy_peer *peer, unsigned module)
 {
 	for (const char *const *name = peer->tokens; name != NULL && *name != NULL; name++) {
 		const struct kmn_policy_token *token = kmn_policy_token_named(kmn_keeper_policy(k), *name);
@@ -32,7 +31,7 @@ kmn_branch_start_all(struct kmn_keeper *k, struct kmn_instance *instance)
 	const struct kmn_policy_peer *peer = instance->attaching->peer;
 
 	for (unsigned m = 0; m < k->setup->module_count; m++)
-		if (may_see(k, peer, m))
+		if (kmn_branch_may_see(k, peer, m))
 			instance->branch[instance->branches++] = (struct kmn_branch){.instance = instance, .module = m};
 	instance->starting = instance->branches;
 	for (unsigned i = 0; i < instance->branches; i++) {

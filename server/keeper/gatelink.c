@@ -368,6 +368,9 @@ take_frame(struct kmn_keeper *k, struct kmn_conn *conn, uint8_t type, const uint
 	case KMN_F_JOIN:
 		kmn_instance_join(k, conn, &r);
 		break;
+	case KMN_F_INTERFACES:
+		kmn_interfaces_take(k, conn, kmn_reader_u16(&r));
+		break;
 	case KMN_F_CALL:
 		kmn_instance_call(k, conn, body, len);
 		break;

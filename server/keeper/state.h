@@ -232,6 +232,14 @@ struct kmn_instance {
 	int64_t alone_since_ms; /* boot time when the last connection went, 0: has one */
 };
 
+/* Function lists of a module, as a worker told with its first words. */
+#define KMN_LISTS_MAX 8u
+struct kmn_lists {
+	unsigned count; /* 0: none has told yet */
+	uint16_t version[KMN_LISTS_MAX];
+	uint64_t flags[KMN_LISTS_MAX];
+};
+
 enum kmn_worker_step { KMN_WORKER_ASKED, KMN_WORKER_STARTING, KMN_WORKER_READY, KMN_WORKER_ENDING };
 
 enum kmn_worker_use {
@@ -297,6 +305,7 @@ struct kmn_keeper {
 	uint64_t operations;                       /* serial of the last one */
 	bool login_due;                            /* the head of logins may run */
 	bool held_due;                             /* a session became free: who is approved may run */
+	struct kmn_lists lists[KMN_MODULES_MAX];
 	struct kmn_worker *house[KMN_MODULES_MAX]; /* NULL: it died; started again when it is needed */
 	struct kmn_watch watch[KMN_MODULES_MAX];
 	TAILQ_HEAD(, kmn_admin_wait) admin_waits;
@@ -371,6 +380,8 @@ unsigned kmn_instance_count(const struct kmn_keeper *k);
 /* ---- branch.c: an application's part in each module ------------------------------------------------------------- */
 
 /* Asks for the worker of each module whose tokens the client may see. False: there is no memory. */
+/* Whether a client may see a token of this module: a line of its own names it, or names none. */
+bool kmn_branch_may_see(const struct kmn_keeper *k, const struct kmn_policy_peer *peer, unsigned module);
 bool kmn_branch_start_all(struct kmn_keeper *k, struct kmn_instance *instance) KMN_MUST_CHECK;
 void kmn_branch_ready(struct kmn_keeper *k, struct kmn_branch *branch); /* its worker is */
 /*
@@ -428,6 +439,13 @@ void kmn_local_answer(const struct kmn_call_state *call, struct kmn_writer *w);
 
 /* The frame ALIAS: answered when the worker has done it. */
 void kmn_alias_take(struct kmn_keeper *k, struct kmn_conn *conn, uint64_t old, uint64_t new);
+
+/* ---- interfaces.c ---------------------------------------------------------------------------------------------- */
+
+/* The end of KMN_W_READY; a failure is kept in r. */
+void kmn_lists_read(struct kmn_lists *lists, struct kmn_reader *r);
+/* Answers INTERFACES. */
+void kmn_interfaces_take(struct kmn_keeper *k, struct kmn_conn *conn, uint16_t version);
 
 /* ---- session.c ------------------------------------------------------------------------------------------------- */
 

@@ -234,15 +234,13 @@ static void
 became_ready(struct kmn_keeper *k, struct kmn_worker *worker, struct kmn_reader *r)
 {
 	uint64_t rv = kmn_reader_u64(r);
+	struct kmn_lists lists;
 
 	worker->version = kmn_reader_u16(r);
 	kmn_reader_text(r, worker->manufacturer, sizeof(worker->manufacturer));
 	kmn_reader_text(r, worker->description, sizeof(worker->description));
 	(void)kmn_reader_u16(r);
-	for (uint8_t n = kmn_reader_u8(r); n > 0 && r->err == KMN_OK; n--) {
-		(void)kmn_reader_u16(r);
-		(void)kmn_reader_u64(r);
-	}
+	kmn_lists_read(&lists, r);
 	if (kmn_reader_end(r) != KMN_OK || worker->step != KMN_WORKER_STARTING) {
 		lost(k, worker, "its first words are not what they must be");
 		return;
@@ -254,6 +252,7 @@ became_ready(struct kmn_keeper *k, struct kmn_worker *worker, struct kmn_reader 
 		lost(k, worker, "the HSM module does not start");
 		return;
 	}
+	k->lists[worker->module] = lists;
 	worker->step = KMN_WORKER_READY;
 	TAILQ_REMOVE(&k->starting, worker, start);
 	if (worker->branch != NULL)
