@@ -33,7 +33,7 @@ ROW(CHANNEL_CLOSE, "channel.close", \
 ROW(CHANNEL_REJECT, "channel.reject", \
 	"peer?=any reason=text count=number") \
 ROW(SESSION, "session", \
-	"chan=number sess=number event=text slot=any user?=any pin?=text rv=number rv_name=text " \
+	"chan=number sess=number event=text slot=any user?=any pin?=text username?=text rv=number rv_name=text " \
 	"seq?=number req_sha256?=hash resp_sha256?=hash") \
 ROW(INTENT, "intent", \
 	"chan=number sess=number seq=number op=text mech=object key=object in?=object norm?=object template?=any " \

@@ -67,24 +67,57 @@ judge_recorded(struct kmn_call_state *call)
 	}
 }
 
+bool
+kmn_call_is_part(const struct kmn_call_view *view)
+{
+	const struct kmn_value *room = kmn_view_nth(view, KMN_KIND_MAYBE_ROOM, 0);
+
+	switch (view->id) {
+	case KMN_C_SignUpdate:
+	case KMN_C_SignMessageBegin:
+	case KMN_C_EncryptMessageBegin:
+	case KMN_C_DecryptMessageBegin:
+		return true;
+	case KMN_C_SignMessageNext: /* the last part is the one that a signature is asked for with */
+		return room != NULL && room->uncounted;
+	default: /* C_MessageSignFinal and its kin end an operation that has given what it had to give */
+		return view->call->effect == KMN_EFFECT_ENDS;
+	}
+}
+
+/* The operation of which this call carries a part of what is signed; NULL: of none. */
+static struct kmn_operation *
+operation_fed(const struct kmn_call_state *call)
+{
+	const struct kmn_call *row = call->view.call;
+	unsigned kind = row->operations & (KMN_OP_SIGN | KMN_OP_MESSAGE_SIGN);
+	struct kmn_operation *op;
+
+	if (call->session == NULL || kind == 0 ||
+	    (row->effect != KMN_EFFECT_CONTINUES &&
+		(row->effect != KMN_EFFECT_BELONGS || !kmn_call_is_part(&call->view))))
+		return NULL;
+	op = kmn_session_operation(call->session, kind);
+	return op->active ? op : NULL;
+}
+
 /* Parts of a signature go into its digests, so that the record of its end covers them. */
 static kmn_err
 feed_part(struct kmn_call_state *call)
 {
 	const struct kmn_value *data = kmn_view_data(&call->view, 0);
-	struct kmn_operation *op;
+	struct kmn_operation *op = operation_fed(call);
 
-	if (call->session == NULL || data == NULL || call->view.call->effect != KMN_EFFECT_CONTINUES ||
-	    (call->view.call->operations & KMN_OP_SIGN) == 0)
+	if (op == NULL)
 		return KMN_OK;
-	op = kmn_session_operation(call->session, KMN_OP_SIGN);
-	if (!op->active)
-		return KMN_OK;
+	if (call->view.id == KMN_C_SignMessageBegin)
+		kmn_operation_next_message(op, call->keeper);
+	op->in_message = call->view.call->effect == KMN_EFFECT_BELONGS;
 	/* A C_SignFinal that waits for its quorum was about the parts until now. */
 	op->serial = ++call->keeper->operations;
 	if (call->operation == op)
 		call->operation_serial = op->serial;
-	return kmn_operation_feed(op, data->bytes, data->len);
+	return data != NULL ? kmn_operation_feed(op, data->bytes, data->len) : KMN_OK;
 }
 
 /* What gives nothing away is counted, not recorded singly; the policy is asked all the same. */
@@ -102,7 +135,7 @@ judge_counted(struct kmn_call_state *call)
 			v->answer = KMN_ANSWER_HELD;
 		if (v->answer != KMN_ANSWER_REFUSED && kmn_record_intent(call, &call->intent) != KMN_OK)
 			v->answer = KMN_ANSWER_REFUSED;
-	} else if (v->answer == KMN_ANSWER_HELD && call->operation == NULL) {
+	} else if (v->answer == KMN_ANSWER_HELD && call->operation == NULL && !kmn_view_is_length_query(&call->view)) {
 		v->answer = KMN_ANSWER_REFUSED;
 		snprintf(v->reason, sizeof(v->reason),
 		    "rule %s: a quorum cannot hold %s; let a rule before it say need none", v->rule,
@@ -206,7 +239,7 @@ judge(struct kmn_call_state *call)
 	if (key_use && !starts && row->effect != KMN_EFFECT_NONE && call->view.id != KMN_C_DigestKey &&
 	    call->operation == NULL)
 		send_unstarted(call);
-	else if (row->durability == KMN_DURABILITY_C || (key_use && starts) || call->view.id == KMN_C_SignUpdate ||
+	else if (row->durability == KMN_DURABILITY_C || (key_use && starts) || kmn_call_is_part(&call->view) ||
 		 kmn_view_is_length_query(&call->view))
 		judge_counted(call);
 	else if (row->durability == KMN_DURABILITY_B)
@@ -332,6 +365,7 @@ find_keys(struct kmn_call_state *call)
 	enum kmn_policy_class class = call->view.call->policy;
 	const struct kmn_mech_view *mech = kmn_view_mechanism(&call->view);
 	uint64_t handle, inside[KMN_KEEPER_KEYS_MAX];
+	bool wraps;
 	size_t n;
 
 	if (call->view.id == KMN_C_GetAttributeValue && asks_secrets(&call->view) &&
@@ -339,12 +373,13 @@ find_keys(struct kmn_call_state *call)
 		want_key(call, handle);
 	if (class != KMN_POLICY_KEY_USE && class != KMN_POLICY_KEY_MANAGEMENT)
 		return;
-	/* Of C_WrapKey the key that leaves is the one that matters most: its second. */
-	if (call->view.id == KMN_C_WrapKey && kmn_view_key(&call->view, 1, &handle))
+	/* Where a key leaves, it is the one that matters most: the second. */
+	wraps = call->view.id == KMN_C_WrapKey || call->view.id == KMN_C_WrapKeyAuthenticated;
+	if (wraps && kmn_view_key(&call->view, 1, &handle))
 		want_key(call, handle);
 	if (kmn_view_key(&call->view, 0, &handle))
 		want_key(call, handle);
-	if (call->view.id != KMN_C_WrapKey && kmn_view_key(&call->view, 1, &handle))
+	if (!wraps && kmn_view_key(&call->view, 1, &handle))
 		want_key(call, handle);
 	if (kmn_view_object(&call->view, 0, &handle))
 		want_key(call, handle);
@@ -360,13 +395,10 @@ find_operation(struct kmn_call_state *call)
 
 	if (call->session == NULL || row->effect == KMN_EFFECT_STARTS || row->effect == KMN_EFFECT_NONE)
 		return;
-	for (unsigned kind = KMN_OP_SIGN_RECOVER; kind >= KMN_OP_ENCRYPT; kind >>= 1) {
-		struct kmn_operation *op;
+	for (size_t i = KMN_OPERATION_KINDS; i-- > 0;) {
+		struct kmn_operation *op = &call->session->operation[i];
 
-		if ((row->operations & kind & KMN_KEY_OPERATIONS) == 0)
-			continue;
-		op = kmn_session_operation(call->session, kind);
-		if (op->active) {
+		if ((row->operations & op->kind & KMN_KEY_OPERATIONS) != 0 && op->active) {
 			call->operation = op;
 			call->operation_serial = op->serial;
 		}
@@ -430,6 +462,6 @@ kmn_call_start(struct kmn_keeper *k, struct kmn_call_state *call)
 	if (kmn_view_session(&call->view, &call->session_handle))
 		call->session = kmn_session_get(call->instance, call->session_handle);
 	find_keys(call);
-	if (route(call) && kmn_turn_take(call))
+	if (route(call) && (call->view.id == KMN_C_SessionCancel || kmn_turn_take(call)))
 		kmn_call_begin(call);
 }

@@ -82,6 +82,8 @@ kmn_call_free(struct kmn_call_state *call)
 	kmn_branch_forget(call->instance, call);
 	leave_logins(call);
 	json_decref(call->intent);
+	if (call->joined != NULL)
+		OPENSSL_clear_free(call->joined, KMN_KEEPER_SPOOL_MAX);
 	if (call->reply != NULL)
 		OPENSSL_cleanse(call->reply, call->reply_len);
 	free(call->reply);
@@ -194,6 +196,7 @@ kmn_call_refusal_rv(const struct kmn_call_state *call)
 {
 	switch (call->view.id) {
 	case KMN_C_Login:
+	case KMN_C_LoginUser:
 	case KMN_C_Logout:
 		return CKR_FUNCTION_CANCELED;
 	case KMN_C_CopyObject:
@@ -226,7 +229,9 @@ kmn_call_drop_side(struct kmn_call_state *call)
 	call->operation = NULL;
 	call->data = NULL; /* may be a view into the operation's spool */
 	call->data_len = 0;
-	if (op == NULL || !op->active || !op->side)
+	/* A message that the module has seen nothing of leaves its operation as it was. */
+	if (op == NULL || !op->active || !op->side ||
+	    (call->view.call->effect == KMN_EFFECT_BELONGS && !op->in_message))
 		return;
 	kmn_writer_init(&w, 64);
 	kmn_writer_u64(&w, call->session_handle);
@@ -303,79 +308,6 @@ kmn_call_refuse(struct kmn_call_state *call)
 
 /* ---- the module's answer ---------------------------------------------------------------------------------------- */
 
-static void
-track_session(struct kmn_call_state *call, const struct kmn_response_view *response)
-{
-	struct kmn_instance *instance = call->instance;
-	const struct kmn_value *flags;
-	uint64_t handle;
-
-	if (response->rv != CKR_OK)
-		return;
-	switch (call->view.id) {
-	case KMN_C_OpenSession:
-		flags = kmn_view_nth(&call->view, KMN_KIND_FLAGS, 0);
-		if (kmn_response_session(response, &handle) &&
-		    kmn_session_add(call, handle, flags != NULL ? flags->number : 0) != KMN_OK)
-			KMN_BUG("out of memory");
-		break;
-	case KMN_C_CloseSession:
-		kmn_session_remove(instance, call->session_handle);
-		break;
-	case KMN_C_CloseAllSessions:
-		kmn_session_remove_slot(instance, call->slot);
-		break;
-	case KMN_C_InitToken:
-		kmn_token_forget(instance, call->slot);
-		kmn_slots_changed(instance); /* it has another name now */
-		break;
-	default:
-		break;
-	}
-}
-
-/* The operations that C_SetOperationState may have brought back: nobody said by what mechanism. */
-static void
-track_restored(struct kmn_call_state *call)
-{
-	static const unsigned kinds[] = {KMN_OP_ENCRYPT, KMN_OP_DECRYPT, KMN_OP_SIGN, KMN_OP_SIGN_RECOVER};
-
-	for (size_t i = 0; i < KMN_COUNT_OF(kinds); i++) {
-		struct kmn_operation *op = kmn_session_operation(call->session, kinds[i]);
-
-		kmn_operation_end(op);
-		op->active = true;
-		op->serial = ++call->keeper->operations;
-	}
-}
-
-static void
-track_operation(struct kmn_call_state *call, const struct kmn_response_view *response)
-{
-	const struct kmn_call *row = call->view.call;
-
-	if (call->session == NULL)
-		return;
-	if (call->view.id == KMN_C_SetOperationState && response->rv == CKR_OK)
-		track_restored(call);
-	for (unsigned kind = KMN_OP_ENCRYPT; kind <= KMN_OP_SIGN_RECOVER; kind <<= 1) {
-		struct kmn_operation *op;
-
-		if ((row->operations & kind & KMN_KEY_OPERATIONS) == 0)
-			continue;
-		op = kmn_session_operation(call->session, kind);
-		if (row->effect == KMN_EFFECT_STARTS) {
-			if (response->rv == CKR_OK)
-				kmn_operation_begin(op, call);
-		} else if (kmn_view_ends_operation(&call->view, response->rv) &&
-			   (response->rv == CKR_OK || response->rv == CKR_OPERATION_NOT_INITIALIZED || op->side)) {
-			if (call->operation == op)
-				call->operation = NULL;
-			kmn_operation_end(op);
-		}
-	}
-}
-
 void
 kmn_call_count(struct kmn_call_state *call)
 {
@@ -427,7 +359,7 @@ finish_recorded(struct kmn_call_state *call, const struct kmn_response_view *res
 		return;
 	}
 	call->decided = false;
-	track_operation(call, response);
+	kmn_track_operation(call, response);
 	kmn_call_finish(call, reply, len);
 	kmn_hold_ran(call);
 }
@@ -479,17 +411,6 @@ describe_made(struct kmn_call_state *call, const struct kmn_response_view *respo
 	return e == KMN_OK;
 }
 
-/* Opened and closed sessions are named singly, but nobody waits for it. */
-static void
-note_session(struct kmn_call_state *call, const struct kmn_response_view *response)
-{
-	json_t *body;
-
-	if (kmn_record_session(call, response, &body) != KMN_OK ||
-	    kmn_keeper_append(call->keeper, KMN_R_SESSION, body, NULL) != KMN_OK)
-		kmn_say(KMN_SAY_ERROR, "a session has no record");
-}
-
 /* Slots by the client's numbers, where the module said its own. */
 static void
 translate(const struct kmn_call_state *call, const struct kmn_response_view *response, uint8_t *reply)
@@ -516,12 +437,10 @@ take_reply(struct kmn_call_state *call, uint8_t *reply, size_t len)
 	if (call->instance->place != NULL)
 		translate(call, &response, reply);
 	call->took_us = kmn_keeper_now_us() - call->started_us;
-	track_session(call, &response);
+	kmn_track_session(call, &response);
 	if (call->durability == 'C') {
 		kmn_call_count(call);
-		track_operation(call, &response);
-		if (call->view.call->policy == KMN_POLICY_SESSION)
-			note_session(call, &response);
+		kmn_track_operation(call, &response);
 		kmn_call_finish(call, reply, len);
 	} else if (!describe_made(call, &response, reply, len)) {
 		finish_recorded(call, &response, reply, len);
@@ -607,8 +526,7 @@ kmn_call_send(struct kmn_call_state *call)
 void
 kmn_call_send_in_turn(struct kmn_call_state *call)
 {
-	if (call->view.id != KMN_C_Login && call->view.id != KMN_C_InitToken && call->view.id != KMN_C_InitPIN &&
-	    call->view.id != KMN_C_SetPIN) {
+	if (kmn_view_nth(&call->view, KMN_KIND_PIN, 0) == NULL) {
 		kmn_call_send(call);
 		return;
 	}

@@ -134,7 +134,7 @@ find_undelivered(struct kmn_call_state *call, const uint8_t operation[KMN_HASH_B
 {
 	const struct kmn_request *r = NULL;
 
-	if ((call->view.call->operations & (KMN_OP_SIGN | KMN_OP_SIGN_RECOVER)) == 0)
+	if ((call->view.call->operations & KMN_SIGN_OPERATIONS) == 0)
 		return NULL; /* handles and plaintexts belong to the process that got them */
 	while ((r = kmn_quorum_next(call->keeper->quorum, r, true)) != NULL)
 		if (r->state == KMN_REQUEST_DONE && r->held && kmn_keeper_now_ms() < r->not_after &&
@@ -221,8 +221,8 @@ checkable(const struct kmn_call_state *call)
 {
 	const struct kmn_operation *op = call->operation;
 
-	return op == NULL || !op->known || op->key.class != CKO_PRIVATE_KEY ||
-	       (op->kind & (KMN_OP_SIGN | KMN_OP_SIGN_RECOVER)) == 0 || (op->key.spki_len > 0 && call->has_norm);
+	return op == NULL || !op->known || op->key.class != CKO_PRIVATE_KEY || (op->kind & KMN_SIGN_OPERATIONS) == 0 ||
+	       (op->key.spki_len > 0 && call->has_norm);
 }
 
 static void
@@ -436,6 +436,44 @@ end_wait(struct kmn_call_state *call, CK_RV rv)
 	kmn_call_drop_side(call);
 	call->durability = 'A';
 	kmn_call_finish_rv(call, rv);
+}
+
+/* Whether anybody but this call waits for its request. */
+static bool
+others_wait(const struct kmn_call_state *call)
+{
+	const struct kmn_call_state *other;
+
+	LIST_FOREACH(other, &call->keeper->held, held)
+	if (other != call && other->request.i == call->request.i)
+		return true;
+	return false;
+}
+
+static void
+cancel(struct kmn_call_state *call)
+{
+	const struct kmn_request *r = kmn_quorum_request(call->keeper->quorum, call->request.i);
+
+	if (r == NULL || !r->held || others_wait(call) ||
+	    (r->state != KMN_REQUEST_OPEN && r->state != KMN_REQUEST_OFFERED))
+		end_wait(call, CKR_FUNCTION_CANCELED);
+	else if (kmn_hold_end(call->keeper, r->i, "withdrawn") != KMN_OK)
+		kmn_keeper_fail(call->keeper, "a decision cannot be recorded");
+}
+
+void
+kmn_hold_cancel(struct kmn_session *session, unsigned kinds)
+{
+	struct kmn_instance *instance = session->branch->instance;
+
+	for (size_t i = 0; i < KMN_WINDOW_NUMBERS; i++) {
+		struct kmn_call_state *call = instance->call[i];
+
+		if (call != NULL && call->in_held && call->session == session && call->operation != NULL &&
+		    (call->operation->kind & kinds) != 0)
+			cancel(call);
+	}
 }
 
 void

@@ -126,6 +126,54 @@ kmn_record_hsm(const struct kmn_call_state *call)
 	return hsm;
 }
 
+/* Member names of what one message brings, beside those of the mechanism. */
+static void
+put_prefixed(json_t *params, const char *prefix, json_t *members)
+{
+	const char *name;
+	json_t *member;
+
+	json_object_foreach(members, name, member)
+	{
+		char full[KMN_JSON_NAME_MAX_BYTES + 1];
+
+		snprintf(full, sizeof(full), "%s-%s", prefix, name);
+		put(params, full, json_incref(member));
+	}
+}
+
+/*
+ * Parameter and associated data of one message, or of a key that is wrapped: in `params`, and under params_sha256,
+ * which then is SHA-256(that of the mechanism | that of the message | that of the associated data), each as base64.
+ */
+static json_t *
+with_message(const struct kmn_call_state *call, json_t *mech)
+{
+	const struct kmn_mech_view *param = kmn_view_message_param(&call->view);
+	const struct kmn_value *aad = kmn_view_nth(&call->view, KMN_KIND_AAD, 0);
+	json_t *whole, *message, *data;
+	uint8_t sha256[KMN_HASH_BYTES];
+	char text[256];
+
+	if (param == NULL && aad == NULL)
+		return mech;
+	whole = json_deep_copy(mech);
+	json_decref(mech);
+	message = kmn_ledger_mechanism(param);
+	data = aad != NULL ? kmn_ledger_digest(aad->bytes, aad->len) : json_object();
+	snprintf(text, sizeof(text), "%s|%s|%s", json_string_value(json_object_get(whole, "params_sha256")),
+	    json_string_value(json_object_get(message, "params_sha256")),
+	    aad != NULL ? json_string_value(json_object_get(data, "sha256")) : "");
+	put_prefixed(json_object_get(whole, "params"), "message", json_object_get(message, "params"));
+	if (aad != NULL)
+		put_prefixed(json_object_get(whole, "params"), "associated-data", data);
+	kmn_sha256(text, strlen(text), sha256);
+	put(whole, "params_sha256", kmn_json_b64(sha256, sizeof(sha256)));
+	json_decref(message);
+	json_decref(data);
+	return whole;
+}
+
 static json_t *
 mechanism_json(const struct kmn_call_state *call)
 {
@@ -134,13 +182,13 @@ mechanism_json(const struct kmn_call_state *call)
 	json_t *object, *params;
 
 	if (mech == NULL && call->operation != NULL && call->operation->mech_view != NULL)
-		return json_incref(call->operation->mech_view);
+		return with_message(call, json_incref(call->operation->mech_view));
 	object = kmn_ledger_mechanism(mech);
 	/* PSS parameters are needed again to verify: their form is the statement's. */
 	if (mech != NULL && kmn_mech_number(mech, "hashAlg", &pss.hash) && kmn_mech_number(mech, "mgf", &pss.mgf) &&
 	    kmn_mech_number(mech, "sLen", &pss.salt_len) && (params = kmn_pss_json(&pss)) != NULL)
 		put(object, "params", params);
-	return object;
+	return with_message(call, object);
 }
 
 static const struct kmn_key_facts *
@@ -172,15 +220,26 @@ kmn_record_keep_spki(struct kmn_keeper *k, const struct kmn_key_facts *facts)
 
 /* ---- what is signed --------------------------------------------------------------------------------------------- */
 
-/* The digests of a multi-part operation so far; the operation itself goes on. */
-static kmn_err
-digest_so_far(const EVP_MD_CTX *running, uint8_t out[EVP_MAX_MD_SIZE], size_t *len_out)
+/* The last part of what is signed, where the call that asks for the signature brings one. */
+static const struct kmn_value *
+last_part(const struct kmn_call_state *call)
 {
+	return call->view.id == KMN_C_SignMessageNext ? kmn_view_data(&call->view, 0) : NULL;
+}
+
+/* The digests of a multi-part operation with the call's own part; the operation itself goes on as it is. */
+static kmn_err
+digest_so_far(
+    const struct kmn_call_state *call, const EVP_MD_CTX *running, uint8_t out[EVP_MAX_MD_SIZE], size_t *len_out)
+{
+	const struct kmn_value *part = last_part(call);
 	EVP_MD_CTX *copy = EVP_MD_CTX_new();
 	unsigned len = 0;
 	kmn_err e = KMN_E_NO_MEMORY;
 
-	if (copy != NULL && EVP_MD_CTX_copy_ex(copy, running) == 1 && EVP_DigestFinal_ex(copy, out, &len) == 1)
+	if (copy != NULL && EVP_MD_CTX_copy_ex(copy, running) == 1 &&
+	    (part == NULL || part->len == 0 || EVP_DigestUpdate(copy, part->bytes, part->len) == 1) &&
+	    EVP_DigestFinal_ex(copy, out, &len) == 1)
 		e = KMN_OK;
 	EVP_MD_CTX_free(copy);
 	*len_out = len;
@@ -200,12 +259,52 @@ normalise_parts(struct kmn_call_state *call)
 		return KMN_E_NOT_FOUND;
 	if ((e = kmn_operation_normalise(op->mechanism, op->has_pss ? &op->pss : NULL, NULL, 0, &call->norm)) !=
 		KMN_OK ||
-	    (e = digest_so_far(op->scheme, digest, &len)) != KMN_OK)
+	    (e = digest_so_far(call, op->scheme, digest, &len)) != KMN_OK)
 		return e;
 	if (len != call->norm.digest_len)
 		return KMN_E_INTERNAL;
 	memcpy(call->norm.digest, digest, len);
 	return KMN_OK;
+}
+
+/* The parts that came before, and the call's own: as one piece while they are few enough to be kept. */
+static kmn_err
+join_parts(struct kmn_call_state *call)
+{
+	const struct kmn_operation *op = call->operation;
+	const struct kmn_value *part = last_part(call);
+	size_t more = part != NULL ? part->len : 0;
+
+	call->has_data = !op->spool_full && op->spool_len + more <= KMN_KEEPER_SPOOL_MAX;
+	call->data = call->has_data ? op->spool : NULL;
+	call->data_len = call->has_data ? op->spool_len + more : 0;
+	if (!call->has_data || more == 0)
+		return KMN_OK;
+	if (call->joined == NULL && (call->joined = OPENSSL_zalloc(KMN_KEEPER_SPOOL_MAX)) == NULL)
+		return KMN_E_NO_MEMORY;
+	if (op->spool_len > 0)
+		memcpy(call->joined, op->spool, op->spool_len);
+	memcpy(call->joined + op->spool_len, part->bytes, more);
+	call->data = call->joined;
+	return KMN_OK;
+}
+
+static kmn_err
+take_parts(struct kmn_call_state *call, json_t *intent)
+{
+	const struct kmn_value *part = last_part(call);
+	struct kmn_operation *op = call->operation;
+	uint8_t sha256[EVP_MAX_MD_SIZE];
+	size_t sha256_len;
+	kmn_err e;
+
+	if ((e = kmn_operation_feed(op, NULL, 0)) != KMN_OK ||
+	    (e = digest_so_far(call, op->sha256, sha256, &sha256_len)) != KMN_OK)
+		return e;
+	put(intent, "in",
+	    json_pack("{s:o, s:I}", "sha256", kmn_json_b64(sha256, KMN_HASH_BYTES), "len",
+		(json_int_t)(op->parts_len + (part != NULL ? part->len : 0))));
+	return join_parts(call);
 }
 
 /* Finds what a signing call signs: its data, or the parts that came before. Fills data, norm and member `in`. */
@@ -214,20 +313,11 @@ take_signed(struct kmn_call_state *call, json_t *intent)
 {
 	struct kmn_operation *op = call->operation;
 	const struct kmn_value *data = kmn_view_data(&call->view, 0);
-	uint8_t sha256[EVP_MAX_MD_SIZE];
-	size_t sha256_len;
 	kmn_err e;
 
-	if (call->view.id == KMN_C_SignFinal) {
-		if ((e = kmn_operation_feed(op, NULL, 0)) != KMN_OK ||
-		    (e = digest_so_far(op->sha256, sha256, &sha256_len)) != KMN_OK)
+	if (call->view.id == KMN_C_SignFinal || last_part(call) != NULL) {
+		if ((e = take_parts(call, intent)) != KMN_OK)
 			return e;
-		put(intent, "in",
-		    json_pack("{s:o, s:I}", "sha256", kmn_json_b64(sha256, KMN_HASH_BYTES), "len",
-			(json_int_t)op->parts_len));
-		call->has_data = !op->spool_full;
-		call->data = call->has_data ? op->spool : NULL;
-		call->data_len = call->has_data ? op->spool_len : 0;
 	} else {
 		call->has_data = true;
 		call->data = data->bytes != NULL ? data->bytes : (const uint8_t *)"";
@@ -291,8 +381,9 @@ kmn_record_intent(struct kmn_call_state *call, json_t **body_out)
 	    "requester", requester_json(call), "expires", expires);
 	if (intent == NULL)
 		return KMN_E_NO_MEMORY;
-	if (call->operation != NULL && (call->operation->kind & (KMN_OP_SIGN | KMN_OP_SIGN_RECOVER)) != 0 &&
-	    call->view.call->effect == KMN_EFFECT_ANSWERS)
+	if (call->operation != NULL && (call->operation->kind & KMN_SIGN_OPERATIONS) != 0 &&
+	    kmn_view_room(&call->view) != NULL && !kmn_call_is_part(&call->view) &&
+	    call->view.call->effect != KMN_EFFECT_CONTINUES)
 		e = take_signed(call, intent);
 	put_arguments(intent, call);
 	if (e == KMN_OK && !kmn_record_fits(intent))
@@ -389,7 +480,10 @@ put_user(json_t *body, const struct kmn_call_state *call)
 	static const char *const users[] = {"CKU_SO", "CKU_USER", "CKU_CONTEXT_SPECIFIC"};
 	const struct kmn_value *user = kmn_view_nth(&call->view, KMN_KIND_ULONG, 0);
 	const struct kmn_value *pin = kmn_view_nth(&call->view, KMN_KIND_PIN, 0);
+	const struct kmn_value *name = kmn_view_nth(&call->view, KMN_KIND_USERNAME, 0);
 
+	if (name != NULL && !name->null)
+		put(body, "username", kmn_json_label(name->bytes, name->len));
 	if (user != NULL && user->number < KMN_COUNT_OF(users))
 		put(body, "user", json_string(users[user->number]));
 	if (pin != NULL)
@@ -407,6 +501,8 @@ kmn_record_session(struct kmn_call_state *call, const struct kmn_response_view *
 	    {KMN_C_CloseSession, "close"},
 	    {KMN_C_CloseAllSessions, "close-all"},
 	    {KMN_C_Login, "login"},
+	    {KMN_C_LoginUser, "login"},
+	    {KMN_C_SessionCancel, "cancel"},
 	    {KMN_C_Logout, "logout"},
 	};
 	const char *event = "wait-over"; /* a call's wait for its quorum ended */

@@ -187,6 +187,21 @@ kmn_operation_begin(struct kmn_operation *op, struct kmn_call_state *call)
 	op->mech_view = json_incref(call->intent != NULL ? json_object_get(call->intent, "mech") : NULL);
 }
 
+void
+kmn_operation_next_message(struct kmn_operation *op, struct kmn_keeper *k)
+{
+	EVP_MD_CTX_free(op->sha256);
+	EVP_MD_CTX_free(op->scheme);
+	if (op->spool != NULL)
+		OPENSSL_clear_free(op->spool, KMN_KEEPER_SPOOL_MAX);
+	op->sha256 = op->scheme = NULL;
+	op->spool = NULL;
+	op->spool_len = 0;
+	op->parts_len = 0;
+	op->spool_full = op->in_message = false;
+	op->serial = ++k->operations;
+}
+
 static kmn_err
 start_digests(struct kmn_operation *op)
 {

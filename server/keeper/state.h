@@ -24,7 +24,7 @@
  *  K3 a number is looked at once (replay.h); its outcome is kept until the client acknowledged it.
  *  K4 every record that is appended is applied to the quorum state at once, by kmn_keeper_append() alone.
  *  K5 in a session one call is at work at a time, from its judgement to the module's reply (turn.c): what was judged
- *     about an operation is true when the module gets the call.
+ *     about an operation is true when the module gets the call. C_SessionCancel alone overtakes: it starts nothing.
  */
 #ifndef KANMON_KEEPER_STATE_H
 #define KANMON_KEEPER_STATE_H
@@ -47,7 +47,10 @@
 #define KMN_KEEPER_SLOTS_MAX 256u       /* of one module, that a map looks at */
 
 /* Operations that a secret or private key takes part in (C_Encrypt also a public one). */
-#define KMN_KEY_OPERATIONS (KMN_OP_ENCRYPT | KMN_OP_DECRYPT | KMN_OP_SIGN | KMN_OP_SIGN_RECOVER)
+#define KMN_SIGN_OPERATIONS (KMN_OP_SIGN | KMN_OP_SIGN_RECOVER | KMN_OP_MESSAGE_SIGN)
+#define KMN_KEY_OPERATIONS \
+	(KMN_OP_ENCRYPT | KMN_OP_DECRYPT | KMN_SIGN_OPERATIONS | KMN_OP_MESSAGE_ENCRYPT | KMN_OP_MESSAGE_DECRYPT)
+#define KMN_OPERATION_KINDS 13u /* bits of enum kmn_operation_kind */
 
 struct kmn_keeper;
 struct kmn_call_state;
@@ -100,6 +103,7 @@ struct kmn_place {
 struct kmn_operation {
 	unsigned kind;   /* one bit of enum kmn_operation_kind */
 	bool active;     /* false: none was started */
+	bool in_message; /* parts of a message went to the module, and its last did not */
 	bool side;       /* runs on its own vendor session, for a quorum may hold it */
 	bool known;      /* key and mechanism are known (not after C_SetOperationState) */
 	uint64_t serial; /* tells it from every other, and from itself with more parts; 0: none was started */
@@ -123,9 +127,9 @@ struct kmn_session {
 	uint64_t slot;             /* as the client sees it */
 	uint64_t vendor_slot;      /* as the module does */
 	uint64_t flags;
-	struct kmn_operation operation[8];    /* by bit number of enum kmn_operation_kind */
-	struct kmn_call_state *turn;          /* the one call that is at work in it (turn.c) */
-	TAILQ_HEAD(, kmn_call_state) waiting; /* for their turn */
+	struct kmn_operation operation[KMN_OPERATION_KINDS]; /* by bit number of enum kmn_operation_kind */
+	struct kmn_call_state *turn;                         /* the one call that is at work in it (turn.c) */
+	TAILQ_HEAD(, kmn_call_state) waiting;                /* for their turn */
 };
 
 enum kmn_call_step {
@@ -181,8 +185,9 @@ struct kmn_call_state {
 	json_t *intent;          /* body as this call would have it; owned */
 	bool has_norm, has_data; /* of a signature */
 	struct kmn_norm norm;
-	const uint8_t *data; /* what is signed, view into bytes or the operation's spool */
+	const uint8_t *data; /* what is signed, view into bytes, joined or the operation's spool */
 	size_t data_len;
+	uint8_t *joined;           /* the parts of a message and its last one; owned */
 	struct kmn_key_facts made; /* the key that the call made */
 	bool has_made;
 	const char *selfcheck; /* static, NULL: nothing was signed */
@@ -462,8 +467,15 @@ void kmn_session_remove_branch(struct kmn_branch *branch);
 struct kmn_operation *kmn_session_operation(struct kmn_session *session, unsigned kind);
 void kmn_operation_begin(struct kmn_operation *op, struct kmn_call_state *call);
 void kmn_operation_end(struct kmn_operation *op);
+/* A message ended, or another begins: its parts are forgotten. */
+void kmn_operation_next_message(struct kmn_operation *op, struct kmn_keeper *k);
 /* Takes a part into the digests and the spool. */
 kmn_err kmn_operation_feed(struct kmn_operation *op, const uint8_t *part, size_t len) KMN_MUST_CHECK;
+
+/* ---- track.c: what the outcome of a call changes ----------------------------------------------------------------- */
+
+void kmn_track_session(struct kmn_call_state *call, const struct kmn_response_view *response);
+void kmn_track_operation(struct kmn_call_state *call, const struct kmn_response_view *response);
 
 /* ---- turn.c ----------------------------------------------------------------------------------------------------- */
 
@@ -545,6 +557,8 @@ void kmn_call_drop_side(struct kmn_call_state *call);
 
 /* Looks at a call that came, and begins it when its session is free. */
 void kmn_call_start(struct kmn_keeper *k, struct kmn_call_state *call);
+/* A call that carries into or out of its operation nothing that anybody decides about. */
+bool kmn_call_is_part(const struct kmn_call_view *view);
 /* It is known where it goes: begins, from the loop. */
 void kmn_call_ready(struct kmn_call_state *call);
 /* It is its turn: asks for facts, judges. */
@@ -589,6 +603,8 @@ void kmn_hold_ran(struct kmn_call_state *call);
 void kmn_hold_delivered(struct kmn_keeper *k, const struct kmn_call_state *call);
 /* A call goes away that alone could meet its approval: its request is withdrawn. Nothing for others. */
 void kmn_hold_withdraw_blind(struct kmn_call_state *call);
+/* C_SessionCancel: calls that wait in operations of these kinds end, and with the last that waits for it the request. */
+void kmn_hold_cancel(struct kmn_session *session, unsigned kinds);
 /* The client ends its wait. */
 void kmn_hold_end_wait(struct kmn_call_state *call);
 void kmn_hold_forget(struct kmn_call_state *call);

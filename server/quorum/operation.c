@@ -290,10 +290,16 @@ family(const char *op)
 	    {"C_Sign", "sign"},
 	    {"C_SignFinal", "sign"},
 	    {"C_SignRecover", "sign"},
+	    {"C_SignMessage", "sign"},
+	    {"C_SignMessageNext", "sign"},
 	    {"C_Decrypt", "decrypt"},
 	    {"C_DecryptFinal", "decrypt"},
+	    {"C_DecryptMessage", "decrypt"},
+	    {"C_DecryptMessageNext", "decrypt"},
 	    {"C_Encrypt", "encrypt"},
 	    {"C_EncryptFinal", "encrypt"},
+	    {"C_EncryptMessage", "encrypt"},
+	    {"C_EncryptMessageNext", "encrypt"},
 	};
 
 	for (size_t i = 0; i < KMN_COUNT_OF(families); i++)
