@@ -13,15 +13,76 @@
 
 #include "tests/mock/mock.h"
 
+#define DEPTH_MAX 5u
+
+static void
+clear_row(struct mock_row *r)
+{
+	struct mock_row *inner = (struct mock_row *)(void *)r->value;
+
+	for (size_t i = 0; i < r->rows; i++)
+		clear_row(&inner[i]);
+	free(r->value);
+}
+
 void
 mock_object_clear(struct mock_object *o)
 {
 	if (!o->used)
 		return;
 	for (size_t i = 0; i < o->rows; i++)
-		free(o->row[i].value);
+		clear_row(&o->row[i]);
 	EVP_PKEY_free(o->key);
 	memset(o, 0, sizeof(*o));
+}
+
+static bool
+is_template(CK_ATTRIBUTE_TYPE type)
+{
+	return type == CKA_WRAP_TEMPLATE || type == CKA_UNWRAP_TEMPLATE || type == CKA_DERIVE_TEMPLATE ||
+	       type == CKA_ENCAPSULATE_TEMPLATE || type == CKA_DECAPSULATE_TEMPLATE;
+}
+
+/* A value of the caller's, copied with all that is in it. */
+static bool
+copy_value(const CK_ATTRIBUTE *a, unsigned depth, struct mock_row *out)
+{
+	const CK_ATTRIBUTE *from = a->pValue;
+	struct mock_row *inner;
+	bool ok = true;
+
+	*out = (struct mock_row){.type = a->type, .len = a->ulValueLen};
+	if (!is_template(a->type)) {
+		if ((out->value = malloc(a->ulValueLen + 1)) != NULL && a->ulValueLen > 0)
+			memcpy(out->value, a->pValue, a->ulValueLen);
+		return out->value != NULL;
+	}
+	if (a->ulValueLen % sizeof(*from) != 0 || depth == DEPTH_MAX)
+		return false;
+	if ((inner = calloc(a->ulValueLen / sizeof(*from) + 1, sizeof(*inner))) == NULL)
+		return false;
+	out->value = (uint8_t *)inner;
+	for (CK_ULONG i = 0; ok && i < a->ulValueLen / sizeof(*from); i++)
+		if ((ok = (from[i].pValue != NULL || from[i].ulValueLen == 0) &&
+			  copy_value(&from[i], depth + 1, &inner[i])))
+			out->rows++;
+	if (!ok)
+		clear_row(out);
+	return ok;
+}
+
+static bool
+same_value(const struct mock_row *r, const CK_ATTRIBUTE *a)
+{
+	const struct mock_row *inner = (const struct mock_row *)(const void *)r->value;
+	const CK_ATTRIBUTE *from = a->pValue;
+	bool same = r->type == a->type && r->len == a->ulValueLen && (a->pValue != NULL || a->ulValueLen == 0);
+
+	if (!is_template(a->type))
+		return same && a->pValue != NULL && memcmp(r->value, a->pValue, r->len) == 0;
+	for (size_t i = 0; same && i < r->rows; i++)
+		same = same_value(&inner[i], &from[i]);
+	return same;
 }
 
 const struct mock_row *
@@ -43,25 +104,33 @@ mock_flag(const struct mock_object *o, CK_ATTRIBUTE_TYPE type)
 
 /* Adds or replaces. */
 static bool
-put(struct mock_object *o, CK_ATTRIBUTE_TYPE type, const void *value, size_t len)
+put_copy(struct mock_object *o, const CK_ATTRIBUTE *a)
 {
-	struct mock_row *r = NULL;
-	uint8_t *copy = malloc(len > 0 ? len : 1);
+	struct mock_row copy, *r = NULL;
 
 	for (size_t i = 0; i < o->rows; i++)
-		if (o->row[i].type == type)
+		if (o->row[i].type == a->type)
 			r = &o->row[i];
-	if (copy == NULL || (r == NULL && o->rows >= MOCK_ROWS)) {
-		free(copy);
+	if ((r == NULL && o->rows >= MOCK_ROWS) || !copy_value(a, 0, &copy))
 		return false;
-	}
-	if (len > 0)
-		memcpy(copy, value, len);
 	if (r == NULL)
 		r = &o->row[o->rows++];
-	free(r->value);
-	*r = (struct mock_row){.type = type, .len = (CK_ULONG)len, .value = copy};
+	else
+		clear_row(r);
+	*r = copy;
 	return true;
+}
+
+static bool
+put(struct mock_object *o, CK_ATTRIBUTE_TYPE type, const void *value, size_t len)
+{
+	union {
+		const void *from;
+		void *to; /* PKCS#11 has no const */
+	} u = {.from = value};
+	const CK_ATTRIBUTE a = {type, u.to, (CK_ULONG)len};
+
+	return put_copy(o, &a);
 }
 
 static void
@@ -82,8 +151,7 @@ static CK_RV
 put_template(struct mock_object *o, const CK_ATTRIBUTE *t, CK_ULONG count)
 {
 	for (CK_ULONG i = 0; i < count; i++)
-		if (t == NULL || (t[i].pValue == NULL && t[i].ulValueLen > 0) ||
-		    !put(o, t[i].type, t[i].pValue, t[i].ulValueLen))
+		if (t == NULL || (t[i].pValue == NULL && t[i].ulValueLen > 0) || !put_copy(o, &t[i]))
 			return CKR_ATTRIBUTE_VALUE_INVALID;
 	return CKR_OK;
 }
@@ -101,6 +169,16 @@ new_object(unsigned slot, CK_OBJECT_HANDLE *handle_out)
 	return NULL;
 }
 
+static void
+name(struct mock_object *o, const char *what, unsigned number)
+{
+	char id[32];
+
+	snprintf(id, sizeof(id), "%s-%u", what, number);
+	if (mock_row(o, CKA_UNIQUE_ID) == NULL)
+		(void)put(o, CKA_UNIQUE_ID, id, strlen(id));
+}
+
 /* Token or session object, as its CKA_TOKEN says. */
 static void
 place(struct mock_object *o, CK_SESSION_HANDLE session)
@@ -108,6 +186,7 @@ place(struct mock_object *o, CK_SESSION_HANDLE session)
 	if (mock_row(o, CKA_TOKEN) == NULL)
 		put_flag(o, CKA_TOKEN, false);
 	o->session = mock_flag(o, CKA_TOKEN) ? 0 : session;
+	name(o, "object", ++mock.named);
 }
 
 struct mock_object *
@@ -166,7 +245,8 @@ copy(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE from, const CK_ATTRIBUTE *t, CK
 	if ((o = new_object(s->slot, out)) == NULL)
 		return CKR_DEVICE_MEMORY;
 	for (size_t i = 0; i < origin->rows; i++)
-		(void)put(o, origin->row[i].type, origin->row[i].value, origin->row[i].len);
+		if (!is_template(origin->row[i].type) && origin->row[i].type != CKA_UNIQUE_ID)
+			(void)put(o, origin->row[i].type, origin->row[i].value, origin->row[i].len);
 	if (origin->key != NULL && EVP_PKEY_up_ref(origin->key) == 1)
 		o->key = origin->key;
 	if ((rv = put_template(o, t, count)) != CKR_OK)
@@ -225,11 +305,35 @@ mock_C_SetAttributeValue(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object, CK_
 }
 
 static CK_RV
+give_value(const struct mock_row *r, CK_ATTRIBUTE *a)
+{
+	const struct mock_row *inner = (const struct mock_row *)(const void *)r->value;
+	bool overrun = (mock.settings.overrun & MOCK_OVER_ATTRIBUTES) != 0;
+	CK_ATTRIBUTE *to = a->pValue;
+	CK_RV rv = CKR_OK, row;
+
+	if (a->pValue != NULL && a->ulValueLen < r->len && !(overrun && !is_template(r->type))) {
+		a->ulValueLen = CK_UNAVAILABLE_INFORMATION;
+		return CKR_BUFFER_TOO_SMALL;
+	}
+	a->ulValueLen = r->len;
+	if (a->pValue != NULL && !is_template(r->type))
+		memcpy(a->pValue, r->value, r->len);
+	/* Types of inner rows are told whatever they were. */
+	for (size_t i = 0; to != NULL && i < r->rows; i++) {
+		to[i].type = inner[i].type;
+		if ((row = give_value(&inner[i], &to[i])) != CKR_OK)
+			rv = row;
+	}
+	if ((mock.settings.overrun & MOCK_OVER_LENGTHS) != 0)
+		a->ulValueLen = (CK_ULONG)1 << 40;
+	return rv;
+}
+
+static CK_RV
 get(const struct mock_object *o, CK_ATTRIBUTE *a)
 {
 	const struct mock_row *r = mock_row(o, a->type);
-	bool overrun = (mock.settings.overrun & MOCK_OVER_ATTRIBUTES) != 0;
-	CK_RV rv = CKR_OK;
 
 	if (r == NULL) {
 		a->ulValueLen = CK_UNAVAILABLE_INFORMATION;
@@ -239,16 +343,7 @@ get(const struct mock_object *o, CK_ATTRIBUTE *a)
 		a->ulValueLen = CK_UNAVAILABLE_INFORMATION;
 		return CKR_ATTRIBUTE_SENSITIVE;
 	}
-	if (a->pValue != NULL && a->ulValueLen < r->len && !overrun) {
-		a->ulValueLen = CK_UNAVAILABLE_INFORMATION;
-		return CKR_BUFFER_TOO_SMALL;
-	}
-	if (a->pValue != NULL)
-		memcpy(a->pValue, r->value, r->len);
-	a->ulValueLen = r->len;
-	if ((mock.settings.overrun & MOCK_OVER_LENGTHS) != 0)
-		a->ulValueLen = (CK_ULONG)1 << 40;
-	return rv;
+	return give_value(r, a);
 }
 
 CK_RV
@@ -279,11 +374,24 @@ fits(const struct mock_object *o, const CK_ATTRIBUTE *t, CK_ULONG count)
 	for (CK_ULONG i = 0; i < count; i++) {
 		const struct mock_row *r = mock_row(o, t[i].type);
 
-		if (r == NULL || r->len != t[i].ulValueLen || t[i].pValue == NULL ||
-		    memcmp(r->value, t[i].pValue, r->len) != 0)
+		if (r == NULL || !same_value(r, &t[i]))
 			return false;
 	}
 	return true;
+}
+
+CK_RV
+mock_C_GetObjectSize(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object, CK_ULONG_PTR size)
+{
+	const struct mock_session *s = mock_enter(session);
+	const struct mock_object *o = s == NULL ? NULL : mock_object(s, object);
+
+	if (o == NULL)
+		return mock_leave(s == NULL ? CKR_SESSION_HANDLE_INVALID : CKR_OBJECT_HANDLE_INVALID);
+	*size = 0;
+	for (size_t i = 0; i < o->rows; i++)
+		*size += o->row[i].len;
+	return mock_leave(CKR_OK);
 }
 
 CK_RV
@@ -408,16 +516,27 @@ generate_rsa(const struct mock_row *bits)
 	return n < 1024 || n > 4096 ? NULL : EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)n);
 }
 
+/* A pair of that mechanism, as its public template says. ML-KEM stands on a pair of P-256. */
+static EVP_PKEY *
+generate_pair(CK_MECHANISM_TYPE mechanism, const struct mock_object *public)
+{
+	if (mechanism == CKM_ML_KEM_KEY_PAIR_GEN)
+		return mock_row(public, CKA_PARAMETER_SET) == NULL ? NULL
+								   : EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256");
+	return mechanism == CKM_EC_KEY_PAIR_GEN ? generate_ec(mock_row(public, CKA_EC_PARAMS))
+						: generate_rsa(mock_row(public, CKA_MODULUS_BITS));
+}
+
 /* What the module itself says of the two halves. */
 static void
 put_halves(struct mock_object *public, struct mock_object *private, EVP_PKEY *key, CK_MECHANISM_TYPE mechanism)
 {
-	bool rsa = mechanism == CKM_RSA_PKCS_KEY_PAIR_GEN;
+	bool rsa = mechanism == CKM_RSA_PKCS_KEY_PAIR_GEN, kem = mechanism == CKM_ML_KEM_KEY_PAIR_GEN;
 	struct mock_object *half[] = {public, private};
 
 	for (size_t i = 0; i < KMN_COUNT_OF(half); i++) {
 		put_ulong(half[i], CKA_CLASS, i == 0 ? CKO_PUBLIC_KEY : CKO_PRIVATE_KEY);
-		put_ulong(half[i], CKA_KEY_TYPE, rsa ? CKK_RSA : CKK_EC);
+		put_ulong(half[i], CKA_KEY_TYPE, kem ? CKK_ML_KEM : rsa ? CKK_RSA : CKK_EC);
 		put_ulong(half[i], CKA_KEY_GEN_MECHANISM, mechanism);
 		put_flag(half[i], CKA_LOCAL, true);
 		if (rsa) {
@@ -428,7 +547,11 @@ put_halves(struct mock_object *public, struct mock_object *private, EVP_PKEY *ke
 			put_flag(half[i], CKA_PRIVATE, i == 1);
 		half[i]->key = EVP_PKEY_up_ref(key) == 1 ? key : NULL;
 	}
-	if (!rsa) {
+	if (kem) {
+		const struct mock_row *set = mock_row(public, CKA_PARAMETER_SET);
+
+		(void)put(private, CKA_PARAMETER_SET, set->value, set->len);
+	} else if (!rsa) {
 		const struct mock_row *params = mock_row(public, CKA_EC_PARAMS);
 
 		(void)put(private, CKA_EC_PARAMS, params->value, params->len);
@@ -463,9 +586,7 @@ generate(const struct pair *p, CK_OBJECT_HANDLE *public_out, CK_OBJECT_HANDLE *p
 	    (rv = put_template(private, p->private, p->private_count)) != CKR_OK)
 		goto done;
 	rv = CKR_TEMPLATE_INCOMPLETE;
-	key = p->mechanism->mechanism == CKM_EC_KEY_PAIR_GEN ? generate_ec(mock_row(public, CKA_EC_PARAMS))
-							     : generate_rsa(mock_row(public, CKA_MODULUS_BITS));
-	if (key == NULL)
+	if ((key = generate_pair(p->mechanism->mechanism, public)) == NULL)
 		goto done;
 	put_halves(public, private, key, p->mechanism->mechanism);
 	place(public, p->session);
@@ -489,7 +610,8 @@ mock_C_GenerateKeyPair(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism, CK
 	CK_RV rv;
 
 	if (mechanism == NULL ||
-	    (mechanism->mechanism != CKM_EC_KEY_PAIR_GEN && mechanism->mechanism != CKM_RSA_PKCS_KEY_PAIR_GEN))
+	    (mechanism->mechanism != CKM_EC_KEY_PAIR_GEN && mechanism->mechanism != CKM_RSA_PKCS_KEY_PAIR_GEN &&
+		mechanism->mechanism != CKM_ML_KEM_KEY_PAIR_GEN))
 		return CKR_MECHANISM_INVALID;
 	pthread_mutex_lock(&mock.lock);
 	rv = generate(&p, public_out, private_out);
@@ -515,6 +637,7 @@ mock_seed_key(const char *path)
 		half[i] = new_object(0, &handle);
 		(void)put(half[i], CKA_LABEL, "seed", 4);
 		(void)put(half[i], CKA_ID, "seed", 4);
+		name(half[i], "seed", (unsigned)i);
 		put_flag(half[i], CKA_TOKEN, true);
 		put_flag(half[i], CKA_SENSITIVE, i == 1);
 	}
@@ -527,4 +650,86 @@ mock_seed_key(const char *path)
 	if (key != NULL)
 		put_halves(half[0], half[1], key, rsa ? CKM_RSA_PKCS_KEY_PAIR_GEN : CKM_EC_KEY_PAIR_GEN);
 	EVP_PKEY_free(key);
+}
+
+/* ---- keys out of bytes ---- */
+
+CK_RV
+mock_key_bytes(const struct mock_object *o, uint8_t *out, size_t max, size_t *len)
+{
+	const struct mock_row *r = mock_row(o, CKA_VALUE);
+	uint8_t *der = NULL;
+	int n = o->key == NULL || mock_class(o) != CKO_PRIVATE_KEY ? -1 : i2d_PrivateKey(o->key, &der);
+	CK_RV rv = CKR_KEY_NOT_WRAPPABLE;
+
+	if (n > 0 && (size_t)n <= max) {
+		memcpy(out, der, *len = (size_t)n);
+		rv = CKR_OK;
+	} else if (r != NULL && r->len <= max) {
+		memcpy(out, r->value, *len = r->len);
+		rv = CKR_OK;
+	}
+	OPENSSL_clear_free(der, n > 0 ? (size_t)n : 0);
+	return rv;
+}
+
+static CK_RV
+fill_key(struct mock_object *o, CK_OBJECT_CLASS class, const uint8_t *value, size_t len)
+{
+	const uint8_t *at = value;
+
+	put_ulong(o, CKA_CLASS, class);
+	put_flag(o, CKA_LOCAL, false);
+	if (class == CKO_PRIVATE_KEY) {
+		if ((o->key = d2i_AutoPrivateKey(NULL, &at, (long)len)) == NULL)
+			return CKR_WRAPPED_KEY_INVALID;
+		put_ulong(o, CKA_KEY_TYPE, EVP_PKEY_is_a(o->key, "RSA") == 1 ? CKK_RSA : CKK_EC);
+		return CKR_OK;
+	}
+	if (mock_row(o, CKA_KEY_TYPE) == NULL)
+		put_ulong(o, CKA_KEY_TYPE, CKK_GENERIC_SECRET);
+	put_ulong(o, CKA_VALUE_LEN, (CK_ULONG)len);
+	return put(o, CKA_VALUE, value, len) ? CKR_OK : CKR_HOST_MEMORY;
+}
+
+CK_RV
+mock_make_key(CK_SESSION_HANDLE session, const CK_ATTRIBUTE *t, CK_ULONG count, CK_OBJECT_CLASS class,
+    const uint8_t *value, size_t len, CK_OBJECT_HANDLE *out)
+{
+	struct mock_session *s = mock_session(session);
+	struct mock_object *o;
+	CK_RV rv;
+
+	if (s == NULL)
+		return CKR_SESSION_HANDLE_INVALID;
+	if ((o = new_object(s->slot, out)) == NULL)
+		return CKR_DEVICE_MEMORY;
+	if ((rv = put_template(o, t, count)) != CKR_OK || (rv = fill_key(o, class, value, len)) != CKR_OK)
+		mock_object_clear(o);
+	else
+		place(o, session);
+	return rv;
+}
+
+void
+mock_seed_secrets(unsigned count)
+{
+	CK_OBJECT_HANDLE handle;
+	struct mock_object *o;
+	uint8_t value[32];
+	char label[32];
+
+	for (unsigned slot = 0; slot < mock.settings.slots; slot++)
+		for (unsigned i = 1; i <= count && (o = new_object(slot, &handle)) != NULL; i++) {
+			snprintf(label, sizeof(label), "secret-%u", i);
+			memset(value, (int)i, sizeof(value));
+			(void)put(o, CKA_LABEL, label, strlen(label));
+			(void)put(o, CKA_ID, label, strlen(label));
+			put_ulong(o, CKA_KEY_TYPE, CKK_AES);
+			put_flag(o, CKA_TOKEN, true);
+			put_flag(o, CKA_SENSITIVE, true);
+			put_flag(o, CKA_PRIVATE, false);
+			name(o, "secret", i);
+			(void)fill_key(o, CKO_SECRET_KEY, value, sizeof(value));
+		}
 }

@@ -30,7 +30,9 @@ read_settings(struct mock_settings *s)
 		const char *word;
 		unsigned bit;
 	} words[] = {{"attributes", MOCK_OVER_ATTRIBUTES}, {"slots", MOCK_OVER_SLOTS},
-	    {"signature", MOCK_OVER_SIGNATURE}, {"lengths", MOCK_OVER_LENGTHS}, {"find", MOCK_OVER_FIND}};
+	    {"signature", MOCK_OVER_SIGNATURE}, {"lengths", MOCK_OVER_LENGTHS}, {"find", MOCK_OVER_FIND},
+	    {"mechanisms", MOCK_OVER_MECHANISMS}, {"output", MOCK_OVER_OUTPUT}, {"params", MOCK_OVER_PARAMS},
+	    {"far", MOCK_OVER_FAR}};
 	char overrun[128];
 
 	setting("KMN_MOCK_LOG", "", s->log, sizeof(s->log));
@@ -38,8 +40,15 @@ read_settings(struct mock_settings *s)
 	setting("KMN_MOCK_SO_PIN", "12345678", s->so_pin, sizeof(s->so_pin));
 	setting("KMN_MOCK_CRASH", "", s->crash, sizeof(s->crash));
 	setting("KMN_MOCK_KEY", "", s->key, sizeof(s->key));
+	setting("KMN_MOCK_USERNAME", "operator", s->username, sizeof(s->username));
+	setting("KMN_MOCK_EVENTS", "", s->events, sizeof(s->events));
 	setting("KMN_MOCK_OVERRUN", "", overrun, sizeof(overrun));
-	s->slots = number("KMN_MOCK_SLOTS", 1) >= MOCK_SLOTS ? MOCK_SLOTS : 1;
+	s->slots = number("KMN_MOCK_SLOTS", 1) >= MOCK_SLOTS ? MOCK_SLOTS : number("KMN_MOCK_SLOTS", 1);
+	s->sessions = number("KMN_MOCK_SESSIONS", MOCK_SESSIONS);
+	s->secrets = number("KMN_MOCK_SECRETS", 0);
+	s->late = number("KMN_MOCK_LATE", 0) != 0;
+	s->sticky = number("KMN_MOCK_STICKY", 0) != 0;
+	s->serial = number("KMN_MOCK_SERIAL", 0) != 0;
 	s->delay_ms = number("KMN_MOCK_DELAY_MS", 0);
 	s->overrun = 0;
 	for (size_t i = 0; i < KMN_COUNT_OF(words); i++)
@@ -59,15 +68,18 @@ mock_C_Initialize(CK_VOID_PTR args)
 	read_settings(&mock.settings);
 	for (unsigned i = 0; i < MOCK_SLOTS; i++)
 		snprintf(mock.token[i].label, sizeof(mock.token[i].label), "mock-%u", i + 1);
+	mock.made = 0;
+	mock.named = mock.events = 0;
 	if (mock.settings.key[0] != '\0')
 		mock_seed_key(mock.settings.key);
+	mock_seed_secrets(mock.settings.secrets);
 	mock.initialised = true;
 	pthread_mutex_unlock(&mock.lock);
 	return CKR_OK;
 }
 
-static void
-close_session(CK_SESSION_HANDLE handle)
+void
+mock_close_session(CK_SESSION_HANDLE handle)
 {
 	struct mock_session *s = mock.session[handle - 1];
 	unsigned slot = s->slot;
@@ -77,6 +89,8 @@ close_session(CK_SESSION_HANDLE handle)
 		if (mock.token[slot].object[i].used && mock.token[slot].object[i].session == handle)
 			mock_object_clear(&mock.token[slot].object[i]);
 	mock_sign_clear(&s->sign);
+	for (size_t i = 0; i < MOCK_OPS; i++)
+		mock_op_clear(&s->op[i]);
 	free(s);
 	mock.session[handle - 1] = NULL;
 	for (size_t i = 0; i < MOCK_SESSIONS; i++)
@@ -91,7 +105,7 @@ close_all(unsigned slot)
 {
 	for (size_t i = 0; i < MOCK_SESSIONS; i++)
 		if (mock.session[i] != NULL && mock.session[i]->slot == slot)
-			close_session((CK_SESSION_HANDLE)i + 1);
+			mock_close_session((CK_SESSION_HANDLE)i + 1);
 }
 
 static void
@@ -152,17 +166,34 @@ mock_slot(CK_SLOT_ID id, unsigned *index_out)
 CK_RV
 mock_C_GetSlotList(CK_BBOOL present, CK_SLOT_ID_PTR list, CK_ULONG_PTR count)
 {
-	CK_ULONG room = *count;
+	CK_ULONG room = *count, n = 0;
+	CK_SLOT_ID there[MOCK_SLOTS];
 
-	(void)present;
-	*count = mock.settings.slots;
+	pthread_mutex_lock(&mock.lock);
+	mock_look_at_slots();
+	for (unsigned i = 0; i < mock.settings.slots; i++)
+		if (present == CK_FALSE || !mock.token[i].absent)
+			there[n++] = MOCK_SLOT_ID(i);
+	pthread_mutex_unlock(&mock.lock);
+	*count = n;
 	if (list == NULL)
 		return CKR_OK;
-	if (room < mock.settings.slots && (mock.settings.overrun & MOCK_OVER_SLOTS) == 0)
+	if (room < n && (mock.settings.overrun & MOCK_OVER_SLOTS) == 0)
 		return CKR_BUFFER_TOO_SMALL;
-	for (unsigned i = 0; i < mock.settings.slots; i++)
-		list[i] = MOCK_SLOT_ID(i);
+	memcpy(list, there, n * sizeof(there[0]));
 	return CKR_OK;
+}
+
+static bool
+is_absent(unsigned slot)
+{
+	bool absent;
+
+	pthread_mutex_lock(&mock.lock);
+	mock_look_at_slots();
+	absent = mock.token[slot].absent;
+	pthread_mutex_unlock(&mock.lock);
+	return absent;
 }
 
 CK_RV
@@ -175,7 +206,9 @@ mock_C_GetSlotInfo(CK_SLOT_ID id, CK_SLOT_INFO_PTR info)
 	memset(info, 0, sizeof(*info));
 	pad(info->slotDescription, sizeof(info->slotDescription), "slot for tests");
 	pad(info->manufacturerID, sizeof(info->manufacturerID), "kanmon");
-	info->flags = CKF_TOKEN_PRESENT;
+	info->flags = is_absent(slot) ? CKF_REMOVABLE_DEVICE : CKF_TOKEN_PRESENT;
+	if (mock.settings.events[0] != '\0')
+		info->flags |= CKF_REMOVABLE_DEVICE;
 	return CKR_OK;
 }
 
@@ -193,10 +226,13 @@ count_sessions(unsigned slot, CK_FLAGS flag)
 CK_RV
 mock_C_GetTokenInfo(CK_SLOT_ID id, CK_TOKEN_INFO_PTR info)
 {
+	char serial[16];
 	unsigned slot;
 
 	if (!mock_slot(id, &slot))
 		return CKR_SLOT_ID_INVALID;
+	if (is_absent(slot))
+		return CKR_TOKEN_NOT_PRESENT;
 	memset(info, 0, sizeof(*info));
 	pthread_mutex_lock(&mock.lock);
 	pad(info->label, sizeof(info->label), mock.token[slot].label);
@@ -205,9 +241,10 @@ mock_C_GetTokenInfo(CK_SLOT_ID id, CK_TOKEN_INFO_PTR info)
 	pthread_mutex_unlock(&mock.lock);
 	pad(info->manufacturerID, sizeof(info->manufacturerID), "kanmon");
 	pad(info->model, sizeof(info->model), "mock");
-	pad(info->serialNumber, sizeof(info->serialNumber), slot == 0 ? "0001" : "0002");
+	snprintf(serial, sizeof(serial), "%04u", slot + 1);
+	pad(info->serialNumber, sizeof(info->serialNumber), serial);
 	info->flags = CKF_RNG | CKF_LOGIN_REQUIRED | CKF_USER_PIN_INITIALIZED | CKF_TOKEN_INITIALIZED;
-	info->ulMaxSessionCount = info->ulMaxRwSessionCount = MOCK_SESSIONS;
+	info->ulMaxSessionCount = info->ulMaxRwSessionCount = mock.settings.sessions;
 	info->ulMaxPinLen = sizeof(mock.settings.pin) - 1;
 	info->ulMinPinLen = 4;
 	info->ulTotalPublicMemory = info->ulFreePublicMemory = CK_UNAVAILABLE_INFORMATION;
@@ -260,8 +297,10 @@ mock_C_OpenSession(CK_SLOT_ID id, CK_FLAGS flags, CK_VOID_PTR cookie, CK_NOTIFY 
 		return CKR_SLOT_ID_INVALID;
 	if ((flags & CKF_SERIAL_SESSION) == 0)
 		return CKR_SESSION_PARALLEL_NOT_SUPPORTED;
+	if (is_absent(slot))
+		return CKR_TOKEN_NOT_PRESENT;
 	pthread_mutex_lock(&mock.lock);
-	for (size_t i = 0; rv != CKR_OK && i < MOCK_SESSIONS; i++) {
+	for (size_t i = 0; rv != CKR_OK && i < MOCK_SESSIONS && i < mock.settings.sessions; i++) {
 		if (mock.session[i] != NULL)
 			continue;
 		if ((mock.session[i] = calloc(1, sizeof(struct mock_session))) == NULL)
@@ -279,6 +318,8 @@ mock_C_OpenSession(CK_SLOT_ID id, CK_FLAGS flags, CK_VOID_PTR cookie, CK_NOTIFY 
 struct mock_session *
 mock_session(CK_SESSION_HANDLE handle)
 {
+	if (mock.settings.events[0] != '\0')
+		mock_look_at_slots();
 	return handle >= 1 && handle <= MOCK_SESSIONS ? mock.session[handle - 1] : NULL;
 }
 
@@ -289,7 +330,7 @@ mock_C_CloseSession(CK_SESSION_HANDLE handle)
 
 	pthread_mutex_lock(&mock.lock);
 	if (mock_session(handle) != NULL) {
-		close_session(handle);
+		mock_close_session(handle);
 		rv = CKR_OK;
 	}
 	pthread_mutex_unlock(&mock.lock);
@@ -366,6 +407,69 @@ mock_C_Login(CK_SESSION_HANDLE handle, CK_ULONG user, CK_UTF8CHAR_PTR pin, CK_UL
 		rv = login(s, user, pin, pin_len);
 	pthread_mutex_unlock(&mock.lock);
 	return rv;
+}
+
+static CK_RV
+login_user(struct mock_session *s, CK_ULONG user, CK_UTF8CHAR_PTR pin, CK_ULONG pin_len, const CK_UTF8CHAR *name,
+    CK_ULONG name_len)
+{
+	if (s == NULL)
+		return CKR_SESSION_HANDLE_INVALID;
+	if (name == NULL || name_len != strlen(mock.settings.username) ||
+	    memcmp(name, mock.settings.username, name_len) != 0)
+		return CKR_USER_TYPE_INVALID;
+	return login(s, user, pin, pin_len);
+}
+
+CK_RV
+mock_C_LoginUser(CK_SESSION_HANDLE handle, CK_USER_TYPE user, CK_UTF8CHAR_PTR pin, CK_ULONG pin_len,
+    CK_UTF8CHAR_PTR name, CK_ULONG name_len)
+{
+	return mock_leave(login_user(mock_enter(handle), user, pin, pin_len, name, name_len));
+}
+
+CK_RV
+mock_C_GetSessionValidationFlags(CK_SESSION_HANDLE handle, CK_SESSION_VALIDATION_FLAGS_TYPE type, CK_FLAGS_PTR flags)
+{
+	CK_RV rv = mock_enter(handle) == NULL ? CKR_SESSION_HANDLE_INVALID : CKR_OK;
+
+	if (rv == CKR_OK && type != CKS_LAST_VALIDATION_OK)
+		rv = CKR_ARGUMENTS_BAD;
+	if (rv == CKR_OK)
+		*flags = 0x80000005UL;
+	return mock_leave(rv);
+}
+
+CK_RV
+mock_C_GetFunctionStatus(CK_SESSION_HANDLE handle)
+{
+	return mock_leave(mock_enter(handle) == NULL ? CKR_SESSION_HANDLE_INVALID : CKR_FUNCTION_NOT_PARALLEL);
+}
+
+CK_RV
+mock_C_CancelFunction(CK_SESSION_HANDLE handle)
+{
+	return mock_C_GetFunctionStatus(handle);
+}
+
+static CK_RV
+set_pin(struct mock_session *s, CK_UTF8CHAR_PTR old, CK_ULONG old_len, CK_UTF8CHAR_PTR new, CK_ULONG new_len)
+{
+	if (s == NULL)
+		return CKR_SESSION_HANDLE_INVALID;
+	if (!pin_is(mock.settings.pin, old, old_len))
+		return CKR_PIN_INCORRECT;
+	if (new == NULL || new_len < 4 || new_len >= sizeof(mock.settings.pin))
+		return CKR_PIN_LEN_RANGE;
+	memcpy(mock.settings.pin, new, new_len);
+	mock.settings.pin[new_len] = '\0';
+	return CKR_OK;
+}
+
+CK_RV
+mock_C_SetPIN(CK_SESSION_HANDLE handle, CK_UTF8CHAR_PTR old, CK_ULONG old_len, CK_UTF8CHAR_PTR new, CK_ULONG new_len)
+{
+	return mock_leave(set_pin(mock_enter(handle), old, old_len, new, new_len));
 }
 
 void
