@@ -20,47 +20,57 @@ static const struct recipe {
 	unsigned operation;
 	const char *mechanism, *key;
 	unsigned data_bytes;
+	const char *message; /* the parameter of each message */
 } recipes[] = {
-    {KMN_OP_ENCRYPT, "CKM_AES_CBC/[" AES_IV "]", "k:aes", 32},
-    {KMN_OP_ENCRYPT, "CKM_AES_ECB", "k:aes", 32},
-    {KMN_OP_ENCRYPT, "CKM_AES_CBC_PAD/[" AES_IV "]", "k:aes256", 21},
-    {KMN_OP_ENCRYPT, "CKM_AES_CTR/[u:128," AES_IV "]", "k:aes", 27},
-    {KMN_OP_ENCRYPT, "CKM_AES_GCM/[p[r:8:12],u:12,u:96,p[r:9:5],u:5,u:128]", "k:aes", 20},
-    {KMN_OP_ENCRYPT, "CKM_DES3_CBC/[x:0011223344556677]", "k:des3", 24},
-    {KMN_OP_ENCRYPT, "CKM_RSA_PKCS", "k:rsa-pub", 20},
-    {KMN_OP_ENCRYPT, "CKM_RSA_X_509", "k:rsa-pub", 128},
-    {KMN_OP_ENCRYPT, "CKM_RSA_PKCS_OAEP/[u:CKM_SHA_1,u:1,u:1,p0,u:0]", "k:rsa-pub", 20},
-    {KMN_OP_ENCRYPT, "CKM_AES_CBC/[" AES_IV "]", "k:aes-secret", 16},
-    {KMN_OP_DECRYPT, "CKM_AES_CBC/[" AES_IV "]", "k:aes", 32},
-    {KMN_OP_DECRYPT, "CKM_AES_ECB", "k:aes", 48},
-    {KMN_OP_DECRYPT, "CKM_AES_CBC_PAD/[" AES_IV "]", "k:aes256", 32},
-    {KMN_OP_DECRYPT, "CKM_AES_CTR/[u:128," AES_IV "]", "k:aes", 27},
-    {KMN_OP_DECRYPT, "CKM_DES3_CBC/[x:0011223344556677]", "k:des3", 24},
-    {KMN_OP_DECRYPT, "CKM_RSA_X_509", "k:rsa", 128},
-    {KMN_OP_DECRYPT, "CKM_RSA_PKCS", "k:rsa-secret", 128},
-    {KMN_OP_DIGEST, "CKM_SHA256", "", 40},
-    {KMN_OP_DIGEST, "CKM_SHA_1", "", 0},
-    {KMN_OP_DIGEST, "CKM_SHA512", "", 300},
-    {KMN_OP_DIGEST, "CKM_MD5", "", 64},
-    {KMN_OP_SIGN, "CKM_RSA_PKCS", "k:rsa", 35},
-    {KMN_OP_SIGN, "CKM_SHA256_RSA_PKCS", "k:rsa-secret", 100},
-    {KMN_OP_SIGN, "CKM_SHA256_HMAC", "k:generic", 50},
-    {KMN_OP_SIGN, "CKM_SHA256_RSA_PKCS_PSS/[u:CKM_SHA256,u:2,u:32]", "k:rsa", 60},
-    {KMN_OP_SIGN, "CKM_ECDSA", "k:ec", 32},
-    {KMN_OP_SIGN, "CKM_ECDSA", "k:ec384", 48},
-    {KMN_OP_SIGN, "CKM_EDDSA", "k:ed", 33},
-    {KMN_OP_SIGN, "CKM_AES_CMAC", "k:aes", 33},
-    {KMN_OP_SIGN, "CKM_DSA", "k:dsa", 20},
-    {KMN_OP_SIGN, "CKM_RSA_X_509", "k:rsa", 128},
-    {KMN_OP_VERIFY, "CKM_RSA_PKCS", "k:rsa-pub", 35},
-    {KMN_OP_VERIFY, "CKM_SHA256_RSA_PKCS", "k:rsa-pub", 100},
-    {KMN_OP_VERIFY, "CKM_SHA256_HMAC", "k:generic", 50},
-    {KMN_OP_VERIFY, "CKM_ECDSA", "k:ec-pub", 32},
-    {KMN_OP_VERIFY, "CKM_AES_CMAC", "k:aes", 33},
-    {KMN_OP_SIGN_RECOVER, "CKM_RSA_PKCS", "k:rsa", 20},
-    {KMN_OP_SIGN_RECOVER, "CKM_RSA_X_509", "k:rsa", 128},
-    {KMN_OP_VERIFY_RECOVER, "CKM_RSA_PKCS", "k:rsa-pub", 128},
-    {KMN_OP_VERIFY_RECOVER, "CKM_RSA_X_509", "k:rsa-pub", 128},
+    {KMN_OP_ENCRYPT, "CKM_AES_CBC/[" AES_IV "]", "k:aes", 32, NULL},
+    {KMN_OP_ENCRYPT, "CKM_AES_ECB", "k:aes", 32, NULL},
+    {KMN_OP_ENCRYPT, "CKM_AES_CBC_PAD/[" AES_IV "]", "k:aes256", 21, NULL},
+    {KMN_OP_ENCRYPT, "CKM_AES_CTR/[u:128," AES_IV "]", "k:aes", 27, NULL},
+    {KMN_OP_ENCRYPT, "CKM_AES_GCM/[p[r:8:12],u:12,u:96,p[r:9:5],u:5,u:128]", "k:aes", 20, NULL},
+    {KMN_OP_ENCRYPT, "CKM_DES3_CBC/[x:0011223344556677]", "k:des3", 24, NULL},
+    {KMN_OP_ENCRYPT, "CKM_RSA_PKCS", "k:rsa-pub", 20, NULL},
+    {KMN_OP_ENCRYPT, "CKM_RSA_X_509", "k:rsa-pub", 128, NULL},
+    {KMN_OP_ENCRYPT, "CKM_RSA_PKCS_OAEP/[u:CKM_SHA_1,u:1,u:1,p0,u:0]", "k:rsa-pub", 20, NULL},
+    {KMN_OP_ENCRYPT, "CKM_AES_CBC/[" AES_IV "]", "k:aes-secret", 16, NULL},
+    {KMN_OP_DECRYPT, "CKM_AES_CBC/[" AES_IV "]", "k:aes", 32, NULL},
+    {KMN_OP_DECRYPT, "CKM_AES_ECB", "k:aes", 48, NULL},
+    {KMN_OP_DECRYPT, "CKM_AES_CBC_PAD/[" AES_IV "]", "k:aes256", 32, NULL},
+    {KMN_OP_DECRYPT, "CKM_AES_CTR/[u:128," AES_IV "]", "k:aes", 27, NULL},
+    {KMN_OP_DECRYPT, "CKM_DES3_CBC/[x:0011223344556677]", "k:des3", 24, NULL},
+    {KMN_OP_DECRYPT, "CKM_RSA_X_509", "k:rsa", 128, NULL},
+    {KMN_OP_DECRYPT, "CKM_RSA_PKCS", "k:rsa-secret", 128, NULL},
+    {KMN_OP_DIGEST, "CKM_SHA256", "", 40, NULL},
+    {KMN_OP_DIGEST, "CKM_SHA_1", "", 0, NULL},
+    {KMN_OP_DIGEST, "CKM_SHA512", "", 300, NULL},
+    {KMN_OP_DIGEST, "CKM_MD5", "", 64, NULL},
+    {KMN_OP_SIGN, "CKM_RSA_PKCS", "k:rsa", 35, NULL},
+    {KMN_OP_SIGN, "CKM_SHA256_RSA_PKCS", "k:rsa-secret", 100, NULL},
+    {KMN_OP_SIGN, "CKM_SHA256_HMAC", "k:generic", 50, NULL},
+    {KMN_OP_SIGN, "CKM_SHA256_RSA_PKCS_PSS/[u:CKM_SHA256,u:2,u:32]", "k:rsa", 60, NULL},
+    {KMN_OP_SIGN, "CKM_ECDSA", "k:ec", 32, NULL},
+    {KMN_OP_SIGN, "CKM_ECDSA", "k:ec384", 48, NULL},
+    {KMN_OP_SIGN, "CKM_EDDSA", "k:ed", 33, NULL},
+    {KMN_OP_SIGN, "CKM_AES_CMAC", "k:aes", 33, NULL},
+    {KMN_OP_SIGN, "CKM_DSA", "k:dsa", 20, NULL},
+    {KMN_OP_SIGN, "CKM_RSA_X_509", "k:rsa", 128, NULL},
+    {KMN_OP_VERIFY, "CKM_RSA_PKCS", "k:rsa-pub", 35, NULL},
+    {KMN_OP_VERIFY, "CKM_SHA256_RSA_PKCS", "k:rsa-pub", 100, NULL},
+    {KMN_OP_VERIFY, "CKM_SHA256_HMAC", "k:generic", 50, NULL},
+    {KMN_OP_VERIFY, "CKM_ECDSA", "k:ec-pub", 32, NULL},
+    {KMN_OP_VERIFY, "CKM_AES_CMAC", "k:aes", 33, NULL},
+    {KMN_OP_SIGN_RECOVER, "CKM_RSA_PKCS", "k:rsa", 20, NULL},
+    {KMN_OP_SIGN_RECOVER, "CKM_RSA_X_509", "k:rsa", 128, NULL},
+    {KMN_OP_VERIFY_RECOVER, "CKM_RSA_PKCS", "k:rsa-pub", 128, NULL},
+    {KMN_OP_VERIFY_RECOVER, "CKM_RSA_X_509", "k:rsa-pub", 128, NULL},
+    {KMN_OP_MESSAGE_ENCRYPT, "CKM_AES_GCM", "k:aes", 32, "[p[r:8:12],u:12,u:0,u:0,p[z:16]>b3,u:128]"},
+    {KMN_OP_MESSAGE_ENCRYPT, "CKM_AES_GCM", "k:aes256", 5, "[p[r:8:12],u:12,u:32,u:1,p[z:16]>b3,u:128]"},
+    {KMN_OP_MESSAGE_ENCRYPT, "CKM_CHACHA20_POLY1305", "k:chacha", 19, "[p[r:8:12],u:12,p[z:16]>b3]"},
+    {KMN_OP_MESSAGE_DECRYPT, "CKM_AES_GCM", "k:aes", 32, "[p[r:8:12],u:12,u:0,u:0,p[b3],u:128]"},
+    {KMN_OP_MESSAGE_SIGN, "CKM_ECDSA", "k:ec", 32, "NULL"},
+    {KMN_OP_MESSAGE_SIGN, "CKM_SHA256_RSA_PKCS", "k:rsa", 50, "NULL"},
+    {KMN_OP_MESSAGE_VERIFY, "CKM_ECDSA", "k:ec-pub", 32, "NULL"},
+    {KMN_OP_MESSAGE_VERIFY, "CKM_SHA256_RSA_PKCS", "k:rsa-pub", 50, "NULL"},
+    {KMN_OP_VERIFY_SIGNATURE, "CKM_SHA256_RSA_PKCS", "k:rsa-pub", 128, NULL},
 };
 
 static const struct recipe *
@@ -148,6 +158,15 @@ put_usual(struct text *t, const struct kmn_call *call, size_t i, const struct re
 	case KMN_KIND_MECHANISM:
 		put(t, "%s", recipe != NULL ? recipe->mechanism : usual_mechanism(call));
 		return;
+	case KMN_KIND_MESSAGE_PARAM:
+		put(t, "%s", recipe != NULL && recipe->message != NULL ? recipe->message : "NULL");
+		return;
+	case KMN_KIND_AAD:
+		put(t, "r:9:11");
+		return;
+	case KMN_KIND_USERNAME:
+		put(t, "s:user");
+		return;
 	case KMN_KIND_DATA:
 		put(t, "r:%u:%u", chance(t, 4), recipe != NULL ? recipe->data_bytes : 32);
 		return;
@@ -170,6 +189,7 @@ put_usual(struct text *t, const struct kmn_call *call, size_t i, const struct re
 		put(t, call->param[i].name[0] == 'f' ? "1" : strcmp(call->name, "C_Initialize") == 0 ? "std" : ".");
 		return;
 	case KMN_KIND_ROOM:
+	case KMN_KIND_MAYBE_ROOM:
 		put(t, "c:512>b%u", chance(t, 3));
 		return;
 	case KMN_KIND_FILL:
@@ -190,6 +210,8 @@ put_usual(struct text *t, const struct kmn_call *call, size_t i, const struct re
 		put(t, ">o%u", 1 + (unsigned)i % 2);
 		return;
 	case KMN_KIND_ULONG_OUT:
+	case KMN_KIND_FLAGS_OUT:
+	case KMN_KIND_SLOT_OUT:
 	case KMN_KIND_INFO:
 	case KMN_KIND_SLOT_INFO:
 	case KMN_KIND_TOKEN_INFO:
@@ -296,6 +318,15 @@ static const char *const variants[KMN_KIND_COUNT][VARIANTS_MAX] = {
 	"{CKA_CLASS=c:9}", "{CKA_VALUE=q}", "{CKA_LABEL=c:1,CKA_CLASS=c:8}", "{0x80000001=q,CKA_LABEL=q}",
 	"{CKA_LABEL=q:7}", "{CKA_WRAP_TEMPLATE=q}", "{CKA_CLASS=c:8,CKA_CLASS=c:8}"},
     [KMN_KIND_NOTIFY] = {"1"},
+    [KMN_KIND_MESSAGE_PARAM] = {"NULL", "NULL:48", "[r:1:48]", "[p0,u:0,u:0,u:0,p0,u:0]",
+	"[p[r:8:12],u:12,u:0,u:0,p[z:16]>b3,u:128]", "[p[r:8:12],u:12,u:0,u:0,p[z:16]>b3,u:128]-1",
+	"[p[r:8:12],u:12,u:0,u:0,p[z:16]>b3,u:96]", "[p[z:12],u:12,u:0,u:3,p[z:16]>b3,u:128]",
+	"[p[r:8:8],u:8,u:0,u:0,p[z:16],u:128]"},
+    [KMN_KIND_AAD] = {"NULL", "x:", "NULL:4", "r:1:5000"},
+    [KMN_KIND_USERNAME] = {"NULL", "x:", "s:other"},
+    [KMN_KIND_MAYBE_ROOM] = {"q", "c:0", "c:1", "c:1000", "q/nolen"},
+    [KMN_KIND_FLAGS_OUT] = {"NULL"},
+    [KMN_KIND_SLOT_OUT] = {"NULL"},
     [KMN_KIND_LOCAL] = {"NULL", "."},
     [KMN_KIND_ROOM] = {"q", "q:5", "q:~0", "c:0", "c:1", "c:15", "c:16", "c:4096", "c:512!0x40000000", "c:64/nolen"},
     [KMN_KIND_FILL] = {"q:16", "q", "c:0", "c:1", "c:4096"},
@@ -340,8 +371,7 @@ only_raw(const struct kmn_call *call)
 static bool
 left_out(const struct kmn_call *call, enum generate_kind kind)
 {
-	return strcmp(call->name, "C_WaitForSlotEvent") == 0 || strcmp(call->name, "C_GetFunctionList") == 0 ||
-	       strcmp(call->name, "C_Initialize") == 0 || strcmp(call->name, "C_Finalize") == 0 ||
+	return call->policy == KMN_POLICY_LOCAL || strcmp(call->name, "C_WaitForSlotEvent") == 0 ||
 	       (kind == GENERATE_USER && only_raw(call));
 }
 
@@ -679,6 +709,34 @@ add_bytes(struct images *m, struct text *t, const struct kmn_field *f, size_t ba
 
 static void add_fields(struct images *m, struct text *t, const struct kmn_layout *layout, size_t base);
 
+/* One of the things that the choosing field may say, and what it then points to. */
+static void
+add_choice(struct images *m, struct text *t, const struct kmn_field *f, size_t base)
+{
+	const struct kmn_choice *choice = &f->choices[chance(t, (uint32_t)f->choice_count)];
+	char inner[600];
+	struct text other;
+
+	for (size_t i = 0; i < m->count; i++)
+		if (m->image[i].at == base + f->by_at)
+			snprintf(
+			    m->image[i].text, sizeof(m->image[i].text), "u:%llu", (unsigned long long)choice->value);
+	if (choice->kind == KMN_FIELD_STRUCT) {
+		text_inside(&other, t, inner, sizeof(inner));
+		put_layout(&other, choice->inner);
+		text_back(t, &other);
+		add_image(m, base + f->at, sizeof(void *), "p[%s]", inner);
+		add_image(m, base + f->len_at, sizeof(CK_ULONG), "u:%u", choice->inner->size);
+	} else if (choice->kind == KMN_FIELD_BYTES) {
+		add_image(m, base + f->at, sizeof(void *), "p[r:3:20]");
+		add_image(m, base + f->len_at, sizeof(CK_ULONG), "u:20");
+	} else {
+		add_image(
+		    m, base + f->at, sizeof(void *), choice->kind == KMN_FIELD_HANDLE ? "p[h:k:generic]" : "p[u:1]");
+		add_image(m, base + f->len_at, sizeof(CK_ULONG), "u:8");
+	}
+}
+
 static void
 add_field(struct images *m, struct text *t, const struct kmn_field *f, size_t base)
 {
@@ -725,6 +783,26 @@ add_field(struct images *m, struct text *t, const struct kmn_field *f, size_t ba
 		return;
 	case KMN_FIELD_NEW_OBJECT:
 		add_image(m, base + f->at, sizeof(CK_ULONG), "o:0");
+		return;
+	case KMN_FIELD_NEW_OBJECT_AT:
+		add_image(m, base + f->at, sizeof(void *), "p[o:0]");
+		return;
+	case KMN_FIELD_ARRAY:
+		text_inside(&other, t, inner, sizeof(inner));
+		put_layout(&other, f->inner);
+		text_back(t, &other);
+		add_image(m, base + f->at, sizeof(void *), "p[%s]", inner);
+		add_image(m, base + f->len_at, sizeof(CK_ULONG), "u:1");
+		return;
+	case KMN_FIELD_TEMPLATE:
+		add_image(m, base + f->at, sizeof(void *), "p[u:CKA_CLASS,p[u:4],u:8,u:CKA_VALUE_LEN,p[u:16],u:8]");
+		add_image(m, base + f->len_at, sizeof(CK_ULONG), "u:2");
+		return;
+	case KMN_FIELD_MECHANISM:
+		add_image(m, base + f->at, sizeof(void *), "p[u:CKM_SHA_1,p0,u:0]");
+		return;
+	case KMN_FIELD_CHOICE:
+		add_choice(m, t, f, base);
 		return;
 	case KMN_FIELD_KIND_COUNT:
 		return;

@@ -36,6 +36,12 @@ typedef CK_RV (*thunk)(const void *function, struct kmn_arg *a);
 #define PASS_DATA(i, ...) a[i].p, a[i].u
 #define PASS_PIN(i, ...) a[i].p, a[i].u
 #define PASS_LABEL(i, ...) a[i].p
+#define PASS_MESSAGE_PARAM(i, ...) a[i].p, a[i].u
+#define PASS_AAD(i, ...) a[i].p, a[i].u
+#define PASS_USERNAME(i, ...) a[i].p, a[i].u
+#define PASS_MAYBE_ROOM(i, ...) a[i].p, a[i].n
+#define PASS_FLAGS_OUT(i, ...) a[i].p
+#define PASS_SLOT_OUT(i, ...) a[i].p
 #define PASS_LOCAL(i, type, ...) (type)(uintptr_t)a[i].u
 #define PASS_TEMPLATE(i, ...) a[i].p, a[i].u
 #define PASS_NOTIFY(i, ...) a[i].p, a[i].u != 0 ? notified : NULL
@@ -114,6 +120,12 @@ static struct {
 	struct reg *gives[KMN_CALL_ARGS_MAX]; /* register that an argument's output goes to */
 	CK_ULONG room[KMN_CALL_ARGS_MAX];     /* bytes or items of real memory behind p */
 	bool token_object;                    /* a template says CKA_TOKEN */
+	struct {
+		struct reg *reg;
+		const void *p;
+		size_t size;
+	} kept[4]; /* parts of a parameter that are remembered as they are after the call */
+	size_t kept_count;
 	CK_RV rv;
 } play;
 
@@ -221,6 +233,16 @@ build_bytes(const char *name, CK_ULONG *len_out, size_t least)
 
 static void *build_block(const char *name, CK_ULONG *len_out);
 
+static void
+keep(struct reg *reg, const void *p, size_t size)
+{
+	if (play.kept_count == KMN_COUNT_OF(play.kept) || size > sizeof(reg->bytes))
+		return;
+	play.kept[play.kept_count].reg = reg;
+	play.kept[play.kept_count].p = p;
+	play.kept[play.kept_count++].size = size;
+}
+
 /* One item of a block, appended to image[]; what it points to is built on the way. */
 static size_t
 build_item(const char *name, uint8_t *image, size_t at, struct reg **object_out)
@@ -253,6 +275,8 @@ build_item(const char *name, uint8_t *image, size_t at, struct reg **object_out)
 	if (words_take(&play.w, "p[")) {
 		p = build_block(piece_name(name, ".", at, ""), &value);
 		memcpy(image + at, &p, sizeof(p));
+		if (words_take(&play.w, ">"))
+			keep(words_name(&play.w), p, value);
 		return sizeof(p);
 	}
 	n = words_bytes(&play.w, image + at, 4096);
@@ -327,6 +351,19 @@ build_mechanism(struct kmn_arg *a, const char *name)
 	else if (words_take(&play.w, "/["))
 		m->pParameter = build_block("pParameter", &m->ulParameterLen);
 	m->ulParameterLen = adjusted(m->ulParameterLen);
+}
+
+/* NULL, NULL:8, [...]: what one message has in the place of a mechanism's parameter. */
+static void
+build_message_param(struct kmn_arg *a, const char *name)
+{
+	a->p = NULL;
+	a->u = 0;
+	if (words_take(&play.w, "NULL"))
+		a->u = words_take(&play.w, ":") ? words_number(&play.w) : 0;
+	else if (words_take(&play.w, "["))
+		a->p = build_block(name, &a->u);
+	a->u = adjusted(a->u);
 }
 
 static void
@@ -602,8 +639,13 @@ build_arg(size_t i)
 	case KMN_KIND_MECHANISM:
 		build_mechanism(a, param->name);
 		return;
+	case KMN_KIND_MESSAGE_PARAM:
+		build_message_param(a, param->name);
+		return;
 	case KMN_KIND_DATA:
+	case KMN_KIND_AAD:
 	case KMN_KIND_PIN:
+	case KMN_KIND_USERNAME:
 		build_data(a, param->name, 0);
 		return;
 	case KMN_KIND_LABEL:
@@ -625,8 +667,7 @@ build_arg(size_t i)
 		build_local(a, param->name);
 		return;
 	case KMN_KIND_ROOM:
-		build_room(i, param, 1, PIECE_BYTES);
-		return;
+	case KMN_KIND_MAYBE_ROOM:
 	case KMN_KIND_FILL:
 		build_room(i, param, 1, PIECE_BYTES);
 		return;
@@ -645,6 +686,8 @@ build_arg(size_t i)
 		build_handle_out(i, param, PIECE_OBJECT);
 		return;
 	case KMN_KIND_ULONG_OUT:
+	case KMN_KIND_FLAGS_OUT:
+	case KMN_KIND_SLOT_OUT:
 		build_handle_out(i, param, PIECE_ULONG);
 		return;
 	case KMN_KIND_INFO:
@@ -852,6 +895,7 @@ record_arg(size_t i)
 
 	switch (param->kind) {
 	case KMN_KIND_ROOM:
+	case KMN_KIND_MAYBE_ROOM:
 		record_room(i, param->name);
 		return;
 	case KMN_KIND_FILL:
@@ -922,6 +966,7 @@ make_call(enum kmn_call_id id)
 	memset(play.gives, 0, sizeof(play.gives));
 	memset(play.room, 0, sizeof(play.room));
 	play.token_object = false;
+	play.kept_count = 0;
 	for (size_t i = 0; i < play.call->param_count; i++) {
 		words_take(&play.w, " ");
 		build_arg(i);
@@ -939,6 +984,10 @@ make_call(enum kmn_call_id id)
 	for (size_t i = 0; i < play.call->param_count; i++)
 		record_arg(i);
 	memory_changes(say_piece, say_stray, NULL);
+	for (size_t i = 0; i < play.kept_count; i++) {
+		play.kept[i].reg->len = play.kept[i].size;
+		memcpy(play.kept[i].reg->bytes, play.kept[i].p, play.kept[i].size);
+	}
 	follow(id);
 }
 
@@ -1030,25 +1079,40 @@ play_case(const char *text)
 /* ---- the process --------------------------------------------------------------------------------------------- */
 
 /* The newest list that the module has; its functions begin behind the version, aligned. */
+static const void *
+newest_list(void *handle)
+{
+	CK_RV (*get)(CK_FUNCTION_LIST_PTR_PTR);
+	CK_RV (*get_interface)(CK_UTF8CHAR_PTR, CK_VERSION_PTR, CK_INTERFACE_PTR_PTR, CK_FLAGS);
+	void *symbol = dlsym(handle, "C_GetInterface");
+	CK_FUNCTION_LIST *list = NULL;
+	CK_INTERFACE *interface = NULL;
+
+	if (symbol != NULL) {
+		memcpy(&get_interface, &symbol, sizeof(get_interface));
+		if (get_interface(NULL, NULL, &interface, 0) == CKR_OK && interface != NULL)
+			return interface->pFunctionList;
+	}
+	if ((symbol = dlsym(handle, "C_GetFunctionList")) == NULL)
+		return NULL;
+	memcpy(&get, &symbol, sizeof(get));
+	return get(&list) == CKR_OK ? list : NULL;
+}
+
 static void
 load_module(const char *path)
 {
-	void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL), *symbol;
-	CK_RV (*get)(CK_FUNCTION_LIST_PTR_PTR);
-	CK_FUNCTION_LIST *list = NULL;
+	void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+	const CK_FUNCTION_LIST *list = handle != NULL ? newest_list(handle) : NULL;
 
-	if (handle == NULL || (symbol = dlsym(handle, "C_GetFunctionList")) == NULL) {
-		fprintf(stderr, "%s\n", dlerror());
-		exit(70);
-	}
-	memcpy(&get, &symbol, sizeof(get));
-	if (get(&list) != CKR_OK) {
-		fprintf(stderr, "%s gives no function list\n", path);
+	if (list == NULL) {
+		fprintf(stderr, "%s: %s\n", path, dlerror());
 		exit(70);
 	}
 	play.version = (unsigned)list->version.major << 8 | list->version.minor;
 	if (play.version < 0x0228)
 		play.version = 0x0228;
+	say("version=0x%x\n", play.version);
 	play.functions = (const uint8_t *)list + offsetof(CK_FUNCTION_LIST, C_Initialize);
 }
 
@@ -1083,9 +1147,9 @@ start(void)
 		fprintf(stderr, "the address of the traces' memory is taken\n");
 		exit(70);
 	}
-	load_module(play.stage->module);
 	play.tape->len = 0;
 	play.tape->line = 0;
+	load_module(play.stage->module);
 	play_line("C_Initialize std", 0);
 	find_slots();
 	say("slots=0x%lx,0x%lx\n", play.w.slot[0], play.w.slot[1]);
