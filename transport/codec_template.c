@@ -66,27 +66,27 @@ get_number(struct kmn_reader *r, uint64_t type)
 /* ---- the caller's rows --------------------------------------------------------------------------------------- */
 
 static enum kmn_value_form
-form_in(const CK_ATTRIBUTE *a, enum kmn_attribute_kind kind)
+form_in(const CK_ATTRIBUTE *a, enum kmn_attribute_shape shape)
 {
 	if (a->pValue == NULL)
 		return KMN_VALUE_NULL;
-	if (kind == KMN_ATTRIBUTE_TEMPLATE)
+	if (shape == KMN_SHAPE_TEMPLATE)
 		return a->ulValueLen % sizeof(CK_ATTRIBUTE) == 0 ? KMN_VALUE_TEMPLATE : KMN_VALUE_FORM_COUNT;
-	if (kind == KMN_ATTRIBUTE_ULONG && a->ulValueLen == sizeof(CK_ULONG))
+	if (shape == KMN_SHAPE_ULONG && a->ulValueLen == sizeof(CK_ULONG))
 		return KMN_VALUE_ULONG;
-	if (kind == KMN_ATTRIBUTE_ULONGS && a->ulValueLen % sizeof(CK_ULONG) == 0)
+	if (shape == KMN_SHAPE_ULONGS && a->ulValueLen % sizeof(CK_ULONG) == 0)
 		return KMN_VALUE_ULONGS;
 	return KMN_VALUE_BYTES;
 }
 
 static enum kmn_value_form
-form_room(const CK_ATTRIBUTE *a, enum kmn_attribute_kind kind)
+form_room(const CK_ATTRIBUTE *a, enum kmn_attribute_shape shape)
 {
 	if (a->pValue == NULL)
 		return KMN_VALUE_NULL;
-	if (kind == KMN_ATTRIBUTE_TEMPLATE)
+	if (shape == KMN_SHAPE_TEMPLATE)
 		return a->ulValueLen % sizeof(CK_ATTRIBUTE) == 0 ? KMN_ROOM_TEMPLATE : KMN_VALUE_FORM_COUNT;
-	if ((kind == KMN_ATTRIBUTE_ULONG || kind == KMN_ATTRIBUTE_ULONGS) && a->ulValueLen % sizeof(CK_ULONG) == 0)
+	if ((shape == KMN_SHAPE_ULONG || shape == KMN_SHAPE_ULONGS) && a->ulValueLen % sizeof(CK_ULONG) == 0)
 		return KMN_ROOM_ULONGS;
 	return KMN_ROOM_BYTES;
 }
@@ -113,9 +113,8 @@ put_ulongs(struct kmn_writer *w, const uint8_t *from, CK_ULONG n)
 static void
 put_row(struct kmn_writer *w, const CK_ATTRIBUTE *a, enum kmn_template_use use, unsigned depth)
 {
-	const struct kmn_attribute *known = kmn_attribute_row(a->type);
-	enum kmn_attribute_kind kind = known != NULL ? known->kind : KMN_ATTRIBUTE_BYTES;
-	enum kmn_value_form form = use == KMN_TEMPLATE_IN ? form_in(a, kind) : form_room(a, kind);
+	enum kmn_attribute_shape shape = kmn_attribute_shape(a->type);
+	enum kmn_value_form form = use == KMN_TEMPLATE_IN ? form_in(a, shape) : form_room(a, shape);
 	CK_ULONG value;
 
 	kmn_ulong_put(w, a->type);
@@ -186,26 +185,27 @@ kmn_template_put(struct kmn_writer *w, const void *rows, CK_ULONG count, enum km
 static bool
 form_allowed(const struct kmn_attribute_view *a, enum kmn_template_use use)
 {
-	const struct kmn_attribute *known = kmn_attribute_row(a->type);
-	enum kmn_attribute_kind kind = known != NULL ? known->kind : KMN_ATTRIBUTE_BYTES;
+	enum kmn_attribute_shape shape = kmn_attribute_shape(a->type);
+	bool unknown =
+	    kmn_attribute_row(a->type) == NULL; /* described at the client's end, perhaps: the worker compares */
 
 	switch (a->form) {
 	case KMN_VALUE_NULL:
 		return true;
 	case KMN_VALUE_BYTES:
-		return use == KMN_TEMPLATE_IN && kind != KMN_ATTRIBUTE_TEMPLATE;
+		return use == KMN_TEMPLATE_IN && shape != KMN_SHAPE_TEMPLATE;
 	case KMN_VALUE_ULONG:
-		return use == KMN_TEMPLATE_IN && kind == KMN_ATTRIBUTE_ULONG;
+		return use == KMN_TEMPLATE_IN && (shape == KMN_SHAPE_ULONG || unknown);
 	case KMN_VALUE_ULONGS:
-		return use == KMN_TEMPLATE_IN && kind == KMN_ATTRIBUTE_ULONGS;
+		return use == KMN_TEMPLATE_IN && (shape == KMN_SHAPE_ULONGS || unknown);
 	case KMN_VALUE_TEMPLATE:
-		return use == KMN_TEMPLATE_IN && kind == KMN_ATTRIBUTE_TEMPLATE;
+		return use == KMN_TEMPLATE_IN && (shape == KMN_SHAPE_TEMPLATE || unknown);
 	case KMN_ROOM_BYTES:
-		return use == KMN_TEMPLATE_ROOM && kind != KMN_ATTRIBUTE_TEMPLATE;
+		return use == KMN_TEMPLATE_ROOM && shape != KMN_SHAPE_TEMPLATE;
 	case KMN_ROOM_ULONGS:
-		return use == KMN_TEMPLATE_ROOM && (kind == KMN_ATTRIBUTE_ULONG || kind == KMN_ATTRIBUTE_ULONGS);
+		return use == KMN_TEMPLATE_ROOM && shape != KMN_SHAPE_TEMPLATE && (shape != KMN_SHAPE_BYTES || unknown);
 	case KMN_ROOM_TEMPLATE:
-		return use == KMN_TEMPLATE_ROOM && kind == KMN_ATTRIBUTE_TEMPLATE;
+		return use == KMN_TEMPLATE_ROOM && (shape == KMN_SHAPE_TEMPLATE || unknown);
 	case KMN_VALUE_FORM_COUNT:
 		return false;
 	}

@@ -49,6 +49,26 @@
 #define TEXT(member, label) {AT(member), .kind = KMN_FIELD_TEXT, .shown = (label)}
 #define STRUCT(member, layout) {AT(member), .kind = KMN_FIELD_STRUCT, .inner = &layouts[LAYOUT_##layout]}
 #define POINTER(member, layout) {AT(member), .kind = KMN_FIELD_POINTER, .inner = &layouts[LAYOUT_##layout]}
+#define NONCE_BITS(member, field, label) \
+	{AT(member), .kind = KMN_FIELD_BYTES, .unit = KMN_UNIT_BITS, .len_at = offsetof(T, field), .guarded = true, \
+	 .shown = (label)}
+#define TAG_BITS(member, field, label) \
+	{AT(member), .kind = KMN_FIELD_BYTES, .way = KMN_WAY_INOUT, .unit = KMN_UNIT_BITS, .len_at = offsetof(T, field), \
+	 .guarded = true, .shown = (label)}
+#define TAG(member, field, label) \
+	{AT(member), .kind = KMN_FIELD_BYTES, .way = KMN_WAY_INOUT, .unit = KMN_UNIT_FIELD, .len_at = offsetof(T, field), \
+	 .guarded = true, .shown = (label)}
+#define IN_FIXED(member, bytes, label) \
+	{AT(member), .kind = KMN_FIELD_BYTES, .unit = KMN_UNIT_FIXED, .size = (bytes), .shown = (label)}
+#define ARRAY(member, count, layout, label) \
+	{AT(member), .kind = KMN_FIELD_ARRAY, .len_at = offsetof(T, count), .inner = &layouts[LAYOUT_##layout], \
+	 .shown = (label)}
+#define TEMPLATE(member, count, label) \
+	{AT(member), .kind = KMN_FIELD_TEMPLATE, .len_at = offsetof(T, count), .shown = (label)}
+#define CHOICE(member, length, by, rows, label) \
+	{AT(member), .kind = KMN_FIELD_CHOICE, .len_at = offsetof(T, length), .by_at = offsetof(T, by), .choices = (rows), \
+	 .choice_count = KMN_COUNT_OF(rows), .shown = (label)}
+#define NEW_OBJECT_AT(member) {AT(member), .kind = KMN_FIELD_NEW_OBJECT_AT, .way = KMN_WAY_OUT}
 #define MECHANISM(member, label) {AT(member), .kind = KMN_FIELD_MECHANISM, .shown = (label)}
 #define NEW_OBJECT(member) {AT(member), .kind = KMN_FIELD_NEW_OBJECT, .way = KMN_WAY_OUT}
 
@@ -104,7 +124,34 @@
 	ROW(CK_DSA_PARAMETER_GEN_PARAM, CK_DSA_PARAMETER_GEN_PARAM) \
 	ROW(CK_GOSTR3410_DERIVE_PARAMS, CK_GOSTR3410_DERIVE_PARAMS) \
 	ROW(CK_GOSTR3410_KEY_WRAP_PARAMS, CK_GOSTR3410_KEY_WRAP_PARAMS) \
-	ROW(CK_EDDSA_PARAMS, CK_EDDSA_PARAMS)
+	ROW(CK_EDDSA_PARAMS, CK_EDDSA_PARAMS) \
+	ROW(CK_ECDH2_DERIVE_PARAMS, CK_ECDH2_DERIVE_PARAMS) \
+	ROW(CK_NSS_GCM_PARAMS, CK_NSS_GCM_PARAMS) \
+	ROW(CK_GCM_MESSAGE_PARAMS, CK_GCM_MESSAGE_PARAMS) \
+	ROW(CK_GCM_WRAP_PARAMS, CK_GCM_WRAP_PARAMS) \
+	ROW(CK_CCM_MESSAGE_PARAMS, CK_CCM_MESSAGE_PARAMS) \
+	ROW(CK_CCM_WRAP_PARAMS, CK_CCM_WRAP_PARAMS) \
+	ROW(CK_CHACHA20_PARAMS, CK_CHACHA20_PARAMS) \
+	ROW(CK_SALSA20_PARAMS, CK_SALSA20_PARAMS) \
+	ROW(CK_SALSA20_CHACHA20_POLY1305_PARAMS, CK_SALSA20_CHACHA20_POLY1305_PARAMS) \
+	ROW(CK_SALSA20_CHACHA20_POLY1305_MSG_PARAMS, CK_SALSA20_CHACHA20_POLY1305_MSG_PARAMS) \
+	ROW(CK_TLS12_EXTENDED_MASTER_KEY_DERIVE_PARAMS, CK_TLS12_EXTENDED_MASTER_KEY_DERIVE_PARAMS) \
+	ROW(CK_SP800_108_COUNTER_FORMAT, CK_SP800_108_COUNTER_FORMAT) \
+	ROW(CK_SP800_108_DKM_LENGTH_FORMAT, CK_SP800_108_DKM_LENGTH_FORMAT) \
+	ROW(CK_PRF_DATA_PARAM, CK_PRF_DATA_PARAM) \
+	ROW(CK_DERIVED_KEY, CK_DERIVED_KEY) \
+	ROW(CK_SP800_108_KDF_PARAMS, CK_SP800_108_KDF_PARAMS) \
+	ROW(CK_SP800_108_FEEDBACK_KDF_PARAMS, CK_SP800_108_FEEDBACK_KDF_PARAMS) \
+	ROW(CK_HKDF_PARAMS, CK_HKDF_PARAMS) \
+	ROW(CK_IKE2_PRF_PLUS_DERIVE_PARAMS, CK_IKE2_PRF_PLUS_DERIVE_PARAMS) \
+	ROW(CK_IKE_PRF_DERIVE_PARAMS, CK_IKE_PRF_DERIVE_PARAMS) \
+	ROW(CK_IKE1_PRF_DERIVE_PARAMS, CK_IKE1_PRF_DERIVE_PARAMS) \
+	ROW(CK_IKE1_EXTENDED_DERIVE_PARAMS, CK_IKE1_EXTENDED_DERIVE_PARAMS) \
+	ROW(CK_SIGN_ADDITIONAL_CONTEXT, CK_SIGN_ADDITIONAL_CONTEXT) \
+	ROW(CK_HASH_SIGN_ADDITIONAL_CONTEXT, CK_HASH_SIGN_ADDITIONAL_CONTEXT) \
+	ROW(CK_XEDDSA_PARAMS, CK_XEDDSA_PARAMS) \
+	ROW(CK_OTP_PARAM, CK_OTP_PARAM) \
+	ROW(CK_OTP_PARAMS, CK_OTP_PARAMS)
 
 #define LAYOUT_ENUM(layout, type) LAYOUT_##layout,
 enum { LAYOUT_ROWS(LAYOUT_ENUM) LAYOUT_COUNT };
@@ -551,12 +598,265 @@ static const struct kmn_field fields_of_CK_EDDSA_PARAMS[] = {
 };
 #undef T
 
+#define T CK_ECDH2_DERIVE_PARAMS
+static const struct kmn_field fields_of_CK_ECDH2_DERIVE_PARAMS[] = {
+	ULONG(kdf, "kdf"),
+	BYTES(pSharedData, ulSharedDataLen, "shared"),
+	BYTES(pPublicData, ulPublicDataLen, "public"),
+	ULONG(ulPrivateDataLen, "private_len"),
+	HANDLE(hPrivateData),
+	BYTES(pPublicData2, ulPublicDataLen2, "public2"),
+};
+#undef T
+
+/* GCM as 2.40's text had it, without ulIvBits: NSS and those who followed it. */
+#define T CK_NSS_GCM_PARAMS
+static const struct kmn_field fields_of_CK_NSS_GCM_PARAMS[] = {
+	NONCE_INOUT(pIv, ulIvLen, "iv"),
+	BYTES(pAAD, ulAADLen, "aad"),
+	ULONG(ulTagBits, "tag_bits"),
+};
+#undef T
+
+#define T CK_GCM_MESSAGE_PARAMS
+static const struct kmn_field fields_of_CK_GCM_MESSAGE_PARAMS[] = {
+	NONCE_INOUT(pIv, ulIvLen, "iv"),
+	ULONG(ulIvFixedBits, "iv_fixed_bits"),
+	ULONG(ivGenerator, "iv_generator"),
+	ULONG(ulTagBits, "tag_bits"),
+	TAG_BITS(pTag, ulTagBits, "tag"),
+};
+#undef T
+
+#define T CK_GCM_WRAP_PARAMS
+static const struct kmn_field fields_of_CK_GCM_WRAP_PARAMS[] = {
+	NONCE_INOUT(pIv, ulIvLen, "iv"),
+	ULONG(ulIvFixedBits, "iv_fixed_bits"),
+	ULONG(ivGenerator, "iv_generator"),
+	BYTES(pAAD, ulAADLen, "aad"),
+	ULONG(ulTagBits, "tag_bits"),
+};
+#undef T
+
+#define T CK_CCM_MESSAGE_PARAMS
+static const struct kmn_field fields_of_CK_CCM_MESSAGE_PARAMS[] = {
+	ULONG(ulDataLen, "data_len"),
+	NONCE_INOUT(pNonce, ulNonceLen, "nonce"),
+	ULONG(ulNonceFixedBits, "nonce_fixed_bits"),
+	ULONG(nonceGenerator, "nonce_generator"),
+	ULONG(ulMACLen, "mac_len"),
+	TAG(pMAC, ulMACLen, "mac"),
+};
+#undef T
+
+#define T CK_CCM_WRAP_PARAMS
+static const struct kmn_field fields_of_CK_CCM_WRAP_PARAMS[] = {
+	ULONG(ulDataLen, "data_len"),
+	NONCE_INOUT(pNonce, ulNonceLen, "nonce"),
+	ULONG(ulNonceFixedBits, "nonce_fixed_bits"),
+	ULONG(nonceGenerator, "nonce_generator"),
+	BYTES(pAAD, ulAADLen, "aad"),
+	ULONG(ulMACLen, "mac_len"),
+};
+#undef T
+
+#define T CK_CHACHA20_PARAMS
+static const struct kmn_field fields_of_CK_CHACHA20_PARAMS[] = {
+	ULONG(blockCounterBits, "counter_bits"),
+	NONCE_BITS(pBlockCounter, blockCounterBits, "counter"),
+	ULONG(ulNonceBits, "nonce_bits"),
+	NONCE_BITS(pNonce, ulNonceBits, "nonce"),
+};
+#undef T
+
+#define T CK_SALSA20_PARAMS
+static const struct kmn_field fields_of_CK_SALSA20_PARAMS[] = {
+	IN_FIXED(pBlockCounter, 8, "counter"),
+	ULONG(ulNonceBits, "nonce_bits"),
+	NONCE_BITS(pNonce, ulNonceBits, "nonce"),
+};
+#undef T
+
+#define T CK_SALSA20_CHACHA20_POLY1305_PARAMS
+static const struct kmn_field fields_of_CK_SALSA20_CHACHA20_POLY1305_PARAMS[] = {
+	NONCE(pNonce, ulNonceLen, "nonce"),
+	BYTES(pAAD, ulAADLen, "aad"),
+};
+#undef T
+
+#define T CK_SALSA20_CHACHA20_POLY1305_MSG_PARAMS
+static const struct kmn_field fields_of_CK_SALSA20_CHACHA20_POLY1305_MSG_PARAMS[] = {
+	NONCE_INOUT(pNonce, ulNonceLen, "nonce"),
+	INOUT_FIXED(pTag, 16, "tag"),
+};
+#undef T
+
+#define T CK_TLS12_EXTENDED_MASTER_KEY_DERIVE_PARAMS
+static const struct kmn_field fields_of_CK_TLS12_EXTENDED_MASTER_KEY_DERIVE_PARAMS[] = {
+	MECH(prfHashMechanism, "prf_hash"),
+	BYTES(pSessionHash, ulSessionHashLen, "session_hash"),
+	INOUT_FIXED(pVersion, 2, "version"),
+};
+#undef T
+
+#define T CK_SP800_108_COUNTER_FORMAT
+static const struct kmn_field fields_of_CK_SP800_108_COUNTER_FORMAT[] = {
+	BYTE(bLittleEndian, "little_endian"),
+	ULONG(ulWidthInBits, "width_bits"),
+};
+#undef T
+
+#define T CK_SP800_108_DKM_LENGTH_FORMAT
+static const struct kmn_field fields_of_CK_SP800_108_DKM_LENGTH_FORMAT[] = {
+	ULONG(dkmLengthMethod, "length_method"),
+	BYTE(bLittleEndian, "little_endian"),
+	ULONG(ulWidthInBits, "width_bits"),
+};
+#undef T
+
+static const struct kmn_choice prf_data[] = {
+	{CK_SP800_108_ITERATION_VARIABLE, KMN_FIELD_STRUCT, &layouts[LAYOUT_CK_SP800_108_COUNTER_FORMAT]},
+	{CK_SP800_108_COUNTER, KMN_FIELD_STRUCT, &layouts[LAYOUT_CK_SP800_108_COUNTER_FORMAT]},
+	{CK_SP800_108_DKM_LENGTH, KMN_FIELD_STRUCT, &layouts[LAYOUT_CK_SP800_108_DKM_LENGTH_FORMAT]},
+	{CK_SP800_108_BYTE_ARRAY, KMN_FIELD_BYTES, NULL},
+	{CK_SP800_108_KEY_HANDLE, KMN_FIELD_HANDLE, NULL},
+};
+
+#define T CK_PRF_DATA_PARAM
+static const struct kmn_field fields_of_CK_PRF_DATA_PARAM[] = {
+	ULONG(type, "type"),
+	CHOICE(pValue, ulValueLen, type, prf_data, "value"),
+};
+#undef T
+
+#define T CK_DERIVED_KEY
+static const struct kmn_field fields_of_CK_DERIVED_KEY[] = {
+	TEMPLATE(pTemplate, ulAttributeCount, "template"),
+	NEW_OBJECT_AT(phKey),
+};
+#undef T
+
+#define T CK_SP800_108_KDF_PARAMS
+static const struct kmn_field fields_of_CK_SP800_108_KDF_PARAMS[] = {
+	MECH(prfType, "prf"),
+	ARRAY(pDataParams, ulNumberOfDataParams, CK_PRF_DATA_PARAM, "data_params"),
+	ARRAY(pAdditionalDerivedKeys, ulAdditionalDerivedKeys, CK_DERIVED_KEY, "additional_keys"),
+};
+#undef T
+
+#define T CK_SP800_108_FEEDBACK_KDF_PARAMS
+static const struct kmn_field fields_of_CK_SP800_108_FEEDBACK_KDF_PARAMS[] = {
+	MECH(prfType, "prf"),
+	ARRAY(pDataParams, ulNumberOfDataParams, CK_PRF_DATA_PARAM, "data_params"),
+	NONCE(pIV, ulIVLen, "iv"),
+	ARRAY(pAdditionalDerivedKeys, ulAdditionalDerivedKeys, CK_DERIVED_KEY, "additional_keys"),
+};
+#undef T
+
+#define T CK_HKDF_PARAMS
+static const struct kmn_field fields_of_CK_HKDF_PARAMS[] = {
+	BYTE(bExtract, "extract"),
+	BYTE(bExpand, "expand"),
+	MECH(prfHashMechanism, "prf_hash"),
+	ULONG(ulSaltType, "salt_type"),
+	BYTES(pSalt, ulSaltLen, "salt"),
+	HANDLE(hSaltKey),
+	BYTES(pInfo, ulInfoLen, "info"),
+};
+#undef T
+
+#define T CK_IKE2_PRF_PLUS_DERIVE_PARAMS
+static const struct kmn_field fields_of_CK_IKE2_PRF_PLUS_DERIVE_PARAMS[] = {
+	MECH(prfMechanism, "prf"),
+	BYTE(bHasSeedKey, "has_seed_key"),
+	HANDLE(hSeedKey),
+	BYTES(pSeedData, ulSeedDataLen, "seed"),
+};
+#undef T
+
+#define T CK_IKE_PRF_DERIVE_PARAMS
+static const struct kmn_field fields_of_CK_IKE_PRF_DERIVE_PARAMS[] = {
+	MECH(prfMechanism, "prf"),
+	BYTE(bDataAsKey, "data_as_key"),
+	BYTE(bRekey, "rekey"),
+	BYTES(pNi, ulNiLen, "ni"),
+	BYTES(pNr, ulNrLen, "nr"),
+	HANDLE(hNewKey),
+};
+#undef T
+
+#define T CK_IKE1_PRF_DERIVE_PARAMS
+static const struct kmn_field fields_of_CK_IKE1_PRF_DERIVE_PARAMS[] = {
+	MECH(prfMechanism, "prf"),
+	BYTE(bHasPrevKey, "has_prev_key"),
+	HANDLE(hKeygxy),
+	HANDLE(hPrevKey),
+	BYTES(pCKYi, ulCKYiLen, "cky_i"),
+	BYTES(pCKYr, ulCKYrLen, "cky_r"),
+	BYTE(keyNumber, "key_number"),
+};
+#undef T
+
+#define T CK_IKE1_EXTENDED_DERIVE_PARAMS
+static const struct kmn_field fields_of_CK_IKE1_EXTENDED_DERIVE_PARAMS[] = {
+	MECH(prfMechanism, "prf"),
+	BYTE(bHasKeygxy, "has_keygxy"),
+	HANDLE(hKeygxy),
+	BYTES(pExtraData, ulExtraDataLen, "extra"),
+};
+#undef T
+
+#define T CK_SIGN_ADDITIONAL_CONTEXT
+static const struct kmn_field fields_of_CK_SIGN_ADDITIONAL_CONTEXT[] = {
+	ULONG(hedgeVariant, "hedge"),
+	BYTES(pContext, ulContextLen, "context"),
+};
+#undef T
+
+#define T CK_HASH_SIGN_ADDITIONAL_CONTEXT
+static const struct kmn_field fields_of_CK_HASH_SIGN_ADDITIONAL_CONTEXT[] = {
+	ULONG(hedgeVariant, "hedge"),
+	BYTES(pContext, ulContextLen, "context"),
+	MECH(hash, "hash"),
+};
+#undef T
+
+#define T CK_XEDDSA_PARAMS
+static const struct kmn_field fields_of_CK_XEDDSA_PARAMS[] = {
+	ULONG(hash, "hash"),
+};
+#undef T
+
+static const struct kmn_choice otp_values[] = {
+	{CK_OTP_VALUE, KMN_FIELD_BYTES, NULL},
+	{CK_OTP_PIN, KMN_FIELD_BYTES, NULL},
+	{CK_OTP_CHALLENGE, KMN_FIELD_BYTES, NULL},
+	{CK_OTP_TIME, KMN_FIELD_BYTES, NULL},
+	{CK_OTP_COUNTER, KMN_FIELD_BYTES, NULL},
+	{CK_OTP_FLAGS, KMN_FIELD_ULONG, NULL},
+	{CK_OTP_OUTPUT_LENGTH, KMN_FIELD_ULONG, NULL},
+	{CK_OTP_OUTPUT_FORMAT, KMN_FIELD_ULONG, NULL},
+};
+
+#define T CK_OTP_PARAM
+static const struct kmn_field fields_of_CK_OTP_PARAM[] = {
+	ULONG(type, "type"),
+	CHOICE(pValue, ulValueLen, type, otp_values, NULL),
+};
+#undef T
+
+#define T CK_OTP_PARAMS
+static const struct kmn_field fields_of_CK_OTP_PARAMS[] = {
+	ARRAY(pParams, ulCount, CK_OTP_PARAM, "params"),
+};
+#undef T
+
 #define LAYOUT(layout, type) \
 	[LAYOUT_##layout] = {LAYOUT_##layout, #layout, sizeof(type), fields_of_##layout, KMN_COUNT_OF(fields_of_##layout)},
 static const struct kmn_layout layouts[LAYOUT_COUNT] = {LAYOUT_ROWS(LAYOUT)};
 #undef LAYOUT
 
-/* Mechanisms of 2.40, and what p11-kit's header has of later ones, in order of their numbers. */
+/* Mechanisms of 2.40 to 3.2 in order of their numbers. */
 #define NAMED(mechanism) .type = CKM_##mechanism, .name = "CKM_" #mechanism
 #define NOTHING(name) {NAMED(name), .takes = KMN_TAKES_NOTHING},
 #define BYTES_AS_IS(name) {NAMED(name), .takes = KMN_TAKES_BYTES},
@@ -564,6 +864,17 @@ static const struct kmn_layout layouts[LAYOUT_COUNT] = {LAYOUT_ROWS(LAYOUT)};
 #define TAKES(name, one) {NAMED(name), .takes = KMN_TAKES_STRUCT, .layout = {&layouts[LAYOUT_##one], NULL}},
 #define TAKES_EITHER(name, one, two) \
 	{NAMED(name), .takes = KMN_TAKES_STRUCT, .layout = {&layouts[LAYOUT_##one], &layouts[LAYOUT_##two]}},
+#define TAKES_AND_MESSAGE(name, one, per_message) \
+	{NAMED(name), .takes = KMN_TAKES_STRUCT, .layout = {&layouts[LAYOUT_##one], NULL}, \
+	 .message = &layouts[LAYOUT_##per_message]},
+#define AEAD_ONE(name, one, per_message, authenticated) \
+	{NAMED(name), .takes = KMN_TAKES_STRUCT, .layout = {&layouts[LAYOUT_##one], NULL}, \
+	 .message = &layouts[LAYOUT_##per_message], .wrap = &layouts[LAYOUT_##authenticated]},
+#define AEAD(name, one, two, per_message, authenticated) \
+	{NAMED(name), .takes = KMN_TAKES_STRUCT, .layout = {&layouts[LAYOUT_##one], &layouts[LAYOUT_##two]}, \
+	 .message = &layouts[LAYOUT_##per_message], .wrap = &layouts[LAYOUT_##authenticated]},
+#define NO_SIGNATURE(name, one) \
+	{NAMED(name), .takes = KMN_TAKES_STRUCT, .layout = {&layouts[LAYOUT_##one], NULL}, .no_signature = true},
 static const struct kmn_mechanism mechanisms[] = {
 	NOTHING(RSA_PKCS_KEY_PAIR_GEN)
 	NOTHING(RSA_PKCS)
@@ -580,6 +891,7 @@ static const struct kmn_mechanism mechanisms[] = {
 	NOTHING(SHA1_RSA_X9_31)
 	TAKES(RSA_PKCS_PSS, CK_RSA_PKCS_PSS_PARAMS)
 	TAKES(SHA1_RSA_PKCS_PSS, CK_RSA_PKCS_PSS_PARAMS)
+	NOTHING(ML_KEM_KEY_PAIR_GEN)
 	NOTHING(DSA_KEY_PAIR_GEN)
 	NOTHING(DSA)
 	NOTHING(DSA_SHA1)
@@ -587,12 +899,43 @@ static const struct kmn_mechanism mechanisms[] = {
 	NOTHING(DSA_SHA256)
 	NOTHING(DSA_SHA384)
 	NOTHING(DSA_SHA512)
+	NOTHING(ML_KEM)
+	NOTHING(DSA_SHA3_224)
+	NOTHING(DSA_SHA3_256)
+	NOTHING(DSA_SHA3_384)
+	NOTHING(DSA_SHA3_512)
+	NOTHING(ML_DSA_KEY_PAIR_GEN)
+	TAKES(ML_DSA, CK_SIGN_ADDITIONAL_CONTEXT)
+	TAKES(HASH_ML_DSA, CK_HASH_SIGN_ADDITIONAL_CONTEXT)
 	NOTHING(DH_PKCS_KEY_PAIR_GEN)
 	BYTES_AS_IS(DH_PKCS_DERIVE)
+	TAKES(HASH_ML_DSA_SHA224, CK_SIGN_ADDITIONAL_CONTEXT)
+	TAKES(HASH_ML_DSA_SHA256, CK_SIGN_ADDITIONAL_CONTEXT)
+	TAKES(HASH_ML_DSA_SHA384, CK_SIGN_ADDITIONAL_CONTEXT)
+	TAKES(HASH_ML_DSA_SHA512, CK_SIGN_ADDITIONAL_CONTEXT)
+	TAKES(HASH_ML_DSA_SHA3_224, CK_SIGN_ADDITIONAL_CONTEXT)
+	TAKES(HASH_ML_DSA_SHA3_256, CK_SIGN_ADDITIONAL_CONTEXT)
+	TAKES(HASH_ML_DSA_SHA3_384, CK_SIGN_ADDITIONAL_CONTEXT)
+	TAKES(HASH_ML_DSA_SHA3_512, CK_SIGN_ADDITIONAL_CONTEXT)
+	TAKES(HASH_ML_DSA_SHAKE128, CK_SIGN_ADDITIONAL_CONTEXT)
+	TAKES(HASH_ML_DSA_SHAKE256, CK_SIGN_ADDITIONAL_CONTEXT)
+	NOTHING(SLH_DSA_KEY_PAIR_GEN)
+	TAKES(SLH_DSA, CK_SIGN_ADDITIONAL_CONTEXT)
 	NOTHING(X9_42_DH_KEY_PAIR_GEN)
 	TAKES(X9_42_DH_DERIVE, CK_X9_42_DH1_DERIVE_PARAMS)
 	TAKES(X9_42_DH_HYBRID_DERIVE, CK_X9_42_DH2_DERIVE_PARAMS)
-	TAKES(X9_42_MQV_DERIVE, CK_X9_42_MQV_DERIVE_PARAMS)
+	TAKES_EITHER(X9_42_MQV_DERIVE, CK_X9_42_MQV_DERIVE_PARAMS, CK_X9_42_DH2_DERIVE_PARAMS)
+	TAKES(HASH_SLH_DSA, CK_HASH_SIGN_ADDITIONAL_CONTEXT)
+	TAKES(HASH_SLH_DSA_SHA224, CK_SIGN_ADDITIONAL_CONTEXT)
+	TAKES(HASH_SLH_DSA_SHA256, CK_SIGN_ADDITIONAL_CONTEXT)
+	TAKES(HASH_SLH_DSA_SHA384, CK_SIGN_ADDITIONAL_CONTEXT)
+	TAKES(HASH_SLH_DSA_SHA512, CK_SIGN_ADDITIONAL_CONTEXT)
+	TAKES(HASH_SLH_DSA_SHA3_224, CK_SIGN_ADDITIONAL_CONTEXT)
+	TAKES(HASH_SLH_DSA_SHA3_256, CK_SIGN_ADDITIONAL_CONTEXT)
+	TAKES(HASH_SLH_DSA_SHA3_384, CK_SIGN_ADDITIONAL_CONTEXT)
+	TAKES(HASH_SLH_DSA_SHA3_512, CK_SIGN_ADDITIONAL_CONTEXT)
+	TAKES(HASH_SLH_DSA_SHAKE128, CK_SIGN_ADDITIONAL_CONTEXT)
+	TAKES(HASH_SLH_DSA_SHAKE256, CK_SIGN_ADDITIONAL_CONTEXT)
 	NOTHING(SHA256_RSA_PKCS)
 	NOTHING(SHA384_RSA_PKCS)
 	NOTHING(SHA512_RSA_PKCS)
@@ -613,6 +956,16 @@ static const struct kmn_mechanism mechanisms[] = {
 	TAKES(SHA512_T_HMAC, CK_MAC_GENERAL_PARAMS)
 	TAKES(SHA512_T_HMAC_GENERAL, CK_MAC_GENERAL_PARAMS)
 	TAKES(SHA512_T_KEY_DERIVATION, CK_MAC_GENERAL_PARAMS)
+	TAKES(TLS12_EXTENDED_MASTER_KEY_DERIVE, CK_TLS12_EXTENDED_MASTER_KEY_DERIVE_PARAMS)
+	TAKES(TLS12_EXTENDED_MASTER_KEY_DERIVE_DH, CK_TLS12_EXTENDED_MASTER_KEY_DERIVE_PARAMS)
+	NOTHING(SHA3_256_RSA_PKCS)
+	NOTHING(SHA3_384_RSA_PKCS)
+	NOTHING(SHA3_512_RSA_PKCS)
+	TAKES(SHA3_256_RSA_PKCS_PSS, CK_RSA_PKCS_PSS_PARAMS)
+	TAKES(SHA3_384_RSA_PKCS_PSS, CK_RSA_PKCS_PSS_PARAMS)
+	TAKES(SHA3_512_RSA_PKCS_PSS, CK_RSA_PKCS_PSS_PARAMS)
+	NOTHING(SHA3_224_RSA_PKCS)
+	TAKES(SHA3_224_RSA_PKCS_PSS, CK_RSA_PKCS_PSS_PARAMS)
 	NOTHING(RC2_KEY_GEN)
 	TAKES(RC2_ECB, CK_RC2_PARAMS)
 	TAKES(RC2_CBC, CK_RC2_CBC_PARAMS)
@@ -674,11 +1027,27 @@ static const struct kmn_mechanism mechanisms[] = {
 	NOTHING(SHA512_HMAC)
 	TAKES(SHA512_HMAC_GENERAL, CK_MAC_GENERAL_PARAMS)
 	NOTHING(SECURID_KEY_GEN)
-	REFUSED(SECURID)
+	NO_SIGNATURE(SECURID, CK_OTP_PARAMS)
 	NOTHING(HOTP_KEY_GEN)
-	REFUSED(HOTP)
-	REFUSED(ACTI)
+	NO_SIGNATURE(HOTP, CK_OTP_PARAMS)
+	NO_SIGNATURE(ACTI, CK_OTP_PARAMS)
 	NOTHING(ACTI_KEY_GEN)
+	NOTHING(SHA3_256)
+	NOTHING(SHA3_256_HMAC)
+	TAKES(SHA3_256_HMAC_GENERAL, CK_MAC_GENERAL_PARAMS)
+	NOTHING(SHA3_256_KEY_GEN)
+	NOTHING(SHA3_224)
+	NOTHING(SHA3_224_HMAC)
+	TAKES(SHA3_224_HMAC_GENERAL, CK_MAC_GENERAL_PARAMS)
+	NOTHING(SHA3_224_KEY_GEN)
+	NOTHING(SHA3_384)
+	NOTHING(SHA3_384_HMAC)
+	TAKES(SHA3_384_HMAC_GENERAL, CK_MAC_GENERAL_PARAMS)
+	NOTHING(SHA3_384_KEY_GEN)
+	NOTHING(SHA3_512)
+	NOTHING(SHA3_512_HMAC)
+	TAKES(SHA3_512_HMAC_GENERAL, CK_MAC_GENERAL_PARAMS)
+	NOTHING(SHA3_512_KEY_GEN)
 	NOTHING(CAST_KEY_GEN)
 	NOTHING(CAST_ECB)
 	BYTES_AS_IS(CAST_CBC)
@@ -733,6 +1102,12 @@ static const struct kmn_mechanism mechanisms[] = {
 	NOTHING(SHA384_KEY_DERIVATION)
 	NOTHING(SHA512_KEY_DERIVATION)
 	NOTHING(SHA224_KEY_DERIVATION)
+	NOTHING(SHA3_256_KEY_DERIVATION)
+	NOTHING(SHA3_224_KEY_DERIVATION)
+	NOTHING(SHA3_384_KEY_DERIVATION)
+	NOTHING(SHA3_512_KEY_DERIVATION)
+	NOTHING(SHAKE_128_KEY_DERIVATION)
+	NOTHING(SHAKE_256_KEY_DERIVATION)
 	TAKES(PBE_MD2_DES_CBC, CK_PBE_PARAMS)
 	TAKES(PBE_MD5_DES_CBC, CK_PBE_PARAMS)
 	TAKES(PBE_MD5_CAST_CBC, CK_PBE_PARAMS)
@@ -745,6 +1120,9 @@ static const struct kmn_mechanism mechanisms[] = {
 	TAKES(PBE_SHA1_DES2_EDE_CBC, CK_PBE_PARAMS)
 	TAKES(PBE_SHA1_RC2_128_CBC, CK_PBE_PARAMS)
 	TAKES(PBE_SHA1_RC2_40_CBC, CK_PBE_PARAMS)
+	TAKES(SP800_108_COUNTER_KDF, CK_SP800_108_KDF_PARAMS)
+	TAKES(SP800_108_FEEDBACK_KDF, CK_SP800_108_FEEDBACK_KDF_PARAMS)
+	TAKES(SP800_108_DOUBLE_PIPELINE_KDF, CK_SP800_108_KDF_PARAMS)
 	TAKES_EITHER(PKCS5_PBKD2, CK_PKCS5_PBKD2_PARAMS, CK_PKCS5_PBKD2_PARAMS2)
 	TAKES(PBA_SHA1_WITH_SHA1_HMAC, CK_PBE_PARAMS)
 	BYTES_AS_IS(WTLS_PRE_MASTER_KEY_GEN)
@@ -807,6 +1185,7 @@ static const struct kmn_mechanism mechanisms[] = {
 	TAKES(SKIPJACK_RELAYX, CK_SKIPJACK_RELAYX_PARAMS)
 	NOTHING(KEA_KEY_PAIR_GEN)
 	TAKES(KEA_KEY_DERIVE, CK_KEA_DERIVE_PARAMS)
+	TAKES(KEA_DERIVE, CK_KEA_DERIVE_PARAMS)
 	NOTHING(FORTEZZA_TIMESTAMP)
 	NOTHING(BATON_KEY_GEN)
 	BYTES_AS_IS(BATON_ECB128)
@@ -822,12 +1201,17 @@ static const struct kmn_mechanism mechanisms[] = {
 	NOTHING(ECDSA_SHA256)
 	NOTHING(ECDSA_SHA384)
 	NOTHING(ECDSA_SHA512)
+	NOTHING(ECDSA_SHA3_224)
+	NOTHING(ECDSA_SHA3_256)
+	NOTHING(ECDSA_SHA3_384)
+	NOTHING(ECDSA_SHA3_512)
 	TAKES(ECDH1_DERIVE, CK_ECDH1_DERIVE_PARAMS)
 	TAKES(ECDH1_COFACTOR_DERIVE, CK_ECDH1_DERIVE_PARAMS)
-	TAKES(ECMQV_DERIVE, CK_ECMQV_DERIVE_PARAMS)
+	TAKES_EITHER(ECMQV_DERIVE, CK_ECMQV_DERIVE_PARAMS, CK_ECDH2_DERIVE_PARAMS)
 	TAKES(ECDH_AES_KEY_WRAP, CK_ECDH_AES_KEY_WRAP_PARAMS)
 	TAKES(RSA_AES_KEY_WRAP, CK_RSA_AES_KEY_WRAP_PARAMS)
 	NOTHING(EC_EDWARDS_KEY_PAIR_GEN)
+	NOTHING(EC_MONTGOMERY_KEY_PAIR_GEN)
 	TAKES(EDDSA, CK_EDDSA_PARAMS)
 	NOTHING(JUNIPER_KEY_GEN)
 	BYTES_AS_IS(JUNIPER_ECB128)
@@ -836,6 +1220,8 @@ static const struct kmn_mechanism mechanisms[] = {
 	BYTES_AS_IS(JUNIPER_SHUFFLE)
 	NOTHING(JUNIPER_WRAP)
 	NOTHING(FASTHASH)
+	BYTES_AS_IS(AES_XTS)
+	NOTHING(AES_XTS_KEY_GEN)
 	NOTHING(AES_KEY_GEN)
 	NOTHING(AES_ECB)
 	BYTES_AS_IS(AES_CBC)
@@ -843,8 +1229,8 @@ static const struct kmn_mechanism mechanisms[] = {
 	TAKES(AES_MAC_GENERAL, CK_MAC_GENERAL_PARAMS)
 	BYTES_AS_IS(AES_CBC_PAD)
 	TAKES(AES_CTR, CK_AES_CTR_PARAMS)
-	TAKES(AES_GCM, CK_GCM_PARAMS)
-	TAKES(AES_CCM, CK_CCM_PARAMS)
+	AEAD(AES_GCM, CK_GCM_PARAMS, CK_NSS_GCM_PARAMS, CK_GCM_MESSAGE_PARAMS, CK_GCM_WRAP_PARAMS)
+	AEAD_ONE(AES_CCM, CK_CCM_PARAMS, CK_CCM_MESSAGE_PARAMS, CK_CCM_WRAP_PARAMS)
 	BYTES_AS_IS(AES_CTS)
 	NOTHING(AES_CMAC)
 	TAKES(AES_CMAC_GENERAL, CK_MAC_GENERAL_PARAMS)
@@ -875,11 +1261,17 @@ static const struct kmn_mechanism mechanisms[] = {
 	BYTES_AS_IS(GOST28147)
 	BYTES_AS_IS(GOST28147_MAC)
 	BYTES_AS_IS(GOST28147_KEY_WRAP)
+	NOTHING(CHACHA20_KEY_GEN)
+	TAKES(CHACHA20, CK_CHACHA20_PARAMS)
+	NOTHING(POLY1305_KEY_GEN)
+	NOTHING(POLY1305)
+	NOTHING(EC_KEY_PAIR_GEN_W_EXTRA_BITS)
 	NOTHING(DSA_PARAMETER_GEN)
 	NOTHING(DH_PKCS_PARAMETER_GEN)
 	NOTHING(X9_42_DH_PARAMETER_GEN)
 	TAKES(DSA_PROBABLISTIC_PARAMETER_GEN, CK_DSA_PARAMETER_GEN_PARAM)
 	TAKES(DSA_SHAWE_TAYLOR_PARAMETER_GEN, CK_DSA_PARAMETER_GEN_PARAM)
+	TAKES(DSA_FIPS_G_GEN, CK_DSA_PARAMETER_GEN_PARAM)
 	BYTES_AS_IS(AES_OFB)
 	BYTES_AS_IS(AES_CFB64)
 	BYTES_AS_IS(AES_CFB8)
@@ -887,8 +1279,66 @@ static const struct kmn_mechanism mechanisms[] = {
 	BYTES_AS_IS(AES_CFB1)
 	BYTES_AS_IS(AES_KEY_WRAP)
 	BYTES_AS_IS(AES_KEY_WRAP_PAD)
+	BYTES_AS_IS(AES_KEY_WRAP_KWP)
+	BYTES_AS_IS(AES_KEY_WRAP_PKCS7)
 	NOTHING(RSA_PKCS_TPM_1_1)
 	NOTHING(RSA_PKCS_OAEP_TPM_1_1)
+	NOTHING(SHA_1_KEY_GEN)
+	NOTHING(SHA224_KEY_GEN)
+	NOTHING(SHA256_KEY_GEN)
+	NOTHING(SHA384_KEY_GEN)
+	NOTHING(SHA512_KEY_GEN)
+	NOTHING(SHA512_224_KEY_GEN)
+	NOTHING(SHA512_256_KEY_GEN)
+	NOTHING(SHA512_T_KEY_GEN)
+	{.type = CKM_NULL, .name = "CKM_NULL", .takes = KMN_TAKES_NOTHING}, /* NULL is a macro */
+	NOTHING(BLAKE2B_160)
+	NOTHING(BLAKE2B_160_HMAC)
+	TAKES(BLAKE2B_160_HMAC_GENERAL, CK_MAC_GENERAL_PARAMS)
+	NOTHING(BLAKE2B_160_KEY_DERIVE)
+	NOTHING(BLAKE2B_160_KEY_GEN)
+	NOTHING(BLAKE2B_256)
+	NOTHING(BLAKE2B_256_HMAC)
+	TAKES(BLAKE2B_256_HMAC_GENERAL, CK_MAC_GENERAL_PARAMS)
+	NOTHING(BLAKE2B_256_KEY_DERIVE)
+	NOTHING(BLAKE2B_256_KEY_GEN)
+	NOTHING(BLAKE2B_384)
+	NOTHING(BLAKE2B_384_HMAC)
+	TAKES(BLAKE2B_384_HMAC_GENERAL, CK_MAC_GENERAL_PARAMS)
+	NOTHING(BLAKE2B_384_KEY_DERIVE)
+	NOTHING(BLAKE2B_384_KEY_GEN)
+	NOTHING(BLAKE2B_512)
+	NOTHING(BLAKE2B_512_HMAC)
+	TAKES(BLAKE2B_512_HMAC_GENERAL, CK_MAC_GENERAL_PARAMS)
+	NOTHING(BLAKE2B_512_KEY_DERIVE)
+	NOTHING(BLAKE2B_512_KEY_GEN)
+	TAKES(SALSA20, CK_SALSA20_PARAMS)
+	TAKES_AND_MESSAGE(CHACHA20_POLY1305, CK_SALSA20_CHACHA20_POLY1305_PARAMS, CK_SALSA20_CHACHA20_POLY1305_MSG_PARAMS)
+	TAKES_AND_MESSAGE(SALSA20_POLY1305, CK_SALSA20_CHACHA20_POLY1305_PARAMS, CK_SALSA20_CHACHA20_POLY1305_MSG_PARAMS)
+	REFUSED(X3DH_INITIALIZE)
+	REFUSED(X3DH_RESPOND)
+	REFUSED(X2RATCHET_INITIALIZE)
+	REFUSED(X2RATCHET_RESPOND)
+	NOTHING(X2RATCHET_ENCRYPT)
+	NOTHING(X2RATCHET_DECRYPT)
+	TAKES(XEDDSA, CK_XEDDSA_PARAMS)
+	TAKES(HKDF_DERIVE, CK_HKDF_PARAMS)
+	TAKES(HKDF_DATA, CK_HKDF_PARAMS)
+	NOTHING(HKDF_KEY_GEN)
+	NOTHING(SALSA20_KEY_GEN)
+	TAKES(IKE2_PRF_PLUS_DERIVE, CK_IKE2_PRF_PLUS_DERIVE_PARAMS)
+	TAKES(IKE_PRF_DERIVE, CK_IKE_PRF_DERIVE_PARAMS)
+	TAKES(IKE1_PRF_DERIVE, CK_IKE1_PRF_DERIVE_PARAMS)
+	TAKES(IKE1_EXTENDED_DERIVE, CK_IKE1_EXTENDED_DERIVE_PARAMS)
+	NOTHING(HSS_KEY_PAIR_GEN)
+	NOTHING(HSS)
+	NOTHING(XMSS_KEY_PAIR_GEN)
+	NOTHING(XMSSMT_KEY_PAIR_GEN)
+	NOTHING(XMSS)
+	NOTHING(XMSSMT)
+	TAKES(ECDH_X_AES_KEY_WRAP, CK_ECDH_AES_KEY_WRAP_PARAMS)
+	TAKES(ECDH_COF_AES_KEY_WRAP, CK_ECDH_AES_KEY_WRAP_PARAMS)
+	NOTHING(PUB_KEY_FROM_PRIV_KEY)
 };
 
 /* Second names of the standard for a number that has a row above. */
@@ -905,6 +1355,13 @@ static const struct {
 	{"CKM_CAST5_CBC_PAD", CKM_CAST128_CBC_PAD},
 	{"CKM_PBE_MD5_CAST5_CBC", CKM_PBE_MD5_CAST128_CBC},
 	{"CKM_PBE_SHA1_CAST5_CBC", CKM_PBE_SHA1_CAST128_CBC},
+	{"CKM_DSA_PROBABILISTIC_PARAMETER_GEN", CKM_DSA_PROBABLISTIC_PARAMETER_GEN},
+	{"CKM_SHA3_224_KEY_DERIVE", CKM_SHA3_224_KEY_DERIVATION},
+	{"CKM_SHA3_256_KEY_DERIVE", CKM_SHA3_256_KEY_DERIVATION},
+	{"CKM_SHA3_384_KEY_DERIVE", CKM_SHA3_384_KEY_DERIVATION},
+	{"CKM_SHA3_512_KEY_DERIVE", CKM_SHA3_512_KEY_DERIVATION},
+	{"CKM_SHAKE_128_KEY_DERIVE", CKM_SHAKE_128_KEY_DERIVATION},
+	{"CKM_SHAKE_256_KEY_DERIVE", CKM_SHAKE_256_KEY_DERIVATION},
 };
 /* clang-format on */
 
@@ -962,6 +1419,8 @@ kmn_mechanism_of(const char *name, uint64_t *type_out)
 enum kmn_mech_takes
 kmn_mechanism_takes(const struct kmn_mechanism *row, enum kmn_param_family family)
 {
+	if (family == KMN_FAMILY_SIGN && row->no_signature)
+		return KMN_TAKES_REFUSED;
 	if (family == KMN_FAMILY_MESSAGE && row->takes != KMN_TAKES_REFUSED)
 		return row->message != NULL ? KMN_TAKES_STRUCT : KMN_TAKES_NOTHING;
 	return family == KMN_FAMILY_WRAP_AUTHENTICATED && row->wrap != NULL ? KMN_TAKES_STRUCT : row->takes;

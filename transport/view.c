@@ -225,8 +225,9 @@ static json_t *template_json(const struct kmn_template_view *t, unsigned depth);
 static json_t *
 ulong_json(uint64_t type, uint64_t value)
 {
-	if (type == CKA_KEY_GEN_MECHANISM || type == CKA_MECHANISM_TYPE || type == CKA_NAME_HASH_ALGORITHM ||
-	    type == CKA_ALLOWED_MECHANISMS)
+	const struct kmn_attribute *known = kmn_attribute_row(type);
+
+	if (known != NULL && (known->kind == KMN_ATTRIBUTE_MECH || known->kind == KMN_ATTRIBUTE_MECHS))
 		return named(kmn_mechanism_name(value), "", value);
 	return number(value);
 }

@@ -10,14 +10,25 @@
 
 /* ---- attributes (attributes.c) ------------------------------------------------------------------------------- */
 
-enum kmn_attribute_kind {
-	KMN_ATTRIBUTE_BYTES, /* also dates and versions: they have no integers in them */
-	KMN_ATTRIBUTE_TEXT,  /* bytes that people read */
-	KMN_ATTRIBUTE_BOOL,
-	KMN_ATTRIBUTE_ULONG,
-	KMN_ATTRIBUTE_ULONGS,
-	KMN_ATTRIBUTE_TEMPLATE,
-};
+/* The word is that of a types file and of docs/pkcs11.md. */
+#define KMN_ATTRIBUTE_KIND_ROWS(ROW) \
+	ROW(BYTES, "bytes") \
+	ROW(TEXT, "text")       /* bytes that people read */ \
+	ROW(BOOL, "bool")       /* CK_BBOOL, not normalised */ \
+	ROW(DATE, "date")       /* CK_DATE: characters; empty is legal */ \
+	ROW(VERSION, "version") /* CK_VERSION: two bytes */ \
+	ROW(ULONG, "ulong") \
+	ROW(MECH, "mechanism") /* CK_MECHANISM_TYPE */ \
+	ROW(ULONGS, "ulongs") \
+	ROW(MECHS, "mechanisms") \
+	ROW(TEMPLATE, "template")
+
+#define KMN_ATTRIBUTE_KIND_ENUM(name, word) KMN_ATTRIBUTE_##name,
+enum kmn_attribute_kind { KMN_ATTRIBUTE_KIND_ROWS(KMN_ATTRIBUTE_KIND_ENUM) KMN_ATTRIBUTE_KIND_COUNT };
+#undef KMN_ATTRIBUTE_KIND_ENUM
+
+/* How a value of such a kind crosses. */
+enum kmn_attribute_shape { KMN_SHAPE_BYTES, KMN_SHAPE_ULONG, KMN_SHAPE_ULONGS, KMN_SHAPE_TEMPLATE };
 
 struct kmn_attribute {
 	uint64_t type;
@@ -28,6 +39,8 @@ struct kmn_attribute {
 
 /* The row of an attribute type, or NULL: unknown ones travel as bytes and are redacted. */
 const struct kmn_attribute *kmn_attribute_row(uint64_t type);
+/* Of unknown ones KMN_SHAPE_BYTES. CKF_ARRAY_ATTRIBUTE says nothing: CKA_ALLOWED_MECHANISMS has it. */
+enum kmn_attribute_shape kmn_attribute_shape(uint64_t type);
 const struct kmn_attribute *kmn_attribute_at(size_t i); /* rows in order of type, NULL after the last */
 
 /* ---- mechanism parameters (mechanisms.c) --------------------------------------------------------------------- */

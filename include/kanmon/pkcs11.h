@@ -367,6 +367,15 @@ typedef struct {
 	CK_OBJECT_HANDLE hKey;
 } CK_GOSTR3410_KEY_WRAP_PARAMS;
 
+/* GCM as the text of 2.40 had it, before the header's form was declared right: NSS, and modules that follow it. */
+typedef struct {
+	CK_BYTE_PTR pIv;
+	CK_ULONG ulIvLen;
+	CK_BYTE_PTR pAAD;
+	CK_ULONG ulAADLen;
+	CK_ULONG ulTagBits;
+} CK_NSS_GCM_PARAMS;
+
 #include "kanmon/pkcs11_3.h"
 
 #if defined(_WIN32) || defined(CRYPTOKI_FORCE_WIN32)

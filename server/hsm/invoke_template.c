@@ -123,11 +123,10 @@ kmn_values_overran(const struct kmn_template_view *t, const CK_ATTRIBUTE *rows)
 static size_t
 unit_of(const CK_ATTRIBUTE *row)
 {
-	const struct kmn_attribute *known = kmn_attribute_row(row->type);
-	enum kmn_attribute_kind kind = known != NULL ? known->kind : KMN_ATTRIBUTE_BYTES;
-	size_t unit = kind == KMN_ATTRIBUTE_TEMPLATE                                ? sizeof(CK_ATTRIBUTE)
-		      : kind == KMN_ATTRIBUTE_ULONG || kind == KMN_ATTRIBUTE_ULONGS ? sizeof(CK_ULONG)
-										    : 1;
+	enum kmn_attribute_shape shape = kmn_attribute_shape(row->type);
+	size_t unit = shape == KMN_SHAPE_TEMPLATE ? sizeof(CK_ATTRIBUTE)
+		      : shape == KMN_SHAPE_BYTES  ? 1
+						  : sizeof(CK_ULONG);
 
 	return row->ulValueLen % unit == 0 ? unit : 1;
 }

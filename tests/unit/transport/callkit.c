@@ -161,8 +161,11 @@ make_inner_mechanism(struct kit *k)
 {
 	static const uint64_t types[] = {CKM_SHA256, CKM_RSA_PKCS_PSS, CKM_AES_CBC, CKM_RSA_PKCS_OAEP, CKM_AES_GCM};
 	CK_MECHANISM *m = kit_take(k, sizeof(*m));
+	bool wraps = k->wraps;
 
+	k->wraps = false;
 	kit_mechanism(k, kmn_mechanism_row(types[kit_random(k, KMN_COUNT_OF(types))]), m);
+	k->wraps = wraps;
 	return m;
 }
 
@@ -245,6 +248,8 @@ kit_mechanism(struct kit *k, const struct kmn_mechanism *row, CK_MECHANISM *m)
 {
 	const struct kmn_layout *layout = row->layout[1] != NULL && seldom(k) ? row->layout[1] : row->layout[0];
 
+	if (k->wraps && row->wrap != NULL)
+		layout = row->wrap;
 	m->mechanism = (CK_MECHANISM_TYPE)row->type;
 	m->ulParameterLen = kit_random(k, 20);
 	m->pParameter = NULL;
@@ -272,7 +277,7 @@ make_mechanism(struct kit *k)
 		rows++;
 	do
 		row = kmn_mechanism_at(kit_random(k, (uint32_t)rows));
-	while (row->takes == KMN_TAKES_REFUSED);
+	while (row->takes == KMN_TAKES_REFUSED || row->no_signature);
 	m = kit_take(k, sizeof(*m));
 	kit_mechanism(k, row, m);
 	return m;
@@ -285,23 +290,21 @@ make_row(struct kit *k, CK_ATTRIBUTE *a, bool room, unsigned depth)
 {
 	static const CK_ATTRIBUTE_TYPE types[] = {CKA_CLASS, CKA_LABEL, CKA_TOKEN, CKA_VALUE, CKA_ALLOWED_MECHANISMS,
 	    CKA_WRAP_TEMPLATE, CKA_MODULUS_BITS, CKA_START_DATE, CKA_VENDOR_DEFINED | 7};
-	const struct kmn_attribute *known;
-	enum kmn_attribute_kind kind;
+	enum kmn_attribute_shape shape;
 
 	a->type = types[kit_random(k, KMN_COUNT_OF(types))];
-	known = kmn_attribute_row(a->type);
-	kind = known != NULL ? known->kind : KMN_ATTRIBUTE_BYTES;
+	shape = kmn_attribute_shape(a->type);
 	a->pValue = NULL;
 	a->ulValueLen = seldom(k) ? CK_UNAVAILABLE_INFORMATION : kit_random(k, 40);
 	if (seldom(k))
 		return;
 	a->ulValueLen = kit_random(k, 40);
-	if ((kind == KMN_ATTRIBUTE_ULONG && !seldom(k)) || kind == KMN_ATTRIBUTE_BOOL)
-		a->ulValueLen = kind == KMN_ATTRIBUTE_BOOL ? 1 : sizeof(CK_ULONG);
-	if (kind == KMN_ATTRIBUTE_TEMPLATE && depth < KMN_TEMPLATE_MAX_DEPTH) {
+	if ((shape == KMN_SHAPE_ULONG && !seldom(k)) || a->type == CKA_TOKEN)
+		a->ulValueLen = a->type == CKA_TOKEN ? 1 : sizeof(CK_ULONG);
+	if (shape == KMN_SHAPE_TEMPLATE && depth < KMN_TEMPLATE_MAX_DEPTH) {
 		a->pValue = make_template(k, &a->ulValueLen, room, depth + 1);
 		a->ulValueLen *= sizeof(*a);
-	} else if (kind != KMN_ATTRIBUTE_TEMPLATE) {
+	} else if (shape != KMN_SHAPE_TEMPLATE) {
 		a->pValue = random_bytes(k, a->ulValueLen);
 	}
 }
@@ -410,8 +413,10 @@ make_arg(struct kit *k, enum kmn_kind kind, struct kmn_arg *a)
 void
 kit_args(struct kit *k, const struct kmn_call *call, struct kmn_arg *arg)
 {
+	k->wraps = kmn_call_family(call) == KMN_FAMILY_WRAP_AUTHENTICATED;
 	for (size_t i = 0; i < call->param_count; i++)
 		make_arg(k, call->param[i].kind, &arg[i]);
+	k->wraps = false;
 }
 
 /* ---- the module: what it sees -------------------------------------------------------------------------------- */
@@ -511,9 +516,14 @@ layout_of(const CK_MECHANISM *m)
 
 	if (row == NULL || row->takes != KMN_TAKES_STRUCT || m->pParameter == NULL)
 		return NULL;
-	if (row->layout[1] != NULL && load((const uint8_t *)m->pParameter + row->layout[1]->size - 8) < 8192)
+	if (row->wrap != NULL && row->wrap->size == m->ulParameterLen)
+		return row->wrap;
+	if (row->layout[1] == NULL || row->layout[1]->size != m->ulParameterLen)
+		return row->layout[0];
+	if (row->layout[0]->size != m->ulParameterLen)
 		return row->layout[1];
-	return row->layout[0];
+	return load((const uint8_t *)m->pParameter + row->layout[1]->size - sizeof(CK_ULONG)) <= 8192 ? row->layout[1]
+												      : row->layout[0];
 }
 
 static void

@@ -19,6 +19,7 @@ struct kit {
 	unsigned calls;            /* how often it was called */
 	enum kmn_call_id id;       /* with which function */
 	CK_MECHANISM_TYPE message; /* mechanism that the parameters of messages belong to */
+	bool wraps;                /* mechanisms are made for the authenticated wrapping of 3.2 */
 	size_t used;
 	_Alignas(16) uint8_t block[KIT_BLOCK_BYTES];
 };

@@ -129,12 +129,15 @@ test_attributes_are_in_order(void)
 		CU_ASSERT_TRUE(before == NULL || before->type < row->type);
 		CU_ASSERT_PTR_EQUAL(kmn_attribute_row(row->type), row);
 		CU_ASSERT_STRING_EQUAL(kmn_attribute_name(row->type), row->name);
-		ulongs += row->kind == KMN_ATTRIBUTE_ULONG;
+		ulongs += kmn_attribute_shape(row->type) == KMN_SHAPE_ULONG;
 	}
-	CU_ASSERT_EQUAL(ulongs, 28);
+	CU_ASSERT_EQUAL(ulongs, 50);
 	CU_ASSERT_FALSE(kmn_attribute_row(CKA_VALUE)->public);
 	CU_ASSERT_FALSE(kmn_attribute_row(CKA_PRIVATE_EXPONENT)->public);
-	CU_ASSERT_EQUAL(kmn_attribute_row(CKA_ALLOWED_MECHANISMS)->kind, KMN_ATTRIBUTE_ULONGS);
+	CU_ASSERT_EQUAL(kmn_attribute_row(CKA_ALLOWED_MECHANISMS)->kind, KMN_ATTRIBUTE_MECHS);
+	CU_ASSERT_EQUAL(kmn_attribute_shape(CKA_ALLOWED_MECHANISMS), KMN_SHAPE_ULONGS);
+	CU_ASSERT_EQUAL(kmn_attribute_shape(CKA_ENCAPSULATE_TEMPLATE), KMN_SHAPE_TEMPLATE);
+	CU_ASSERT_EQUAL(kmn_attribute_shape(CKA_DECAPSULATE_TEMPLATE), KMN_SHAPE_TEMPLATE);
 	CU_ASSERT_PTR_NULL(kmn_attribute_row(CKA_VENDOR_DEFINED | 1));
 }
 
