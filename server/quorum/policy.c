@@ -497,20 +497,15 @@ start_decides(const struct kmn_policy *policy, const struct rule *r, const struc
 	return !*free;
 }
 
-void
-kmn_policy_judge(const struct kmn_policy *policy, const struct kmn_question *q, struct kmn_verdict *v)
+static void
+judge_by_rules(
+    const struct kmn_policy *policy, const struct kmn_question *q, const struct kmn_call *call, struct kmn_verdict *v)
 {
-	const struct kmn_call *call = q->call == NULL ? NULL : kmn_call_by_name(q->call);
 	const struct kmn_policy_peer *peer;
 	const struct kmn_policy_token *token;
 	const struct rule *pinned = NULL;
 	bool starts, free = false;
 
-	*v = (struct kmn_verdict){.answer = KMN_ANSWER_REFUSED, .rule = "none", .durability = 'A', .selfcheck = 1};
-	if (call == NULL) {
-		say(v, "%s is not in the table of calls", q->call == NULL ? "the call" : q->call);
-		return;
-	}
 	if (!is_in_place(policy, q, call, &peer, &token, v))
 		return;
 	starts = call->effect == KMN_EFFECT_STARTS && call->policy == KMN_POLICY_KEY_USE;
@@ -537,6 +532,91 @@ kmn_policy_judge(const struct kmn_policy *policy, const struct kmn_question *q, 
 	    !q->has_object     ? "none"
 	    : q->label == NULL ? "without label"
 			       : q->label);
+}
+
+/* ---- equivalent operations --------------------------------------------------------------------------------------- */
+
+/* Does a call do with a private or secret key what another function is named for, a signature above all? */
+static bool
+is_equivalent(const struct kmn_question *q, const struct kmn_call *call)
+{
+	static const char *const uses[] = {"C_WrapKey", "C_UnwrapKey", "C_DeriveKey", "C_DecapsulateKey",
+	    "C_WrapKeyAuthenticated", "C_UnwrapKeyAuthenticated"};
+	const unsigned signs = KMN_OP_SIGN | KMN_OP_SIGN_RECOVER | KMN_OP_MESSAGE_SIGN;
+	bool raw = q->mechanism != NULL && strcmp(q->mechanism, "CKM_RSA_X_509") == 0;
+
+	if (!q->has_object || q->made || q->object_class == NULL ||
+	    (strcmp(q->object_class, "private-key") != 0 && strcmp(q->object_class, "secret-key") != 0))
+		return false;
+	for (size_t i = 0; i < KMN_COUNT_OF(uses); i++)
+		if (strcmp(call->name, uses[i]) == 0)
+			return true;
+	/* What is signed by CKM_RSA_PKCS has a normal form, and is compared by that. */
+	raw = raw ||
+	      (q->mechanism != NULL && strcmp(q->mechanism, "CKM_RSA_PKCS") == 0 && (call->operations & signs) == 0);
+	return call->policy == KMN_POLICY_KEY_USE && raw;
+}
+
+static bool
+is_about_use(const struct rule *r)
+{
+	if (r->class[KMN_POLICY_KEY_USE])
+		return true;
+	for (char **name = r->calls; name != NULL && *name != NULL; name++) {
+		const struct kmn_call *call = kmn_call_by_name(*name);
+
+		if (call != NULL && call->policy == KMN_POLICY_KEY_USE)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * A rule that keeps uses of this key from being free is not gone round by a function or raw mechanism that it does not
+ * name: where a later rule would let the call run freely, the earlier one decides. Who means it says so before it.
+ */
+static void
+keep_guard(const struct kmn_policy *policy, const struct kmn_question *q, struct kmn_verdict *v)
+{
+	const struct kmn_policy_peer *peer = kmn_policy_peer_get(policy, q->client_spki_sha256);
+	const struct kmn_policy_token *token = q->token == NULL ? NULL : kmn_policy_token_get(policy, q->token);
+	struct kmn_verdict fresh = {.answer = KMN_ANSWER_REFUSED, .rule = "none", .durability = 'A', .selfcheck = 1};
+
+	for (size_t i = 0; i < policy->rules.count; i++) {
+		const struct rule *r = policy->rules.items[i];
+		bool object = r->objects.count == 0;
+
+		if (r->name == v->rule)
+			return;
+		for (size_t k = 0; k < r->objects.count && !object; k++)
+			object = object_fits(r->objects.items[k], q, token);
+		if (r->need == NEED_NONE || !object || !policy_has(r->clients, peer->name) || !is_about_use(r) ||
+		    (!key_fits(r, q) && !pins(r, q)))
+			continue;
+		decide(policy, r, &fresh);
+		if (r->content_asked) {
+			fresh.answer = KMN_ANSWER_REFUSED;
+			say(&fresh, "rule %s wants to see a %s, and %s shows none", r->name,
+			    kmn_content_kind_name(r->content), q->call);
+		}
+		*v = fresh;
+		return;
+	}
+}
+
+void
+kmn_policy_judge(const struct kmn_policy *policy, const struct kmn_question *q, struct kmn_verdict *v)
+{
+	const struct kmn_call *call = q->call == NULL ? NULL : kmn_call_by_name(q->call);
+
+	*v = (struct kmn_verdict){.answer = KMN_ANSWER_REFUSED, .rule = "none", .durability = 'A', .selfcheck = 1};
+	if (call == NULL) {
+		say(v, "%s is not in the table of calls", q->call == NULL ? "the call" : q->call);
+		return;
+	}
+	judge_by_rules(policy, q, call, v);
+	if (v->answer == KMN_ANSWER_FREE && is_equivalent(q, call))
+		keep_guard(policy, q, v);
 }
 
 /* Whether a rule is about uses of keys, all of them or some. */

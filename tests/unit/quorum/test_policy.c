@@ -751,6 +751,69 @@ test_lint(void)
 	kmn_policy_free(policy);
 }
 
+/* What does with a key the same as a signature, by another function or a raw mechanism, does not slip past its rule. */
+static const struct {
+	const char *says, *call, *mechanism, *class;
+	enum kmn_answer want;
+	const char *rule;
+} equivalent_cases[] = {
+    {"unwrapping", "C_UnwrapKey", "CKM_RSA_X_509", "private-key", KMN_ANSWER_HELD, "guard"},
+    {"unwrapping by another mechanism", "C_UnwrapKey", "CKM_RSA_PKCS_OAEP", "private-key", KMN_ANSWER_HELD, "guard"},
+    {"unwrapping with associated data", "C_UnwrapKeyAuthenticated", "CKM_AES_GCM", "secret-key", KMN_ANSWER_HELD,
+	"guard"},
+    {"being wrapped", "C_WrapKey", "CKM_AES_KEY_WRAP", "private-key", KMN_ANSWER_HELD, "guard"},
+    {"being wrapped with associated data", "C_WrapKeyAuthenticated", "CKM_AES_GCM", "private-key", KMN_ANSWER_HELD,
+	"guard"},
+    {"deriving", "C_DeriveKey", "CKM_ECDH1_DERIVE", "private-key", KMN_ANSWER_HELD, "guard"},
+    {"decapsulating", "C_DecapsulateKey", "CKM_ML_KEM", "private-key", KMN_ANSWER_HELD, "guard"},
+    {"encapsulating, by the public half", "C_EncapsulateKey", "CKM_ML_KEM", "public-key", KMN_ANSWER_FREE, "rest"},
+    {"decrypting raw", "C_Decrypt", "CKM_RSA_X_509", "private-key", KMN_ANSWER_HELD, "guard"},
+    {"beginning to decrypt raw", "C_DecryptInit", "CKM_RSA_X_509", "private-key", KMN_ANSWER_HELD, "guard"},
+    {"decrypting with the padding of signatures", "C_Decrypt", "CKM_RSA_PKCS", "private-key", KMN_ANSWER_HELD, "guard"},
+    {"signing raw", "C_Sign", "CKM_RSA_X_509", "private-key", KMN_ANSWER_HELD, "guard"},
+    {"signing raw and recoverably", "C_SignRecover", "CKM_RSA_X_509", "private-key", KMN_ANSWER_HELD, "guard"},
+    {"signing messages raw", "C_SignMessage", "CKM_RSA_X_509", "private-key", KMN_ANSWER_HELD, "guard"},
+    {"encrypting with the private half", "C_Encrypt", "CKM_RSA_X_509", "private-key", KMN_ANSWER_HELD, "guard"},
+    {"encrypting with the public half", "C_Encrypt", "CKM_RSA_X_509", "public-key", KMN_ANSWER_FREE, "rest"},
+    {"decrypting by a mechanism that signs nothing", "C_Decrypt", "CKM_RSA_PKCS_OAEP", "private-key", KMN_ANSWER_FREE,
+	"rest"},
+    {"what stands before the rule", "C_CopyObject", NULL, "private-key", KMN_ANSWER_FREE, "before"},
+};
+
+static void
+test_equivalent(void)
+{
+	struct kmn_policy *policy = policy_with("rule before\n client ca\n calls C_CopyObject\n need none\n"
+						"rule guard\n client ca\n object pkcs11:object=root\n calls key-use\n"
+						" mechanisms CKM_SHA256_RSA_PKCS\n need keepers\n"
+						"rule rest\n client ca\n calls key-use key-management\n need none\n");
+
+	for (size_t i = 0; i < KMN_COUNT_OF(equivalent_cases); i++) {
+		struct kmn_policy_token_facts token = {.label = "Root token", .serial = "42", .firmware = "7.1"};
+		uint8_t spki[KMN_HASH_BYTES];
+		struct kmn_verdict v;
+		struct kmn_question q = {.client_spki_sha256 = spki,
+		    .token = &token,
+		    .call = equivalent_cases[i].call,
+		    .mechanism = equivalent_cases[i].mechanism,
+		    .has_object = true,
+		    .object_class = equivalent_cases[i].class,
+		    .label = "root",
+		    .now = WORLD_START_MS};
+
+		world_spki("ca", spki);
+		kmn_policy_judge(policy, &q, &v);
+		if (v.answer != equivalent_cases[i].want || strcmp(v.rule, equivalent_cases[i].rule) != 0)
+			printf("# %s: %d by %s: %s\n", equivalent_cases[i].says, v.answer, v.rule, v.reason);
+		CU_ASSERT_EQUAL(v.answer, equivalent_cases[i].want);
+		CU_ASSERT_STRING_EQUAL(v.rule, equivalent_cases[i].rule);
+		q.label = "another";
+		kmn_policy_judge(policy, &q, &v);
+		CU_ASSERT_EQUAL(v.answer, KMN_ANSWER_FREE);
+	}
+	kmn_policy_free(policy);
+}
+
 /* One label in two modules is two tokens, for those who know the module; what a client sees has numbers of its own. */
 static void
 test_modules(void)
@@ -830,6 +893,7 @@ main(int argc, char **argv)
 	    {"version 1 is signed by its own role", test_accept},
 	    {"each person counts in one group", test_is_met},
 	    {"lint says what is hardly meant", test_lint},
+	    {"the same thing by another name is decided by the same rule", test_equivalent},
 	    {"tokens of several modules, and slot numbers", test_modules},
 	    CU_TEST_INFO_NULL,
 	};
