@@ -65,33 +65,40 @@ find_key(struct client *c, const char *label)
 }
 
 CK_RV
+client_open(struct client *c, const char *label, const char **where_out)
+{
+	const char *pin = getenv("PIN");
+	CK_SLOT_ID slot;
+	CK_RV rv;
+
+	*where_out = "C_GetSlotList";
+	if ((rv = find_slot(c, &slot)) != CKR_OK)
+		return rv;
+	*where_out = "C_OpenSession";
+	if ((rv = c->p11->C_OpenSession(slot, CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL, &c->session)) != CKR_OK)
+		return rv;
+	*where_out = "C_Login";
+	rv = c->p11->C_Login(c->session, CKU_USER, (CK_UTF8CHAR *)(uintptr_t)pin, strlen(pin));
+	if (rv != CKR_OK && rv != CKR_USER_ALREADY_LOGGED_IN)
+		return rv;
+	*where_out = "C_FindObjects";
+	if ((rv = find_key(c, label)) != CKR_OK)
+		return rv;
+	*where_out = "";
+	return CKR_OK;
+}
+
+CK_RV
 client_begin(struct client *c, const char *profile, const char *label, const char **where_out)
 {
 	CK_C_INITIALIZE_ARGS args = {.flags = CKF_OS_LOCKING_OK, .pReserved = (void *)(uintptr_t)profile};
-	const char *pin = getenv("PIN");
-	CK_SLOT_ID slot;
 	CK_RV rv;
 
 	*where_out = "C_Initialize";
 	if ((rv = c->p11->C_Initialize(&args)) != CKR_OK)
 		return rv;
-	*where_out = "C_GetSlotList";
-	if ((rv = find_slot(c, &slot)) != CKR_OK)
-		goto undo;
-	*where_out = "C_OpenSession";
-	if ((rv = c->p11->C_OpenSession(slot, CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL, &c->session)) != CKR_OK)
-		goto undo;
-	*where_out = "C_Login";
-	rv = c->p11->C_Login(c->session, CKU_USER, (CK_UTF8CHAR *)(uintptr_t)pin, strlen(pin));
-	if (rv != CKR_OK)
-		goto undo;
-	*where_out = "C_FindObjects";
-	if ((rv = find_key(c, label)) != CKR_OK)
-		goto undo;
-	*where_out = "";
-	return CKR_OK;
-undo:
-	(void)c->p11->C_Finalize(NULL);
+	if ((rv = client_open(c, label, where_out)) != CKR_OK)
+		(void)c->p11->C_Finalize(NULL);
 	return rv;
 }
 

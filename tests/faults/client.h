@@ -15,9 +15,11 @@ struct client {
 /* Loads $MODULE. 0, or -1 with the reason on stderr. */
 int client_load(struct client *c);
 
+/* A session on the token $TOKEN, C_Login with $PIN, the private key with label `label`. *where_out as below. */
+CK_RV client_open(struct client *c, const char *label, const char **where_out);
+
 /*
- * C_Initialize with `profile` (NULL: none), a session on the token $TOKEN, C_Login with $PIN, the private key with
- * label `label`. On a failure all of it is undone. *where_out: the name of the function that failed, or "".
+ * C_Initialize with `profile` (NULL: none), then client_open. On a failure all of it is undone. *where_out: the name of the function that failed, or "".
  */
 CK_RV client_begin(struct client *c, const char *profile, const char *label, const char **where_out);
 
