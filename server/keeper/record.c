@@ -137,7 +137,7 @@ put_prefixed(json_t *params, const char *prefix, json_t *members)
 	{
 		char full[KMN_JSON_NAME_MAX_BYTES + 1];
 
-		snprintf(full, sizeof(full), "%s-%s", prefix, name);
+		snprintf(full, sizeof(full), "%s_%s", prefix, name);
 		put(params, full, json_incref(member));
 	}
 }
@@ -166,7 +166,7 @@ with_message(const struct kmn_call_state *call, json_t *mech)
 	    aad != NULL ? json_string_value(json_object_get(data, "sha256")) : "");
 	put_prefixed(json_object_get(whole, "params"), "message", json_object_get(message, "params"));
 	if (aad != NULL)
-		put_prefixed(json_object_get(whole, "params"), "associated-data", data);
+		put_prefixed(json_object_get(whole, "params"), "associated_data", data);
 	kmn_sha256(text, strlen(text), sha256);
 	put(whole, "params_sha256", kmn_json_b64(sha256, sizeof(sha256)));
 	json_decref(message);
