@@ -146,7 +146,7 @@ judge_counted(struct kmn_call_state *call)
 		return;
 	}
 	call->durability = 'C';
-	kmn_call_send(call);
+	kmn_call_send_in_turn(call);
 }
 
 static void

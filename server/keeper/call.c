@@ -55,8 +55,19 @@ kmn_call_next_login(struct kmn_keeper *k)
 	struct kmn_call_state *call = TAILQ_FIRST(&k->logins);
 
 	k->login_due = false;
-	if (call != NULL && call->step == KMN_STEP_START) /* else it runs, or its outcome is being written */
+	if (call == NULL || call->step != KMN_STEP_START) /* it runs, or its outcome is being written */
+		return;
+	if (!kmn_worker_starts(k))
 		kmn_call_send(call);
+}
+
+bool
+kmn_call_login_runs(const struct kmn_keeper *k)
+{
+	const struct kmn_call_state *call = TAILQ_FIRST(&k->logins);
+
+	return call != NULL && call->step != KMN_STEP_START &&
+	       kmn_keeper_now_us() - call->started_us < KMN_TURN_MAX_MS * 1000;
 }
 
 static void
@@ -66,7 +77,7 @@ leave_logins(struct kmn_call_state *call)
 		return;
 	call->in_logins = false;
 	TAILQ_REMOVE(&call->keeper->logins, call, turn);
-	call->keeper->login_due = true;
+	call->keeper->login_due = call->keeper->start_due = true;
 }
 
 void
@@ -522,11 +533,20 @@ kmn_call_send(struct kmn_call_state *call)
 		kmn_branch_lost(call->keeper, call->branch, "its worker does not listen");
 }
 
-/* One login at a time over all workers: SoftHSM processes that log in at the same moment fail at random. */
+/*
+ * What reads or writes the token's own state: one at a time over all workers. SoftHSM processes that log in at the same
+ * moment fail at random, and so does one that reads the token's information while another logs in.
+ */
+static bool
+takes_turns(const struct kmn_call_view *view)
+{
+	return kmn_view_nth(view, KMN_KIND_PIN, 0) != NULL || view->id == KMN_C_GetTokenInfo;
+}
+
 void
 kmn_call_send_in_turn(struct kmn_call_state *call)
 {
-	if (kmn_view_nth(&call->view, KMN_KIND_PIN, 0) == NULL) {
+	if (!takes_turns(&call->view)) {
 		kmn_call_send(call);
 		return;
 	}

@@ -372,6 +372,8 @@ loop(struct kmn_keeper *k)
 		tick(k);
 		release_durable(k);
 		kmn_turn_run(k);
+		if (k->start_due && !k->failed)
+			kmn_worker_start_next(k);
 		if (k->login_due && !k->failed)
 			kmn_call_next_login(k);
 		if (k->held_due && !k->failed)

@@ -306,10 +306,12 @@ struct kmn_keeper {
 	TAILQ_HEAD(, kmn_call_state) durable; /* in the order of waits_for */
 	TAILQ_HEAD(, kmn_call_state) logins;  /* one C_Login at a time, for the same reason; head runs */
 	LIST_HEAD(, kmn_call_state) held;
-	TAILQ_HEAD(, kmn_call_state) ready;        /* have their turn, and start when the loop comes by */
-	uint64_t operations;                       /* serial of the last one */
-	bool login_due;                            /* the head of logins may run */
-	bool held_due;                             /* a session became free: who is approved may run */
+	TAILQ_HEAD(, kmn_call_state) ready; /* have their turn, and start when the loop comes by */
+	uint64_t operations;                /* serial of the last one */
+	bool login_due;                     /* the head of logins may run */
+	bool start_due;                     /* the head of starting may be asked for */
+	int64_t starting_since_ms;          /* boot time when the supervisor was asked for the head of starting */
+	bool held_due;                      /* a session became free: who is approved may run */
 	struct kmn_lists lists[KMN_MODULES_MAX];
 	struct kmn_worker *house[KMN_MODULES_MAX]; /* NULL: it died; started again when it is needed */
 	struct kmn_watch watch[KMN_MODULES_MAX];
@@ -497,6 +499,10 @@ void kmn_turn_run(struct kmn_keeper *k);
 struct kmn_worker *kmn_worker_new(
     struct kmn_keeper *k, enum kmn_worker_use use, unsigned module, struct kmn_branch *branch);
 void kmn_worker_release(struct kmn_keeper *k, struct kmn_worker *worker); /* its instance is gone: end it */
+/* A worker is being started: not for longer than KMN_TURN_MAX_MS. */
+bool kmn_worker_starts(const struct kmn_keeper *k);
+/* The next of keeper->starting is asked for, unless somebody logs in. */
+void kmn_worker_start_next(struct kmn_keeper *k);
 void kmn_workerlink_tick(struct kmn_keeper *k);
 /* At the keeper's end: frees what is left, says nothing to anybody. */
 void kmn_workerlink_clear(struct kmn_keeper *k);
@@ -524,6 +530,12 @@ void kmn_call_free(struct kmn_call_state *call);
 void kmn_call_lost(struct kmn_call_state *call);
 /* Names it among the requests of which nobody knows what came (record `recovery`). */
 void kmn_call_add_undecided(const struct kmn_call_state *call, json_t *open);
+/*
+ * Somebody logs in, or the like (takes_turns()). Not for longer than KMN_TURN_MAX_MS: a person at a PIN pad, or a module
+ * that takes long to start, keeps nobody else away.
+ */
+#define KMN_TURN_MAX_MS 3000
+bool kmn_call_login_runs(const struct kmn_keeper *k);
 /* The next of keeper->logins runs. */
 void kmn_call_next_login(struct kmn_keeper *k);
 /* To the module: at once, or, for a login, when it is its turn. Only begin.c and run() know what may be sent (K1). */

@@ -46,17 +46,47 @@ ask_spawn(struct kmn_keeper *k, const struct kmn_worker *worker)
 	return e;
 }
 
-/* Asks for the worker whose turn it is, if it was not asked for yet. */
+/*
+ * Starts and logins take turns, one by one: a login that waits comes before the next start, and a start that waits
+ * before the next login.
+ */
 static void
 start_next(struct kmn_keeper *k)
 {
 	struct kmn_worker *first = TAILQ_FIRST(&k->starting);
 
-	if (first == NULL || first->step != KMN_WORKER_ASKED || first->ipc != NULL)
+	if (first == NULL || first->step != KMN_WORKER_ASKED || first->ipc != NULL || kmn_call_login_runs(k))
 		return;
 	first->step = KMN_WORKER_STARTING;
+	k->starting_since_ms = kmn_keeper_boot_ms();
 	if (ask_spawn(k, first) != KMN_OK)
 		kmn_keeper_fail(k, "the supervisor does not listen");
+}
+
+void
+kmn_worker_start_next(struct kmn_keeper *k)
+{
+	k->start_due = false;
+	start_next(k);
+}
+
+bool
+kmn_worker_starts(const struct kmn_keeper *k)
+{
+	const struct kmn_worker *first = TAILQ_FIRST(&k->starting);
+
+	return first != NULL && first->step == KMN_WORKER_STARTING &&
+	       kmn_keeper_boot_ms() - k->starting_since_ms < KMN_TURN_MAX_MS;
+}
+
+/* One start is over. */
+static void
+started(struct kmn_keeper *k)
+{
+	if (TAILQ_EMPTY(&k->logins))
+		start_next(k);
+	else
+		k->login_due = true;
 }
 
 struct kmn_worker *
@@ -119,7 +149,7 @@ worker_free(struct kmn_keeper *k, struct kmn_worker *worker)
 	kmn_ipc_free(worker->ipc);
 	free(worker);
 	if (was_starting)
-		start_next(k);
+		started(k);
 }
 
 /*
@@ -131,7 +161,7 @@ end_worker(struct kmn_keeper *k, struct kmn_worker *worker)
 {
 	if (worker->step == KMN_WORKER_ASKED || worker->step == KMN_WORKER_STARTING) {
 		TAILQ_REMOVE(&k->starting, worker, start);
-		start_next(k);
+		started(k);
 	}
 	worker->step = KMN_WORKER_ENDING;
 	worker->ending_since_ms = kmn_keeper_boot_ms();
@@ -178,6 +208,7 @@ kmn_workerlink_tick(struct kmn_keeper *k)
 	struct kmn_worker *worker;
 	int64_t now = kmn_keeper_boot_ms();
 
+	k->login_due = k->start_due = true; /* somebody's turn may have lasted for too long */
 	LIST_FOREACH(worker, &k->workers, link)
 	{
 		if (worker->step != KMN_WORKER_ENDING || now - worker->ending_since_ms < ENDING_MS)
@@ -257,7 +288,7 @@ became_ready(struct kmn_keeper *k, struct kmn_worker *worker, struct kmn_reader 
 	TAILQ_REMOVE(&k->starting, worker, start);
 	if (worker->branch != NULL)
 		kmn_branch_ready(k, worker->branch);
-	start_next(k);
+	started(k);
 }
 
 /* True if the message was the answer to something that was asked. */

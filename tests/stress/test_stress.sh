@@ -1,0 +1,37 @@
+#!/bin/bash
+# Threads, applications with opposite login states, forks, lives: no crash, no leak, no crossed state.
+#
+#   KMN_TEST_LONG=1             64 threads of 1,000 operations, 1,000 forks, ...
+#   KMN_STRESS_UNDER=valgrind   each client process under valgrind's memcheck, with fewer rounds
+#
+# In a build with AddressSanitizer the clients look for leaks as well.
+. "${srcdir:-.}/tests/tap.sh"
+"$source_dir/tools/sandbox" up "$work/gw" --conf 'limits { instances = 128 instances-per-client = 64 }' >"$work/up.log" 2>&1 ||
+	{ sed 's/^/# /' "$work/up.log" && echo 'Bail out! no sandbox' && exit 1; }
+at_exit "'$source_dir/tools/sandbox' down '$work/gw'"
+. "$work/gw/env"
+unset LD_PRELOAD SOFTHSM2_CONF # a sanitizer's runtime, for clients that are built without; ours have it
+under=
+rounds=short
+if [ "${KMN_STRESS_UNDER:-}" = valgrind ]; then
+	# The keys are zeroed pages of libsodium, which valgrind sees as unused; what is only reachable is the process' own.
+	under='valgrind --quiet --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite,indirect --show-leak-kinds=definite,indirect'
+elif [ -n "${KMN_TEST_LONG:-}" ]; then
+	rounds=long
+fi
+ldd "$build/kanmon" | grep -q libasan && export ASAN_OPTIONS=detect_leaks=1
+export TSAN_OPTIONS=${TSAN_OPTIONS:-halt_on_error=1}
+stress() { timeout 3000 $under "$build/tests/stress/stress" "$@"; }
+# what SHORT LONG
+of() { if [ $rounds = long ]; then echo "$2"; else echo "$1"; fi; }
+
+t 'a key is made' stress prepare
+t "64 threads of $(of 20 1000) operations in one application" stress threads 64 "$(of 20 1000)"
+t "32 applications at once, with opposite login states, $(of 3 50) rounds" stress states 32 "$(of 3 50)"
+t "$(of 40 1000) forks, 8 at a time, of a parent that goes on signing" stress forks "$(of 40 1000)" 8
+t "$(of 15 300) times loaded, initialised, finalised, unloaded" stress lives "$(of 15 300)"
+t "$(of 6 100) times finalised while 16 threads call" stress finals "$(of 6 100)" 16
+"$source_dir/tools/sandbox" down "$work/gw" >/dev/null
+t 'no sanitizer and no broken invariant speaks in the log' fails grep -E 'Sanitizer|runtime error|broken invariant' "$work/gw/kanmond.log"
+t 'the ledger of all this verifies' exits 0 kanmon audit verify "$LEDGER" --trust "$TRUST"
+t_end
