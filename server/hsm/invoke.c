@@ -155,6 +155,20 @@ build_storage(struct invocation *c, size_t bytes, struct native *a)
 	return (a->p = kmn_arena_take(c->arena, bytes, KMN_SLACK_NUMBER_BYTES)) != NULL;
 }
 
+/* A number that no module would write by chance: shows whether one was written. */
+#define UNTOUCHED ((CK_ULONG)UINT64_C(0xa7c5e391d2b4f687))
+
+static bool
+build_scalar(struct invocation *c, struct native *a)
+{
+	const CK_ULONG untouched = UNTOUCHED;
+
+	if (!build_storage(c, sizeof(untouched), a))
+		return false;
+	memcpy(a->p, &untouched, sizeof(untouched));
+	return true;
+}
+
 static bool
 build_mechanism(struct invocation *c, const struct kmn_value *v, struct native *a)
 {
@@ -229,13 +243,13 @@ build_arg(struct invocation *c, const struct kmn_value *v, struct native *a)
 		a->n = a->given = CK_UNAVAILABLE_INFORMATION; /* not an input: shows whether it was written */
 		return true;
 	case KMN_KIND_MAYBE_OBJECT:
-		return v->null || build_storage(c, sizeof(CK_ULONG), a);
+		return v->null || build_scalar(c, a);
 	case KMN_KIND_NEW_SESSION:
 	case KMN_KIND_NEW_OBJECT:
 	case KMN_KIND_FLAGS_OUT:
 	case KMN_KIND_SLOT_OUT:
 	case KMN_KIND_ULONG_OUT:
-		return build_storage(c, sizeof(CK_ULONG), a);
+		return build_scalar(c, a);
 	case KMN_KIND_INFO:
 		return build_storage(c, sizeof(CK_INFO), a);
 	case KMN_KIND_SLOT_INFO:
@@ -321,17 +335,22 @@ put_objects(const struct invocation *c, const struct native *a, struct kmn_write
 		kmn_writer_u64(w, c->handles->object_out(c->handles->cookie, c->view, objects[i]));
 }
 
-/* A handle or number that the module gave. */
+/*
+ * A handle or number that the module gave: if it gave one, for a length query makes no key. Some write
+ * CK_INVALID_HANDLE where they fail; what else they leave there then is no handle.
+ */
 static void
 put_scalar(const struct invocation *c, enum kmn_kind kind, const struct native *a, struct kmn_writer *w)
 {
-	CK_ULONG value;
+	bool is_handle = kind != KMN_KIND_ULONG_OUT && kind != KMN_KIND_FLAGS_OUT && kind != KMN_KIND_SLOT_OUT;
+	CK_ULONG value = UNTOUCHED;
 
-	if (c->rv != CKR_OK || a->p == NULL) {
+	if (a->p != NULL)
+		memcpy(&value, a->p, sizeof(value));
+	if (value == UNTOUCHED || (c->rv != CKR_OK && is_handle && value != CK_INVALID_HANDLE)) {
 		kmn_writer_u8(w, KMN_OUTPUT_NONE);
 		return;
 	}
-	memcpy(&value, a->p, sizeof(value));
 	kmn_writer_u8(w, KMN_OUTPUT_WHOLE);
 	if (kind == KMN_KIND_ULONG_OUT)
 		kmn_length_put(w, value);
