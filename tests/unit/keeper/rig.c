@@ -69,13 +69,15 @@ policy_text(const struct rig *rig, const char *rules)
 		world_vkey(people[i], vkey);
 		n += (size_t)snprintf(text + n, 8192 - n, "custodian %s person:00%zu %s\n", people[i], i, vkey);
 	}
-	n += (size_t)snprintf(text + n, 8192 - n, "client ca spki:%s tokens mock-1\n", b64_spki(&rig->ca));
-	n += (size_t)snprintf(text + n, 8192 - n, "client other spki:%s tokens mock-1\n", b64_spki(&rig->other));
+	n +=
+	    (size_t)snprintf(text + n, 8192 - n, "client ca spki:%s tokens %s\n", b64_spki(&rig->ca), rig->plan.tokens);
+	n += (size_t)snprintf(
+	    text + n, 8192 - n, "client other spki:%s tokens %s\n", b64_spki(&rig->other), rig->plan.tokens);
 	n += (size_t)snprintf(text + n, 8192 - n, "terminal desk person:000 spki:%s\n", b64_spki(&rig->terminal));
 	(void)snprintf(text + n, 8192 - n,
-	    "token mock-1\ngroup keepers 2 sato suzuki tanaka\nrole policy 2 sato suzuki tanaka\nrole veto 1 "
+	    "%sgroup keepers 2 sato suzuki tanaka\nrole policy 2 sato suzuki tanaka\nrole veto 1 "
 	    "tanaka\n%s",
-	    rules);
+	    rig->plan.token_lines, rules);
 	return text;
 }
 
@@ -112,14 +114,14 @@ make_ledger(const struct rig *rig, const char *rules)
 static _Noreturn void
 keeper_process(const struct rig *rig, int fd)
 {
-	static const struct kmn_module module = {.name = "mock"};
+	static struct kmn_module modules[KMN_MODULES_MAX];
 	static uint8_t secret[KMN_ED25519_SECRET_BYTES];
 	char vkey[KMN_VKEY_MAX_BYTES], path[128];
 	struct kmn_keeper_setup setup = {.supervisor = fd,
 	    .log_key = secret,
 	    .origin = ORIGIN,
-	    .modules = &module,
-	    .module_count = 1,
+	    .modules = modules,
+	    .module_count = rig->plan.module_count,
 	    .lease_ms = 2000,
 	    .request_lifetime_s = 60,
 	    .spawn_ms = 10000,
@@ -127,6 +129,8 @@ keeper_process(const struct rig *rig, int fd)
 		{.connections = 64, .instances = 8, .instances_per_client = 4, .requests = 8, .requests_per_client = 4},
 	    .build = {.version = "test", .boot_id = "test"}};
 
+	for (unsigned i = 0; i < rig->plan.module_count; i++)
+		modules[i].name = rig->plan.modules[i].name;
 	log_key(secret, vkey);
 	snprintf(path, sizeof(path), "%s/ledger", rig->dir);
 	setup.ledger_path = path;
@@ -140,10 +144,17 @@ keeper_process(const struct rig *rig, int fd)
 static _Noreturn void
 worker_process(const struct rig *rig, int fd)
 {
-	struct kmn_worker_setup setup = {
-	    .keeper = fd, .module = {.name = "mock", .path = KMN_TEST_BUILD_DIR "/tests/mock/.libs/kanmon-mock.so"}};
+	struct kmn_worker_setup setup = rig->spawning;
+	const char *const *row = setup.module.environment;
 
+	setup.keeper = fd;
 	setenv("KMN_MOCK_LOG", rig->mock_log, 1);
+	for (size_t i = 0; i < KMN_COUNT_OF(rig->plan.modules->environment) && row[i] != NULL; i++) {
+		char name[128];
+
+		snprintf(name, sizeof(name), "%.*s", (int)strcspn(row[i], "="), row[i]);
+		setenv(name, row[i] + strlen(name) + 1, 1);
+	}
 	kmn_say_init("worker", open("/dev/null", O_WRONLY | O_CLOEXEC), KMN_SAY_ERROR);
 	exit(kmn_worker_main(&setup));
 }
@@ -187,8 +198,52 @@ tell_keeper(struct rig *rig, uint8_t kind, uint32_t id, const char *text, int fd
 	kmn_writer_clear(&w);
 }
 
+/* What SPAWN says, as the setup of a worker; the number of its module. */
+static unsigned
+read_spawn(struct rig *rig, struct kmn_reader *r)
+{
+	char name[KMN_MODULE_NAME_MAX_BYTES + 1];
+	struct kmn_worker_setup *setup = &rig->spawning;
+	unsigned module = 0;
+
+	memset(setup, 0, sizeof(*setup));
+	kmn_reader_text(r, name, sizeof(name));
+	while (module + 1 < rig->plan.module_count && strcmp(rig->plan.modules[module].name, name) != 0)
+		module++;
+	CU_ASSERT_STRING_EQUAL(rig->plan.modules[module].name, name);
+	setup->watching = kmn_reader_bool(r);
+	setup->first_handle = kmn_reader_u64(r);
+	setup->handle_step = kmn_reader_u64(r);
+	CU_ASSERT_EQUAL(kmn_reader_end(r), KMN_OK);
+	setup->module = (struct kmn_module){.name = rig->plan.modules[module].name,
+	    .path = rig->plan.modules[module].path,
+	    .init_args = rig->plan.modules[module].init_args,
+	    .environment = rig->plan.modules[module].environment};
+	if (setup->module.path == NULL)
+		setup->module.path = KMN_TEST_BUILD_DIR "/tests/mock/.libs/kanmon-mock.so";
+	return module;
+}
+
+/* A watching worker is the test itself: its first words are said at once. */
 static void
-spawn(struct rig *rig, uint32_t id)
+play_watcher(struct rig_worker *w)
+{
+	struct kmn_writer ready;
+
+	w->watching = true;
+	kmn_writer_init(&ready, 256);
+	kmn_writer_u64(&ready, CKR_OK);
+	kmn_writer_u16(&ready, 0x0228);
+	kmn_writer_text(&ready, "the test");
+	kmn_writer_text(&ready, "plays it");
+	kmn_writer_u16(&ready, 0);
+	kmn_writer_u8(&ready, 0);
+	CU_ASSERT_EQUAL(kmn_ipc_send(w->keeper, KMN_W_READY, ready.bytes, ready.len, -1), KMN_OK);
+	kmn_writer_clear(&ready);
+}
+
+static void
+spawn(struct rig *rig, uint32_t id, struct kmn_reader *r)
 {
 	struct rig_worker *w = rig->worker;
 	int pair[2];
@@ -197,21 +252,25 @@ spawn(struct rig *rig, uint32_t id)
 		w++;
 	CU_ASSERT_EQUAL_FATAL(w->pid, 0);
 	w->id = id;
-	w->pid = begin(rig, worker_process, &w->worker);
+	w->module = read_spawn(rig, r);
+	w->pid = rig->spawning.watching ? -1 : begin(rig, worker_process, &w->worker);
 	CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
 	CU_ASSERT_EQUAL_FATAL(kmn_ipc_new(pair[0], 1 << 22, &w->keeper), KMN_OK);
 	tell_keeper(rig, KMN_S_SPAWNED, id, NULL, pair[1]);
 	close(pair[1]);
+	if (rig->spawning.watching)
+		play_watcher(w);
 }
 
 static void
 worker_gone(struct rig *rig, struct rig_worker *w, bool say)
 {
-	int status;
+	int status = 0;
 
 	kmn_ipc_free(w->keeper);
 	kmn_ipc_free(w->worker); /* a worker that still lives ends by this */
-	(void)waitpid(w->pid, &status, 0);
+	if (w->pid > 0)
+		(void)waitpid(w->pid, &status, 0);
 	if (say)
 		tell_keeper(rig, KMN_S_EXITED, w->id, WIFSIGNALED(status) ? "killed by a signal" : "exit status 0", -1);
 	memset(w, 0, sizeof(*w));
@@ -230,7 +289,7 @@ from_supervised(struct rig *rig)
 		if (m.kind == KMN_S_SERVING)
 			rig->serving = true;
 		else if (m.kind == KMN_S_SPAWN)
-			spawn(rig, kmn_reader_u32(&r));
+			spawn(rig, kmn_reader_u32(&r), &r);
 	}
 }
 
@@ -272,7 +331,7 @@ pass_on(struct rig *rig, struct rig_worker *w, bool to_worker)
 	kmn_err e;
 
 	while ((e = kmn_ipc_poll(from, &m)) == KMN_OK) {
-		if (rig->spy != NULL && !rig->spy(rig, w, to_worker, &m))
+		if (w->watching || (rig->spy != NULL && !rig->spy(rig, w, to_worker, &m)))
 			continue;
 		if (kmn_ipc_send(to_worker ? w->worker : w->keeper, m.kind, m.body, m.len_bytes, -1) != KMN_OK)
 			break;
@@ -293,7 +352,7 @@ rig_pump(struct rig *rig, int ms)
 		struct rig_worker *w = &rig->worker[i];
 
 		fds[n++] = (struct pollfd){.fd = w->pid != 0 ? kmn_ipc_fd(w->keeper) : -1, .events = POLLIN};
-		fds[n++] = (struct pollfd){.fd = w->pid != 0 ? kmn_ipc_fd(w->worker) : -1, .events = POLLIN};
+		fds[n++] = (struct pollfd){.fd = w->pid > 0 ? kmn_ipc_fd(w->worker) : -1, .events = POLLIN};
 	}
 	if (poll(fds, n, ms) <= 0)
 		return;
@@ -368,10 +427,56 @@ rig_restart(struct rig *rig)
 	CU_ASSERT_TRUE_FATAL(rig->serving && rig->pinned);
 }
 
+struct rig_worker *
+rig_watcher(struct rig *rig, unsigned module)
+{
+	for (size_t i = 0; i < RIG_WORKERS; i++)
+		if (rig->worker[i].watching && rig->worker[i].module == module)
+			return &rig->worker[i];
+	return NULL;
+}
+
+void
+rig_watcher_says(struct rig_worker *watcher, CK_RV rv, uint64_t slot)
+{
+	struct kmn_writer w;
+
+	kmn_writer_init(&w, 16);
+	kmn_writer_u64(&w, rv);
+	kmn_writer_u64(&w, slot);
+	CU_ASSERT_EQUAL(kmn_ipc_send(watcher->keeper, KMN_W_EVENT, w.bytes, w.len, -1), KMN_OK);
+	kmn_writer_clear(&w);
+}
+
+struct rig_worker *
+rig_worker_of(struct rig *rig, unsigned module)
+{
+	struct rig_worker *found = NULL;
+
+	for (size_t i = 0; i < RIG_WORKERS; i++) {
+		struct rig_worker *w = &rig->worker[i];
+
+		if (w->pid > 0 && w->module == module && (found == NULL || w->id > found->id))
+			found = w;
+	}
+	return found;
+}
+
 void
 rig_start(struct rig *rig, const char *rules)
 {
+	static const struct rig_module mock = {.name = "mock"};
+	static const struct rig_plan plan = {
+	    .modules = &mock, .module_count = 1, .tokens = "mock-1", .token_lines = "token mock-1\n"};
+
+	rig_start_with(rig, &plan, rules);
+}
+
+void
+rig_start_with(struct rig *rig, const struct rig_plan *plan, const char *rules)
+{
 	memset(rig, 0, sizeof(*rig));
+	rig->plan = *plan;
 	snprintf(rig->dir, sizeof(rig->dir), "/tmp/kanmon-keeper-XXXXXX");
 	CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(rig->dir));
 	snprintf(rig->mock_log, sizeof(rig->mock_log), "%s/mock.log", rig->dir);

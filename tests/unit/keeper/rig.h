@@ -13,14 +13,31 @@
 #include "kanmon/frame.h"
 #include "kanmon/ipc.h"
 #include "kanmon/record.h"
+#include "kanmon/roles.h"
 #include "tests/unit/transport/certs.h"
 
-#define RIG_WORKERS 16
+#define RIG_WORKERS 24
 #define RIG_CONNS 16
 #define RIG_FRAMES 64
 
+/* A vendor module as kanmond.conf has it. */
+struct rig_module {
+	const char *name, *path, *init_args; /* path NULL: the mock */
+	const char *environment[4];          /* "NAME=VALUE" */
+};
+
+/* What a ledger and a keeper are made with; NULL and 0: what rig_start() has. */
+struct rig_plan {
+	const struct rig_module *modules;
+	unsigned module_count;
+	const char *tokens;      /* of the clients: "mock-1" */
+	const char *token_lines; /* "token mock-1\n" */
+};
+
 struct rig_worker {
 	uint32_t id;
+	unsigned module; /* in the plan */
+	bool watching;   /* nobody is behind it: the test plays it */
 	pid_t pid;
 	struct kmn_ipc *keeper, *worker; /* to either end */
 };
@@ -35,6 +52,8 @@ struct rig_frame {
 
 struct rig {
 	char dir[64], mock_log[96];
+	struct rig_plan plan;
+	struct kmn_worker_setup spawning; /* of the worker that is being started */
 	pid_t keeper;
 	struct kmn_ipc *supervisor, *gate;
 	struct rig_worker worker[RIG_WORKERS];
@@ -50,6 +69,7 @@ struct rig {
 
 /* Makes the ledger with a policy of these rules, starts the keeper, and waits until it serves. */
 void rig_start(struct rig *rig, const char *rules);
+void rig_start_with(struct rig *rig, const struct rig_plan *plan, const char *rules);
 /* A keeper again, over the same ledger. */
 void rig_restart(struct rig *rig);
 /* Stops it with KMN_S_STOP: the exit status, or -signal. */
@@ -81,6 +101,12 @@ struct rig_app {
 	uint64_t number, acknowledged;
 	CK_SESSION_HANDLE session;
 };
+
+/* What a watching worker says, or is about to: NULL where the keeper has not asked for one. */
+struct rig_worker *rig_watcher(struct rig *rig, unsigned module);
+void rig_watcher_says(struct rig_worker *watcher, CK_RV rv, uint64_t slot);
+/* The worker that serves applications in that module, the youngest; NULL: there is none. */
+struct rig_worker *rig_worker_of(struct rig *rig, unsigned module);
 
 void rig_attach(struct rig *rig, struct rig_app *app, uint32_t conn, const struct test_certificate *who);
 /* True: ATTACH was answered by REFUSED with that error. */
