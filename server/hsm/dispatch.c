@@ -9,6 +9,7 @@
 #include "server/hsm/invoke.h"
 #include "server/hsm/operations.h"
 
+#define ANSWER_MAX_BYTES 1024u /* without outputs */
 #define SPARE_ARENAS 16u
 #define OPERATION_ARENA_BYTES (4u << 20) /* an *Init carries a mechanism and a handle */
 
@@ -21,6 +22,8 @@ struct kmn_dispatch {
 	struct kmn_spki_maker *maker;
 	/* Written by calls that close every session of a slot, read by those that open one of ours or the caller's. */
 	pthread_rwlock_t slot_wide;
+	/* Read while a session of our own looks around, which keeps a login alive; written by C_CloseSession. */
+	pthread_rwlock_t visits;
 	pthread_mutex_t lock; /* guards the spare arenas */
 	struct kmn_arena *spare[SPARE_ARENAS];
 	unsigned spares;
@@ -30,14 +33,14 @@ struct kmn_dispatch {
 struct run {
 	struct kmn_dispatch *d;
 	const struct kmn_call_view *view;
-	bool in_session;
-	uint64_t session;          /* virtual */
-	struct kmn_session target; /* where the call goes */
-	bool side;                 /* target is a side session, found or opened for this call */
-	bool fresh;                /* ... opened for this call */
-	uint64_t mark;             /* from before the vendor was called */
-	size_t made;               /* objects that the vendor made in this call */
-	kmn_err failed;            /* a handle could not be given */
+	uint64_t session;                    /* virtual */
+	struct kmn_session target;           /* where the call goes */
+	bool side;                           /* target is a side session, found or opened for this call */
+	bool fresh;                          /* ... opened for this call */
+	const struct kmn_operation *held[2]; /* that the call belongs to: stay whole while it runs */
+	uint64_t mark;                       /* from before the vendor was called */
+	size_t made;                         /* objects that the vendor made in this call */
+	kmn_err failed;                      /* a handle could not be given */
 };
 
 kmn_err
@@ -56,6 +59,7 @@ kmn_dispatch_new(
 	d->module = module = &d->functions.v2_40;
 	d->maker = maker;
 	pthread_rwlock_init(&d->slot_wide, NULL);
+	pthread_rwlock_init(&d->visits, NULL);
 	pthread_mutex_init(&d->lock, NULL);
 	if ((e = kmn_virtual_new(settings->first_handle, settings->handle_step, &d->handles)) != KMN_OK ||
 	    (e = kmn_operations_new(module, &d->operations)) != KMN_OK) {
@@ -76,6 +80,7 @@ kmn_dispatch_free(struct kmn_dispatch *d)
 	while (d->spares > 0)
 		kmn_arena_free(d->spare[--d->spares]);
 	pthread_mutex_destroy(&d->lock);
+	pthread_rwlock_destroy(&d->visits);
 	pthread_rwlock_destroy(&d->slot_wide);
 	free(d);
 }
@@ -196,7 +201,7 @@ static bool
 own_session_is_busy(const struct run *r)
 {
 	CK_MECHANISM mechanism = {CKM_RSA_PKCS, NULL, 0};
-	CK_FUNCTION_LIST *m = r->d->module;
+	const CK_FUNCTION_LIST_3_2 *m = &r->d->functions.v3_2;
 	CK_RV (*init)(CK_SESSION_HANDLE, CK_MECHANISM_PTR, CK_OBJECT_HANDLE) = NULL;
 
 	if (!kmn_operations_any_own(r->d->operations, r->session))
@@ -213,6 +218,15 @@ own_session_is_busy(const struct run *r)
 		break;
 	case KMN_OP_DECRYPT:
 		init = m->C_DecryptInit;
+		break;
+	case KMN_OP_MESSAGE_SIGN:
+		init = m->C_MessageSignInit;
+		break;
+	case KMN_OP_MESSAGE_ENCRYPT:
+		init = m->C_MessageEncryptInit;
+		break;
+	case KMN_OP_MESSAGE_DECRYPT:
+		init = m->C_MessageDecryptInit;
 		break;
 	default:
 		break;
@@ -243,7 +257,8 @@ is_context_login(const struct kmn_call_view *view)
 {
 	const struct kmn_value *user = kmn_view_nth(view, KMN_KIND_ULONG, 0);
 
-	return view->id == KMN_C_Login && user != NULL && user->number == CKU_CONTEXT_SPECIFIC;
+	return (view->id == KMN_C_Login || view->id == KMN_C_LoginUser) && user != NULL &&
+	       user->number == CKU_CONTEXT_SPECIFIC;
 }
 
 static bool
@@ -254,22 +269,29 @@ starts_something(const struct kmn_call_view *view)
 	return view->call->effect == KMN_EFFECT_STARTS && (mechanism == NULL || mechanism->form != KMN_MECH_NULL);
 }
 
-/* The side session that this call belongs to, if there is one: a call of its kind, or its login. */
-static const struct kmn_operation *
-side_of(const struct run *r)
+/* Takes the operations that this call belongs to; where it belongs to one with a side session, it goes there. */
+static void
+hold_operations(struct run *r)
 {
-	const struct kmn_operation *op = NULL;
 	unsigned kinds = r->view->call->operations;
+	size_t n = 0;
 
 	if (is_context_login(r->view))
-		op = kmn_operations_get_side(r->d->operations, r->session);
-	else if (kinds != 0 && (kinds & (kinds - 1)) == 0) /* calls of two kinds are never at home in a side session */
-		op = kmn_operations_get(r->d->operations, r->session, kinds);
-	if (op != NULL && !op->side) {
-		kmn_operation_unref(r->d->operations, op);
-		op = NULL;
+		r->held[n++] = kmn_operations_get_side(r->d->operations, r->session);
+	for (unsigned bit = 1; bit != 0 && bit <= kinds && n < KMN_COUNT_OF(r->held); bit <<= 1)
+		if ((kinds & bit) != 0)
+			r->held[n++] = kmn_operations_get(r->d->operations, r->session, bit);
+	if (n == 1 && r->held[0] != NULL && r->held[0]->side) {
+		r->target.vendor = r->held[0]->vendor;
+		r->side = true;
 	}
-	return op;
+}
+
+static void
+release_operations(struct run *r)
+{
+	for (size_t i = 0; i < KMN_COUNT_OF(r->held); i++)
+		kmn_operation_unref(r->d->operations, r->held[i]);
 }
 
 /* ---- what the outcome does ---- */
@@ -336,6 +358,8 @@ after_call(struct run *r, struct kmn_arena **arena, CK_RV rv)
 	}
 	if (rv != CKR_OK)
 		return;
+	if (r->view->id == KMN_C_SessionCancel)
+		kmn_operations_end(r->d->operations, r->session, kmn_view_cancels(r->view));
 	if (r->view->id == KMN_C_DestroyObject && kmn_view_object(r->view, 0, &object))
 		kmn_virtual_object_drop(r->d->handles, r->target.slot, object);
 	if (r->view->id == KMN_C_CloseAllSessions || r->view->id == KMN_C_InitToken) {
@@ -385,11 +409,15 @@ lock_slot(const struct run *r, bool opens)
 		pthread_rwlock_wrlock(&r->d->slot_wide);
 	else if (opens || r->view->id == KMN_C_OpenSession)
 		pthread_rwlock_rdlock(&r->d->slot_wide);
+	if (r->view->id == KMN_C_CloseSession)
+		pthread_rwlock_wrlock(&r->d->visits);
 }
 
 static void
 unlock_slot(const struct run *r, bool opens)
 {
+	if (r->view->id == KMN_C_CloseSession)
+		pthread_rwlock_unlock(&r->d->visits);
 	if (opens || r->view->id == KMN_C_OpenSession || r->view->id == KMN_C_CloseAllSessions ||
 	    r->view->id == KMN_C_InitToken)
 		pthread_rwlock_unlock(&r->d->slot_wide);
@@ -403,49 +431,180 @@ static bool
 is_of_another_mechanism(const struct run *r)
 {
 	const struct kmn_mech_view *m = kmn_view_message_param(r->view);
-	const struct kmn_operation *op;
-	bool other;
 
-	if (m == NULL || m->type == KMN_UNAVAILABLE)
-		return false;
-	op = kmn_operations_get(r->d->operations, r->session, r->view->call->operations);
-	other = op != NULL && op->mechanism != m->type;
-	kmn_operation_unref(r->d->operations, op);
-	return other;
+	return m != NULL && m->type != KMN_UNAVAILABLE && r->held[0] != NULL && r->held[0]->mechanism != m->type;
+}
+
+/* Any call that goes to one session as a whole. */
+static void
+run_whole(struct run *r, bool opens, struct kmn_writer *w)
+{
+	CK_RV rv;
+
+	lock_slot(r, opens);
+	if (is_of_another_mechanism(r)) {
+		put_error(r, w->len, CKR_ARGUMENTS_BAD, w);
+	} else if (opens && (rv = open_side(r)) != CKR_OK) {
+		put_error(r, w->len, rv, w);
+	} else {
+		if (r->view->id == KMN_C_CloseSession)
+			kmn_operations_end_side(r->d->operations, r->session, KMN_OP_EVERY);
+		invoke(r, w);
+	}
+	unlock_slot(r, opens);
+}
+
+/* ---- calls of two operations, one of them in a side session ---- */
+
+/*
+ * A dual function wants both operations in one session. Where one of them may
+ * be held they are not, and the call is made in two halves: the cipher, and
+ * the other operation with the plain text.
+ */
+static const struct dual {
+	enum kmn_call_id call, cipher, other;
+	bool decrypts;
+} duals[] = {
+    {KMN_C_DigestEncryptUpdate, KMN_C_EncryptUpdate, KMN_C_DigestUpdate, false},
+    {KMN_C_SignEncryptUpdate, KMN_C_EncryptUpdate, KMN_C_SignUpdate, false},
+    {KMN_C_DecryptDigestUpdate, KMN_C_DecryptUpdate, KMN_C_DigestUpdate, true},
+    {KMN_C_DecryptVerifyUpdate, KMN_C_DecryptUpdate, KMN_C_VerifyUpdate, true},
+};
+
+static const struct dual *
+dual_of(const struct run *r)
+{
+	if (r->held[1] == NULL || r->held[0] == NULL || !(r->held[0]->side || r->held[1]->side))
+		return NULL;
+	for (size_t i = 0; i < KMN_COUNT_OF(duals); i++)
+		if (duals[i].call == r->view->id)
+			return &duals[i];
+	return NULL;
+}
+
+/* The arguments of the halves are the first ones of the whole, and of the same kinds. */
+static void
+half_of(const struct kmn_call_view *whole, enum kmn_call_id id, struct kmn_call_view *half_out)
+{
+	*half_out = *whole;
+	half_out->id = id;
+	half_out->call = kmn_call_row(id);
+	for (size_t i = 0; i < half_out->call->param_count; i++)
+		half_out->value[i].param = &half_out->call->param[i];
+}
+
+static void
+run_dual(struct run *r, const struct dual *dual, struct kmn_writer *w)
+{
+	struct kmn_call_view cipher, other;
+	struct kmn_response_view response;
+	const struct kmn_result *plain;
+	struct kmn_writer answer;
+	size_t from = w->len;
+	CK_RV rv = CKR_OK;
+
+	half_of(r->view, dual->cipher, &cipher);
+	half_of(r->view, dual->other, &other);
+	kmn_dispatch_call(r->d, &cipher, 0, w);
+	if (w->err != KMN_OK || kmn_response_view_decode(w->bytes + from, w->len - from, &response) != KMN_OK) {
+		put_error(r, from, CKR_HOST_MEMORY, w);
+		return;
+	}
+	w->bytes[from] = (uint8_t)(r->view->id >> 8);
+	w->bytes[from + 1] = (uint8_t)r->view->id;
+	if (response.rv != CKR_OK || kmn_view_is_length_query(r->view))
+		return;
+	if (dual->decrypts && (plain = kmn_response_bytes(&response)) != NULL) {
+		other.value[1] = (struct kmn_value){
+		    .param = other.value[1].param, .number = plain->len, .bytes = plain->bytes, .len = plain->len};
+	}
+	kmn_writer_init(&answer, ANSWER_MAX_BYTES);
+	kmn_dispatch_call(r->d, &other, 0, &answer);
+	if (answer.err != KMN_OK || kmn_response_view_decode(answer.bytes, answer.len, &response) != KMN_OK)
+		rv = CKR_HOST_MEMORY;
+	else
+		rv = (CK_RV)response.rv;
+	kmn_writer_clear(&answer);
+	if (rv != CKR_OK)
+		put_error(r, from, rv, w);
+}
+
+/* ---- C_SessionCancel ---- */
+
+/* Cancels what is in a side session there, and nowhere else; the module's word decides whether it is gone. */
+static CK_RV
+cancel_side(struct run *r, const struct kmn_operation *op)
+{
+	const CK_FUNCTION_LIST_3_2 *m = &r->d->functions.v3_2;
+	const struct kmn_value *flags = kmn_view_nth(r->view, KMN_KIND_FLAGS, 0);
+	CK_RV rv = m->C_SessionCancel == NULL ? CKR_FUNCTION_NOT_SUPPORTED
+					      : m->C_SessionCancel(op->vendor, (CK_FLAGS)flags->number);
+
+	if (rv == CKR_OK)
+		kmn_operations_end_side(r->d->operations, r->session, op->kind);
+	return rv;
+}
+
+/* The flags of C_SessionCancel without those that name an operation of `kinds`. */
+static uint64_t
+flags_without(uint64_t flags, unsigned kinds)
+{
+	for (uint64_t bit = 1; bit != 0; bit <<= 1)
+		if ((kmn_cancelled_operations(flags & bit) & kinds) != 0)
+			flags &= ~bit;
+	return flags;
+}
+
+static void
+run_cancel(struct run *r, struct kmn_writer *w)
+{
+	unsigned kinds = kmn_view_cancels(r->view), sides = 0;
+	struct kmn_call_view own = *r->view;
+	const struct kmn_operation *op;
+	size_t from = w->len;
+	CK_RV rv = CKR_OK, side_rv;
+
+	for (unsigned bit = 1; bit != 0 && bit <= kinds; bit <<= 1) {
+		op = (kinds & bit) != 0 ? kmn_operations_get(r->d->operations, r->session, bit) : NULL;
+		if (op != NULL && op->side) {
+			sides |= bit;
+			if ((side_rv = cancel_side(r, op)) != CKR_OK)
+				rv = side_rv;
+		}
+		kmn_operation_unref(r->d->operations, op);
+	}
+	own.value[1].number = flags_without(own.value[1].number, sides);
+	r->view = &own;
+	if (sides == 0 || own.value[1].number != 0)
+		invoke(r, w);
+	else
+		put_error(r, from, rv, w);
+	if (rv != CKR_OK)
+		put_error(r, from, rv, w);
 }
 
 void
 kmn_dispatch_call(struct kmn_dispatch *d, const struct kmn_call_view *view, uint8_t flags, struct kmn_writer *w)
 {
 	struct run r = {.d = d, .view = view, .mark = kmn_virtual_mark(d->handles)};
-	const struct kmn_operation *op = NULL;
-	bool opens = false, known = false;
+	const struct dual *dual;
+	bool known = false;
 	uint64_t slot;
-	CK_RV rv = CKR_OK;
 
-	if ((r.in_session = kmn_view_session(view, &r.session))) {
+	if (kmn_view_session(view, &r.session)) {
 		if ((known = kmn_virtual_session(d->handles, r.session, &r.target)))
 			r.session = r.target.number;
-		if ((op = side_of(&r)) != NULL) {
-			r.target.vendor = op->vendor;
-			r.side = true;
-		}
-		opens = known && op == NULL && (flags & KMN_WF_SIDE) != 0 && starts_something(view);
+		hold_operations(&r);
 	} else if (kmn_view_slot(view, &slot)) {
 		r.target.slot = (CK_SLOT_ID)slot;
 	}
-	lock_slot(&r, opens);
-	if (is_of_another_mechanism(&r)) {
-		put_error(&r, w->len, CKR_ARGUMENTS_BAD, w);
-	} else if (opens && (rv = open_side(&r)) != CKR_OK) {
-		put_error(&r, w->len, rv, w);
-	} else {
-		if (view->id == KMN_C_CloseSession)
-			kmn_operations_end_side(d->operations, r.session, KMN_OP_EVERY);
-		invoke(&r, w);
-	}
-	unlock_slot(&r, opens);
-	kmn_operation_unref(d->operations, op);
+	if ((dual = dual_of(&r)) != NULL)
+		run_dual(&r, dual, w);
+	else if (view->id == KMN_C_SessionCancel)
+		run_cancel(&r, w);
+	else
+		run_whole(&r, known && !r.side && (flags & KMN_WF_SIDE) != 0 && starts_something(view), w);
+	release_operations(&r);
 }
 
 void
@@ -482,7 +641,9 @@ kmn_dispatch_describe(struct kmn_dispatch *d, uint64_t session, uint64_t object,
 	CK_RV rv;
 
 	pthread_rwlock_rdlock(&d->slot_wide);
+	pthread_rwlock_rdlock(&d->visits);
 	rv = kmn_facts_describe(&source, session, object, facts);
+	pthread_rwlock_unlock(&d->visits);
 	pthread_rwlock_unlock(&d->slot_wide);
 	return rv;
 }
@@ -495,7 +656,9 @@ kmn_dispatch_find_key(struct kmn_dispatch *d, const char *token_label, const cha
 	CK_RV rv;
 
 	pthread_rwlock_rdlock(&d->slot_wide);
+	pthread_rwlock_rdlock(&d->visits);
 	rv = kmn_facts_find(&source, token_label, key_label, id, id_len, facts);
+	pthread_rwlock_unlock(&d->visits);
 	pthread_rwlock_unlock(&d->slot_wide);
 	return rv;
 }

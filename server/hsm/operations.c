@@ -10,6 +10,7 @@
 struct active {
 	struct kmn_operation op; /* set once */
 	unsigned refs;           /* guarded by the lock; the list holds one */
+	bool close;              /* the side session, with the last reference; set before the list gives up its own */
 	struct active *next;
 };
 
@@ -40,8 +41,10 @@ bucket_of(struct kmn_operations *o, uint64_t session)
 }
 
 static void
-destroy(struct active *a)
+destroy(struct kmn_operations *o, struct active *a)
 {
+	if (a->close)
+		(void)o->module->C_CloseSession(a->op.vendor);
 	kmn_arena_free(a->op.arena);
 	free(a);
 }
@@ -54,7 +57,7 @@ kmn_operations_free(struct kmn_operations *o)
 	for (size_t i = 0; i < BUCKETS; i++)
 		for (struct active *a = o->bucket[i], *next; a != NULL; a = next) {
 			next = a->next;
-			destroy(a);
+			destroy(o, a);
 		}
 	pthread_mutex_destroy(&o->lock);
 	free(o);
@@ -97,7 +100,7 @@ unref(struct kmn_operations *o, struct active *a)
 	last = --a->refs == 0;
 	pthread_mutex_unlock(&o->lock);
 	if (last)
-		destroy(a);
+		destroy(o, a);
 }
 
 void
@@ -152,8 +155,7 @@ end_all(
 	struct active *a;
 
 	while ((a = take(o, session, kinds, side_only)) != NULL) {
-		if (a->op.side && (successor == NULL || successor->vendor != a->op.vendor))
-			(void)o->module->C_CloseSession(a->op.vendor);
+		a->close = a->op.side && (successor == NULL || successor->vendor != a->op.vendor);
 		unref(o, a);
 	}
 }

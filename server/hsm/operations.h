@@ -8,7 +8,9 @@
  *    one: closing that session is the only way to be sure.
  *
  * Threads: any. An operation that was got stays whole until it is put back,
- * also when it ends meanwhile.
+ * also when it ends meanwhile: the parameter is not freed under a module that
+ * still reads it, and the number of a side session means no other session
+ * while a call is on its way there.
  */
 #ifndef KANMON_HSM_OPERATIONS_H
 #define KANMON_HSM_OPERATIONS_H
@@ -20,8 +22,8 @@
 struct kmn_operations;
 
 struct kmn_operation {
-	uint64_t session; /* virtual */
-	unsigned kind;    /* one bit of enum kmn_operation_kind */
+	uint64_t session;   /* virtual */
+	unsigned kind;      /* one bit of enum kmn_operation_kind */
 	uint64_t mechanism; /* KMN_UNAVAILABLE: begun without one */
 	CK_SLOT_ID slot;
 	bool side;                /* `vendor` is a side session, closed with the operation */
@@ -45,9 +47,9 @@ bool kmn_operations_any_own(struct kmn_operations *ops, uint64_t session);
 /* An operation began: what was known of that kind in that session ends. Takes the arena and the side session. */
 kmn_err kmn_operations_add(struct kmn_operations *ops, const struct kmn_operation *op) KMN_MUST_CHECK;
 
-/* Ends operations of those kinds: closes their side sessions. */
+/* Ends operations of those kinds: closes their side sessions, as soon as nobody has them. */
 void kmn_operations_end(struct kmn_operations *ops, uint64_t session, unsigned kinds);
-/* Closes the side sessions of those kinds, and leaves the others. */
+/* Ends those of these kinds that have side sessions, and leaves the others. */
 void kmn_operations_end_side(struct kmn_operations *ops, uint64_t session, unsigned kinds);
 /* The module closed all sessions of that slot: ends their operations and closes nothing. */
 void kmn_operations_forget(struct kmn_operations *ops, CK_SLOT_ID slot);

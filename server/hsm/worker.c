@@ -305,7 +305,8 @@ find_lane(struct worker *w, struct job *j)
 
 	if (j->kind == KMN_W_CALL) {
 		j->bad = kmn_call_view_decode(j->body, j->len, &j->view);
-		if (j->bad != KMN_OK || !kmn_view_session(&j->view, &j->task.lane))
+		/* C_SessionCancel overtakes what it cancels. */
+		if (j->bad != KMN_OK || j->view.id == KMN_C_SessionCancel || !kmn_view_session(&j->view, &j->task.lane))
 			j->task.lane = 0;
 	} else if (message_of(j->kind)->lane) {
 		kmn_reader_init(&r, j->body, j->len);

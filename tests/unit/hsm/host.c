@@ -348,26 +348,6 @@ host_event(struct host *h, CK_SLOT_ID *slot)
 
 /* ---- calls ---- */
 
-#define CALL(h, id, ...) \
-	host_call( \
-	    (h), (id), (const struct kmn_arg[]){__VA_ARGS__}, KMN_COUNT_OF(((const struct kmn_arg[]){__VA_ARGS__})))
-#define SCALAR(value) \
-	{ \
-		.u = (value) \
-	}
-#define SIZED(pointer, count) \
-	{ \
-		.p = (pointer), .u = (count) \
-	}
-#define OUT(pointer) \
-	{ \
-		.p = (pointer) \
-	}
-#define ROOM(pointer, len) \
-	{ \
-		.p = (pointer), .n = (len) \
-	}
-
 /* Text as the bytes of an argument: PKCS#11 has no const. */
 static void *
 bytes(const char *text)
@@ -383,31 +363,33 @@ bytes(const char *text)
 CK_RV
 host_OpenSession(struct host *h, CK_SLOT_ID slot, CK_FLAGS flags, CK_SESSION_HANDLE *session)
 {
-	return CALL(h, KMN_C_OpenSession, SCALAR(slot), SCALAR(flags | CKF_SERIAL_SESSION), OUT(NULL), OUT(session));
+	return HOST_CALL(h, KMN_C_OpenSession, HOST_SCALAR(slot), HOST_SCALAR(flags | CKF_SERIAL_SESSION),
+	    HOST_OUT(NULL), HOST_OUT(session));
 }
 
 CK_RV
 host_CloseSession(struct host *h, CK_SESSION_HANDLE session)
 {
-	return CALL(h, KMN_C_CloseSession, SCALAR(session));
+	return HOST_CALL(h, KMN_C_CloseSession, HOST_SCALAR(session));
 }
 
 CK_RV
 host_CloseAllSessions(struct host *h, CK_SLOT_ID slot)
 {
-	return CALL(h, KMN_C_CloseAllSessions, SCALAR(slot));
+	return HOST_CALL(h, KMN_C_CloseAllSessions, HOST_SCALAR(slot));
 }
 
 CK_RV
 host_Login(struct host *h, CK_SESSION_HANDLE session, CK_USER_TYPE user, const char *pin)
 {
-	return CALL(h, KMN_C_Login, SCALAR(session), SCALAR(user), SIZED(bytes(pin), (CK_ULONG)strlen(pin)));
+	return HOST_CALL(
+	    h, KMN_C_Login, HOST_SCALAR(session), HOST_SCALAR(user), HOST_SIZED(bytes(pin), (CK_ULONG)strlen(pin)));
 }
 
 CK_RV
 host_Logout(struct host *h, CK_SESSION_HANDLE session)
 {
-	return CALL(h, KMN_C_Logout, SCALAR(session));
+	return HOST_CALL(h, KMN_C_Logout, HOST_SCALAR(session));
 }
 
 CK_RV
@@ -417,43 +399,44 @@ host_InitToken(struct host *h, CK_SLOT_ID slot, const char *pin, const char *lab
 
 	memset(padded, ' ', sizeof(padded));
 	memcpy(padded, label, strlen(label));
-	return CALL(h, KMN_C_InitToken, SCALAR(slot), SIZED(bytes(pin), (CK_ULONG)strlen(pin)), OUT(padded));
+	return HOST_CALL(
+	    h, KMN_C_InitToken, HOST_SCALAR(slot), HOST_SIZED(bytes(pin), (CK_ULONG)strlen(pin)), HOST_OUT(padded));
 }
 
 CK_RV
 host_InitPIN(struct host *h, CK_SESSION_HANDLE session, const char *pin)
 {
-	return CALL(h, KMN_C_InitPIN, SCALAR(session), SIZED(bytes(pin), (CK_ULONG)strlen(pin)));
+	return HOST_CALL(h, KMN_C_InitPIN, HOST_SCALAR(session), HOST_SIZED(bytes(pin), (CK_ULONG)strlen(pin)));
 }
 
 CK_RV
 host_GetSlotList(struct host *h, CK_SLOT_ID *slots, CK_ULONG *count)
 {
-	return CALL(h, KMN_C_GetSlotList, SCALAR(CK_TRUE), ROOM(slots, count));
+	return HOST_CALL(h, KMN_C_GetSlotList, HOST_SCALAR(CK_TRUE), HOST_ROOM(slots, count));
 }
 
 CK_RV
 host_GetTokenInfo(struct host *h, CK_SLOT_ID slot, CK_TOKEN_INFO *info)
 {
-	return CALL(h, KMN_C_GetTokenInfo, SCALAR(slot), OUT(info));
+	return HOST_CALL(h, KMN_C_GetTokenInfo, HOST_SCALAR(slot), HOST_OUT(info));
 }
 
 CK_RV
 host_CreateObject(struct host *h, CK_SESSION_HANDLE session, CK_ATTRIBUTE *t, CK_ULONG n, CK_OBJECT_HANDLE *o)
 {
-	return CALL(h, KMN_C_CreateObject, SCALAR(session), SIZED(t, n), OUT(o));
+	return HOST_CALL(h, KMN_C_CreateObject, HOST_SCALAR(session), HOST_SIZED(t, n), HOST_OUT(o));
 }
 
 CK_RV
 host_DestroyObject(struct host *h, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object)
 {
-	return CALL(h, KMN_C_DestroyObject, SCALAR(session), SCALAR(object));
+	return HOST_CALL(h, KMN_C_DestroyObject, HOST_SCALAR(session), HOST_SCALAR(object));
 }
 
 CK_RV
 host_GetAttributeValue(struct host *h, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object, CK_ATTRIBUTE *t, CK_ULONG n)
 {
-	return CALL(h, KMN_C_GetAttributeValue, SCALAR(session), SCALAR(object), SIZED(t, n));
+	return HOST_CALL(h, KMN_C_GetAttributeValue, HOST_SCALAR(session), HOST_SCALAR(object), HOST_SIZED(t, n));
 }
 
 size_t
@@ -461,9 +444,10 @@ host_find(struct host *h, CK_SESSION_HANDLE session, CK_ATTRIBUTE *t, CK_ULONG n
 {
 	CK_ULONG found = 0;
 
-	CU_ASSERT_EQUAL(CALL(h, KMN_C_FindObjectsInit, SCALAR(session), SIZED(t, n)), CKR_OK);
-	CU_ASSERT_EQUAL(CALL(h, KMN_C_FindObjects, SCALAR(session), {.p = out, .u = max, .n = &found}), CKR_OK);
-	CU_ASSERT_EQUAL(CALL(h, KMN_C_FindObjectsFinal, SCALAR(session)), CKR_OK);
+	CU_ASSERT_EQUAL(HOST_CALL(h, KMN_C_FindObjectsInit, HOST_SCALAR(session), HOST_SIZED(t, n)), CKR_OK);
+	CU_ASSERT_EQUAL(
+	    HOST_CALL(h, KMN_C_FindObjects, HOST_SCALAR(session), {.p = out, .u = max, .n = &found}), CKR_OK);
+	CU_ASSERT_EQUAL(HOST_CALL(h, KMN_C_FindObjectsFinal, HOST_SCALAR(session)), CKR_OK);
 	return found;
 }
 
@@ -472,13 +456,14 @@ host_SignInit(struct host *h, CK_SESSION_HANDLE session, CK_MECHANISM_TYPE type,
 {
 	CK_MECHANISM mechanism = {type, NULL, 0};
 
-	return CALL(h, KMN_C_SignInit, SCALAR(session), OUT(&mechanism), SCALAR(key));
+	return HOST_CALL(h, KMN_C_SignInit, HOST_SCALAR(session), HOST_OUT(&mechanism), HOST_SCALAR(key));
 }
 
 CK_RV
 host_Sign(struct host *h, CK_SESSION_HANDLE session, const char *data, CK_BYTE *signature, CK_ULONG *len)
 {
-	return CALL(h, KMN_C_Sign, SCALAR(session), SIZED(bytes(data), (CK_ULONG)strlen(data)), ROOM(signature, len));
+	return HOST_CALL(h, KMN_C_Sign, HOST_SCALAR(session), HOST_SIZED(bytes(data), (CK_ULONG)strlen(data)),
+	    HOST_ROOM(signature, len));
 }
 
 uint64_t
@@ -487,7 +472,7 @@ host_send_sign(struct host *h, CK_SESSION_HANDLE session, const char *data)
 	CK_BYTE signature[1024];
 	CK_ULONG len = sizeof(signature);
 	const struct kmn_arg arg[] = {
-	    SCALAR(session), SIZED(bytes(data), (CK_ULONG)strlen(data)), ROOM(signature, &len)};
+	    HOST_SCALAR(session), HOST_SIZED(bytes(data), (CK_ULONG)strlen(data)), HOST_ROOM(signature, &len)};
 
 	return host_send_call(h, KMN_C_Sign, arg, KMN_COUNT_OF(arg));
 }
@@ -507,8 +492,9 @@ generate(struct host *h, CK_SESSION_HANDLE session, CK_MECHANISM_TYPE type, CK_A
 	CK_ATTRIBUTE private[] = {{CKA_TOKEN, &token, 1}, {CKA_LABEL, bytes(label), (CK_ULONG)strlen(label)},
 	    {CKA_ID, id, (CK_ULONG)id_len}, {CKA_SIGN, &yes, 1}, {CKA_SENSITIVE, &yes, 1}, {CKA_PRIVATE, &yes, 1}};
 
-	return CALL(h, KMN_C_GenerateKeyPair, SCALAR(session), OUT(&mechanism), SIZED(public, KMN_COUNT_OF(public)),
-	    SIZED(private, KMN_COUNT_OF(private)), OUT(&pair->public), OUT(&pair->private));
+	return HOST_CALL(h, KMN_C_GenerateKeyPair, HOST_SCALAR(session), HOST_OUT(&mechanism),
+	    HOST_SIZED(public, KMN_COUNT_OF(public)), HOST_SIZED(private, KMN_COUNT_OF(private)),
+	    HOST_OUT(&pair->public), HOST_OUT(&pair->private));
 }
 
 CK_RV

@@ -54,6 +54,31 @@ bool host_receive(struct host *h, struct kmn_ipc_message *message_out);
 uint64_t host_reply(struct host *h, struct kmn_response_view *view_out);
 CK_RV host_call(struct host *h, enum kmn_call_id id, const struct kmn_arg *arg, size_t count);
 
+/* Any call, its arguments in the order of its row. */
+#define HOST_CALL(h, id, ...) \
+	host_call( \
+	    (h), (id), (const struct kmn_arg[]){__VA_ARGS__}, KMN_COUNT_OF(((const struct kmn_arg[]){__VA_ARGS__})))
+#define HOST_SCALAR(value) \
+	{ \
+		.u = (value) \
+	}
+#define HOST_SIZED(pointer, count) \
+	{ \
+		.p = (pointer), .u = (count) \
+	}
+#define HOST_OUT(pointer) \
+	{ \
+		.p = (pointer) \
+	}
+#define HOST_ROOM(pointer, len) \
+	{ \
+		.p = (pointer), .n = (len) \
+	}
+#define HOST_MESSAGE(mechanism, pointer, count) \
+	{ \
+		.p = (pointer), .u = (count), .type = (mechanism) \
+	}
+
 CK_RV host_describe(struct host *h, uint64_t session, uint64_t object, struct kmn_key_facts *facts_out);
 CK_RV host_find_key(
     struct host *h, const char *token, const char *label, const char *id, struct kmn_key_facts *facts_out);
