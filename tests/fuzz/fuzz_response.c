@@ -18,6 +18,8 @@ struct memory {
 	CK_ULONG n[KMN_CALL_ARGS_MAX];
 	CK_BYTE iv[12];
 	CK_GCM_PARAMS gcm;
+	CK_GCM_MESSAGE_PARAMS message;
+	CK_BYTE tag[16];
 	CK_MECHANISM mechanism;
 	CK_ATTRIBUTE *rows;
 	void *value[ROWS];
@@ -52,12 +54,15 @@ static void
 make_args(const struct kmn_call *call, struct memory *m, struct kmn_arg *arg)
 {
 	m->gcm = (CK_GCM_PARAMS){m->iv, sizeof(m->iv), 96, NULL, 0, 128};
+	m->message = (CK_GCM_MESSAGE_PARAMS){m->iv, sizeof(m->iv), 0, CKG_GENERATE, m->tag, sizeof(m->tag) * 8};
 	m->mechanism = (CK_MECHANISM){CKM_AES_GCM, &m->gcm, sizeof(m->gcm)};
 	for (size_t i = 0; i < call->param_count; i++) {
 		m->n[i] = ROOM / sizeof(CK_ULONG);
 		arg[i] = (struct kmn_arg){.n = &m->n[i], .u = m->n[i]};
 		if (call->param[i].kind == KMN_KIND_MECHANISM)
 			arg[i].p = &m->mechanism;
+		else if (call->param[i].kind == KMN_KIND_MESSAGE_PARAM)
+			arg[i] = (struct kmn_arg){.p = &m->message, .u = sizeof(m->message), .type = CKM_AES_GCM};
 		else if (call->param[i].kind == KMN_KIND_VALUES)
 			arg[i] = (struct kmn_arg){.p = m->rows, .u = ROWS};
 		else if (call->param[i].kind >= KMN_KIND_INFO)

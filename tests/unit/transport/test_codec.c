@@ -337,7 +337,8 @@ test_unknown_parameters(void)
 
 	CU_ASSERT_EQUAL(encode_mechanism(0x7123, NULL, 0), KMN_OK);
 	CU_ASSERT_EQUAL(encode_mechanism(0x7123, flat, sizeof(flat)), KMN_E_MECHANISM_PARAM);
-	CU_ASSERT_EQUAL(encode_mechanism(CKM_HOTP, NULL, 0), KMN_E_MECHANISM_PARAM); /* to sign: its signature is pointers */
+	CU_ASSERT_EQUAL(
+	    encode_mechanism(CKM_HOTP, NULL, 0), KMN_E_MECHANISM_PARAM); /* to sign: its signature is pointers */
 	CU_ASSERT_EQUAL(encode_mechanism(CKM_X3DH_INITIALIZE, flat, sizeof(flat)), KMN_E_MECHANISM_PARAM);
 	CU_ASSERT_EQUAL(encode_mechanism(CKM_RSA_PKCS_PSS, flat, sizeof(flat)), KMN_E_MECHANISM_PARAM);
 	CU_ASSERT_EQUAL(encode_mechanism(CKM_VENDOR_DEFINED | 5, flat, sizeof(flat)), KMN_OK);
@@ -431,6 +432,204 @@ test_fields_by_name(void)
 	CU_ASSERT_EQUAL_FATAL(kmn_call_view_decode(request.bytes, request.len, &v), KMN_OK);
 	CU_ASSERT_EQUAL(kmn_mech_handles(kmn_view_mechanism(&v), handles, 2), 1);
 	CU_ASSERT_EQUAL(handles[0], 77);
+}
+
+/* ---- 3.0 and 3.2 --------------------------------------------------------------------------------------------- */
+
+/* A C_EncryptMessage with that parameter; what the other arguments are does not matter. */
+static kmn_err
+encode_message(CK_MECHANISM_TYPE type, void *parameter, CK_ULONG len, struct kmn_call_view *v)
+{
+	static CK_BYTE text[4], out[8];
+	static CK_ULONG n = sizeof(out);
+	struct kmn_arg arg[] = {{.u = 9}, {.p = parameter, .u = len, .type = type}, {.p = text, .u = 2},
+	    {.p = text, .u = sizeof(text)}, {.p = out, .n = &n}};
+	kmn_err e;
+
+	fresh_messages();
+	if ((e = kmn_request_encode(KMN_C_EncryptMessage, arg, KMN_COUNT_OF(arg), &request)) != KMN_OK)
+		return e;
+	return kmn_call_view_decode(request.bytes, request.len, v);
+}
+
+static void
+test_message_parameters(void)
+{
+	CK_BYTE iv[12] = "an iv 12345", tag[16];
+	CK_GCM_MESSAGE_PARAMS gcm = {iv, sizeof(iv), 0, CKG_NO_GENERATE, tag, 128};
+	const uint8_t *bytes;
+	struct kmn_call_view v;
+	size_t len;
+
+	CU_ASSERT_EQUAL_FATAL(encode_message(CKM_AES_GCM, &gcm, sizeof(gcm), &v), KMN_OK);
+	write_corpus("request", "C_EncryptMessage-structure", &request);
+	CU_ASSERT_EQUAL_FATAL(kmn_view_message_param(&v)->form, KMN_MECH_STRUCT);
+	CU_ASSERT_STRING_EQUAL(kmn_view_message_param(&v)->layout->name, "CK_GCM_MESSAGE_PARAMS");
+	CU_ASSERT_TRUE(kmn_mech_bytes(kmn_view_message_param(&v), "pIv", &bytes, &len));
+	CU_ASSERT_TRUE(len == sizeof(iv) && memcmp(bytes, iv, sizeof(iv)) == 0);
+	CU_ASSERT_EQUAL(kmn_view_data(&v, 0)->len, 4); /* the text, not what is only bound to it */
+	CU_ASSERT_EQUAL(kmn_view_nth(&v, KMN_KIND_AAD, 0)->len, 2);
+	CU_ASSERT_EQUAL(encode_message(CKM_AES_GCM, &gcm, sizeof(gcm) - 8, &v), KMN_E_MECHANISM_PARAM);
+	CU_ASSERT_EQUAL(encode_message(CKM_AES_GCM, NULL, 0, &v), KMN_OK);
+	CU_ASSERT_EQUAL(kmn_view_message_param(&v)->form, KMN_MECH_BARE);
+}
+
+/* Nobody knows what the parameter is: it is not looked at, and the module says that nothing was begun. */
+static void
+test_message_of_no_operation(void)
+{
+	struct kmn_call_view v;
+
+	CU_ASSERT_EQUAL_FATAL(encode_message(CK_UNAVAILABLE_INFORMATION, (void *)(uintptr_t)16, 48, &v), KMN_OK);
+	CU_ASSERT_EQUAL(kmn_view_message_param(&v)->form, KMN_MECH_LENGTH);
+	CU_ASSERT_EQUAL(kmn_view_message_param(&v)->len, 48);
+	CU_ASSERT_EQUAL(kmn_view_message_param(&v)->type, KMN_UNAVAILABLE);
+	CU_ASSERT_EQUAL(
+	    encode_message(CK_UNAVAILABLE_INFORMATION, (void *)(uintptr_t)16, 1u << 30, &v), KMN_E_MECHANISM_PARAM);
+}
+
+/* Made by hand: a C_SignMessageBegin whose parameter comes in that form. */
+static kmn_err
+forged_message(uint8_t form, uint64_t type, uint8_t layout, const void *bytes, size_t len)
+{
+	struct kmn_call_view v;
+
+	fresh_messages();
+	kmn_message_begin(&request, KMN_C_SignMessageBegin);
+	kmn_writer_u64(&request, 9);
+	kmn_writer_u8(&request, form);
+	kmn_writer_u64(&request, type);
+	if (form == KMN_MECH_STRUCT)
+		kmn_writer_u8(&request, layout);
+	kmn_writer_bytes(&request, bytes, len);
+	return kmn_call_view_decode(request.bytes, request.len, &v);
+}
+
+static void
+test_forged_messages(void)
+{
+	CK_GCM_PARAMS other = {NULL, 0, 0, NULL, 0, 128};
+	CK_MECHANISM m = {CKM_AES_GCM, &other, sizeof(other)};
+	struct kmn_arg init[] = {{.u = 9}, {.p = &m}, {.u = 3}};
+	struct kmn_call_view v = view_of(KMN_C_EncryptInit, init, 3);
+	const struct kmn_mech_view *whole = kmn_view_mechanism(&v);
+	uint8_t fields[256];
+	size_t size = whole->size;
+	uint8_t layout = whole->layout->id;
+
+	CU_ASSERT_FATAL(size <= sizeof(fields));
+	memcpy(fields, whole->bytes, size);
+	/* the structure of C_EncryptInit is none of a message's */
+	CU_ASSERT_EQUAL(forged_message(KMN_MECH_STRUCT, CKM_AES_GCM, layout, fields, size), KMN_E_MECHANISM_PARAM);
+	CU_ASSERT_EQUAL(forged_message(KMN_MECH_STRUCT, KMN_UNAVAILABLE, layout, fields, size), KMN_E_MECHANISM_PARAM);
+	CU_ASSERT_EQUAL(forged_message(KMN_MECH_BYTES, KMN_UNAVAILABLE, 0, fields, size), KMN_E_MECHANISM_PARAM);
+	fresh_messages();
+	kmn_message_begin(&request, KMN_C_SignMessageBegin);
+	kmn_writer_u64(&request, 9);
+	kmn_writer_u8(&request, KMN_MECH_NULL);
+	CU_ASSERT_EQUAL(kmn_call_view_decode(request.bytes, request.len, &v), KMN_E_MALFORMED);
+}
+
+static void
+test_room_that_may_be_missing(void)
+{
+	CK_BYTE text[4], out[8] = {1};
+	struct kmn_arg next[] = {{.u = 9}, {.p = NULL, .u = 0, .type = CK_UNAVAILABLE_INFORMATION},
+	    {.p = text, .u = sizeof(text)}, {.p = out, .n = NULL}};
+	struct kmn_call_view v = view_of(KMN_C_SignMessageNext, next, KMN_COUNT_OF(next));
+	CK_ULONG n = sizeof(out);
+	CK_RV rv;
+
+	CU_ASSERT_TRUE(kmn_view_room(&v)->uncounted);
+	CU_ASSERT_FALSE(kmn_view_is_length_query(&v));
+	/* an answer that brings a signature all the same is none of this call */
+	fresh_messages();
+	kmn_response_put_bytes(KMN_C_SignMessageNext, text, sizeof(text), n, &response);
+	CU_ASSERT_EQUAL(
+	    kmn_response_decode(KMN_C_SignMessageNext, next, KMN_COUNT_OF(next), response.bytes, response.len, &rv),
+	    KMN_E_MALFORMED);
+	CU_ASSERT_EQUAL(out[0], 1);
+	next[3].p = NULL;
+	next[3].n = &n;
+	v = view_of(KMN_C_SignMessageNext, next, KMN_COUNT_OF(next));
+	CU_ASSERT_TRUE(kmn_view_is_length_query(&v));
+}
+
+static void
+test_list_of_2_40(void)
+{
+	struct kmn_arg cancel[] = {{.u = 9}, {.u = CKF_SIGN | CKF_MESSAGE_SIGN}};
+	struct kmn_arg count[] = {{.u = 9}};
+	struct kmn_call_view v = view_of(KMN_C_GetFunctionStatus, count, 1);
+
+	CU_ASSERT_FALSE(v.v2_40);
+	kmn_request_mark_2_40(&request, 0);
+	CU_ASSERT_EQUAL_FATAL(kmn_call_view_decode(request.bytes, request.len, &v), KMN_OK);
+	CU_ASSERT_TRUE(v.v2_40);
+	CU_ASSERT_EQUAL(v.id, KMN_C_GetFunctionStatus);
+	CU_ASSERT_PTR_EQUAL(kmn_request_row(request.bytes, request.len), v.call);
+	CU_ASSERT_PTR_NULL(kmn_request_row(request.bytes, 1));
+	v = view_of(KMN_C_SessionCancel, cancel, 2);
+	CU_ASSERT_EQUAL(kmn_view_cancels(&v), (unsigned)(KMN_OP_SIGN | KMN_OP_MESSAGE_SIGN));
+	kmn_request_mark_2_40(&request, 0); /* which it does not have */
+	CU_ASSERT_EQUAL(kmn_call_view_decode(request.bytes, request.len, &v), KMN_E_MALFORMED);
+}
+
+static CK_RV
+makes_no_key(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism, CK_OBJECT_HANDLE public, CK_ATTRIBUTE_PTR t,
+    CK_ULONG count, CK_BYTE_PTR out, CK_ULONG_PTR n, CK_OBJECT_HANDLE_PTR key)
+{
+	(void)session, (void)mechanism, (void)public, (void)t, (void)count;
+	*n = 32;
+	if (out == NULL)
+		return CKR_OK;
+	*key = CK_INVALID_HANDLE; /* as some do where they fail */
+	return CKR_TEMPLATE_INCONSISTENT;
+}
+
+static void
+test_handles_that_are_not_given(void)
+{
+	CK_FUNCTION_LIST_3_2 module = {.C_EncapsulateKey = makes_no_key};
+	CK_OBJECT_HANDLE key = 77;
+	CK_BYTE out[64];
+	CK_ULONG n = 5;
+	struct kmn_arg arg[] = {{.u = 9}, {.p = NULL}, {.u = 3}, {.p = NULL}, {.p = NULL, .n = &n}, {.p = &key}};
+	CK_RV rv;
+
+	CU_ASSERT_EQUAL(remote(&module, KMN_C_EncapsulateKey, arg, &rv), KMN_OK);
+	CU_ASSERT_EQUAL(rv, CKR_OK);
+	CU_ASSERT_EQUAL(n, 32);
+	CU_ASSERT_EQUAL(key, 77);
+	arg[4].p = out;
+	CU_ASSERT_EQUAL(remote(&module, KMN_C_EncapsulateKey, arg, &rv), KMN_OK);
+	CU_ASSERT_EQUAL(rv, CKR_TEMPLATE_INCONSISTENT);
+	CU_ASSERT_EQUAL(key, CK_INVALID_HANDLE);
+	CU_ASSERT_EQUAL(remote(&module, KMN_C_VerifySignatureFinal, (struct kmn_arg[]){{.u = 9}}, &rv), KMN_OK);
+	CU_ASSERT_EQUAL(rv, CKR_FUNCTION_NOT_SUPPORTED);
+}
+
+static void
+test_message_in_place(void)
+{
+	CK_BYTE same[64], tag[16], iv[12] = "an iv 12345";
+	CK_GCM_MESSAGE_PARAMS gcm = {iv, sizeof(iv), 0, CKG_GENERATE, tag, 128};
+	CK_ULONG n = sizeof(same);
+	struct kmn_arg arg[] = {{.u = 9}, {.p = &gcm, .u = sizeof(gcm), .type = CKM_AES_GCM},
+	    {.p = tag, .u = sizeof(tag)}, {.p = same, .u = 40}, {.p = same, .n = &n}};
+	CK_RV rv;
+
+	memset(same, 'x', sizeof(same));
+	memset(tag, 't', sizeof(tag)); /* is the header and takes the tag */
+	kit_begin(&kit, 1);
+	kit_module_kit = &kit;
+	kit.message = CKM_AES_GCM;
+	CU_ASSERT_EQUAL(remote(&kit_module, KMN_C_EncryptMessage, arg, &rv), KMN_OK);
+	CU_ASSERT_EQUAL(n, 40);
+	CU_ASSERT_TRUE(same[0] == 0x30 && same[39] == 0x30 + 39 && same[40] == 'x');
+	CU_ASSERT_TRUE(tag[0] == 0x30 && tag[15] == 0x30 + 15);
+	CU_ASSERT_TRUE(iv[0] == 0x30 && iv[11] == 0x30 + 11);
+	write_corpus("response", "C_EncryptMessage-structure", &response);
 }
 
 /* ---- attributes ---------------------------------------------------------------------------------------------- */
@@ -723,6 +922,13 @@ main(int argc, char **argv)
 	    {"no mechanism is not mechanism 0", test_no_mechanism_has_its_own_tag},
 	    {"a lying IV length does not take the application down", test_lying_iv_length},
 	    {"fields and handles of a parameter are found", test_fields_by_name},
+	    {"a message's parameter is that of its operation's mechanism", test_message_parameters},
+	    {"a message of no operation is not looked at", test_message_of_no_operation},
+	    {"a message's parameter in another form is refused", test_forged_messages},
+	    {"a message is sealed in place, its tag over its header", test_message_in_place},
+	    {"room that may be missing, and is", test_room_that_may_be_missing},
+	    {"a call through the list of 2.40 says so", test_list_of_2_40},
+	    {"a handle that was not given is not written", test_handles_that_are_not_given},
 	    {"numbers of the wrong size travel as bytes", test_wrong_sized_numbers_are_bytes},
 	    {"room for a number is room for a number of any width", test_numbers_cross_widths},
 	    {"a module that overruns its room hits nothing", test_overruns_hit_nothing},
