@@ -326,15 +326,6 @@ kmn_application_leave(struct kmn_application *app)
 	unlock();
 }
 
-void
-kmn_application_wait_for_end(const struct kmn_application *app)
-{
-	(void)pthread_mutex_lock(&lock);
-	while (app == application && phase == RUNNING)
-		(void)pthread_cond_wait(&changed, &lock);
-	unlock();
-}
-
 /* ---- finish ------------------------------------------------------------------------------------------------------ */
 
 /* No call may enter any more; those inside are told, and waited for. */

@@ -52,9 +52,6 @@ struct kmn_application {
 struct kmn_application *kmn_application_enter(void);
 void kmn_application_leave(struct kmn_application *app);
 
-/* Blocks until C_Finalize begins. The caller is inside. */
-void kmn_application_wait_for_end(const struct kmn_application *app);
-
 CK_RV kmn_application_start(const char *profile);
 CK_RV kmn_application_finish(void);
 

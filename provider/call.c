@@ -44,6 +44,7 @@ struct carriage {
 	bool sent;            /* the gateway may know it */
 	bool held;            /* HELD was answered */
 	bool ending_wait;     /* quorum-wait is over: END_WAIT is due */
+	bool waits;           /* a C_WaitForSlotEvent that blocks */
 	uint64_t deadline_ms; /* of the wait, from the first HELD */
 	uint64_t request;     /* id of the request, when held */
 	struct breaks breaks;
@@ -182,12 +183,21 @@ take_new_number(struct carriage *c, kmn_err e, bool first)
 	return true;
 }
 
-/* After HELD: KMN_OK to ask again, or to end the wait. */
+/*
+ * After HELD: KMN_OK to ask again, or to end the wait. That for a slot event may
+ * last for ever, which a number may not: it is ended at once, and goes on
+ * without a number (carry_event).
+ */
 static kmn_err
 wait_held(struct carriage *c)
 {
-	kmn_err e = kmn_flights_wait(&c->link->flights, c->link->pool, &c->app->ending, &c->flight, c->deadline_ms);
+	kmn_err e;
 
+	if (c->waits) {
+		c->ending_wait = true;
+		return KMN_OK;
+	}
+	e = kmn_flights_wait(&c->link->flights, c->link->pool, &c->app->ending, &c->flight, c->deadline_ms);
 	if (e != KMN_E_TIMEOUT)
 		return e;
 	kmn_debug(KMN_TOPIC_WAIT, "%s: call %llu waited long enough; request %llu stays open", name_of(c),
@@ -291,6 +301,30 @@ carry_whole(struct carriage *c, CK_RV *rv_out)
 	    kmn_pool_name(c->link->pool), *rv_out, e != KMN_OK ? ": " : "", e != KMN_OK ? kmn_err_text(e) : "");
 	kmn_flights_finish(&c->link->flights, &c->flight);
 	return e;
+}
+
+/* Asks as the caller did, and if the gateway lets it wait, again without blocking after each notice. */
+static kmn_err
+carry_event(struct carriage *c, CK_RV *rv_out)
+{
+	struct kmn_event_mark mark;
+	kmn_err e;
+
+	for (;;) {
+		mark = kmn_flights_mark(&c->link->flights, c->link->pool);
+		e = carry_whole(c, rv_out);
+		c->sent = false; /* whatever became of it: to ask again does no harm */
+		if (e != KMN_OK || (*rv_out != CKR_NO_EVENT && !(c->ending_wait && *rv_out == CKR_FUNCTION_CANCELED)))
+			return e;
+		e = kmn_flights_wait_event(&c->link->flights, c->link->pool, &c->app->ending, &mark);
+		if (e != KMN_OK)
+			return e;
+		c->arg[0].u |= CKF_DONT_BLOCK;
+		c->held = c->ending_wait = false;
+		kmn_writer_clear(&c->w);
+		if ((e = encode(c)) != KMN_OK)
+			return e;
+	}
 }
 
 kmn_err
@@ -499,7 +533,7 @@ carry_anywhere(struct carriage *c, const struct kmn_call_view *view, CK_RV *rv_o
 		if (e == KMN_OK && *stale_out)
 			return KMN_OK;
 		if (e == KMN_OK)
-			e = carry_whole(c, rv_out);
+			e = c->waits ? carry_event(c, rv_out) : carry_whole(c, rv_out);
 		if (renewals >= RENEWALS_MAX || !may_renew(c, e))
 			return e;
 		e = kmn_links_renew(&c->app->links, c->link);
@@ -548,7 +582,8 @@ kmn_provider_call(enum kmn_call_id id, enum kmn_list list, struct kmn_arg *arg, 
 		return CKR_CRYPTOKI_NOT_INITIALIZED;
 	kmn_host_errors_take(&errors);
 	kmn_sessions_fill(&c.app->sessions, id, arg);
-	e = encode(&c);
+	c.waits = id == KMN_C_WaitForSlotEvent && (arg[0].u & CKF_DONT_BLOCK) == 0;
+	e = id == KMN_C_WaitForSlotEvent && arg[2].p != NULL ? KMN_E_ARGUMENTS : encode(&c); /* pReserved */
 	if (e == KMN_OK && c.app->heal != NULL) /* healing looks at calls as the gateway does */
 		e = kmn_call_view_decode(c.w.bytes + HEAD_BYTES, c.w.len - HEAD_BYTES, &view);
 	if (e == KMN_OK)

@@ -80,22 +80,3 @@ C_GetFunctionList(CK_FUNCTION_LIST **list)
 	*list = &kmn_function_list;
 	return CKR_OK;
 }
-
-/* No event comes yet: a caller that waits learns that the wait is over when C_Finalize ends it. */
-EXPORT CK_RV
-C_WaitForSlotEvent(CK_FLAGS flags, CK_SLOT_ID *slot, void *reserved)
-{
-	struct kmn_application *app = kmn_application_enter();
-	CK_RV rv = CKR_NO_EVENT;
-
-	if (app == NULL)
-		return CKR_CRYPTOKI_NOT_INITIALIZED;
-	if (slot == NULL || reserved != NULL) {
-		rv = CKR_ARGUMENTS_BAD;
-	} else if ((flags & CKF_DONT_BLOCK) == 0) {
-		kmn_application_wait_for_end(app);
-		rv = CKR_CRYPTOKI_NOT_INITIALIZED;
-	}
-	kmn_application_leave(app);
-	return rv;
-}

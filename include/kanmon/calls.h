@@ -67,7 +67,7 @@ enum kmn_call_id {
 	ROW(LABEL)        /* p                  32 bytes, padded, not NUL-terminated */ \
 	ROW(TEMPLATE)     /* p, n               attributes in */ \
 	ROW(NOTIFY)       /* cookie, callback   stays in the provider: nothing on the wire */ \
-	ROW(LOCAL)        /* type, p            argument of a function that does not cross at all */ \
+	ROW(LOCAL)        /* type, p            what does not cross: all of a local function, a pReserved */ \
 	ROW(VALUES)       /* p, n               attributes in and out (C_GetAttributeValue) */ \
 	ROW(ROOM)         /* p, pn              bytes out, two-call convention */ \
 	ROW(MAYBE_ROOM)   /* p, pn              the same, pn may be NULL: nothing is to come out (C_SignMessageNext) */ \

@@ -72,6 +72,7 @@
 #define KMN_PACK_AAD(p, n, show) KMN_PACK_SIZED(p, n)
 #define KMN_PACK_USERNAME(p, n) KMN_PACK_SIZED(p, n)
 #define KMN_PACK_PIN(p, n) KMN_PACK_SIZED(p, n)
+#define KMN_PACK_LOCAL(type, p) KMN_PACK_POINTER(p)
 #define KMN_PACK_LABEL(p) KMN_PACK_POINTER(p)
 #define KMN_PACK_TEMPLATE(p, n) KMN_PACK_SIZED(p, n)
 #define KMN_PACK_NOTIFY(cookie, callback) KMN_PACK_SIZED(cookie, (callback) != NULL)

@@ -178,8 +178,11 @@ gave_up(struct kmn_keeper *k, unsigned module, CK_RV rv)
 	k->watch[module].rv = rv;
 	kmn_worker_release(k, worker);
 	LIST_FOREACH(instance, &k->instances, link)
-	while (given_up(instance) != CKR_OK && (call = waiting_in(instance)) != NULL)
-		answer(call, given_up(instance), 0);
+	{
+		kmn_gatelink_notice(instance, KMN_NOTICE_SLOT, UINT64_MAX); /* who waits without a call asks again */
+		while (given_up(instance) != CKR_OK && (call = waiting_in(instance)) != NULL)
+			answer(call, given_up(instance), 0);
+	}
 }
 
 bool

@@ -31,6 +31,7 @@
 
 #define FRAME_ROOM (KMN_FRAME_MAX_BYTES + 4u)
 #define REQUEST_ID 7u
+#define EVENT_SLOT 5u
 
 /* ---- certificates ------------------------------------------------------------------------------------------------ */
 
@@ -87,6 +88,7 @@ enum state { UNKNOWN, KEPT, IS_HELD, RUNNING };
 struct outcome {
 	enum state state;
 	uint8_t sha256[32]; /* of the request */
+	uint16_t call;
 	uint64_t rv;
 	bool told; /* READY was sent */
 };
@@ -208,6 +210,10 @@ on_attach(struct connection *c)
 	struct kmn_writer w;
 	bool ok;
 
+	struct kmn_reader r;
+
+	kmn_reader_init(&r, c->room + c->len - 8, 8);
+	atomic_store(&g->first_handle, kmn_reader_u64(&r));
 	atomic_fetch_add(&g->attached, 1);
 	(void)RAND_bytes(gateway_random, sizeof(gateway_random));
 	(void)pthread_mutex_lock(&lock);
@@ -273,7 +279,30 @@ write_held(struct connection *c, uint64_t number)
 	return ok;
 }
 
-/* The one call with an output that a test looks at. */
+static bool
+write_notice(struct connection *c)
+{
+	struct kmn_writer w;
+	bool ok;
+
+	kmn_writer_init(&w, 16);
+	kmn_writer_u8(&w, KMN_NOTICE_SLOT);
+	kmn_writer_u64(&w, EVENT_SLOT);
+	ok = write_frame(c, KMN_F_NOTICE, &w, false);
+	kmn_writer_clear(&w);
+	return ok;
+}
+
+/* The calls with an output that a test looks at. */
+static void
+put_number(struct kmn_writer *w, enum kmn_call_id call, uint64_t number)
+{
+	kmn_message_begin(w, call);
+	kmn_writer_u64(w, CKR_OK);
+	kmn_writer_u8(w, KMN_OUTPUT_WHOLE);
+	kmn_writer_u64(w, number);
+}
+
 static void
 put_slot_info(struct kmn_writer *w, uint64_t rv)
 {
@@ -291,15 +320,21 @@ write_reply(struct connection *c, uint64_t number, uint16_t call, uint64_t rv)
 	struct kmn_writer w;
 	bool stays = atomic_load(&g->idle_cut) == 0, ok;
 
-	if (cuts(BREAK_BEFORE_REPLY))
+	if (cuts(BREAK_BEFORE_REPLY) || (atomic_load(&g->chatter) != 0 && !write_notice(c)))
 		return false;
 	kmn_writer_init(&w, 4096);
 	kmn_writer_u64(&w, number);
 	if (call == KMN_C_GetSlotInfo)
 		put_slot_info(&w, rv);
+	else if (call == KMN_C_WaitForSlotEvent && rv == CKR_OK)
+		put_number(&w, KMN_C_WaitForSlotEvent, EVENT_SLOT);
+	else if (call == KMN_C_OpenSession && atomic_load(&g->handle) != 0)
+		put_number(&w, KMN_C_OpenSession, atomic_load(&g->handle));
 	else
 		kmn_response_put_error((enum kmn_call_id)call, rv, &w);
 	ok = write_frame(c, KMN_F_REPLY, &w, cuts(BREAK_IN_REPLY)) && stays;
+	if (ok && atomic_load(&g->chatter) != 0)
+		ok = write_notice(c);
 	kmn_writer_clear(&w);
 	return ok;
 }
@@ -318,9 +353,22 @@ run(struct outcome *o)
 	o->state = KEPT;
 }
 
+/* C_WaitForSlotEvent, the lock taken; false when it is to be waited for. */
+static bool
+decide_event(struct outcome *o, uint64_t flags)
+{
+	int events = atomic_load(&g->events);
+
+	o->state = events > 0 || (flags & CKF_DONT_BLOCK) != 0 ? KEPT : IS_HELD;
+	o->rv = events > 0 ? CKR_OK : CKR_NO_EVENT;
+	if (events > 0)
+		atomic_fetch_sub(&g->events, 1);
+	return o->state == KEPT;
+}
+
 /* The lock is taken. True when there is an outcome, false when the call is held. */
 static bool
-decide(struct outcome *o, uint16_t call)
+decide(struct outcome *o, uint16_t call, uint64_t flags)
 {
 	while (o->state == RUNNING) { /* sent again while it still runs: waits for the same outcome */
 		(void)pthread_mutex_unlock(&lock);
@@ -329,6 +377,8 @@ decide(struct outcome *o, uint16_t call)
 	}
 	if (o->state == KEPT)
 		return true;
+	if (call == KMN_C_WaitForSlotEvent)
+		return decide_event(o, flags);
 	if (call == KMN_C_SignUpdate && atomic_load(&g->hold) != 0 && atomic_load(&g->decided) == 0) {
 		o->state = IS_HELD;
 		return false;
@@ -342,7 +392,7 @@ on_call(struct connection *c)
 {
 	struct kmn_reader r;
 	uint64_t number, acknowledged, rv;
-	uint8_t sha256[32];
+	uint8_t sha256[32], salt[KMN_SALT_BYTES];
 	uint16_t call;
 	struct outcome *o;
 	bool answered;
@@ -380,7 +430,9 @@ on_call(struct connection *c)
 		(void)pthread_mutex_unlock(&lock);
 		return write_refused(c, number, (kmn_err)atomic_load(&g->refuse));
 	}
-	answered = decide(o, call);
+	o->call = call;
+	kmn_reader_raw(&r, salt, sizeof(salt));
+	answered = decide(o, call, kmn_reader_u64(&r));
 	rv = o->rv;
 	(void)pthread_mutex_unlock(&lock);
 	return answered ? write_reply(c, number, call, rv) : write_held(c, number);
@@ -407,7 +459,7 @@ on_end_wait(struct connection *c)
 		outcomes[number].rv = CKR_FUNCTION_CANCELED;
 	}
 	(void)pthread_mutex_unlock(&lock);
-	return write_reply(c, number, KMN_C_SignUpdate, outcomes[number].rv);
+	return write_reply(c, number, outcomes[number].call, outcomes[number].rv);
 }
 
 static bool
@@ -438,6 +490,8 @@ tell_ready(struct connection *c)
 static void
 watch(struct connection *c)
 {
+	unsigned notices = atomic_load(&g->notices);
+
 	atomic_fetch_add(&g->watched, 1);
 	for (;;) {
 		struct pollfd p = {.fd = c->fd, .events = POLLIN};
@@ -446,6 +500,9 @@ watch(struct connection *c)
 			return;
 		if (atomic_load(&g->decided) != 0 && !tell_ready(c))
 			return;
+		for (; notices != atomic_load(&g->notices); notices++)
+			if (!write_notice(c))
+				return;
 	}
 }
 

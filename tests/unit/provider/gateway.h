@@ -46,8 +46,13 @@ struct gateway {
 	atomic_int open_limit; /* more connections are closed at once; 0: none is */
 	atomic_int idle_cut;   /* after each reply the connection is closed */
 	atomic_ulong rv;       /* what calls return */
+	atomic_ulong handle;   /* what C_OpenSession gives; 0: nothing */
+	atomic_int events;     /* slot events that wait to be asked for: C_WaitForSlotEvent takes one */
+	atomic_uint notices;   /* NOTICE of a slot: each watching connection gets so many */
+	atomic_int chatter;    /* a NOTICE before each REPLY, and another after it */
 
 	/* counts */
+	atomic_ulong first_handle; /* of the last ATTACH */
 	atomic_uint attached, joined, detached, watched, asked, runs, repeated, ended_waits, goodbyes;
 	atomic_uint wrong; /* a number with other bytes, a wrong proof, a frame of another form */
 	atomic_uint open, open_most;

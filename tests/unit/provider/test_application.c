@@ -443,31 +443,105 @@ test_slot_events(void)
 	CU_ASSERT_EQUAL(slot, 9);
 	CU_ASSERT_EQUAL(p11->C_WaitForSlotEvent(CKF_DONT_BLOCK, NULL, NULL), CKR_ARGUMENTS_BAD);
 	CU_ASSERT_EQUAL(p11->C_WaitForSlotEvent(CKF_DONT_BLOCK, &slot, &slot), CKR_ARGUMENTS_BAD);
+	atomic_store(&g->events, 1);
+	CU_ASSERT_EQUAL(p11->C_WaitForSlotEvent(CKF_DONT_BLOCK, &slot, NULL), CKR_OK);
+	CU_ASSERT_EQUAL(slot, 5);
+	CU_ASSERT_EQUAL(p11->C_WaitForSlotEvent(CKF_DONT_BLOCK, &slot, NULL), CKR_NO_EVENT);
 	end(g);
 }
 
-static void *
-wait_for_event(void *rv_out)
-{
+struct waiter {
+	pthread_t thread;
 	CK_SLOT_ID slot;
+	CK_RV rv;
+};
 
-	*(CK_RV *)rv_out = p11->C_WaitForSlotEvent(0, &slot, NULL);
+static void *
+wait_for_event(void *cookie)
+{
+	struct waiter *w = cookie;
+
+	w->rv = p11->C_WaitForSlotEvent(0, &w->slot, NULL);
 	return NULL;
+}
+
+/* Starts them, and returns when they wait for notices. */
+static void
+start_waiters(struct gateway *g, struct waiter *w, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		w[i] = (struct waiter){.rv = CKR_OK};
+		CU_ASSERT_EQUAL_FATAL(pthread_create(&w[i].thread, NULL, wait_for_event, &w[i]), 0);
+	}
+	CU_ASSERT_TRUE(gateway_await(&g->watched, 1));
+	pause_ms(100);
 }
 
 static void
 test_slot_event_ends(void)
 {
 	struct gateway *g = begin("");
-	pthread_t thread;
-	CK_RV rv = CKR_OK;
+	struct waiter w[3];
 
-	CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, wait_for_event, &rv), 0);
-	pause_ms(50);
+	start_waiters(g, w, 3);
 	CU_ASSERT_EQUAL(p11->C_Finalize(NULL), CKR_OK);
-	CU_ASSERT_EQUAL(pthread_join(thread, NULL), 0);
-	CU_ASSERT_EQUAL(rv, CKR_CRYPTOKI_NOT_INITIALIZED);
+	for (size_t i = 0; i < 3; i++) {
+		CU_ASSERT_EQUAL(pthread_join(w[i].thread, NULL), 0);
+		CU_ASSERT_EQUAL(w[i].rv, CKR_CRYPTOKI_NOT_INITIALIZED);
+	}
 	CU_ASSERT_EQUAL(module_init(), CKR_OK);
+	end(g);
+}
+
+/* One event is for one of those who wait; a notice without one is for nobody. */
+static void
+test_slot_event_comes(void)
+{
+	struct gateway *g = begin("");
+	struct waiter w[2];
+	unsigned done = 0;
+
+	start_waiters(g, w, 2);
+	CU_ASSERT_EQUAL(atomic_load(&g->ended_waits), 2);
+	for (CK_ULONG i = 0; i < 3000; i++) /* the wait holds no number: the window passes it by */
+		CU_ASSERT_EQUAL(plain_call(1, i), CKR_OK);
+	atomic_fetch_add(&g->notices, 1);
+	pause_ms(100);
+	atomic_store(&g->events, 1);
+	atomic_fetch_add(&g->notices, 1);
+	for (int i = 0; i < 500 && atomic_load(&g->events) > 0; i++)
+		pause_ms(10);
+	CU_ASSERT_EQUAL(atomic_load(&g->events), 0);
+	CU_ASSERT_EQUAL(p11->C_Finalize(NULL), CKR_OK);
+	for (size_t i = 0; i < 2; i++) {
+		CU_ASSERT_EQUAL(pthread_join(w[i].thread, NULL), 0);
+		CU_ASSERT(w[i].rv == CKR_CRYPTOKI_NOT_INITIALIZED || (w[i].rv == CKR_OK && w[i].slot == 5));
+		done += w[i].rv == CKR_OK;
+	}
+	CU_ASSERT_EQUAL(done, 1);
+	CU_ASSERT_EQUAL(atomic_load(&g->watched), 1);
+	CU_ASSERT_EQUAL(module_init(), CKR_OK);
+	end(g);
+}
+
+/* The gateway forgot the application: the wait goes on at the new one. */
+static void
+test_slot_event_outlives_an_instance(void)
+{
+	struct gateway *g = begin("");
+	struct waiter w;
+
+	start_waiters(g, &w, 1);
+	gateway_stop(g);
+	CU_ASSERT_TRUE_FATAL(gateway_start(g));
+	CU_ASSERT_TRUE(gateway_await(&g->attached, 2));
+	CU_ASSERT_TRUE(gateway_await(&g->watched, 2));
+	atomic_store(&g->events, 1);
+	pause_ms(50);
+	atomic_fetch_add(&g->notices, 1);
+	CU_ASSERT_EQUAL(pthread_join(w.thread, NULL), 0);
+	CU_ASSERT_EQUAL(w.rv, CKR_OK);
+	CU_ASSERT_EQUAL(w.slot, 5);
 	end(g);
 }
 
@@ -489,6 +563,8 @@ main(int argc, char **argv)
 	    {"nothing is printed but for KMN_DEBUG, and never a PIN", test_silence},
 	    {"slot events: none, when asked without blocking", test_slot_events},
 	    {"slot events: the wait ends with C_Finalize", test_slot_event_ends},
+	    {"slot events: the wait ends with an event, and holds no number", test_slot_event_comes},
+	    {"slot events: the wait outlives the instance", test_slot_event_outlives_an_instance},
 	    CU_TEST_INFO_NULL,
 	};
 	static CU_SuiteInfo suites[] = {

@@ -57,6 +57,15 @@ worker_main(void *cookie)
 	return NULL;
 }
 
+static CK_RV
+slot_call(CK_SESSION_HANDLE session, CK_ULONG salt)
+{
+	CK_SLOT_INFO info;
+
+	(void)session;
+	return p11->C_GetSlotInfo(salt, &info);
+}
+
 static void
 start_workers(struct worker *w, size_t n, unsigned calls, CK_RV (*call)(CK_SESSION_HANDLE, CK_ULONG), CK_RV want)
 {
@@ -329,6 +338,67 @@ test_worker_died(void)
 	CU_ASSERT_EQUAL(plain_call(1, 1), CKR_DEVICE_ERROR);
 	CU_ASSERT_EQUAL(plain_call(1, 1), CKR_SESSION_HANDLE_INVALID);
 	CU_ASSERT_EQUAL(p11->C_CloseSession(1), CKR_OK);
+	end(g);
+}
+
+/* C_OpenSession attaches anew, above the handles that were; those of before stay what they are. */
+static void
+test_after_a_lost_instance(void)
+{
+	struct gateway *g = begin("");
+	CK_SESSION_HANDLE before, after;
+
+	CU_ASSERT_EQUAL(atomic_load(&g->first_handle), 1);
+	atomic_store(&g->handle, 70000);
+	CU_ASSERT_EQUAL(p11->C_OpenSession(0, CKF_SERIAL_SESSION, NULL, NULL, &before), CKR_OK);
+	atomic_store(&g->worker_died, 1);
+	CU_ASSERT_EQUAL(plain_call(before, 1), CKR_DEVICE_ERROR);
+	atomic_store(&g->worker_died, 0);
+	CU_ASSERT_EQUAL(plain_call(before, 1), CKR_SESSION_HANDLE_INVALID);
+	CU_ASSERT_EQUAL(atomic_load(&g->attached), 1);
+	atomic_store(&g->handle, 131073);
+	CU_ASSERT_EQUAL(p11->C_OpenSession(0, CKF_SERIAL_SESSION, NULL, NULL, &after), CKR_OK);
+	CU_ASSERT_EQUAL(atomic_load(&g->attached), 2);
+	CU_ASSERT_EQUAL(atomic_load(&g->first_handle), 131072);
+	atomic_store(&g->asked, 0);
+	CU_ASSERT_EQUAL(plain_call(before, 1), CKR_SESSION_HANDLE_INVALID);
+	CU_ASSERT_EQUAL(p11->C_CloseSession(before), CKR_OK);
+	CU_ASSERT_EQUAL(atomic_load(&g->asked), 0); /* known by their numbers */
+	CU_ASSERT_EQUAL(plain_call(after, 1), CKR_OK);
+	CU_ASSERT_EQUAL(p11->C_CloseSession(after), CKR_OK);
+	CU_ASSERT_EQUAL(atomic_load(&g->asked), 2);
+	end(g);
+}
+
+/* All who need a new instance get the same one. */
+static void
+test_threads_after_a_lost_instance(void)
+{
+	struct gateway *g = begin("");
+	struct worker w[8];
+
+	gateway_stop(g);
+	CU_ASSERT_TRUE_FATAL(gateway_start(g));
+	start_workers(w, 8, 5, slot_call, CKR_OK);
+	CU_ASSERT_EQUAL(join_workers(w, 8), 0);
+	CU_ASSERT_EQUAL(atomic_load(&g->attached), 2);
+	end(g);
+}
+
+/* A NOTICE may come before any answer, and be there when an idle connection is used again. */
+static void
+test_notices(void)
+{
+	struct gateway *g = begin("connections = 3\n");
+	struct worker w[6];
+
+	atomic_store(&g->chatter, 1);
+	start_workers(w, 6, 50, plain_call, CKR_OK);
+	CU_ASSERT_EQUAL(join_workers(w, 6), 0);
+	pause_ms(50);
+	CU_ASSERT_EQUAL(plain_call(1, 1), CKR_OK);
+	CU_ASSERT_EQUAL(atomic_load(&g->repeated), 0);
+	CU_ASSERT(atomic_load(&g->joined) <= 2); /* no connection was given up for it */
 	end(g);
 }
 
@@ -615,6 +685,10 @@ main(int argc, char **argv)
 	    {"within the lease a gateway that is gone is only latency", test_gone_within_the_lease},
 	    {"a lost instance: once a device error, then no sessions", test_instance_lost},
 	    {"a dead worker is a lost instance", test_worker_died},
+	    {"after a lost instance C_OpenSession begins again, and old handles mean nothing",
+		test_after_a_lost_instance},
+	    {"threads that find the instance lost attach once", test_threads_after_a_lost_instance},
+	    {"notices come between frames and disturb nothing", test_notices},
 	    {"refusals look as they should", test_refusals},
 	    {"a number refused as stale at its first sight is replaced", test_overtaken_number},
 	    {"held calls wait on one connection, and run when decided", test_held_then_decided},

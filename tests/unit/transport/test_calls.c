@@ -54,7 +54,7 @@ test_rows_are_complete(void)
 			CU_ASSERT_TRUE(call->policy == KMN_POLICY_KEY_USE || call->durability == KMN_DURABILITY_A ||
 				       call->policy == KMN_POLICY_LOGIN);
 	}
-	CU_ASSERT_EQUAL(local, 9);
+	CU_ASSERT_EQUAL(local, 8);
 	CU_ASSERT_PTR_NULL(kmn_call_row(KMN_CALL_COUNT));
 	CU_ASSERT_PTR_NULL(kmn_call_by_name("C_Nonsense"));
 }
