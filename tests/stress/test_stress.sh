@@ -6,7 +6,7 @@
 #
 # In a build with AddressSanitizer the clients look for leaks as well.
 . "${srcdir:-.}/tests/tap.sh"
-"$source_dir/tools/sandbox" up "$work/gw" --conf 'limits { instances = 128 instances-per-client = 64 }' >"$work/up.log" 2>&1 ||
+"$source_dir/tools/sandbox" up "$work/gw" --conf 'lease = 5 limits { instances = 128 instances-per-client = 64 }' >"$work/up.log" 2>&1 ||
 	{ sed 's/^/# /' "$work/up.log" && echo 'Bail out! no sandbox' && exit 1; }
 at_exit "'$source_dir/tools/sandbox' down '$work/gw'"
 . "$work/gw/env"
@@ -24,13 +24,37 @@ export TSAN_OPTIONS=${TSAN_OPTIONS:-halt_on_error=1}
 stress() { timeout 3000 $under "$build/tests/stress/stress" "$@"; }
 # what SHORT LONG
 of() { if [ $rounds = long ]; then echo "$2"; else echo "$1"; fi; }
+# Resident memory of gate and keeper in KiB, and how many workers there are, by their command lines.
+of_role() {
+	local pid
+	for pid in $(cat "/proc/$kanmond/task/$kanmond/children"); do
+		tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -q -e "--role $1 " && echo "$pid"
+	done
+}
+memory() { for pid in $(of_role gate) $(of_role keeper); do sed -n 's/^VmRSS: *//p' "/proc/$pid/status"; done | tr -s "\t\n " " "; }
+# Of the gateway's own one is there, too; applications that died are missed for the time of a lease.
+workers_end() {
+	local waited=0
+	while [ "$(of_role worker | wc -l)" -gt 1 ]; do
+		waited=$((waited + 1))
+		[ $waited -lt 300 ] || { echo "$(of_role worker | wc -l) workers are left" && return 1; }
+		sleep 0.1
+	done
+}
+kanmond=$(cat "$work/gw/kanmond.pid")
+timed() {
+	local since=$EPOCHREALTIME
+	t "$@"
+	echo "# $(awk "BEGIN {printf \"%.1f\", $EPOCHREALTIME - $since}") s; gate and keeper: $(memory)"
+}
 
 t 'a key is made' stress prepare
-t "64 threads of $(of 20 1000) operations in one application" stress threads 64 "$(of 20 1000)"
-t "32 applications at once, with opposite login states, $(of 3 50) rounds" stress states 32 "$(of 3 50)"
-t "$(of 40 1000) forks, 8 at a time, of a parent that goes on signing" stress forks "$(of 40 1000)" 8
-t "$(of 15 300) times loaded, initialised, finalised, unloaded" stress lives "$(of 15 300)"
-t "$(of 6 100) times finalised while 16 threads call" stress finals "$(of 6 100)" 16
+timed "64 threads of $(of 20 1000) operations in one application" stress threads 64 "$(of 20 1000)"
+timed "32 applications at once, with opposite login states, $(of 3 50) rounds" stress states 32 "$(of 3 50)"
+timed "$(of 40 1000) forks, 8 at a time, of a parent that goes on signing" stress forks "$(of 40 1000)" 8
+timed "$(of 15 300) times loaded, initialised, finalised, unloaded" stress lives "$(of 15 300)"
+timed "$(of 6 100) times finalised while 16 threads call" stress finals "$(of 6 100)" 16
+t 'no worker is left of any application' workers_end
 "$source_dir/tools/sandbox" down "$work/gw" >/dev/null
 t 'no sanitizer and no broken invariant speaks in the log' fails grep -E 'Sanitizer|runtime error|broken invariant' "$work/gw/kanmond.log"
 t 'the ledger of all this verifies' exits 0 kanmon audit verify "$LEDGER" --trust "$TRUST"
