@@ -104,7 +104,7 @@ fork_all(struct parent *parent, unsigned long count, unsigned long at_once)
 		running++;
 		if (n % 10 == 0)
 			(void)signs(&parent->app, parent->session, parent->key, parent->verifier, n);
-		while (running >= at_once)
+		while (running >= (at_once > 0 ? at_once : 1))
 			await(&running, &well);
 	}
 	while (running > 0)
@@ -132,12 +132,16 @@ stress_forks(const unsigned long *arg)
 	(void)fflush(NULL);
 	if (!app_load(&parent.app))
 		return;
-	if (begin(&parent) &&
-	    app_holds(pthread_create(&thread, NULL, sign_on, &parent) == 0, "a thread cannot be started")) {
+	if (begin(&parent)) {
+		bool beside = arg[1] > 0 && app_holds(pthread_create(&thread, NULL, sign_on, &parent) == 0,
+						"a thread cannot be started");
+
 		well = fork_all(&parent, arg[0], arg[1]);
 		atomic_store(&parent.stop, true);
-		(void)pthread_join(thread, NULL);
-		(void)app_holds(parent.signatures > 0, "the parent could not sign meanwhile");
+		if (beside) {
+			(void)pthread_join(thread, NULL);
+			(void)app_holds(parent.signatures > 0, "the parent could not sign meanwhile");
+		}
 		(void)app_holds(app_state(&parent.app, parent.session) == CKS_RW_USER_FUNCTIONS,
 		    "the parent is not logged in any more");
 		(void)signs(&parent.app, parent.session, parent.key, parent.verifier, arg[0]);

@@ -8,7 +8,10 @@ void stress_threads(const unsigned long *arg);
 void stress_states(const unsigned long *arg);
 /* state ROLE ROUNDS: one of them; begins when its standard input ends. */
 void stress_state(const unsigned long *arg);
-/* forks COUNT AT-ONCE: children of a parent that has a session, and a thread that signs all the while. */
+/*
+ * forks COUNT AT-ONCE: children of a parent that has a session, and a thread that signs all the while. AT-ONCE 0: one
+ * after the other, and no thread.
+ */
 void stress_forks(const unsigned long *arg);
 /* lives COUNT: dlopen, C_Initialize, work, C_Finalize, dlclose, over and over. */
 void stress_lives(const unsigned long *arg);
