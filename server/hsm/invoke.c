@@ -4,6 +4,7 @@
  */
 #include "server/hsm/invoke_parts.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 #include "kanmon/say.h"
@@ -136,7 +137,7 @@ build_room(struct invocation *c, const struct kmn_value *v, CK_ULONG max, size_t
 		return true;
 	if (capacity < least)
 		slack += (least - capacity) * item;
-	return (a->p = kmn_arena_take(c->arena, capacity * item, slack)) != NULL;
+	return (a->p = kmn_arena_take_out(c->arena, capacity * item, slack)) != NULL;
 }
 
 static bool
@@ -152,7 +153,7 @@ build_template(struct invocation *c, const struct kmn_value *v, struct native *a
 static bool
 build_storage(struct invocation *c, size_t bytes, struct native *a)
 {
-	return (a->p = kmn_arena_take(c->arena, bytes, KMN_SLACK_NUMBER_BYTES)) != NULL;
+	return (a->p = kmn_arena_take_out(c->arena, bytes, KMN_SLACK_BYTES)) != NULL;
 }
 
 /* A number that no module would write by chance: shows whether one was written. */
@@ -443,6 +444,40 @@ put_output(const struct invocation *c, const struct kmn_value *v, const struct n
 	}
 }
 
+/* Functions whose outputs the module has written beyond; each is told once. */
+static atomic_bool overruns[KMN_CALL_COUNT];
+
+static void
+note_overrun(const struct kmn_call_view *v)
+{
+	if (!atomic_exchange(&overruns[v->id], true))
+		kmn_say(KMN_SAY_WARNING, "%s: the module wrote more than there was room for; told once", v->call->name);
+}
+
+/*
+ * A module that was seen to write values beyond their room is asked for their
+ * lengths first, so that they fit whatever it does. No other output is asked
+ * for that way: C_GetSlotList without a buffer is a look at the slots.
+ */
+static bool
+make_room_for_values(struct invocation *c, const CK_FUNCTION_LIST_3_2 *module)
+{
+	const struct kmn_call_view *v = c->view;
+	const CK_ATTRIBUTE *rows;
+	CK_ATTRIBUTE *lengths;
+	size_t n;
+
+	if (v->id != KMN_C_GetAttributeValue || !atomic_load(&overruns[v->id]) || (rows = c->arg[2].p) == NULL)
+		return true;
+	n = v->value[2].template.count;
+	if ((lengths = kmn_arena_take(c->arena, n * sizeof(*lengths), KMN_SLACK_NUMBER_BYTES)) == NULL)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		lengths[i].type = rows[i].type;
+	(void)module->C_GetAttributeValue(c->arg[0].u, c->arg[1].u, lengths, (CK_ULONG)n);
+	return kmn_values_make_room(&v->value[2].template, c->arg[2].p, lengths, c->arena);
+}
+
 kmn_err
 kmn_invoke(const struct kmn_call_view *v, const CK_FUNCTION_LIST_3_2 *module, const struct kmn_handles *handles,
     struct kmn_arena *arena, struct kmn_writer *w, CK_RV *rv_out)
@@ -457,10 +492,17 @@ kmn_invoke(const struct kmn_call_view *v, const CK_FUNCTION_LIST_3_2 *module, co
 		kmn_response_put_error(v->id, *rv_out, w);
 		return w->err;
 	}
+	if (!make_room_for_values(&c, module)) {
+		*rv_out = CKR_HOST_MEMORY;
+		kmn_response_put_error(v->id, *rv_out, w);
+		return w->err;
+	}
 	c.rv = thunks[v->id](module, c.arg);
 	if (c.rv == CKR_OK && overran(&c)) {
 		c.rv = CKR_BUFFER_TOO_SMALL;
-		kmn_say(KMN_SAY_WARNING, "%s: the module gave more than there was room for", v->call->name);
+		note_overrun(v);
+	} else if (kmn_arena_overran(arena)) {
+		note_overrun(v);
 	}
 	*rv_out = c.rv;
 	kmn_message_begin(w, v->id);

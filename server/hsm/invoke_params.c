@@ -118,10 +118,14 @@ build_bytes(struct build *b, const struct kmn_field_view *v, uint8_t *base)
 		return false;
 	if (v->null)
 		return true;
-	if ((bytes = point_at_copy(b, base + v->field->at, v->bytes, v->len, n)) == NULL)
+	if (v->field->way == KMN_WAY_IN)
+		return point_at_copy(b, base + v->field->at, v->bytes, v->len, n) != NULL;
+	if ((bytes = kmn_arena_take_out(b->arena, n, KMN_SLACK_BYTES)) == NULL)
 		return false;
-	return v->field->way == KMN_WAY_IN ||
-	       note_out(b, v->ordinal, bytes, n, false, v->field->way == KMN_WAY_INOUT, length);
+	store_pointer(base + v->field->at, bytes);
+	if (v->len > 0)
+		memcpy(bytes, v->bytes, v->len);
+	return note_out(b, v->ordinal, bytes, n, false, v->field->way == KMN_WAY_INOUT, length);
 }
 
 /* Structures that the fields to come are for. */

@@ -5,11 +5,21 @@
 #include "server/hsm/invoke.h"
 
 #define KMN_SLACK_BYTES 4096u        /* behind an output: what a careless module may write too much */
-#define KMN_SLACK_VALUE_BYTES 16384u /* behind an attribute's value: modules that ignore the capacity write it whole */
+#define KMN_SLACK_VALUE_BYTES 65536u /* behind an attribute's value: modules that ignore the capacity write it whole */
 #define KMN_SLACK_NUMBER_BYTES 64u   /* behind a number or a structure */
 
 /* Zeroed, aligned for anything, with `slack` zeroed bytes behind it; NULL when the arena is full. */
 void *kmn_arena_take(struct kmn_arena *a, size_t bytes, size_t slack);
+
+/*
+ * The same for what the module writes to, with a page behind the slack that
+ * ends the process when it is touched. A template of very many rows has one
+ * such page behind all of those that are beyond the first 64.
+ */
+void *kmn_arena_take_out(struct kmn_arena *a, size_t bytes, size_t slack);
+
+/* Whether something was written into the slack right behind one of the outputs. */
+bool kmn_arena_overran(const struct kmn_arena *a);
 
 /* ---- invoke_params.c ---- */
 
@@ -46,6 +56,13 @@ void kmn_param_put_changes(struct kmn_param_native *native, const struct kmn_han
 
 /* Builds attributes to give to the module; NULL with *failed set as above. A NULL template is NULL too. */
 CK_ATTRIBUTE *kmn_template_build(const struct kmn_template_view *t, struct kmn_arena *a, bool *failed);
+/*
+ * Gives each row of C_GetAttributeValue at least the room that `lengths` (rows
+ * of the same types without values, as the module left them) says it needs,
+ * whatever the row itself says; false when the arena is full.
+ */
+bool kmn_values_make_room(
+    const struct kmn_template_view *t, CK_ATTRIBUTE *rows, const CK_ATTRIBUTE *lengths, struct kmn_arena *a);
 /* Rows of C_GetAttributeValue hold more than their room: the module overran it. */
 bool kmn_values_overran(const struct kmn_template_view *t, const CK_ATTRIBUTE *rows);
 /* Appends the rows as they are after the call. */

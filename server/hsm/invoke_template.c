@@ -74,7 +74,7 @@ build_row(const struct kmn_attribute_view *a, struct kmn_arena *arena, CK_ATTRIB
 	case KMN_ROOM_BYTES:
 	case KMN_ROOM_ULONGS:
 		row->ulValueLen = room_of(a);
-		row->pValue = kmn_arena_take(arena, row->ulValueLen, KMN_SLACK_VALUE_BYTES);
+		row->pValue = kmn_arena_take_out(arena, row->ulValueLen, KMN_SLACK_VALUE_BYTES);
 		return row->pValue != NULL;
 	case KMN_VALUE_FORM_COUNT:
 		return false;
@@ -97,6 +97,25 @@ kmn_template_build(const struct kmn_template_view *t, struct kmn_arena *arena, b
 	while (!*failed && i < t->count && kmn_template_next(t, &at, &a))
 		*failed = !build_row(&a, arena, &rows[i++]);
 	return *failed ? NULL : rows;
+}
+
+bool
+kmn_values_make_room(
+    const struct kmn_template_view *t, CK_ATTRIBUTE *rows, const CK_ATTRIBUTE *lengths, struct kmn_arena *arena)
+{
+	struct kmn_attribute_view a;
+	size_t at = 0;
+
+	for (size_t i = 0; kmn_template_next(t, &at, &a); i++) {
+		CK_ULONG n = lengths[i].ulValueLen;
+
+		if ((a.form != KMN_ROOM_BYTES && a.form != KMN_ROOM_ULONGS) || n <= rows[i].ulValueLen ||
+		    n > KMN_OUT_MAX_BYTES)
+			continue;
+		if ((rows[i].pValue = kmn_arena_take_out(arena, n, KMN_SLACK_VALUE_BYTES)) == NULL)
+			return false;
+	}
+	return true;
 }
 
 /* ---- after the call ---- */

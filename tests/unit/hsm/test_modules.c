@@ -362,6 +362,37 @@ test_nss_drop(void)
 	CU_ASSERT_EQUAL(host_end(&h), 0);
 }
 
+/* It writes eight bytes of a number into four, and all slots into a list of one. */
+static void
+test_nss_overruns(void)
+{
+	CK_BYTE value[8] = {0};
+	CK_ATTRIBUTE t = {CKA_CLASS, value, 4};
+	CK_SLOT_ID slots[2] = {0, 0};
+	CK_SESSION_HANDLE session;
+	struct host_pair ec = {0, 0};
+	CK_ULONG n = 1;
+	struct host h;
+
+	if (!begin_nss(&h))
+		return;
+	CU_ASSERT_EQUAL(host_OpenSession(&h, NSS_SLOT, CKF_RW_SESSION, &session), CKR_OK);
+	CU_ASSERT_EQUAL(host_generate_ec(&h, session, "ec", false, &ec), CKR_OK);
+	for (unsigned i = 0; i < 2; i++) { /* the second time its length was asked for before */
+		t.ulValueLen = 4;
+		CU_ASSERT_EQUAL(host_GetAttributeValue(&h, session, ec.public, &t, 1), CKR_BUFFER_TOO_SMALL);
+		CU_ASSERT_EQUAL(t.ulValueLen, CK_UNAVAILABLE_INFORMATION);
+		CU_ASSERT_EQUAL(memcmp(value, "\0\0\0\0\0\0\0", 8), 0);
+	}
+	t.ulValueLen = 8;
+	CU_ASSERT_EQUAL(host_GetAttributeValue(&h, session, ec.public, &t, 1), CKR_OK);
+	CU_ASSERT_EQUAL(value[0], CKO_PUBLIC_KEY);
+	CU_ASSERT_EQUAL(host_GetSlotList(&h, slots, &n), CKR_BUFFER_TOO_SMALL);
+	CU_ASSERT_EQUAL(n, 2);
+	CU_ASSERT_EQUAL(slots[0], 0);
+	CU_ASSERT_EQUAL(host_end(&h), 0);
+}
+
 /* 3.0 and 2.40, both CKF_INTERFACE_FORK_SAFE (1); newer ones have 3.2 before them. */
 static void
 test_nss_lists(void)
@@ -405,6 +436,7 @@ static CU_TestInfo tests[] = {
     {"NSS: CKM_ECDSA_SHA256 and SHA384 over data", test_nss_sign},
     {"NSS: a denied operation in a side session is gone", test_nss_drop},
     {"NSS: its function lists are told", test_nss_lists},
+    {"NSS: what it writes too much hits nothing", test_nss_overruns},
     {"NSS: no initialisation string, no module", test_nss_without_string},
     CU_TEST_INFO_NULL,
 };

@@ -742,6 +742,64 @@ test_lying_lengths(void)
 	CU_ASSERT_EQUAL(host_end(&h), 0);
 }
 
+/*
+ * Values longer than any slack: once the module was seen to write beyond a
+ * room it is asked for lengths first, and its other values are whole.
+ */
+static void
+test_long_overruns(void)
+{
+	static const char *const rows[] = {"KMN_MOCK_OVERRUN=attributes", NULL};
+	static CK_BYTE big[300000];
+	CK_BYTE value[16] = {0};
+	CK_ULONG class = CKO_DATA;
+	CK_ATTRIBUTE make[] = {{CKA_CLASS, &class, sizeof(class)}, {CKA_LABEL, big, 10}, {CKA_VALUE, big, sizeof(big)}},
+		     label = {CKA_LABEL, value, 2}, t[] = {{CKA_LABEL, value, 10}, {CKA_VALUE, value + 10, 3}};
+	CK_OBJECT_HANDLE object;
+	CK_SESSION_HANDLE s;
+	struct host h;
+
+	memset(big, 'b', sizeof(big));
+	host_start_mock(&h, rows);
+	s = user_session(&h);
+	CU_ASSERT_EQUAL(host_CreateObject(&h, s, make, 3, &object), CKR_OK);
+	CU_ASSERT_EQUAL(host_GetAttributeValue(&h, s, object, &label, 1), CKR_BUFFER_TOO_SMALL);
+	CU_ASSERT_EQUAL(host_logged(&h, "C_GetAttributeValue"), 1);
+	CU_ASSERT_EQUAL(host_GetAttributeValue(&h, s, object, t, 2), CKR_BUFFER_TOO_SMALL);
+	CU_ASSERT_EQUAL(host_logged(&h, "C_GetAttributeValue"), 3);
+	CU_ASSERT_TRUE(t[0].ulValueLen == 10 && memcmp(value, big, 10) == 0);
+	CU_ASSERT_EQUAL(t[1].ulValueLen, CK_UNAVAILABLE_INFORMATION);
+	CU_ASSERT_EQUAL(value[10], 0);
+	CU_ASSERT_EQUAL(host_end(&h), 0);
+}
+
+/* A module that writes where nothing of ours is: the process ends at once, and nothing it would have told is told. */
+static void
+test_guard_page(void)
+{
+	static const char *const rows[] = {"KMN_MOCK_OVERRUN=far", NULL};
+	CK_BYTE signature[64];
+	CK_ULONG len = sizeof(signature);
+	struct kmn_arg arg[3] = {{.p = NULL}};
+	struct kmn_ipc_message m;
+	struct host_pair ec;
+	CK_SESSION_HANDLE s;
+	struct host h;
+
+	host_start_mock(&h, rows);
+	s = user_session(&h);
+	ec = ec_pair(&h, s, "key");
+	CU_ASSERT_EQUAL(host_SignInit(&h, s, CKM_ECDSA, ec.private), CKR_OK);
+	arg[0].u = s;
+	arg[1].p = signature;
+	arg[1].u = 32;
+	arg[2].p = signature;
+	arg[2].n = &len;
+	(void)host_send_call(&h, KMN_C_Sign, arg, 3);
+	CU_ASSERT_FALSE(host_receive(&h, &m));
+	CU_ASSERT_NOT_EQUAL(host_end(&h), 0);
+}
+
 /* Sends one body of that kind; the worker answers or ends with status 1, and never crashes. */
 static bool
 hostile(struct host *h, uint8_t kind, const uint8_t *body, size_t len)
@@ -916,6 +974,8 @@ static CU_TestInfo tests[] = {
     {"when the keeper goes, what runs ends and what waits never runs", test_end_while_running},
     {"a crash of the module is the end of the worker alone", test_crash},
     {"a module that writes too much does no harm", test_lying_module},
+    {"a module that writes whole values is asked for their lengths first", test_long_overruns},
+    {"a module that writes far beyond its room ends its process", test_guard_page},
     {"a module that claims terabytes does no harm", test_lying_lengths},
     {"sessions and objects go by the numbers of an earlier worker", test_alias},
     {"a module without slot events is asked once", test_watch_unsupported},
