@@ -6,6 +6,7 @@
 #include "kanmon/params.h"
 
 #include "kanmon/calls.h"
+#include "kanmon/types.h"
 
 /* clang-format off */
 /*  ROW(type, kind, public) */
@@ -195,7 +196,7 @@ kmn_attribute_row(uint64_t type)
 		else
 			high = middle;
 	}
-	return NULL;
+	return kmn_types_attribute_row(type);
 }
 
 enum kmn_attribute_shape

@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#include "kanmon/types.h"
+
 static void
 get_bytes(struct kmn_reader *r, const struct kmn_field *f, struct kmn_field_view *out)
 {
@@ -62,32 +64,52 @@ get_layout(struct kmn_reader *r, uint64_t type)
 	return id == KMN_LAYOUT_DESCRIBED ? kmn_layout_described(type, kmn_reader_u64(r)) : kmn_layout_of(id);
 }
 
+static bool
+form_fits_row(const struct kmn_mech_view *m, const struct kmn_mechanism *row)
+{
+	enum kmn_mech_takes takes = kmn_mechanism_takes(row, m->family);
+
+	switch (m->form) {
+	case KMN_MECH_BARE:
+		return takes != KMN_TAKES_REFUSED;
+	case KMN_MECH_LENGTH:
+		return takes == KMN_TAKES_NOTHING && m->len <= KMN_MECH_PARAM_MAX_BYTES;
+	case KMN_MECH_BYTES:
+		return takes == KMN_TAKES_BYTES;
+	case KMN_MECH_STRUCT:
+		return takes == KMN_TAKES_STRUCT && kmn_mechanism_has_layout(row, m->family, m->layout);
+	default:
+		return false;
+	}
+}
+
 /* Whether a mechanism may come in that form: the other half of form_of(), for those who trust no sender. */
 static bool
 form_allowed(const struct kmn_mech_view *m)
 {
 	const struct kmn_mechanism *row = kmn_mechanism_row(m->type);
-	enum kmn_mech_takes takes = row != NULL ? kmn_mechanism_takes(row, m->family) : KMN_TAKES_NOTHING;
 
+	if (m->form == KMN_MECH_UNKNOWN)
+		return true;
 	if (m->family == KMN_FAMILY_MESSAGE && m->type == KMN_UNAVAILABLE)
 		return m->form == KMN_MECH_BARE || (m->form == KMN_MECH_LENGTH && m->len <= KMN_MECH_PARAM_MAX_BYTES);
-	if (takes == KMN_TAKES_REFUSED)
-		return m->form == KMN_MECH_UNKNOWN;
-	switch (m->form) {
-	case KMN_MECH_BARE:
-	case KMN_MECH_UNKNOWN:
+	if (row == NULL)
+		return m->form == KMN_MECH_BARE || (m->form == KMN_MECH_LENGTH && m->len == 0) ||
+		       (m->form == KMN_MECH_BYTES && m->type >= CKM_VENDOR_DEFINED);
+	if (form_fits_row(m, row))
 		return true;
-	case KMN_MECH_LENGTH:
-		return m->len <= KMN_MECH_PARAM_MAX_BYTES && (row != NULL ? takes == KMN_TAKES_NOTHING : m->len == 0);
-	case KMN_MECH_BYTES:
-		return row != NULL ? takes == KMN_TAKES_BYTES : m->type >= CKM_VENDOR_DEFINED;
-	case KMN_MECH_STRUCT:
-		return row != NULL && m->layout != NULL && kmn_mechanism_has_layout(row, m->family, m->layout);
-	case KMN_MECH_NULL:
-	case KMN_MECH_FORM_COUNT:
-		return false;
-	}
+	/* Modules that one gateway serves may have described the same number differently. */
+	for (size_t i = 0; (row = kmn_types_mechanism_row(m->type, i)) != NULL; i++)
+		if (form_fits_row(m, row))
+			return true;
 	return false;
+}
+
+/* Described by a vendor's file at one end, or at both: what does not fit is a disagreement, and no forgery. */
+static bool
+may_disagree(uint64_t type)
+{
+	return type >= CKM_VENDOR_DEFINED || kmn_types_mechanism_row(type, 0) != NULL;
 }
 
 /* A mechanism inside a parameter. */
@@ -304,6 +326,11 @@ get_struct(struct kmn_reader *r, struct kmn_mech_view *m)
 	kmn_reader_init(&fields, m->bytes, m->size);
 	while (next_field(&fields, m->layout, &c, &v))
 		;
+	if (fields.err == KMN_E_MECHANISM_PARAM) { /* a mechanism inside */
+		m->form = KMN_MECH_UNKNOWN;
+		m->disagreed = true;
+		return;
+	}
 	kmn_reader_fail(r, kmn_reader_end(&fields));
 }
 
@@ -326,13 +353,13 @@ kmn_mech_get(struct kmn_reader *r, enum kmn_param_family family, struct kmn_mech
 		m->len = kmn_reader_u64(r);
 	else
 		m->len = m->size = kmn_reader_bytes(r, KMN_MECH_FIELDS_MAX_BYTES, &m->bytes);
-	/* Of a structure that the ends describe differently the call is refused, and the connection stays. */
-	if (r->err == KMN_OK && form == KMN_MECH_STRUCT && m->layout == NULL && m->type >= CKM_VENDOR_DEFINED) {
+	if (r->err == KMN_OK && !form_allowed(m)) {
+		/* Then the call is refused, and the connection stays. */
+		m->disagreed = may_disagree(m->type);
 		m->form = KMN_MECH_UNKNOWN;
-		m->disagreed = true;
+		if (!m->disagreed)
+			kmn_reader_fail(r, KMN_E_MECHANISM_PARAM);
 	}
-	if (r->err == KMN_OK && !form_allowed(m))
-		kmn_reader_fail(r, KMN_E_MECHANISM_PARAM);
 	if (r->err == KMN_OK && m->form == KMN_MECH_STRUCT)
 		get_struct(r, m);
 }

@@ -9,11 +9,13 @@
 #include <string.h>
 
 #include "kanmon/calls.h"
+#include "kanmon/types.h"
 
 /* clang-format off */
 
 /* Fields of structure T, which each block below defines. `shown` is a string, or NULL for what the ledger redacts. */
 #define AT(member) .name = #member, .at = offsetof(T, member)
+#define LENGTH_AT(member) .len_at = offsetof(T, member), .len_name = #member
 #define ULONG(member, label) {AT(member), .kind = KMN_FIELD_ULONG, .shown = (label)}
 #define MECH(member, label) {AT(member), .kind = KMN_FIELD_MECH, .shown = (label)}
 #define MGF(member, label) {AT(member), .kind = KMN_FIELD_MGF, .shown = (label)}
@@ -22,25 +24,25 @@
 #define INLINE(member, label) \
 	{AT(member), .kind = KMN_FIELD_INLINE, .size = sizeof(((T *)0)->member), .shown = (label)}
 #define BYTES(member, length, label) \
-	{AT(member), .kind = KMN_FIELD_BYTES, .unit = KMN_UNIT_OWN, .len_at = offsetof(T, length), .shown = (label)}
+	{AT(member), .kind = KMN_FIELD_BYTES, .unit = KMN_UNIT_OWN, LENGTH_AT(length), .shown = (label)}
 #define BYTES_INOUT(member, length, label) \
-	{AT(member), .kind = KMN_FIELD_BYTES, .way = KMN_WAY_INOUT, .unit = KMN_UNIT_OWN, .len_at = offsetof(T, length), \
+	{AT(member), .kind = KMN_FIELD_BYTES, .way = KMN_WAY_INOUT, .unit = KMN_UNIT_OWN, LENGTH_AT(length), \
 	 .shown = (label)}
 #define NONCE(member, length, label) \
-	{AT(member), .kind = KMN_FIELD_BYTES, .unit = KMN_UNIT_OWN, .len_at = offsetof(T, length), .guarded = true, \
+	{AT(member), .kind = KMN_FIELD_BYTES, .unit = KMN_UNIT_OWN, LENGTH_AT(length), .guarded = true, \
 	 .shown = (label)}
 #define NONCE_INOUT(member, length, label) \
-	{AT(member), .kind = KMN_FIELD_BYTES, .way = KMN_WAY_INOUT, .unit = KMN_UNIT_OWN, .len_at = offsetof(T, length), \
+	{AT(member), .kind = KMN_FIELD_BYTES, .way = KMN_WAY_INOUT, .unit = KMN_UNIT_OWN, LENGTH_AT(length), \
 	 .guarded = true, .shown = (label)}
 #define BYTES_OF(member, field, label) \
 	{AT(member), .kind = KMN_FIELD_BYTES, .unit = KMN_UNIT_FIELD, .len_at = offsetof(T, field), .shown = (label)}
 #define BYTES_BEHIND(member, pointer) \
-	{AT(member), .kind = KMN_FIELD_BYTES, .unit = KMN_UNIT_OWN_PTR, .len_at = offsetof(T, pointer)}
+	{AT(member), .kind = KMN_FIELD_BYTES, .unit = KMN_UNIT_OWN_PTR, LENGTH_AT(pointer)}
 #define OUT_BEHIND(member, pointer) \
-	{AT(member), .kind = KMN_FIELD_BYTES, .way = KMN_WAY_OUT, .unit = KMN_UNIT_OWN_PTR, .len_at = offsetof(T, pointer)}
+	{AT(member), .kind = KMN_FIELD_BYTES, .way = KMN_WAY_OUT, .unit = KMN_UNIT_OWN_PTR, LENGTH_AT(pointer)}
 #define OUT_BITS(member, outer, field) \
 	{AT(member), .kind = KMN_FIELD_BYTES, .way = KMN_WAY_OUT, .unit = KMN_UNIT_BITS_OUT, \
-	 .len_at = offsetof(outer, field)}
+	 .len_at = offsetof(outer, field), .len_name = #field}
 #define OUT_FIXED(member, bytes) \
 	{AT(member), .kind = KMN_FIELD_BYTES, .way = KMN_WAY_OUT, .unit = KMN_UNIT_FIXED, .size = (bytes)}
 #define INOUT_FIXED(member, bytes, label) \
@@ -61,12 +63,12 @@
 #define IN_FIXED(member, bytes, label) \
 	{AT(member), .kind = KMN_FIELD_BYTES, .unit = KMN_UNIT_FIXED, .size = (bytes), .shown = (label)}
 #define ARRAY(member, count, layout, label) \
-	{AT(member), .kind = KMN_FIELD_ARRAY, .len_at = offsetof(T, count), .inner = &layouts[LAYOUT_##layout], \
+	{AT(member), .kind = KMN_FIELD_ARRAY, LENGTH_AT(count), .inner = &layouts[LAYOUT_##layout], \
 	 .shown = (label)}
 #define TEMPLATE(member, count, label) \
-	{AT(member), .kind = KMN_FIELD_TEMPLATE, .len_at = offsetof(T, count), .shown = (label)}
+	{AT(member), .kind = KMN_FIELD_TEMPLATE, LENGTH_AT(count), .shown = (label)}
 #define CHOICE(member, length, by, rows, label) \
-	{AT(member), .kind = KMN_FIELD_CHOICE, .len_at = offsetof(T, length), .by_at = offsetof(T, by), .choices = (rows), \
+	{AT(member), .kind = KMN_FIELD_CHOICE, LENGTH_AT(length), .by_at = offsetof(T, by), .choices = (rows), \
 	 .choice_count = KMN_COUNT_OF(rows), .shown = (label)}
 #define NEW_OBJECT_AT(member) {AT(member), .kind = KMN_FIELD_NEW_OBJECT_AT, .way = KMN_WAY_OUT}
 #define MECHANISM(member, label) {AT(member), .kind = KMN_FIELD_MECHANISM, .shown = (label)}
@@ -1386,7 +1388,7 @@ kmn_mechanism_row(uint64_t type)
 		else
 			high = middle;
 	}
-	return NULL;
+	return kmn_types_mechanism_row(type, 0);
 }
 
 const char *
@@ -1400,6 +1402,8 @@ kmn_mechanism_name(uint64_t type)
 bool
 kmn_mechanism_of(const char *name, uint64_t *type_out)
 {
+	const struct kmn_mechanism *described;
+
 	*type_out = 0;
 	for (size_t i = 0; i < KMN_COUNT_OF(mechanisms); i++) {
 		if (strcmp(mechanisms[i].name, name) != 0)
@@ -1413,7 +1417,9 @@ kmn_mechanism_of(const char *name, uint64_t *type_out)
 		*type_out = aliases[i].type;
 		return true;
 	}
-	return false;
+	if ((described = kmn_types_mechanism_of(name)) != NULL)
+		*type_out = described->type;
+	return described != NULL;
 }
 
 enum kmn_mech_takes
@@ -1472,12 +1478,4 @@ const struct kmn_layout *
 kmn_layout_of(uint8_t id)
 {
 	return id < LAYOUT_COUNT ? &layouts[id] : NULL;
-}
-
-const struct kmn_layout *
-kmn_layout_described(uint64_t type, uint64_t digest)
-{
-	(void)type;
-	(void)digest;
-	return NULL;
 }

@@ -101,6 +101,7 @@ struct kmn_field {
 	uint16_t len_at;   /* offset of the length or count of what `at` points to */
 	uint16_t by_at;    /* CHOICE: offset of the field that chooses, before this one */
 	uint16_t size;     /* INLINE, and BYTES of KMN_UNIT_FIXED */
+	const char *len_name; /* name of the length at len_at, where it is no field by itself */
 	bool guarded;      /* callers are known to state a wrong length: read with care, at most 256 bytes */
 	const char *shown; /* its name in the ledger, where it stands in clear; NULL: redacted */
 	const struct kmn_layout *inner;
