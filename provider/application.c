@@ -130,10 +130,9 @@ application_free(struct kmn_application *app)
 	free(app);
 }
 
-static kmn_err
-load_identity(struct kmn_application *app)
+kmn_err
+kmn_identity_load(const struct kmn_client_settings *settings, struct kmn_channel_identity **identity_out)
 {
-	const struct kmn_client_settings *settings = app->settings;
 	struct kmn_channel_settings c = {
 	    .certificate_path = settings->certificate,
 	    .key_path = settings->key,
@@ -144,7 +143,7 @@ load_identity(struct kmn_application *app)
 	kmn_err e;
 
 	memcpy(c.gateway_spki_sha256, settings->gateway_spki, sizeof(c.gateway_spki_sha256));
-	if ((e = kmn_channel_identity_load(&c, why, &app->identity)) != KMN_OK)
+	if ((e = kmn_channel_identity_load(&c, why, identity_out)) != KMN_OK)
 		kmn_debug(KMN_TOPIC_CONFIG, "%s: %s", kmn_err_text(e), why);
 	return e;
 }
@@ -166,7 +165,7 @@ application_new(struct kmn_client_settings *settings, struct kmn_application **a
 	(void)pthread_mutex_init(&app->slots_lock, NULL);
 	kmn_sessions_init(&app->sessions);
 	if ((e = kmn_wake_init(&app->ending)) != KMN_OK || (e = kmn_wake_init(&app->quitting)) != KMN_OK ||
-	    (e = load_identity(app)) != KMN_OK ||
+	    (e = kmn_identity_load(app->settings, &app->identity)) != KMN_OK ||
 	    (e = kmn_links_init(&app->links, app->settings, app->identity, &app->ending)) != KMN_OK)
 		goto done;
 	*app_out = app;

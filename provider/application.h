@@ -52,6 +52,10 @@ struct kmn_application {
 struct kmn_application *kmn_application_enter(void);
 void kmn_application_leave(struct kmn_application *app);
 
+/* Certificate and key as the settings say; a failure is told to those who debug. */
+kmn_err kmn_identity_load(
+    const struct kmn_client_settings *settings, struct kmn_channel_identity **identity_out) KMN_MUST_CHECK;
+
 CK_RV kmn_application_start(const char *profile);
 CK_RV kmn_application_finish(void);
 

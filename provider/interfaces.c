@@ -119,25 +119,16 @@ ask_once(struct kmn_channel_identity *identity, uint32_t timeout_ms, unsigned sa
 static kmn_err
 ask_until(const struct kmn_client_settings *s, uint64_t deadline_ms, uint64_t *word_out)
 {
-	struct kmn_channel_settings c = {
-	    .certificate_path = s->certificate,
-	    .key_path = s->key,
-	    .gateways = (const char *const *)s->gateways,
-	    .gateway_count = s->gateway_count,
-	};
 	struct kmn_channel_identity *identity;
 	const struct kmn_wake nothing = {.fd = {-1, -1}};
-	char why[KMN_CHANNEL_WHY_BYTES] = "";
+	unsigned safe = s->fork == KMN_CLIENT_FORK_INHERIT ? 1 : 0;
 	uint64_t now;
 	kmn_err e;
 
-	memcpy(c.gateway_spki_sha256, s->gateway_spki, sizeof(c.gateway_spki_sha256));
-	if ((e = kmn_channel_identity_load(&c, why, &identity)) != KMN_OK) {
-		kmn_debug(KMN_TOPIC_CONFIG, "interfaces: %s: %s", kmn_err_text(e), why);
+	if ((e = kmn_identity_load(s, &identity)) != KMN_OK)
 		return e;
-	}
 	while ((now = kmn_now_ms()) < deadline_ms) {
-		e = ask_once(identity, (uint32_t)(deadline_ms - now), 0, word_out);
+		e = ask_once(identity, (uint32_t)(deadline_ms - now), safe, word_out);
 		if (e == KMN_OK || e == KMN_E_PEER || e == KMN_E_TLS || e == KMN_E_NOT_FOUND || e == KMN_E_MALFORMED)
 			break;
 		kmn_wake_pause(&nothing, PAUSE_MS);
@@ -167,8 +158,10 @@ ask(uint64_t *word_out)
 		limit_ms = limit_ms < ASK_LEAST_MS ? ASK_LEAST_MS : limit_ms > ASK_MOST_MS ? ASK_MOST_MS : limit_ms;
 		e = ask_until(s, kmn_now_ms() + limit_ms, word_out);
 	}
-	if (e != KMN_OK) /* what every module has */
-		*word_out = 1;
+	if (e != KMN_OK) { /* what every module has */
+		*word_out = 0;
+		add(word_out, s != NULL && s->fork == KMN_CLIENT_FORK_INHERIT ? 1 : 0);
+	}
 	kmn_client_settings_free(own);
 	if (app != NULL)
 		kmn_application_leave(app);

@@ -506,6 +506,47 @@ watch(struct connection *c)
 	}
 }
 
+/* How INTERFACES can be answered; the last are no answers at all. */
+static const struct {
+	uint8_t count; /* stated */
+	uint16_t version[4];
+	unsigned rows;
+	size_t bytes_more;
+} offers[] = {
+    {1, {0x0228}, 1, 0},
+    {2, {0x0300, 0x0228}, 2, 0},
+    {3, {0x0302, 0x0300, 0x0228}, 3, 0},
+    {3, {0x0301, 0x0301, 0x0309}, 3, 0},
+    {0, {0}, 0, 0}, /* the gateway does not know yet */
+    {1, {0x0400}, 1, 0},
+    {0, {0}, 0, 7},
+    {200, {0x0300}, 1, 0},
+    {1, {0x0300}, 1, 1},
+};
+
+static bool
+on_interfaces(struct connection *c)
+{
+	unsigned offer = (unsigned)atomic_load(&g->offer);
+	struct kmn_writer w;
+	bool ok;
+
+	atomic_fetch_add(&g->interfaces, 1);
+	if (offer == GATEWAY_OFFERS_NOTHING_YET)
+		return write_refused(c, 0, KMN_E_BUSY);
+	kmn_writer_init(&w, 256);
+	kmn_writer_u8(&w, offers[offer].count);
+	for (unsigned i = 0; i < offers[offer].rows; i++) {
+		kmn_writer_u16(&w, offers[offer].version[i]);
+		kmn_writer_u64(&w, CKF_INTERFACE_FORK_SAFE);
+	}
+	for (size_t i = 0; i < offers[offer].bytes_more; i++)
+		kmn_writer_u8(&w, 0);
+	ok = write_frame(c, KMN_F_OFFERED, &w, false);
+	kmn_writer_clear(&w);
+	return ok;
+}
+
 static void
 serve(struct connection *c)
 {
@@ -518,6 +559,9 @@ serve(struct connection *c)
 			break;
 		case KMN_F_JOIN:
 			going = on_join(c);
+			break;
+		case KMN_F_INTERFACES:
+			going = on_interfaces(c);
 			break;
 		case KMN_F_CALL:
 			going = on_call(c);

@@ -13,6 +13,18 @@
 
 #include "kanmon/err.h"
 
+/* Rows of offers[] in gateway.c: versions in this order; from the hostile ones on no answer can be taken. */
+enum {
+	GATEWAY_OFFERS_2_40,
+	GATEWAY_OFFERS_3_0, /* and 2.40 */
+	GATEWAY_OFFERS_3_2, /* and 3.0, 2.40 */
+	GATEWAY_OFFERS_3_1_TWICE_AND_3_9,
+	GATEWAY_OFFERS_NOTHING_YET,
+	GATEWAY_OFFERS_4_0,
+	GATEWAY_OFFERS_HOSTILE,
+	GATEWAY_OFFERS_HOSTILE_END = GATEWAY_OFFERS_HOSTILE + 3
+};
+
 #define GATEWAY_NUMBERS 20000u
 
 /* Where a connection is cut; `breaks` says how often. */
@@ -50,8 +62,10 @@ struct gateway {
 	atomic_int events;     /* slot events that wait to be asked for: C_WaitForSlotEvent takes one */
 	atomic_uint notices;   /* NOTICE of a slot: each watching connection gets so many */
 	atomic_int chatter;    /* a NOTICE before each REPLY, and another after it */
+	atomic_int offer;      /* how INTERFACES is answered: a row of offers[] */
 
 	/* counts */
+	atomic_uint interfaces;    /* how often INTERFACES was asked */
 	atomic_ulong first_handle; /* of the last ATTACH */
 	atomic_uint attached, joined, detached, watched, asked, runs, repeated, ended_waits, goodbyes;
 	atomic_uint wrong; /* a number with other bytes, a wrong proof, a frame of another form */

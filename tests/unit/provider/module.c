@@ -25,6 +25,12 @@ module_load(void)
 	return get != NULL && get(&p11) == CKR_OK && p11 != NULL;
 }
 
+void *
+module_symbol(const char *name)
+{
+	return dlsym(handle, name);
+}
+
 void
 module_unload(void)
 {

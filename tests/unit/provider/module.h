@@ -8,6 +8,8 @@
 extern CK_FUNCTION_LIST *p11; /* NULL when the module is not loaded */
 
 bool module_load(void);
+/* Another symbol of it; NULL when it has none of that name. */
+void *module_symbol(const char *name);
 void module_unload(void);
 
 /* C_Initialize in the way of nearly everybody. */
