@@ -109,7 +109,7 @@ form_allowed(const struct kmn_mech_view *m)
 static bool
 may_disagree(uint64_t type)
 {
-	return type >= CKM_VENDOR_DEFINED || kmn_types_mechanism_row(type, 0) != NULL;
+	return (type >= CKM_VENDOR_DEFINED && type != KMN_UNAVAILABLE) || kmn_types_mechanism_row(type, 0) != NULL;
 }
 
 /* A mechanism inside a parameter. */
