@@ -13,7 +13,9 @@
  *
  * An attribute that is known to be a CK_ULONG but has another size travels as
  * bytes, so that the module gives its own error. One that is known to be a
- * template never travels as bytes: those would be pointers.
+ * template never travels as bytes: those would be pointers. Room for one that
+ * is no room for whole rows is room for bytes: the module says so, and what it
+ * writes there never comes back.
  *
  * Where a number may be CK_UNAVAILABLE_INFORMATION, which is ~0 in every ABI,
  * it goes by value, as 2^64-1. Elsewhere 0xffffffff is a number like others.
@@ -85,7 +87,7 @@ form_room(const CK_ATTRIBUTE *a, enum kmn_attribute_shape shape)
 	if (a->pValue == NULL)
 		return KMN_VALUE_NULL;
 	if (shape == KMN_SHAPE_TEMPLATE)
-		return a->ulValueLen % sizeof(CK_ATTRIBUTE) == 0 ? KMN_ROOM_TEMPLATE : KMN_VALUE_FORM_COUNT;
+		return a->ulValueLen % sizeof(CK_ATTRIBUTE) == 0 ? KMN_ROOM_TEMPLATE : KMN_ROOM_BYTES;
 	if ((shape == KMN_SHAPE_ULONG || shape == KMN_SHAPE_ULONGS) && a->ulValueLen % sizeof(CK_ULONG) == 0)
 		return KMN_ROOM_ULONGS;
 	return KMN_ROOM_BYTES;
@@ -201,7 +203,7 @@ form_allowed(const struct kmn_attribute_view *a, enum kmn_template_use use)
 	case KMN_VALUE_TEMPLATE:
 		return use == KMN_TEMPLATE_IN && (shape == KMN_SHAPE_TEMPLATE || unknown);
 	case KMN_ROOM_BYTES:
-		return use == KMN_TEMPLATE_ROOM && shape != KMN_SHAPE_TEMPLATE;
+		return use == KMN_TEMPLATE_ROOM;
 	case KMN_ROOM_ULONGS:
 		return use == KMN_TEMPLATE_ROOM && shape != KMN_SHAPE_TEMPLATE && (shape != KMN_SHAPE_BYTES || unknown);
 	case KMN_ROOM_TEMPLATE:

@@ -25,7 +25,8 @@
 
 /*   symbol                 value  body */
 #define KMN_WORKER_ROWS(ROW) /* keeper -> worker 1.., worker -> keeper 64.. */ \
-	ROW(KMN_W_CALL, 1, "u64 tag, u8 flags (KMN_WF_*), request payload to the end") \
+	ROW(KMN_W_CALL, 1, \
+	    "u64 tag, u8 flags (KMN_WF_*), with KMN_WF_NOBODY u8 n and n * u64 handle, request payload to the end") \
 	ROW(KMN_W_DESCRIBE, 2, "u64 tag, u64 session, u64 object") \
 	ROW(KMN_W_FIND_KEY, 3, \
 	    "u64 tag, text token label, text key label, bytes key id: first key object (public, private, secret) " \
@@ -75,6 +76,8 @@ enum kmn_worker_message { KMN_WORKER_ROWS(KMN_MESSAGE_ENUM) };
 enum kmn_supervisor_message { KMN_SUPERVISOR_ROWS(KMN_MESSAGE_ENUM) };
 #undef KMN_MESSAGE_ENUM
 
-#define KMN_WF_SIDE 1u /* an *Init: open a side session for this operation and start it there */
+#define KMN_WF_SIDE 1u   /* an *Init: open a side session for this operation and start it there */
+#define KMN_WF_NOBODY 2u /* these handles named nothing when the call was judged: nor do they for the module now */
+#define KMN_NOBODY_MAX 16u
 
 #endif

@@ -33,6 +33,7 @@ struct kmn_dispatch {
 struct run {
 	struct kmn_dispatch *d;
 	const struct kmn_call_view *view;
+	const struct kmn_nobody *nobody;
 	uint64_t session;                    /* virtual */
 	struct kmn_session target;           /* where the call goes */
 	bool side;                           /* target is a side session, found or opened for this call */
@@ -126,6 +127,9 @@ object_in(void *cookie, uint64_t object)
 {
 	struct run *r = cookie;
 
+	for (size_t i = 0; r->nobody != NULL && i < r->nobody->count; i++)
+		if (r->nobody->handle[i] == object)
+			object = UINT64_MAX;
 	return kmn_virtual_object(r->d->handles, r->target.slot, object);
 }
 
@@ -505,7 +509,7 @@ run_dual(struct run *r, const struct dual *dual, struct kmn_writer *w)
 
 	half_of(r->view, dual->cipher, &cipher);
 	half_of(r->view, dual->other, &other);
-	kmn_dispatch_call(r->d, &cipher, 0, w);
+	kmn_dispatch_call(r->d, &cipher, 0, r->nobody, w);
 	if (w->err != KMN_OK || kmn_response_view_decode(w->bytes + from, w->len - from, &response) != KMN_OK) {
 		put_error(r, from, CKR_HOST_MEMORY, w);
 		return;
@@ -519,7 +523,7 @@ run_dual(struct run *r, const struct dual *dual, struct kmn_writer *w)
 		    .param = other.value[1].param, .number = plain->len, .bytes = plain->bytes, .len = plain->len};
 	}
 	kmn_writer_init(&answer, ANSWER_MAX_BYTES);
-	kmn_dispatch_call(r->d, &other, 0, &answer);
+	kmn_dispatch_call(r->d, &other, 0, r->nobody, &answer);
 	if (answer.err != KMN_OK || kmn_response_view_decode(answer.bytes, answer.len, &response) != KMN_OK)
 		rv = CKR_HOST_MEMORY;
 	else
@@ -584,9 +588,10 @@ run_cancel(struct run *r, struct kmn_writer *w)
 }
 
 void
-kmn_dispatch_call(struct kmn_dispatch *d, const struct kmn_call_view *view, uint8_t flags, struct kmn_writer *w)
+kmn_dispatch_call(struct kmn_dispatch *d, const struct kmn_call_view *view, uint8_t flags,
+    const struct kmn_nobody *nobody, struct kmn_writer *w)
 {
-	struct run r = {.d = d, .view = view, .mark = kmn_virtual_mark(d->handles)};
+	struct run r = {.d = d, .view = view, .nobody = nobody, .mark = kmn_virtual_mark(d->handles)};
 	const struct dual *dual;
 	bool known = false;
 	uint64_t slot;

@@ -10,6 +10,7 @@
 #define KANMON_HSM_DISPATCH_H
 
 #include "kanmon/codec.h"
+#include "kanmon/messages.h"
 #include "server/hsm/facts.h"
 #include "server/hsm/handles.h"
 #include "server/hsm/vendor.h"
@@ -27,9 +28,15 @@ kmn_err kmn_dispatch_new(const struct kmn_dispatch_settings *settings, struct km
 /* When no request runs any more. Closes no session: C_Finalize does. */
 void kmn_dispatch_free(struct kmn_dispatch *dispatch);
 
-/* Appends the response payload to w, always a whole one. `flags` is KMN_WF_*. */
-void kmn_dispatch_call(
-    struct kmn_dispatch *dispatch, const struct kmn_call_view *view, uint8_t flags, struct kmn_writer *w);
+/* Object handles of a call that the module is to refuse, whatever they may mean by now. */
+struct kmn_nobody {
+	size_t count;
+	uint64_t handle[KMN_NOBODY_MAX];
+};
+
+/* Appends the response payload to w, always a whole one. `flags` is KMN_WF_*; `nobody` may be NULL. */
+void kmn_dispatch_call(struct kmn_dispatch *dispatch, const struct kmn_call_view *view, uint8_t flags,
+    const struct kmn_nobody *nobody, struct kmn_writer *w);
 
 /* Closes the side session of an operation (one bit of enum kmn_operation_kind); an unknown one is left alone. */
 void kmn_dispatch_drop(struct kmn_dispatch *dispatch, uint64_t session, unsigned kind);

@@ -326,7 +326,9 @@ put_objects(const struct invocation *c, const struct native *a, struct kmn_write
 	const CK_OBJECT_HANDLE *objects = a->p;
 	CK_ULONG n = a->n < a->u ? a->n : a->u;
 
-	if (c->rv != CKR_OK || a->n == a->given || (objects == NULL && n > 0)) {
+	if (c->rv != CKR_OK) /* some write that there are none where they fail */
+		n = 0;
+	if (a->n == a->given || (c->rv != CKR_OK && a->n != 0) || (objects == NULL && n > 0)) {
 		kmn_writer_u8(w, KMN_OUTPUT_NONE);
 		return;
 	}

@@ -41,6 +41,7 @@ struct job {
 	bool guarded;
 	uint8_t kind;
 	uint8_t flags;             /* CALL: KMN_WF_* */
+	struct kmn_nobody nobody;  /* CALL */
 	uint64_t tag;              /* every message begins with it */
 	kmn_err bad;               /* CALL: why the payload is no request */
 	struct kmn_call_view view; /* CALL: points into body */
@@ -84,7 +85,7 @@ run_call(struct worker *w, struct job *j, struct kmn_writer *out)
 
 	kmn_writer_u64(out, j->tag);
 	if (j->bad == KMN_OK) {
-		kmn_dispatch_call(w->dispatch, &j->view, j->flags, out);
+		kmn_dispatch_call(w->dispatch, &j->view, j->flags, &j->nobody, out);
 	} else { /* the keeper decodes each request before it sends it on: one of us is broken, and the call does not run */
 		row = kmn_request_row(j->body, j->len);
 		kmn_response_put_error(row != NULL ? kmn_call_id_of(row) : KMN_CALL_COUNT, CKR_DEVICE_ERROR, out);
@@ -269,11 +270,24 @@ job_new(const struct kmn_ipc_message *message, const uint8_t *body, size_t len)
 	return j;
 }
 
+static void
+read_nobody(struct kmn_reader *r, struct kmn_nobody *nobody)
+{
+	nobody->count = kmn_reader_u8(r);
+	if (nobody->count > KMN_NOBODY_MAX) {
+		kmn_reader_fail(r, KMN_E_TOO_BIG);
+		nobody->count = 0;
+	}
+	for (size_t i = 0; i < nobody->count; i++)
+		nobody->handle[i] = kmn_reader_u64(r);
+}
+
 /* A message of the keeper becomes a job with its lane. KMN_E_MALFORMED: no message of ours at all. */
 static kmn_err
 read_message(const struct kmn_ipc_message *message, struct job **job_out)
 {
 	const struct message *m = message_of(message->kind);
+	struct kmn_nobody nobody = {.count = 0};
 	const uint8_t *body;
 	struct kmn_reader r;
 	uint8_t flags = 0;
@@ -287,6 +301,8 @@ read_message(const struct kmn_ipc_message *message, struct job **job_out)
 	tag = kmn_reader_u64(&r);
 	if (m->kind == KMN_W_CALL)
 		flags = kmn_reader_u8(&r);
+	if ((flags & KMN_WF_NOBODY) != 0)
+		read_nobody(&r, &nobody);
 	len = kmn_reader_rest(&r, &body);
 	if (r.err != KMN_OK)
 		return r.err;
@@ -294,6 +310,7 @@ read_message(const struct kmn_ipc_message *message, struct job **job_out)
 		return KMN_E_NO_MEMORY;
 	(*job_out)->tag = tag;
 	(*job_out)->flags = flags;
+	(*job_out)->nobody = nobody;
 	return KMN_OK;
 }
 

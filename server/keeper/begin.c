@@ -203,7 +203,7 @@ send_unstarted(struct kmn_call_state *call)
 		return;
 	}
 	kmn_writer_init(&w, KMN_MESSAGE_MAX_BYTES);
-	kmn_writer_u8(&w, 0);
+	kmn_call_put_flags(call, 0, &w);
 	kmn_writer_raw(&w, call->bytes, call->len);
 	if (kmn_branch_ask(call->keeper, call->branch, KMN_W_CALL, &w, unstarted_replied, call) != KMN_OK)
 		kmn_call_finish_rv(call, CKR_DEVICE_ERROR);
@@ -269,17 +269,24 @@ static void
 key_told(struct kmn_keeper *k, void *cookie, struct kmn_reader *r)
 {
 	struct kmn_call_state *call = cookie;
+	uint64_t rv;
 
 	(void)k;
 	if (r == NULL)
 		return;
-	call->keys_asked++;
-	call->key_rv = kmn_reader_u64(r);
-	if (call->key_rv == CKR_OK) {
+	rv = kmn_reader_u64(r);
+	if (rv == CKR_OK) {
 		kmn_key_facts_get(r, &call->key[call->keys]);
 		if (kmn_reader_end(r) == KMN_OK)
 			call->keys++;
+	} else {
+		call->nobody[call->nobodies++] = call->key_handle[call->keys_asked];
+		if (call->keys_asked < call->keys_needed) {
+			call->key_missing = true;
+			call->key_rv = rv;
+		}
 	}
+	call->keys_asked++;
 	ask_facts(call);
 }
 
@@ -292,20 +299,18 @@ ask(struct kmn_call_state *call, uint8_t kind, const struct kmn_writer *w,
 }
 
 /*
- * A handle of nothing. An Init goes to the module, which says what is wrong in its own words and gives nothing away;
- * what could have an effect is answered with what the module said of the handle.
+ * A handle of nothing. The module says what is wrong in its own words, and gives nothing away: it is told a handle
+ * that it cannot know, even if the client's has come to mean something meanwhile. Other than of handles that are not
+ * there it is not asked.
  */
 static void
 unknown_key(struct kmn_call_state *call)
 {
-	bool as_key = kmn_view_nth(&call->view, KMN_KIND_KEY, 0) != NULL;
-
-	if (call->view.call->effect == KMN_EFFECT_STARTS)
+	if (call->view.call->effect == KMN_EFFECT_STARTS || call->key_rv == CKR_OBJECT_HANDLE_INVALID ||
+	    call->key_rv == CKR_KEY_HANDLE_INVALID)
 		send_unstarted(call);
-	else if (call->key_rv == CKR_OBJECT_HANDLE_INVALID && as_key)
-		kmn_call_finish_rv(call, CKR_KEY_HANDLE_INVALID);
 	else
-		kmn_call_finish_rv(call, call->key_rv != CKR_OK ? (CK_RV)call->key_rv : CKR_DEVICE_ERROR);
+		kmn_call_finish_rv(call, (CK_RV)call->key_rv);
 }
 
 /* Asks the worker for what is not known yet, one thing after the other, then judges. */
@@ -326,8 +331,10 @@ ask_facts(struct kmn_call_state *call)
 		kmn_writer_u64(&w, call->session_handle);
 		kmn_writer_u64(&w, call->key_handle[call->keys_asked]);
 		ask(call, KMN_W_DESCRIBE, &w, key_told);
-	} else if (call->keys < call->key_count) {
+	} else if (call->key_missing) {
 		unknown_key(call);
+	} else if (call->keys + call->nobodies < call->key_count) { /* a description that cannot be read */
+		kmn_call_finish_rv(call, CKR_DEVICE_ERROR);
 	} else {
 		judge(call);
 	}
@@ -371,6 +378,7 @@ find_keys(struct kmn_call_state *call)
 	if (call->view.id == KMN_C_GetAttributeValue && asks_secrets(&call->view) &&
 	    kmn_view_object(&call->view, 0, &handle))
 		want_key(call, handle);
+	call->keys_needed = call->key_count;
 	if (class != KMN_POLICY_KEY_USE && class != KMN_POLICY_KEY_MANAGEMENT)
 		return;
 	/* Where a key leaves, it is the one that matters most: the second. */
@@ -383,6 +391,9 @@ find_keys(struct kmn_call_state *call)
 		want_key(call, handle);
 	if (kmn_view_object(&call->view, 0, &handle))
 		want_key(call, handle);
+	/* A state may need no key, and a parameter's handle may not be looked at: there nobody is one like 0. */
+	if (call->view.id != KMN_C_SetOperationState)
+		call->keys_needed = call->key_count;
 	n = mech != NULL ? kmn_mech_handles(mech, inside, KMN_COUNT_OF(inside)) : 0;
 	for (size_t i = 0; i < n && i < KMN_COUNT_OF(inside); i++)
 		want_key(call, inside[i]);

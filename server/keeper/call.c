@@ -508,6 +508,19 @@ put_request(const struct kmn_call_state *call, struct kmn_writer *w)
 }
 
 void
+kmn_call_put_flags(const struct kmn_call_state *call, uint8_t flags, struct kmn_writer *w)
+{
+	if (call->nobodies > 0)
+		flags |= KMN_WF_NOBODY;
+	kmn_writer_u8(w, flags);
+	if (call->nobodies == 0)
+		return;
+	kmn_writer_u8(w, (uint8_t)call->nobodies);
+	for (unsigned i = 0; i < call->nobodies; i++)
+		kmn_writer_u64(w, call->nobody[i]);
+}
+
+void
 kmn_call_send(struct kmn_call_state *call)
 {
 	struct kmn_writer w;
@@ -525,7 +538,7 @@ kmn_call_send(struct kmn_call_state *call)
 		return;
 	}
 	kmn_writer_init(&w, KMN_MESSAGE_MAX_BYTES);
-	kmn_writer_u8(&w, call->starts_side ? KMN_WF_SIDE : 0);
+	kmn_call_put_flags(call, call->starts_side ? KMN_WF_SIDE : 0, &w);
 	put_request(call, &w);
 	e = kmn_branch_ask(call->keeper, call->branch, KMN_W_CALL, &w, replied, call);
 	kmn_writer_clear(&w);

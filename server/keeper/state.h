@@ -175,7 +175,12 @@ struct kmn_call_state {
 	struct kmn_key_facts key[KMN_KEEPER_KEYS_MAX];
 	uint64_t key_handle[KMN_KEEPER_KEYS_MAX];
 	unsigned key_count, keys, keys_asked; /* wanted, known, asked for */
-	uint64_t key_rv;                      /* what the module said of one that it does not know */
+	unsigned keys_needed;                 /* the first of those wanted, without which the call comes to nothing */
+	bool key_missing;                     /* one of these is not there */
+	uint64_t
+	    nobody[KMN_KEEPER_KEYS_MAX]; /* handles that name nothing: the module is told none that it could know */
+	unsigned nobodies;
+	uint64_t key_rv; /* what the module said of one that it does not know */
 	bool token_asked;
 	const char *peer_name; /* the policy's */
 
@@ -540,6 +545,8 @@ bool kmn_call_login_runs(const struct kmn_keeper *k);
 void kmn_call_next_login(struct kmn_keeper *k);
 /* To the module: at once, or, for a login, when it is its turn. Only begin.c and run() know what may be sent (K1). */
 void kmn_call_send(struct kmn_call_state *call);
+/* What a request for the worker begins with: KMN_WF_*, and the handles that are nobody's. */
+void kmn_call_put_flags(const struct kmn_call_state *call, uint8_t flags, struct kmn_writer *w);
 void kmn_call_send_in_turn(struct kmn_call_state *call);
 /* A slot in the answer as the client knows it, and what the last refusal in the session was about. */
 void kmn_call_translate(struct kmn_call_state *call, uint8_t *reply, size_t len);

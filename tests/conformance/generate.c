@@ -383,10 +383,16 @@ ends_process(const struct subject *s, const char *variant)
 				 strcmp(variant, "NULL:5") == 0 || strstr(variant, "nolen") != NULL);
 }
 
-/* The index-th (call, argument, variant) of all; false behind the last. */
-static bool
-argument_at(const struct subject *s, enum generate_kind kind, size_t index, const struct kmn_call **call_out,
-    size_t *arg_out, const char **with_out)
+/* All (call, argument, variant) there are; of those that only end a softokn's process some. */
+static struct wrong {
+	const struct kmn_call *call;
+	size_t arg;
+	const char *with;
+} wrongs[2][8192];
+static size_t wrong_count[2];
+
+static void
+list_wrongs(const struct subject *s, enum generate_kind kind)
 {
 	for (unsigned id = 0; id < KMN_CALL_COUNT; id++) {
 		const struct kmn_call *call = kmn_call_row(id);
@@ -398,41 +404,32 @@ argument_at(const struct subject *s, enum generate_kind kind, size_t index, cons
 				const char *with = variants[call->param[i].kind][v];
 
 				if (call->param[i].kind != KMN_KIND_DATA && ends_process(s, with) &&
-				    v + index % 16 != 0)
+				    (id + i + v) % 8 != 0)
 					continue;
-				if (index-- > 0)
-					continue;
-				*call_out = call;
-				*arg_out = i;
-				*with_out = with;
-				return true;
+				if (wrong_count[kind] < KMN_COUNT_OF(wrongs[kind]))
+					wrongs[kind][wrong_count[kind]++] = (struct wrong){call, i, with};
 			}
 		}
 	}
-	return false;
 }
 
 static size_t
 count_arguments(const struct subject *s, enum generate_kind kind)
 {
-	const struct kmn_call *call;
-	const char *with;
-	size_t n = 0, arg;
-
-	while (argument_at(s, kind, n, &call, &arg, &with))
-		n++;
-	return n;
+	if (wrong_count[kind] == 0)
+		list_wrongs(s, kind);
+	return wrong_count[kind];
 }
 
 static void
 make_argument(struct text *t, const struct subject *s, enum generate_kind kind, size_t index)
 {
-	const struct kmn_call *call = NULL;
+	const struct kmn_call *call = wrongs[kind][index].call;
+	const char *with = wrongs[kind][index].with;
+	size_t arg = wrongs[kind][index].arg;
 	const struct recipe *recipe;
-	const char *with = "";
-	size_t arg = 0;
 
-	argument_at(s, kind, index, &call, &arg, &with);
+	(void)s;
 	put_begin(t, kind);
 	if (strcmp(with, "s9") == 0)
 		put(t, "C_OpenSession slot 6 0 >s9\nC_CloseSession s9\n");
@@ -440,9 +437,13 @@ make_argument(struct text *t, const struct subject *s, enum generate_kind kind, 
 		put(t, "C_CreateObject s0 " USUAL_OBJECT " >o9\nC_DestroyObject s0 o9\n");
 	recipe = put_before(t, call);
 	put_call(t, call, recipe, arg, with);
-	if (chance(t, 2) == 0)
-		put_call(t, call, recipe, NOTHING_VARIES, "");
-	put_probe(t, call->operations);
+	/* An output that must be there and is not: refused by the provider, who asks nobody; what the module would have
+	 * done to its operation is not done. */
+	if (strstr(with, "nolen") == NULL && (!kmn_kind_is_out(call->param[arg].kind) || strcmp(with, "NULL") != 0)) {
+		if (chance(t, 2) == 0)
+			put_call(t, call, recipe, NOTHING_VARIES, "");
+		put_probe(t, call->operations);
+	}
 	if (chance(t, 4) == 0)
 		put(t, "C_GetSessionInfo s0 .\n");
 }
@@ -1451,7 +1452,7 @@ make_mix(struct text *t, const struct subject *s, enum generate_kind kind, size_
 		if (vary < call->param_count && variant_count(call->param[vary].kind) > 0)
 			with = variants[call->param[vary].kind]
 				       [chance(t, (uint32_t)variant_count(call->param[vary].kind))];
-		if (*with == '\0' || ends_process(s, with))
+		if (*with == '\0' || ends_process(s, with) || strstr(with, "nolen") != NULL)
 			vary = NOTHING_VARIES;
 		put_call(t, call, recipe, vary, with);
 	}
