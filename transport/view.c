@@ -392,11 +392,11 @@ argument_json(const struct kmn_value *v)
 		return v->null ? json_string("NULL") : kmn_ledger_template(&v->template);
 	case KMN_KIND_DATA:
 	case KMN_KIND_AAD:
-	case KMN_KIND_USERNAME:
 		return v->null ? json_string("NULL") : shown(v->param->name, v->param->show, v->bytes, v->len);
 	case KMN_KIND_PIN:
 		return json_string(v->null ? "NULL" : "given");
 	case KMN_KIND_LABEL:
+	case KMN_KIND_USERNAME:
 		return v->null ? json_string("NULL") : kmn_json_label(v->bytes, v->len);
 	case KMN_KIND_BOOL:
 		return json_boolean(v->number != CK_FALSE);

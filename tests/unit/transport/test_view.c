@@ -157,6 +157,37 @@ test_data_and_pins(void)
 	CU_ASSERT_PTR_NULL(kmn_ledger_in(&v, &has));
 }
 
+/* Of a message: the parameter and what it is bound to are shown, what it says is not. */
+static void
+test_messages(void)
+{
+	CK_BYTE iv[12] = "an iv 12345", tag[16], out[8];
+	CK_GCM_MESSAGE_PARAMS gcm = {iv, sizeof(iv), 0, CKG_NO_GENERATE, tag, 128};
+	CK_ULONG n = sizeof(out);
+	struct kmn_arg encrypt[] = {{.u = 9}, {.p = &gcm, .u = sizeof(gcm), .type = CKM_AES_GCM},
+	    {.p = IN("abc"), .u = 3}, {.p = IN("secret"), .u = 6}, {.p = out, .n = &n}};
+	struct kmn_arg login[] = {{.u = 9}, {.u = CKU_USER}, {.p = IN("1234"), .u = 4}, {.p = IN("sato"), .u = 4}};
+	struct kmn_call_view v = view_of(KMN_C_EncryptMessage, encrypt, 5);
+	json_t *arguments = kmn_ledger_arguments(&v);
+	char *text = json_dumps(arguments, JSON_COMPACT);
+	bool has;
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(text);
+	CU_ASSERT_PTR_NOT_NULL(strstr(text, "\"name\":\"CKM_AES_GCM\""));
+	CU_ASSERT_PTR_NOT_NULL(strstr(text, "\"iv\":{"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(text, "\"pPlaintext\":{\"redacted\":\"pPlaintext\",\"len\":6}"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(text, "\"sha256\":\"ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=\""));
+	free(text);
+	json_decref(arguments);
+	check_line(kmn_ledger_in(&v, &has), "{\"len\":6,\"redacted\":\"pPlaintext\"}");
+	v = view_of(KMN_C_DecryptMessage, encrypt, 5);
+	check_line(kmn_ledger_in(&v, &has), "{\"len\":6,\"sha256\":\"K7gNU3sdo+OL0wNhqoVWhr3g6s1xYv72ol/pe/Unols=\"}");
+	v = view_of(KMN_C_LoginUser, login, 4);
+	check_line(
+	    kmn_ledger_arguments(&v), "{\"hSession\":9,\"pPin\":\"given\",\"pUsername\":\"sato\",\"userType\":1}");
+	CU_ASSERT_PTR_NULL(kmn_ledger_in(&v, &has));
+}
+
 static json_t *
 out_of(enum kmn_call_id id, const char *bytes, bool *has_out)
 {
@@ -181,6 +212,8 @@ test_results(void)
 
 	check_line(out_of(KMN_C_Sign, "abc", &has), "{\"b64\":\"YWJj\"}");
 	check_line(out_of(KMN_C_Decrypt, "abc", &has), "{\"len\":3,\"redacted\":\"pData\"}");
+	check_line(out_of(KMN_C_SignMessageNext, "abc", &has), "{\"b64\":\"YWJj\"}");
+	check_line(out_of(KMN_C_DecryptMessage, "abc", &has), "{\"len\":3,\"redacted\":\"pPlaintext\"}");
 	check_line(out_of(KMN_C_WrapKey, "abc", &has),
 	    "{\"len\":3,\"sha256\":\"ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=\"}");
 	kmn_writer_init(&w, 4096);
@@ -202,6 +235,7 @@ main(int argc, char **argv)
 	    {"templates: an allow-list, nothing shown twice, nothing hidden", test_templates},
 	    {"two templates stand under their names", test_two_templates},
 	    {"data as the row says, and no PIN", test_data_and_pins},
+	    {"a message's parameter and header, and not its text", test_messages},
 	    {"results as the row says", test_results},
 	    CU_TEST_INFO_NULL,
 	};
