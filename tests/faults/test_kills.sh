@@ -3,31 +3,13 @@
 # nothing runs that was not decided, and a new start says what was undecided. The HSM module counts.
 . "${srcdir:-.}/tests/tap.sh"
 . "$source_dir/tests/faults/mock_sandbox.sh"
+. "$source_dir/tests/faults/control.sh"
 MOCK_MORE=KMN_MOCK_DELAY_MS=15
 mock_sandbox open
 kanmond_pid=$(cat "$work/gw/kanmond.pid")
 moments=${KMN_TEST_LONG:+40}
 moments=${moments:-6}
 all=$work/signed # every line of every signer
-
-# Process ids of a role's processes, oldest first.
-of_role() {
-	local pid
-	for pid in $(cat "/proc/$kanmond_pid/task/$kanmond_pid/children" 2>/dev/null); do
-		tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -q -e "--role $1 " && echo "$pid"
-	done | sort -n
-}
-runs() { [ -n "$(of_role "$1")" ]; }
-kill_role() { kill -9 "$(of_role "$1" | tail -n 1)"; }
-wait_until() { # COMMAND...: at most 30 s
-	local waited=0
-	until "$@"; do
-		waited=$((waited + 1))
-		[ $waited -lt 600 ] || return 1
-		sleep 0.05
-	done
-}
-gone() { ! kill -0 "$1" 2>/dev/null; }
 
 start_signer() {
 	: >"$work/out"
@@ -41,14 +23,7 @@ end_signer() {
 	cat "$work/out" >>"$all"
 	[ $status -eq 0 ] && grep -q '^done' "$work/out"
 }
-restart() {
-	wait_until gone "$kanmond_pid" || return 1
-	(cd / && exec setsid "$build/kanmond" --config "$work/gw/gateway/kanmond.conf" </dev/null >>"$work/gw/kanmond.log" 2>&1) &
-	kanmond_pid=$!
-	echo "$kanmond_pid" >"$work/gw/kanmond.pid"
-	wait_until answers
-}
-answers() { kanmon status >/dev/null 2>&1; }
+restart() { wait_until gone "$kanmond_pid" && start_kanmond; }
 pause() { sleep "0.0$((RANDOM % 10))$((RANDOM % 10))"; }
 
 records() { cat "$LEDGER"/seg/*.kl | grep -c -e "$1"; }

@@ -4,28 +4,11 @@
 # the very session and key, without it by opening a session again. The HSM module counts, the ledger is verified.
 . "${srcdir:-.}/tests/tap.sh"
 . "$source_dir/tests/faults/mock_sandbox.sh"
+. "$source_dir/tests/faults/control.sh"
 MOCK_MORE=KMN_MOCK_DELAY_MS=5
 applications=${APPLICATIONS:-16}
 restarts=${KMN_TEST_LONG:+12}
 restarts=${restarts:-1}
-
-wait_until() { # COMMAND...: at most 60 s
-	local waited=0
-	until "$@"; do
-		waited=$((waited + 1))
-		[ $waited -lt 1200 ] || return 1
-		sleep 0.05
-	done
-}
-gone() { ! kill -0 "$1" 2>/dev/null; }
-answers() { kanmon status >/dev/null 2>&1; }
-gate_of() {
-	local pid
-	for pid in $(cat "/proc/$1/task/$1/children" 2>/dev/null); do
-		tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -q -e '--role gate ' && echo "$pid"
-	done
-}
-has_gate() { [ -n "$(gate_of "$kanmond_pid")" ]; }
 
 # Applications number 1..n, each with its output in $work/out.N.
 start_all() { # MODE COUNT
@@ -47,16 +30,6 @@ end_all() {
 }
 highest() { sed -n 's/^signed \([0-9]*\) .*/\1/p' "$work"/out.* | sort -n | tail -n 1; }
 
-restart_kanmond() {
-	local pid
-	pid=$kanmond_pid
-	kill "$pid" && wait_until gone "$pid" || return 1
-	(cd / && exec setsid "$build/kanmond" --config "$work/gw/gateway/kanmond.conf" </dev/null >>"$work/gw/kanmond.log" 2>&1) &
-	kanmond_pid=$!
-	echo "$kanmond_pid" >"$work/gw/kanmond.pid"
-	wait_until answers
-}
-
 # through MODE TEXTS DISTURB: all sign TEXTS texts, and are disturbed $restarts times meanwhile
 through() {
 	local i
@@ -69,9 +42,7 @@ through() {
 	done
 	end_all
 }
-kill_gate() {
-	kill -9 "$(gate_of "$kanmond_pid")" && wait_until has_gate
-}
+kill_gate() { kill_role gate && wait_until runs gate; }
 
 failures() { grep -h ^failed "$work"/out.*; }
 # Each application: at most one failure per restart: its call under way, or an operation that had begun.
