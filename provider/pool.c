@@ -424,10 +424,11 @@ join_once(struct kmn_pool *pool, uint32_t timeout_ms, int interrupt_fd, struct k
 static bool
 judge(struct kmn_pool *pool, kmn_err *e)
 {
-	uint64_t now = kmn_now_ms();
+	uint64_t now;
 	bool again = false;
 
 	(void)pthread_mutex_lock(&pool->lock);
+	now = kmn_now_ms(); /* under the lock: not before what another thread noted */
 	if (*e == KMN_OK) {
 		pool->down_since_ms = 0;
 	} else if (*e == KMN_E_INSTANCE) {
