@@ -45,7 +45,10 @@
 	ROW(KMN_E_BUSY, "another process holds the lock", CKR_DEVICE_ERROR) \
 	ROW(KMN_E_INTERNAL, "an invariant is broken", CKR_GENERAL_ERROR) \
 	ROW(KMN_E_AGAIN, "nothing yet, ask again", CKR_GENERAL_ERROR) \
-	ROW(KMN_E_LIMIT, "more than one call can carry", CKR_DATA_LEN_RANGE)
+	ROW(KMN_E_LIMIT, "more than one call can carry", CKR_DATA_LEN_RANGE) \
+	ROW(KMN_E_MECHANISM, "policy admits no use of the mechanism", CKR_MECHANISM_INVALID) \
+	ROW(KMN_E_HIDDEN, "policy hides the object", CKR_OBJECT_HANDLE_INVALID) \
+	ROW(KMN_E_TOO_MANY, "too many requests wait", CKR_DEVICE_ERROR)
 
 #define KMN_ERR_NAME(code, text, ckr) code,
 typedef enum { KMN_ERR_ROWS(KMN_ERR_NAME) KMN_ERR_COUNT } kmn_err;

@@ -177,7 +177,10 @@ bool kmn_policy_guards(const struct kmn_policy *policy, const struct kmn_questio
 kmn_err kmn_policy_judge_intent(const struct kmn_policy *policy, const json_t *intent, const uint8_t *data, size_t len,
     int64_t now, struct kmn_verdict *verdict_out) KMN_MUST_CHECK;
 
-/* Could any rule admit this mechanism for that client on that token (a token line's name)? Else it is hidden. */
+/*
+ * Could any rule admit a use of a key by this mechanism, for that client on that token (a token line's name)? Else it is
+ * hidden. Those that only hash use no key, and are admitted. "" is a mechanism without a name here.
+ */
 bool kmn_policy_mechanism_possible(
     const struct kmn_policy *policy, const uint8_t client_spki_sha256[32], const char *token, const char *mechanism);
 

@@ -54,6 +54,7 @@ judge_recorded(struct kmn_call_state *call)
 		    call->view.call->name);
 	}
 	if (call->verdict.answer == KMN_ANSWER_REFUSED) {
+		call->why = kmn_mechanisms_hide(call) ? KMN_E_MECHANISM : KMN_E_DENIED;
 		kmn_call_refuse(call);
 	} else if (call->verdict.answer == KMN_ANSWER_HELD) {
 		kmn_hold_start(call);
@@ -120,12 +121,24 @@ feed_part(struct kmn_call_state *call)
 	return data != NULL ? kmn_operation_feed(op, data->bytes, data->len) : KMN_OK;
 }
 
+static void
+refuse_use(struct kmn_call_state *call)
+{
+	call->why = kmn_mechanisms_hide(call) ? KMN_E_MECHANISM : KMN_E_DENIED;
+	kmn_call_refuse_op(call, kmn_call_refusal_rv(call));
+}
+
 /* What gives nothing away is counted, not recorded singly; the policy is asked all the same. */
 static void
 judge_counted(struct kmn_call_state *call)
 {
 	struct kmn_verdict *v = &call->verdict;
 
+	if (call->view.id == KMN_C_GetMechanismInfo && kmn_mechanisms_hide(call)) {
+		kmn_call_count(call);
+		kmn_call_finish_rv(call, CKR_MECHANISM_INVALID);
+		return;
+	}
 	kmn_judge_question(call, v);
 	kmn_judge_reading(call);
 	if (call->view.call->effect == KMN_EFFECT_STARTS && call->view.call->policy == KMN_POLICY_KEY_USE) {
@@ -142,7 +155,7 @@ judge_counted(struct kmn_call_state *call)
 		    call->view.call->name);
 	}
 	if (v->answer == KMN_ANSWER_REFUSED) {
-		kmn_call_refuse_op(call, kmn_call_refusal_rv(call));
+		refuse_use(call);
 		return;
 	}
 	call->durability = 'C';

@@ -173,7 +173,7 @@ kmn_call_lost(struct kmn_call_state *call)
 	call->operation = NULL;
 	call->data = NULL; /* may be a view into the spool */
 	call->data_len = 0;
-	kmn_call_finish_rv(call, CKR_DEVICE_ERROR);
+	kmn_call_finish_rv(call, kmn_reason_end(call, KMN_E_WORKER));
 }
 
 kmn_err
@@ -200,27 +200,12 @@ kmn_call_finish_rv(struct kmn_call_state *call, CK_RV rv)
 	kmn_call_finish(call, reply, len);
 }
 
-/* ---- what a refusal looks like to PKCS#11 (docs/channel.md, "Return values") ------------------------------------ */
+/* ---- refusals --------------------------------------------------------------------------------------------------- */
 
 CK_RV
-kmn_call_refusal_rv(const struct kmn_call_state *call)
+kmn_call_refusal_rv(struct kmn_call_state *call)
 {
-	switch (call->view.id) {
-	case KMN_C_Login:
-	case KMN_C_LoginUser:
-	case KMN_C_Logout:
-		return CKR_FUNCTION_CANCELED;
-	case KMN_C_CopyObject:
-	case KMN_C_DestroyObject:
-	case KMN_C_SetAttributeValue:
-		return CKR_ACTION_PROHIBITED;
-	case KMN_C_CreateObject:
-	case KMN_C_GenerateKey:
-	case KMN_C_GenerateKeyPair:
-		return CKR_TEMPLATE_INCONSISTENT;
-	default:
-		return CKR_FUNCTION_REJECTED;
-	}
+	return kmn_reason_end(call, call->why != KMN_OK ? call->why : KMN_E_DENIED);
 }
 
 bool
@@ -353,7 +338,7 @@ finish_recorded(struct kmn_call_state *call, const struct kmn_response_view *res
 		kmn_say(KMN_SAY_ERROR, "%s: the HSM's signature does not verify: not released", call->view.call->name);
 		OPENSSL_cleanse(reply, len);
 		free(reply);
-		if (kmn_call_reply_error(call, CKR_DEVICE_ERROR, &reply, &len) != KMN_OK ||
+		if (kmn_call_reply_error(call, kmn_reason_end(call, KMN_E_SIGNATURE), &reply, &len) != KMN_OK ||
 		    kmn_response_view_decode(reply, len, &call->own_response) != KMN_OK)
 			KMN_BUG("out of memory");
 		response = &call->own_response;
@@ -422,21 +407,30 @@ describe_made(struct kmn_call_state *call, const struct kmn_response_view *respo
 	return e == KMN_OK;
 }
 
-/* Slots by the client's numbers, where the module said its own. */
+static void
+put_u64(uint8_t *at, uint64_t value)
+{
+	for (size_t i = 0; i < sizeof(value); i++)
+		at[i] = (uint8_t)(value >> (56 - 8 * i));
+}
+
+/* CK_SESSION_INFO: the slot by the client's number, and ulDeviceError where the gateway has a reason to tell. */
 static void
 translate(const struct kmn_call_state *call, const struct kmn_response_view *response, uint8_t *reply)
 {
 	const struct kmn_result *info = kmn_response_nth(response, KMN_KIND_SESSION_INFO, 0);
+	uint8_t *fields;
 
-	if (info == NULL || info->len < sizeof(uint64_t))
+	if (info == NULL || info->len < 4 * sizeof(uint64_t) || call->session == NULL)
 		return;
-	for (size_t i = 0; i < sizeof(uint64_t); i++) /* slotID, the first field */
-		reply[(size_t)(info->bytes - reply) + i] = (uint8_t)(call->slot >> (56 - 8 * i));
+	fields = reply + (info->bytes - reply);
+	put_u64(fields, call->slot);
+	if (call->session->device_error != 0)
+		put_u64(fields + 3 * sizeof(uint64_t), call->session->device_error);
 }
 
-/* What PKCS#11 says of it is there: what it changed is noted, what must be is recorded. Takes `reply`. */
-static void
-take_reply(struct kmn_call_state *call, uint8_t *reply, size_t len)
+void
+kmn_call_take_reply(struct kmn_call_state *call, uint8_t *reply, size_t len)
 {
 	struct kmn_response_view response;
 
@@ -445,8 +439,7 @@ take_reply(struct kmn_call_state *call, uint8_t *reply, size_t len)
 		kmn_branch_lost(call->keeper, call->branch, "its worker answers in a shape that cannot be");
 		return;
 	}
-	if (call->instance->place != NULL)
-		translate(call, &response, reply);
+	translate(call, &response, reply);
 	call->took_us = kmn_keeper_now_us() - call->started_us;
 	kmn_track_session(call, &response);
 	if (call->durability == 'C') {
@@ -469,7 +462,7 @@ replied(struct kmn_keeper *k, void *cookie, struct kmn_reader *r)
 	if (r == NULL)
 		return; /* the worker died: its branch ends, and with it this call */
 	kmn_call_copy_reply(r, &reply, &len);
-	take_reply(call, reply, len);
+	kmn_call_take_reply(call, reply, len);
 }
 
 /* ---- to the module ---------------------------------------------------------------------------------------------- */
@@ -486,7 +479,7 @@ answer_here(struct kmn_call_state *call)
 	if (kmn_writer_take(&w, &reply, &len) != KMN_OK)
 		KMN_BUG("out of memory");
 	kmn_writer_clear(&w);
-	take_reply(call, reply, len);
+	kmn_call_take_reply(call, reply, len);
 }
 
 /* The request as the module is to see it: a slot by the module's own number. */
@@ -535,6 +528,10 @@ kmn_call_send(struct kmn_call_state *call)
 	}
 	if (call->branch == NULL) {
 		answer_here(call);
+		return;
+	}
+	if (call->view.id == KMN_C_GetMechanismList && kmn_mechanisms_are_limited(call)) {
+		kmn_mechanisms_list(call);
 		return;
 	}
 	kmn_writer_init(&w, KMN_MESSAGE_MAX_BYTES);

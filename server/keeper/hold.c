@@ -235,6 +235,7 @@ new_request(struct kmn_call_state *call)
 	    1000 * (int64_t)(call->verdict.lifetime_s > 0 ? call->verdict.lifetime_s : k->setup->request_lifetime_s);
 
 	if (!kmn_hold_has_room(k, call->instance->spki_sha256)) {
+		call->why = KMN_E_TOO_MANY;
 		refuse(call, "too many open requests: let some be decided or withdraw them");
 		return;
 	}
@@ -356,7 +357,7 @@ waiting_for(struct kmn_keeper *k, uint64_t request)
 
 /* Everybody who waits for a request that ended without running. */
 static void
-end_waiting(struct kmn_keeper *k, uint64_t request, CK_RV rv)
+end_waiting(struct kmn_keeper *k, uint64_t request, kmn_err reason)
 {
 	struct kmn_call_state *call;
 
@@ -364,17 +365,16 @@ end_waiting(struct kmn_keeper *k, uint64_t request, CK_RV rv)
 		kmn_hold_forget(call);
 		kmn_call_drop_side(call);
 		call->durability = 'A';
-		kmn_call_finish_rv(call, rv);
+		kmn_call_finish_rv(call, kmn_reason_end(call, reason));
 	}
 }
 
-static CK_RV
-ended_rv(const char *verdict)
+static kmn_err
+reason_of(const char *verdict)
 {
-	bool refused =
-	    strcmp(verdict, "rejected") == 0 || strcmp(verdict, "vetoed") == 0 || strcmp(verdict, "deny") == 0;
-
-	return refused ? CKR_FUNCTION_REJECTED : CKR_FUNCTION_CANCELED;
+	return strcmp(verdict, "expired") == 0     ? KMN_E_EXPIRED
+	       : strcmp(verdict, "withdrawn") == 0 ? KMN_E_WITHDRAWN
+						   : KMN_E_REJECTED;
 }
 
 /* Writes the decision that ends a request, and lets its callers go. */
@@ -391,7 +391,7 @@ kmn_hold_end(struct kmn_keeper *k, uint64_t request, const char *verdict)
 	    (e = kmn_keeper_append(k, KMN_R_DECISION, body, NULL)) != KMN_OK)
 		return e;
 	kmn_say(KMN_SAY_INFO, "request %llu: %s", (unsigned long long)request, verdict);
-	end_waiting(k, request, ended_rv(verdict));
+	end_waiting(k, request, reason_of(verdict));
 	return KMN_OK;
 }
 
@@ -457,7 +457,7 @@ cancel(struct kmn_call_state *call)
 
 	if (r == NULL || !r->held || others_wait(call) ||
 	    (r->state != KMN_REQUEST_OPEN && r->state != KMN_REQUEST_OFFERED))
-		end_wait(call, CKR_FUNCTION_CANCELED);
+		end_wait(call, kmn_reason_end(call, KMN_E_CANCELED));
 	else if (kmn_hold_end(call->keeper, r->i, "withdrawn") != KMN_OK)
 		kmn_keeper_fail(call->keeper, "a decision cannot be recorded");
 }
@@ -479,13 +479,13 @@ kmn_hold_cancel(struct kmn_session *session, unsigned kinds)
 void
 kmn_hold_lost(struct kmn_call_state *call)
 {
-	end_wait(call, CKR_DEVICE_ERROR);
+	end_wait(call, kmn_reason_end(call, KMN_E_WORKER));
 }
 
 void
 kmn_hold_end_wait(struct kmn_call_state *call)
 {
-	end_wait(call, CKR_FUNCTION_CANCELED);
+	end_wait(call, kmn_reason_end(call, KMN_E_CANCELED));
 }
 
 /*
@@ -548,7 +548,7 @@ start_over(struct kmn_call_state *call)
 
 	kmn_hold_forget(call);
 	if (call->instance->connections == 0)
-		end_wait(call, CKR_FUNCTION_CANCELED); /* nobody is there to ask people once more */
+		end_wait(call, kmn_reason_end(call, KMN_E_CANCELED)); /* nobody is there to ask people once more */
 	else if (!kmn_call_lost_operation(call))
 		kmn_hold_start(call);
 	else if (kmn_operation_digest(call->intent, operation) != KMN_OK ||

@@ -127,6 +127,7 @@ struct kmn_session {
 	uint64_t slot;             /* as the client sees it */
 	uint64_t vendor_slot;      /* as the module does */
 	uint64_t flags;
+	uint64_t device_error; /* why the last call that was not the module's to answer ended: a kmn_err, 0: none did */
 	struct kmn_operation operation[KMN_OPERATION_KINDS]; /* by bit number of enum kmn_operation_kind */
 	struct kmn_call_state *turn;                         /* the one call that is at work in it (turn.c) */
 	TAILQ_HEAD(, kmn_call_state) waiting;                /* for their turn */
@@ -187,6 +188,7 @@ struct kmn_call_state {
 	char durability; /* 'A', 'B' or 'C' */
 	bool starts_side;
 	struct kmn_verdict verdict;
+	kmn_err why;             /* of a refusal: KMN_OK stands for KMN_E_DENIED */
 	json_t *intent;          /* body as this call would have it; owned */
 	bool has_norm, has_data; /* of a signature */
 	struct kmn_norm norm;
@@ -548,15 +550,16 @@ void kmn_call_send(struct kmn_call_state *call);
 /* What a request for the worker begins with: KMN_WF_*, and the handles that are nobody's. */
 void kmn_call_put_flags(const struct kmn_call_state *call, uint8_t flags, struct kmn_writer *w);
 void kmn_call_send_in_turn(struct kmn_call_state *call);
-/* A slot in the answer as the client knows it, and what the last refusal in the session was about. */
-void kmn_call_translate(struct kmn_call_state *call, uint8_t *reply, size_t len);
+/* What PKCS#11 says of it is there: what it changed is noted, what must be is recorded. Takes `reply`. */
+void kmn_call_take_reply(struct kmn_call_state *call, uint8_t *reply, size_t len);
 /* Counts a class C call of its connection. */
 void kmn_call_count(struct kmn_call_state *call);
 /* The rest of a worker's answer, as a copy. */
 void kmn_call_copy_reply(struct kmn_reader *r, uint8_t **reply_out, size_t *len_out);
-/* What a refusal looks like to PKCS#11, and the refusal of a call without an intent: one `op` record. */
-CK_RV kmn_call_refusal_rv(const struct kmn_call_state *call);
+/* The refusal of a call without an intent: one `op` record. */
 void kmn_call_refuse_op(struct kmn_call_state *call, CK_RV rv);
+/* What a refusal looks like to PKCS#11, by call->why; noted with the session. */
+CK_RV kmn_call_refusal_rv(struct kmn_call_state *call);
 /* Write the decision `allow` (K1: nothing runs before) and run when it is durable. */
 void kmn_call_decide_and_run(struct kmn_call_state *call);
 /* Write intent and decision `deny`, and answer what a refusal looks like to PKCS#11. */
@@ -571,6 +574,23 @@ kmn_err kmn_call_reply_error(
     const struct kmn_call_state *call, CK_RV rv, uint8_t **reply_out, size_t *len_out) KMN_MUST_CHECK;
 /* The error of a data call ends its operation in the vendor's module too: its own session is closed. */
 void kmn_call_drop_side(struct kmn_call_state *call);
+
+/* ---- mechanisms.c: mechanisms as a client sees them ------------------------------------------------------------- */
+
+/* Whether the call names a mechanism that the client does not see on the token. */
+bool kmn_mechanisms_hide(const struct kmn_call_state *call);
+/* Whether there may be any such; else C_GetMechanismList goes to the module as it is. */
+bool kmn_mechanisms_are_limited(const struct kmn_call_state *call);
+/* C_GetMechanismList: asks the module for all, and answers what is left. */
+void kmn_mechanisms_list(struct kmn_call_state *call);
+
+/* ---- reason.c: what PKCS#11 says of what the module did not ------------------------------------------------------ */
+
+CK_RV kmn_reason_rv(const struct kmn_call_state *call, kmn_err reason);
+/* Remembers it with the session, for ulDeviceError. */
+void kmn_reason_note(struct kmn_call_state *call, kmn_err reason);
+/* Both. */
+CK_RV kmn_reason_end(struct kmn_call_state *call, kmn_err reason);
 
 /* ---- begin.c ---------------------------------------------------------------------------------------------------- */
 

@@ -923,6 +923,21 @@ kmn_policy_judge_intent(const struct kmn_policy *policy, const json_t *intent, c
 	return KMN_OK;
 }
 
+/* Mechanisms that use no key: functions of class query take them. */
+static bool
+is_hash(const char *mechanism)
+{
+	static const char *const names[] = {"CKM_MD2", "CKM_MD5", "CKM_SHA_1", "CKM_SHA224", "CKM_SHA256", "CKM_SHA384",
+	    "CKM_SHA512", "CKM_SHA512_224", "CKM_SHA512_256", "CKM_SHA512_T", "CKM_SHA3_224", "CKM_SHA3_256",
+	    "CKM_SHA3_384", "CKM_SHA3_512", "CKM_RIPEMD128", "CKM_RIPEMD160", "CKM_BLAKE2B_160", "CKM_BLAKE2B_256",
+	    "CKM_BLAKE2B_384", "CKM_BLAKE2B_512", "CKM_GOSTR3411"};
+
+	for (size_t i = 0; i < KMN_COUNT_OF(names); i++)
+		if (strcmp(names[i], mechanism) == 0)
+			return true;
+	return false;
+}
+
 bool
 kmn_policy_mechanism_possible(
     const struct kmn_policy *policy, const uint8_t client_spki_sha256[32], const char *token, const char *mechanism)
@@ -931,6 +946,8 @@ kmn_policy_mechanism_possible(
 
 	if (peer == NULL || peer->terminal || !policy_has(((const struct peer *)(const void *)peer)->tokens, token))
 		return false;
+	if (is_hash(mechanism))
+		return true;
 	for (size_t i = 0; i < policy->rules.count; i++) {
 		const struct rule *r = policy->rules.items[i];
 		bool here = r->objects.count == 0, named = r->mechanisms == NULL;
@@ -942,7 +959,8 @@ kmn_policy_mechanism_possible(
 		}
 		for (char **m = r->mechanisms; m != NULL && *m != NULL; m++)
 			named = named || kmn_operation_mechanism_related(*m, mechanism);
-		if (here && named && r->need != NEED_DENY && policy_has(r->clients, peer->name))
+		if (here && named && is_about_keys(r, false) && r->need != NEED_DENY &&
+		    policy_has(r->clients, peer->name))
 			return true;
 	}
 	return false;

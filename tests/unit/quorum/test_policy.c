@@ -574,7 +574,10 @@ test_mechanism_lists(void)
 	CU_ASSERT_TRUE(kmn_policy_mechanism_possible(policy, spki, "root", "CKM_ECDSA"));
 	CU_ASSERT_FALSE(kmn_policy_mechanism_possible(policy, spki, "spare", "CKM_ECDSA"));
 	kmn_policy_free(policy);
-	policy = policy_with("rule s\n client ca\n calls key-use\n mechanisms CKM_SHA384_RSA_PKCS\n need keepers\n");
+	policy = policy_with("rule s\n client ca\n calls key-use\n mechanisms CKM_SHA384_RSA_PKCS\n need keepers\n"
+			     "rule q\n client ca\n calls query login session\n need none\n");
+	CU_ASSERT_TRUE(kmn_policy_mechanism_possible(policy, spki, "root", "CKM_SHA3_256")); /* uses no key */
+	CU_ASSERT_FALSE(kmn_policy_mechanism_possible(policy, spki, "root", ""));
 	CU_ASSERT_TRUE(kmn_policy_mechanism_possible(policy, spki, "root", "CKM_SHA384_RSA_PKCS"));
 	CU_ASSERT_TRUE(kmn_policy_mechanism_possible(policy, spki, "root", "CKM_RSA_PKCS"));
 	CU_ASSERT_FALSE(kmn_policy_mechanism_possible(policy, spki, "root", "CKM_SHA256_RSA_PKCS"));
