@@ -126,6 +126,7 @@ application_free(struct kmn_application *app)
 	kmn_wake_clear(&app->ending);
 	kmn_wake_clear(&app->quitting);
 	kmn_sessions_clear(&app->sessions);
+	kmn_cache_free(app->cache);
 	(void)pthread_mutex_destroy(&app->slots_lock);
 	free(app);
 }
@@ -166,6 +167,7 @@ application_new(struct kmn_client_settings *settings, struct kmn_application **a
 	kmn_sessions_init(&app->sessions);
 	if ((e = kmn_wake_init(&app->ending)) != KMN_OK || (e = kmn_wake_init(&app->quitting)) != KMN_OK ||
 	    (e = kmn_identity_load(app->settings, &app->identity)) != KMN_OK ||
+	    (e = kmn_cache_new(app->settings->savings, &app->cache)) != KMN_OK ||
 	    (e = kmn_links_init(&app->links, app->settings, app->identity, &app->ending)) != KMN_OK)
 		goto done;
 	*app_out = app;

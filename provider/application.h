@@ -24,6 +24,7 @@
 #define KANMON_PROVIDER_APPLICATION_H
 
 #include "kanmon/pkcs11.h"
+#include "provider/cache.h"
 #include "provider/heal.h"
 #include "provider/link.h"
 #include "provider/sessions.h"
@@ -36,6 +37,7 @@ struct kmn_application {
 	struct kmn_channel_identity *identity; /* set once */
 	struct kmn_links links;
 	struct kmn_sessions sessions;
+	struct kmn_cache *cache;  /* set once */
 	struct kmn_heal *heal;    /* set once; NULL unless heal=on or fork=inherit */
 	struct kmn_wake ending;   /* C_Finalize has begun */
 	struct kmn_wake quitting; /* and its patience is over */

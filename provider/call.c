@@ -9,6 +9,7 @@
 
 #include "provider/call.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "kanmon/reader.h"
@@ -32,6 +33,8 @@ struct breaks {
 	uint64_t last_ms;
 };
 
+struct company;
+
 struct carriage {
 	struct kmn_application *app;
 	struct kmn_link *link;
@@ -49,6 +52,19 @@ struct carriage {
 	uint64_t request;     /* id of the request, when held */
 	struct breaks breaks;
 	unsigned renumbered;
+	bool broke;                        /* a connection did, somewhere on the way */
+	const struct kmn_passage *passage; /* past the cache; NULL for the provider's own calls */
+	struct company *company;           /* calls that go along with it */
+};
+
+/* The C_FindObjects that go along with a C_FindObjectsInit, unasked: see ahead.h. */
+struct company {
+	struct carriage call[KMN_AHEAD_CALLS];
+	struct kmn_arg arg[KMN_AHEAD_CALLS][3];
+	struct kmn_ahead_reply reply[KMN_AHEAD_CALLS];
+	bool settled[KMN_AHEAD_CALLS]; /* it has its answer, or will never have one */
+	struct kmn_ahead *ahead;       /* where it all goes */
+	bool line_broke;               /* under one of them, after the call that they go along with was answered */
 };
 
 static const char *
@@ -79,6 +95,9 @@ take_reply(struct carriage *c, const struct kmn_channel_frame *frame, CK_RV *rv_
 		kmn_debug(KMN_TOPIC_CALL, "%s: call %llu: the reply cannot be read: %s", name_of(c),
 		    (unsigned long long)c->flight.number, kmn_err_text(e));
 		*rv_out = kmn_err_ckr(e);
+	} else if (c->passage != NULL) {
+		kmn_cache_learn(c->app->cache, c->link->era, c->passage, frame->body + NUMBER_BYTES,
+		    frame->len_bytes - NUMBER_BYTES, *rv_out);
 	}
 	return ANSWERED;
 }
@@ -113,27 +132,29 @@ take_refused(struct carriage *c, struct kmn_reader *r, kmn_err *e_out)
 	return REFUSED;
 }
 
-/* Sends CALL or END_WAIT and takes the answer. *rv_out is set by ANSWERED, *e_out by REFUSED and BROKEN. */
-static enum outcome
-exchange(struct carriage *c, struct kmn_channel *channel, CK_RV *rv_out, kmn_err *e_out)
+static kmn_err
+ask(struct carriage *c, struct kmn_channel *channel)
 {
-	struct kmn_channel_frame frame;
-	struct kmn_reader r;
-	uint64_t acknowledged = kmn_flights_ask(&c->link->flights, &c->flight), number;
+	uint64_t acknowledged = kmn_flights_ask(&c->link->flights, &c->flight);
 
 	put_u64(&c->w, 0, c->flight.number);
 	put_u64(&c->w, NUMBER_BYTES, acknowledged);
 	if (c->ending_wait)
-		*e_out = kmn_channel_send(channel, KMN_F_END_WAIT, c->w.bytes, NUMBER_BYTES, SEND_MS);
-	else
-		*e_out = kmn_channel_send(channel, KMN_F_CALL, c->w.bytes, c->w.len, SEND_MS);
-	if (*e_out == KMN_OK)
-		*e_out = kmn_pool_receive(c->link->pool, channel, UINT32_MAX, kmn_wake_fd(&c->app->quitting), &frame);
-	if (*e_out != KMN_OK) {
-		kmn_debug(KMN_TOPIC_CHANNEL, "%s: call %llu: %s: %s", name_of(c), (unsigned long long)c->flight.number,
-		    kmn_err_text(*e_out), kmn_channel_why(channel));
+		return kmn_channel_send(channel, KMN_F_END_WAIT, c->w.bytes, NUMBER_BYTES, SEND_MS);
+	return kmn_channel_send(channel, KMN_F_CALL, c->w.bytes, c->w.len, SEND_MS);
+}
+
+/* Takes the answer. *rv_out is set by ANSWERED, *e_out by REFUSED and BROKEN. */
+static enum outcome
+hear(struct carriage *c, struct kmn_channel *channel, CK_RV *rv_out, kmn_err *e_out)
+{
+	struct kmn_channel_frame frame;
+	struct kmn_reader r;
+	uint64_t number;
+
+	*e_out = kmn_pool_receive(c->link->pool, channel, UINT32_MAX, kmn_wake_fd(&c->app->quitting), &frame);
+	if (*e_out != KMN_OK)
 		return BROKEN;
-	}
 	kmn_reader_init(&r, frame.body, frame.len_bytes);
 	number = kmn_reader_u64(&r);
 	if (frame.type == KMN_F_REFUSED && (number == c->flight.number || number == 0))
@@ -146,6 +167,28 @@ exchange(struct carriage *c, struct kmn_channel *channel, CK_RV *rv_out, kmn_err
 	    (unsigned long long)c->flight.number, kmn_frame_name(frame.type), (unsigned long long)number);
 	*e_out = KMN_E_MALFORMED;
 	return BROKEN;
+}
+
+static kmn_err ask_company(struct company *company, struct kmn_channel *channel);
+static void hear_company(struct company *company, struct kmn_channel *channel);
+
+/* Sends CALL or END_WAIT and takes the answer: see hear(). */
+static enum outcome
+exchange(struct carriage *c, struct kmn_channel *channel, CK_RV *rv_out, kmn_err *e_out)
+{
+	enum outcome outcome = BROKEN;
+
+	*e_out = ask(c, channel);
+	if (*e_out == KMN_OK && c->company != NULL)
+		*e_out = ask_company(c->company, channel);
+	if (*e_out == KMN_OK)
+		outcome = hear(c, channel, rv_out, e_out);
+	if (outcome == BROKEN)
+		kmn_debug(KMN_TOPIC_CHANNEL, "%s: call %llu: %s: %s", name_of(c), (unsigned long long)c->flight.number,
+		    kmn_err_text(*e_out), kmn_channel_why(channel));
+	else if (c->company != NULL)
+		hear_company(c->company, channel);
+	return outcome;
 }
 
 /* ---- until there is an answer ------------------------------------------------------------------------------------ */
@@ -168,6 +211,8 @@ after_break(struct kmn_application *app, struct kmn_link *link, struct breaks *b
 	return KMN_OK;
 }
 
+static void leave_company(struct carriage *c);
+
 /*
  * A number that the gateway calls stale although it was sent once: threads of
  * this process overtook it by a whole window before it arrived. It did not run
@@ -180,6 +225,7 @@ take_new_number(struct carriage *c, kmn_err e, bool first)
 		return false;
 	kmn_flights_finish(&c->link->flights, &c->flight);
 	c->sent = false;
+	leave_company(c); /* it ran before what it was to follow */
 	return true;
 }
 
@@ -223,10 +269,12 @@ carry(struct carriage *c, CK_RV *rv_out)
 		first = !c->sent;
 		outcome = exchange(c, channel, rv_out, &e);
 		c->sent = true;
-		if (outcome == BROKEN)
+		if (outcome == BROKEN || (c->company != NULL && c->company->line_broke)) {
 			kmn_pool_drop(c->link->pool, channel);
-		else
+			c->broke = true;
+		} else {
 			kmn_pool_give(c->link->pool, channel);
+		}
 		if (outcome == ANSWERED)
 			return KMN_OK;
 		if (outcome == REFUSED && !take_new_number(c, e, first)) {
@@ -287,12 +335,120 @@ encode(struct carriage *c)
 	return e != KMN_OK ? e : c->w.err;
 }
 
+/* ---- what goes along --------------------------------------------------------------------------------------------- */
+
+/* Calls for which there is no memory or no number at once are left out. */
+static void
+begin_company(struct carriage *c)
+{
+	struct company *company = c->company;
+	bool all = true;
+
+	company->line_broke = false;
+	for (unsigned i = 0; i < KMN_AHEAD_CALLS; i++) {
+		struct carriage *m = &company->call[i];
+
+		m->link = c->link;
+		company->reply[i].asked = false;
+		all = all && m->w.err == KMN_OK && kmn_flights_try_admit(&c->link->flights, &m->flight);
+		company->settled[i] = !all;
+	}
+}
+
+static kmn_err
+ask_company(struct company *company, struct kmn_channel *channel)
+{
+	kmn_err e = KMN_OK;
+
+	for (unsigned i = 0; e == KMN_OK && i < KMN_AHEAD_CALLS; i++) {
+		if (company->settled[i])
+			continue;
+		e = ask(&company->call[i], channel);
+		company->call[i].sent = true;
+	}
+	return e;
+}
+
+/* What one of them came to. */
+static void
+settle(struct company *company, unsigned i, kmn_err e, CK_RV rv)
+{
+	struct carriage *m = &company->call[i];
+
+	company->settled[i] = true;
+	company->reply[i].asked = e != KMN_E_REPLAY; /* a stale number: it never runs */
+	company->reply[i].rv = e == KMN_OK ? rv : kmn_err_ckr(e);
+	if (e == KMN_OK && rv == CKR_OK)
+		see_handles(m);
+	kmn_debug(KMN_TOPIC_CALL, "%s: call %llu of %s, sent along: 0x%lx", name_of(m),
+	    (unsigned long long)m->flight.number, kmn_pool_name(m->link->pool), company->reply[i].rv);
+}
+
+static void
+hear_company(struct company *company, struct kmn_channel *channel)
+{
+	CK_RV rv = CKR_GENERAL_ERROR;
+	kmn_err e;
+
+	for (unsigned i = 0; !company->line_broke && i < KMN_AHEAD_CALLS; i++) {
+		if (company->settled[i])
+			continue;
+		switch (hear(&company->call[i], channel, &rv, &e)) {
+		case ANSWERED:
+			settle(company, i, KMN_OK, rv);
+			break;
+		case REFUSED:
+			settle(company, i, e, rv);
+			break;
+		case HELD: /* no search is */
+		case BROKEN:
+			company->line_broke = true;
+		}
+	}
+}
+
+/* The outcome of what was sent is fetched: it must not be lost, for the module has moved on. */
+static void
+end_company(struct carriage *c, kmn_err e)
+{
+	struct company *company = c->company;
+	CK_RV rv = CKR_GENERAL_ERROR;
+
+	if (company == NULL)
+		return;
+	for (unsigned i = 0; i < KMN_AHEAD_CALLS; i++) {
+		struct carriage *m = &company->call[i];
+
+		if (!company->settled[i] && m->sent && e == KMN_OK) {
+			kmn_err last = carry(m, &rv);
+
+			settle(company, i, last, rv);
+		}
+		kmn_flights_finish(&c->link->flights, &m->flight);
+		m->sent = false;
+	}
+}
+
+static void
+leave_company(struct carriage *c)
+{
+	end_company(c, KMN_E_CANCELED);
+	c->company = NULL;
+}
+
+/* ---- on one link, whole ------------------------------------------------------------------------------------------ */
+
 /* Carries the call over its link, once that is known to have what the call names. */
 static kmn_err
 carry_whole(struct carriage *c, CK_RV *rv_out)
 {
-	kmn_err e = carry(c, rv_out);
+	kmn_err e;
 
+	if (c->company != NULL)
+		begin_company(c);
+	e = carry(c, rv_out);
+	if (c->company != NULL)
+		end_company(c, e);
 	if (e == KMN_OK && *rv_out == CKR_OK)
 		see_handles(c);
 	if (e == KMN_E_WORKER || e == KMN_E_INSTANCE)
@@ -544,6 +700,21 @@ carry_anywhere(struct carriage *c, const struct kmn_call_view *view, CK_RV *rv_o
 	}
 }
 
+/* What came along with C_FindObjectsInit, which came to `rv`. Handles are kept, whatever that is. */
+static void
+keep_ahead(struct carriage *c, CK_RV rv)
+{
+	struct company *company = c->company;
+
+	if (c->link == NULL || !company->reply[0].asked)
+		return;
+	kmn_ahead_begin(company->ahead, rv == CKR_OK, company->reply);
+	if (rv != CKR_OK && company->ahead->count == 0)
+		return;
+	kmn_cache_saw_ahead(c->app->cache, c->link->era, c->arg[0].u, company->ahead);
+	company->ahead = NULL;
+}
+
 static CK_RV
 run(struct carriage *c, const struct kmn_call_view *view)
 {
@@ -565,7 +736,136 @@ run(struct carriage *c, const struct kmn_call_view *view)
 		rv = kmn_err_ckr(e);
 	}
 	kmn_sessions_learn(&c->app->sessions, c->id, c->arg, rv);
+	kmn_cache_return(c->app->cache, c->link != NULL ? c->link->era : 0, c->passage, rv, c->broke);
+	if (c->company != NULL)
+		keep_ahead(c, rv);
 	kmn_links_put(&c->app->links, c->link);
+	return rv;
+}
+
+/* The answer without the gateway, if that can be had. */
+static bool
+answer_here(struct carriage *c, struct kmn_passage *passage, CK_RV *rv_out)
+{
+	struct kmn_link *link = kmn_links_take(&c->app->links);
+	bool here = link != NULL && kmn_cache_answer(c->app->cache, link->pool, link->era, passage, rv_out);
+
+	kmn_links_put(&c->app->links, link);
+	if (here)
+		kmn_debug(KMN_TOPIC_CALL, "%s: answered here: 0x%lx", name_of(c), *rv_out);
+	return here;
+}
+
+/* Here, or by the gateway. */
+static CK_RV
+answer(struct carriage *c)
+{
+	struct kmn_call_view view = {0};
+	struct kmn_passage passage;
+	CK_RV rv;
+	kmn_err e;
+
+	c->waits = c->id == KMN_C_WaitForSlotEvent && (c->arg[0].u & CKF_DONT_BLOCK) == 0;
+	e = c->id == KMN_C_WaitForSlotEvent && c->arg[2].p != NULL ? KMN_E_ARGUMENTS : encode(c); /* pReserved */
+	if (e == KMN_OK && c->app->heal != NULL) /* healing looks at calls as the gateway does */
+		e = kmn_call_view_decode(c->w.bytes + HEAD_BYTES, c->w.len - HEAD_BYTES, &view);
+	if (e != KMN_OK) {
+		kmn_debug(KMN_TOPIC_CALL, "%s: %s", name_of(c), kmn_err_text(e));
+		rv = kmn_err_ckr(e);
+	} else {
+		kmn_cache_begin(c->app->cache, &passage, c->id, c->arg, c->arg_count, c->w.bytes + HEAD_BYTES,
+		    c->w.len - HEAD_BYTES);
+		if (!answer_here(c, &passage, &rv)) {
+			kmn_cache_leave(c->app->cache, &passage);
+			c->passage = &passage;
+			rv = run(c, &view);
+		}
+	}
+	kmn_writer_clear(&c->w); /* wipes: it may have held a PIN */
+	return rv;
+}
+
+/* ---- searches ---------------------------------------------------------------------------------------------------- */
+
+static CK_RV
+find_init(struct carriage *c)
+{
+	struct company company = {0};
+	CK_RV rv;
+
+	if ((company.ahead = kmn_cache_look_ahead(c->app->cache, c->arg[0].u)) == NULL)
+		return answer(c);
+	for (unsigned i = 0; i < KMN_AHEAD_CALLS; i++) {
+		struct kmn_ahead_reply *reply = &company.reply[i];
+		struct kmn_arg arg[] = {
+		    {.u = c->arg[0].u}, {.p = reply->handle, .u = KMN_AHEAD_HANDLES, .n = &reply->count}};
+		struct carriage *m = &company.call[i];
+
+		memcpy(company.arg[i], arg, sizeof(arg));
+		*m = (struct carriage){.app = c->app,
+		    .id = KMN_C_FindObjects,
+		    .list = c->list,
+		    .arg = company.arg[i],
+		    .arg_count = KMN_COUNT_OF(arg)};
+		if (encode(m) != KMN_OK)
+			m->w.err = KMN_E_NO_MEMORY; /* left out */
+	}
+	c->company = &company;
+	rv = answer(c);
+	for (unsigned i = 0; i < KMN_AHEAD_CALLS; i++)
+		kmn_writer_clear(&company.call[i].w);
+	free(company.ahead);
+	return rv;
+}
+
+static struct kmn_find_answer
+find_here(struct carriage *c, bool proved)
+{
+	struct kmn_link *link = kmn_links_take(&c->app->links);
+	struct kmn_find_answer found = {.state = KMN_AHEAD_NONE};
+
+	if (link != NULL)
+		found = kmn_cache_find(c->app->cache, link->pool, link->era, c->arg, proved);
+	kmn_links_put(&c->app->links, link);
+	return found;
+}
+
+/* A call of the session that changes nothing. */
+static CK_RV
+prove_session(struct carriage *c)
+{
+	CK_SESSION_INFO info;
+	struct kmn_arg arg[] = {{.u = c->arg[0].u}, {.p = &info}};
+	struct carriage proof = {
+	    .app = c->app, .id = KMN_C_GetSessionInfo, .list = c->list, .arg = arg, .arg_count = 2};
+
+	return answer(&proof);
+}
+
+static CK_RV
+find(struct carriage *c)
+{
+	struct kmn_find_answer found = find_here(c, false);
+	CK_RV rv;
+
+	if (found.doubt) {
+		if ((rv = prove_session(c)) != CKR_OK)
+			return rv;
+		found = find_here(c, true);
+	}
+	if (found.state == KMN_AHEAD_GIVEN) {
+		kmn_debug(KMN_TOPIC_CALL, "%s: answered here: 0x%lx", name_of(c), found.rv);
+		if (found.rv == CKR_OK)
+			*c->arg[1].n = found.given;
+		return found.rv;
+	}
+	if (found.state == KMN_AHEAD_PART) {
+		c->arg[1].p = (CK_OBJECT_HANDLE *)c->arg[1].p + found.given;
+		c->arg[1].u = found.rest;
+	}
+	rv = answer(c);
+	if (rv == CKR_OK && found.state == KMN_AHEAD_PART)
+		*c->arg[1].n += found.given;
 	return rv;
 }
 
@@ -573,26 +873,19 @@ CK_RV
 kmn_provider_call(enum kmn_call_id id, enum kmn_list list, struct kmn_arg *arg, size_t arg_count)
 {
 	struct carriage c = {.id = id, .list = list, .arg = arg, .arg_count = arg_count};
-	struct kmn_call_view view = {0};
 	struct kmn_host_errors errors;
 	CK_RV rv;
-	kmn_err e;
 
 	if ((c.app = kmn_application_enter()) == NULL)
 		return CKR_CRYPTOKI_NOT_INITIALIZED;
 	kmn_host_errors_take(&errors);
 	kmn_sessions_fill(&c.app->sessions, id, arg);
-	c.waits = id == KMN_C_WaitForSlotEvent && (arg[0].u & CKF_DONT_BLOCK) == 0;
-	e = id == KMN_C_WaitForSlotEvent && arg[2].p != NULL ? KMN_E_ARGUMENTS : encode(&c); /* pReserved */
-	if (e == KMN_OK && c.app->heal != NULL) /* healing looks at calls as the gateway does */
-		e = kmn_call_view_decode(c.w.bytes + HEAD_BYTES, c.w.len - HEAD_BYTES, &view);
-	if (e == KMN_OK)
-		rv = run(&c, &view);
+	if (id == KMN_C_FindObjectsInit)
+		rv = find_init(&c);
+	else if (id == KMN_C_FindObjects)
+		rv = find(&c);
 	else
-		rv = kmn_err_ckr(e);
-	if (e != KMN_OK)
-		kmn_debug(KMN_TOPIC_CALL, "%s: %s", name_of(&c), kmn_err_text(e));
-	kmn_writer_clear(&c.w); /* wipes: it may have held a PIN */
+		rv = answer(&c);
 	kmn_host_errors_return(&errors);
 	kmn_application_leave(c.app);
 	return rv;

@@ -43,6 +43,7 @@ struct kmn_pool {
 	uint32_t lease_ms;                          /* set by attach */
 	_Atomic(struct kmn_channel *) open[SLOTS];  /* all there are, for a forked child to close */
 	atomic_uint notices[KMN_NOTICE_STATE + 1];  /* by kind: how many came */
+	atomic_uint_fast64_t heard_ms;              /* last frame of the gateway */
 	pthread_mutex_t lock;                       /* guards what is below */
 	TAILQ_HEAD(, waiter) waiters;
 	struct kmn_channel *idle[KMN_CLIENT_CONNECTIONS_MAX];
@@ -138,6 +139,8 @@ kmn_pool_hear(struct kmn_pool *pool, struct kmn_channel *channel, uint32_t timeo
 {
 	kmn_err e = kmn_channel_receive(channel, timeout_ms, interrupt_fd, frame_out);
 
+	if (e == KMN_OK)
+		atomic_store(&pool->heard_ms, kmn_now_ms());
 	if (e == KMN_OK && frame_out->type == KMN_F_NOTICE)
 		note(pool, frame_out);
 	return e;
@@ -553,6 +556,30 @@ kmn_pool_drop(struct kmn_pool *pool, struct kmn_channel *channel)
 {
 	discard(pool, channel);
 	release(pool, NULL);
+}
+
+bool
+kmn_pool_look(struct kmn_pool *pool, unsigned notices_out[KMN_NOTICE_STATE + 1])
+{
+	struct kmn_channel *idle = NULL;
+	bool over, quiet;
+
+	(void)pthread_mutex_lock(&pool->lock);
+	over = pool->lost || pool->ended;
+	if (!over && pool->idle_count > 0) {
+		idle = pool->idle[--pool->idle_count];
+		pool->busy++;
+	}
+	(void)pthread_mutex_unlock(&pool->lock);
+	quiet = !over &&
+		(idle != NULL ? is_usable(pool, idle) : kmn_now_ms() - atomic_load(&pool->heard_ms) <= KMN_HEARD_MS);
+	if (idle != NULL && quiet)
+		kmn_pool_give(pool, idle);
+	else if (idle != NULL)
+		kmn_pool_drop(pool, idle);
+	for (unsigned i = 0; i <= KMN_NOTICE_STATE; i++)
+		notices_out[i] = atomic_load(&pool->notices[i]);
+	return quiet;
 }
 
 kmn_err

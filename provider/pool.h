@@ -23,6 +23,7 @@
 
 #include "kanmon/channel.h"
 #include "kanmon/client_settings.h"
+#include "kanmon/frame.h"
 #include "provider/wake.h"
 
 struct kmn_pool;
@@ -70,6 +71,14 @@ kmn_err kmn_pool_receive(struct kmn_pool *pool, struct kmn_channel *channel, uin
  * gateway sends each to all of them. Who keeps an answer compares.
  */
 unsigned kmn_pool_notices(struct kmn_pool *pool, enum kmn_notice kind);
+
+/*
+ * Looks at the line without asking: an idle connection, or where all are at
+ * work, whether one was heard KMN_HEARD_MS ago. False: nobody can say that it is
+ * as it was. notices_out has the counts as they are after that look.
+ */
+#define KMN_HEARD_MS 50u
+bool kmn_pool_look(struct kmn_pool *pool, unsigned notices_out[KMN_NOTICE_STATE + 1]);
 
 /* C_Finalize has begun and raised `ending`: whoever wants or waits for a connection gets KMN_E_CANCELED. */
 void kmn_pool_end(struct kmn_pool *pool);

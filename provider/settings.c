@@ -16,7 +16,7 @@
 #define USER_FILE ".config/kanmon/kanmon.conf"
 #define PATH_MAX_BYTES 4096
 
-enum type { LIST, HASH, TEXT, PATH, NUMBER, CHOICE };
+enum type { LIST, HASH, TEXT, PATH, NUMBER, CHOICE, SAVINGS };
 
 #define CHOICE_WORDS 2
 static const char *const choices[][CHOICE_WORDS] = {KMN_CLIENT_CHOICE_WORDS};
@@ -147,6 +147,39 @@ set_choice(struct kmn_client_settings *s, const struct row *row, const char *val
 	return KMN_E_CONFIG;
 }
 
+static unsigned
+saving_of(const char *word, size_t len)
+{
+#define ROW(symbol, bit, text) \
+	if (strlen(text) == len && memcmp(word, text, len) == 0) \
+		return symbol;
+	KMN_CLIENT_SAVING_ROWS(ROW)
+#undef ROW
+	return 0;
+}
+
+/* Words with commas between them, or `none` alone. */
+static kmn_err
+set_savings(struct kmn_client_settings *s, const struct row *row, const char *value, char *why)
+{
+	unsigned all = 0, one;
+
+	for (const char *at = value; strcmp(value, "none") != 0;) {
+		size_t len = strcspn(at, ",");
+
+		if ((one = saving_of(at, len)) == 0) {
+			say(why, "%s is none, or a list of info, session, length, find, with commas", row->name);
+			return KMN_E_CONFIG;
+		}
+		all |= one;
+		at += len;
+		if (*at++ == '\0')
+			break;
+	}
+	s->savings = all;
+	return KMN_OK;
+}
+
 /* host:port, with [] around an address that has colons itself. */
 static bool
 is_gateway(const char *value)
@@ -201,6 +234,8 @@ set(struct kmn_client_settings *s, const struct row *row, const char *value, cha
 		return set_number(s, row, value, why);
 	case CHOICE:
 		return set_choice(s, row, value, why);
+	case SAVINGS:
+		return set_savings(s, row, value, why);
 	}
 	return KMN_E_INTERNAL;
 }

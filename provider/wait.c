@@ -29,11 +29,11 @@ kmn_flights_clear(struct kmn_flights *f, struct kmn_pool *pool)
 /* ---- numbers ----------------------------------------------------------------------------------------------------- */
 
 static bool
-has_room(const struct kmn_flights *f)
+has_room(const struct kmn_flights *f, uint64_t numbers)
 {
 	uint64_t base = f->lowest != NULL ? f->lowest->number : f->last + 1;
 
-	return f->last + f->admitted + 1 < base + KMN_WINDOW_NUMBERS;
+	return f->last + f->admitted + 1 < base + numbers;
 }
 
 kmn_err
@@ -43,7 +43,7 @@ kmn_flights_admit(struct kmn_flights *f, struct kmn_flight *flight)
 
 	(void)pthread_mutex_lock(&f->lock);
 	f->queued++;
-	while (!f->ended && !has_room(f))
+	while (!f->ended && !has_room(f, KMN_WINDOW_NUMBERS))
 		(void)pthread_cond_wait(&f->room, &f->lock);
 	f->queued--;
 	e = f->ended ? KMN_E_CANCELED : KMN_OK;
@@ -53,6 +53,16 @@ kmn_flights_admit(struct kmn_flights *f, struct kmn_flight *flight)
 	}
 	(void)pthread_mutex_unlock(&f->lock);
 	return e;
+}
+
+bool
+kmn_flights_try_admit(struct kmn_flights *f, struct kmn_flight *flight)
+{
+	(void)pthread_mutex_lock(&f->lock);
+	flight->admitted = !f->ended && has_room(f, KMN_WINDOW_NUMBERS / 2);
+	f->admitted += flight->admitted;
+	(void)pthread_mutex_unlock(&f->lock);
+	return flight->admitted;
 }
 
 /* The lock is taken. */

@@ -70,6 +70,8 @@ void kmn_flights_clear(struct kmn_flights *f, struct kmn_pool *pool);
 
 /* Before a connection is taken for a call without a number: waits for its place in the window, or KMN_E_CANCELED. */
 kmn_err kmn_flights_admit(struct kmn_flights *f, struct kmn_flight *flight) KMN_MUST_CHECK;
+/* The same without waiting, for a call that may be left out: false when the window is half full. */
+bool kmn_flights_try_admit(struct kmn_flights *f, struct kmn_flight *flight) KMN_MUST_CHECK;
 /* Before CALL is sent, each time: gives a number to a flight without one, and the `acknowledged` that goes with it. */
 uint64_t kmn_flights_ask(struct kmn_flights *f, struct kmn_flight *flight);
 /* The call has its answer, or never will. */

@@ -38,7 +38,22 @@
 	ROW("heal", heal, CHOICE, KMN_CLIENT_CHOICE_HEAL, 2, "off", \
 	    "off, or on: sessions, login and keys are built up again when the gateway has lost them") \
 	ROW("fork", fork, CHOICE, KMN_CLIENT_CHOICE_FORK, 2, "strict", \
-	    "strict, or inherit: a forked child goes on with its parent's sessions, login and keys")
+	    "strict, or inherit: a forked child goes on with its parent's sessions, login and keys") \
+	ROW("savings", savings, SAVINGS, 0, 0, KMN_CLIENT_SAVINGS, \
+	    "answers that need not cross again: info, session, length, find, with commas; or none")
+
+/* What the setting `savings` may name; a set of these is its value (provider/cache.h says what each does). */
+/* clang-format off */
+#define KMN_CLIENT_SAVING_ROWS(ROW) \
+	ROW(KMN_SAVE_INFO, 1u, "info") \
+	ROW(KMN_SAVE_SESSION, 2u, "session") \
+	ROW(KMN_SAVE_LENGTH, 4u, "length") \
+	ROW(KMN_SAVE_FIND, 8u, "find")
+/* clang-format on */
+#define KMN_CLIENT_SAVING_ENUM(symbol, bit, word) symbol = (bit),
+enum kmn_client_saving { KMN_CLIENT_SAVING_ROWS(KMN_CLIENT_SAVING_ENUM) KMN_SAVE_EVERYTHING = 15u };
+#undef KMN_CLIENT_SAVING_ENUM
+#define KMN_CLIENT_SAVINGS "info,session,length,find" /* unless the file says otherwise: all are safe */
 
 /* The words of a CHOICE (its `least`), by the value of the field; `most` counts them. */
 /* clang-format off */
@@ -67,6 +82,7 @@ struct kmn_client_settings {
 	enum kmn_client_errors errors;
 	enum kmn_client_heal heal;
 	enum kmn_client_fork fork;
+	unsigned savings; /* set of enum kmn_client_saving */
 };
 
 /*
