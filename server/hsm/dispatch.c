@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "kanmon/messages.h"
+#include "kanmon/say.h"
 #include "server/hsm/invoke.h"
 #include "server/hsm/operations.h"
 
@@ -32,8 +33,8 @@ struct kmn_dispatch {
 /* One request while it runs. */
 struct run {
 	struct kmn_dispatch *d;
-	const struct kmn_call_view *view;
-	const struct kmn_nobody *nobody;
+	const struct kmn_dispatch_request *request;
+	const struct kmn_call_view *view;    /* of the request, or a part of it */
 	uint64_t session;                    /* virtual */
 	struct kmn_session target;           /* where the call goes */
 	bool side;                           /* target is a side session, found or opened for this call */
@@ -127,8 +128,8 @@ object_in(void *cookie, uint64_t object)
 {
 	struct run *r = cookie;
 
-	for (size_t i = 0; r->nobody != NULL && i < r->nobody->count; i++)
-		if (r->nobody->handle[i] == object)
+	for (size_t i = 0; r->request->nobody != NULL && i < r->request->nobody->count; i++)
+		if (r->request->nobody->handle[i] == object)
 			object = UINT64_MAX;
 	return kmn_virtual_object(r->d->handles, r->target.slot, object);
 }
@@ -142,6 +143,7 @@ session_out(void *cookie, const struct kmn_call_view *view, CK_SESSION_HANDLE se
 	    .vendor = session, .slot = r->target.slot, .flags = flags == NULL ? 0 : (CK_FLAGS)flags->number};
 	uint64_t virtual;
 
+	kmn_operations_lost(r->d->operations, session);
 	if ((r->failed = kmn_virtual_session_add(r->d->handles, &s, &virtual)) != KMN_OK)
 		(void)r->d->module->C_CloseSession(session);
 	return virtual;
@@ -238,22 +240,26 @@ own_session_is_busy(const struct run *r)
 	return init != NULL && init(r->target.vendor, &mechanism, ~(CK_OBJECT_HANDLE)0) == CKR_OPERATION_ACTIVE;
 }
 
-/* Opens a side session for the operation that this call starts. */
 static CK_RV
 open_side(struct run *r)
 {
 	CK_SESSION_HANDLE side;
-	CK_RV rv;
-
-	if (own_session_is_busy(r))
-		return CKR_OPERATION_ACTIVE;
-	rv = r->d->module->C_OpenSession(
+	CK_RV rv = r->d->module->C_OpenSession(
 	    r->target.slot, (r->target.flags & CKF_RW_SESSION) | CKF_SERIAL_SESSION, NULL, NULL, &side);
+
 	if (rv == CKR_OK) {
+		kmn_operations_lost(r->d->operations, side);
 		r->target.vendor = side;
 		r->side = r->fresh = true;
 	}
 	return rv;
+}
+
+/* Opens a side session for the operation that this call starts. */
+static CK_RV
+start_side(struct run *r)
+{
+	return own_session_is_busy(r) ? CKR_OPERATION_ACTIVE : open_side(r);
 }
 
 static bool
@@ -308,6 +314,52 @@ mechanism_of(const struct kmn_call_view *view)
 	return m != NULL && m->form != KMN_MECH_NULL ? m->type : KMN_UNAVAILABLE;
 }
 
+/* The requests of an operation in a side session, from its first one. */
+static struct kmn_writer *
+new_history(const struct run *r)
+{
+	struct kmn_writer *history = r->side && r->request->payload != NULL ? malloc(sizeof(*history)) : NULL;
+
+	if (history != NULL) {
+		kmn_writer_init(history, KMN_HISTORY_MAX_BYTES);
+		kmn_writer_bytes(history, r->request->payload, r->request->len);
+	}
+	return history;
+}
+
+static bool
+gave_bytes(const struct kmn_writer *w, size_t from)
+{
+	struct kmn_response_view v;
+	const struct kmn_result *bytes;
+
+	if (kmn_response_view_decode(w->bytes + from, w->len - from, &v) != KMN_OK)
+		return true;
+	return (bytes = kmn_response_bytes(&v)) != NULL && bytes->len > 0;
+}
+
+/*
+ * A request of an operation in a side session is kept while it can be made
+ * again: nothing came out so far, and no PIN was needed. Whole messages leave
+ * no trace; the parts of one are not kept.
+ */
+static void
+remember(const struct run *r, CK_RV rv, const struct kmn_writer *w, size_t from)
+{
+	struct kmn_writer *history = r->side && r->held[0] != NULL ? r->held[0]->history : NULL;
+	enum kmn_effect effect = r->view->call->effect;
+	bool whole = r->view->id == KMN_C_SignMessage || r->view->id == KMN_C_EncryptMessage ||
+		     r->view->id == KMN_C_DecryptMessage;
+
+	if (history == NULL || rv != CKR_OK || (effect == KMN_EFFECT_BELONGS && whole) ||
+	    (effect != KMN_EFFECT_BELONGS && effect != KMN_EFFECT_CONTINUES && !is_context_login(r->view)))
+		return;
+	if (effect == KMN_EFFECT_CONTINUES && r->request->payload != NULL && !gave_bytes(w, from))
+		kmn_writer_bytes(history, r->request->payload, r->request->len);
+	else
+		history->err = KMN_E_AGAIN;
+}
+
 static void
 after_start(struct run *r, struct kmn_arena **arena, CK_RV rv)
 {
@@ -327,9 +379,15 @@ after_start(struct run *r, struct kmn_arena **arena, CK_RV rv)
 		kmn_operations_end(r->d->operations, r->session, op.kind);
 		return;
 	}
-	if ((r->failed = kmn_operations_add(r->d->operations, &op)) == KMN_OK)
+	op.history = new_history(r);
+	if ((r->failed = kmn_operations_add(r->d->operations, &op)) == KMN_OK) {
 		*arena = NULL;
-	else if (r->fresh)
+		return;
+	}
+	if (op.history != NULL)
+		kmn_writer_clear(op.history);
+	free(op.history);
+	if (r->fresh)
 		(void)r->d->module->C_CloseSession(r->target.vendor);
 }
 
@@ -384,7 +442,14 @@ put_error(struct run *r, size_t from, CK_RV rv, struct kmn_writer *w)
 	kmn_response_put_error(r->view->id, rv, w);
 }
 
-static void
+/* The module's word that a session is not there any more. */
+static bool
+is_gone(CK_RV rv)
+{
+	return rv == CKR_SESSION_HANDLE_INVALID || rv == CKR_SESSION_CLOSED;
+}
+
+static CK_RV
 invoke(struct run *r, struct kmn_writer *w)
 {
 	const struct kmn_handles handles = {r, session_in, object_in, session_out, object_out};
@@ -396,6 +461,9 @@ invoke(struct run *r, struct kmn_writer *w)
 
 	if (arena == NULL || kmn_invoke(r->view, &functions->v3_2, &handles, arena, w, &rv) != KMN_OK)
 		put_error(r, from, CKR_HOST_MEMORY, w);
+	if (r->side && !r->fresh && is_gone(rv))
+		kmn_operations_lost(r->d->operations, r->target.vendor);
+	remember(r, rv, w, from);
 	after_call(r, &arena, rv);
 	if (r->failed != KMN_OK)
 		put_error(r, from, CKR_HOST_MEMORY, w);
@@ -403,6 +471,65 @@ invoke(struct run *r, struct kmn_writer *w)
 		kmn_arena_free(arena);
 	else
 		return_arena(r->d, arena);
+	return rv;
+}
+
+/* ---- a side session that the device dropped ---- */
+
+/* One request of the operation's history; true if the module took it. */
+static bool
+repeat(struct run *again, const uint8_t *payload, size_t len)
+{
+	struct kmn_call_view view;
+	const struct kmn_dispatch_request request = {.view = &view, .payload = payload, .len = len};
+	struct kmn_writer answer;
+	bool taken = false;
+
+	if (kmn_call_view_decode(payload, len, &view) != KMN_OK)
+		return false;
+	kmn_writer_init(&answer, ANSWER_MAX_BYTES);
+	again->request = &request;
+	again->view = &view;
+	taken = invoke(again, &answer) == CKR_OK && again->failed == KMN_OK;
+	kmn_writer_clear(&answer);
+	if (taken && again->fresh) {
+		again->fresh = false;
+		again->held[0] = kmn_operations_get(again->d->operations, again->session, view.call->operations);
+		taken = again->held[0] != NULL;
+	}
+	return taken;
+}
+
+/* Begins the operation again in a new side session; the call goes there then. Once for a call. */
+static bool
+begin_again(struct run *r)
+{
+	struct run again = {.d = r->d, .session = r->session, .target = r->target, .mark = r->mark};
+	const struct kmn_operation *lost = r->held[0];
+	struct kmn_reader reader;
+	const uint8_t *payload;
+	size_t n;
+	bool ok;
+
+	if (lost == NULL || lost->history == NULL || lost->history->err != KMN_OK)
+		return false;
+	pthread_rwlock_rdlock(&r->d->slot_wide);
+	ok = open_side(&again) == CKR_OK;
+	kmn_reader_init(&reader, lost->history->bytes, lost->history->len);
+	while (ok && reader.at != reader.end) {
+		n = kmn_reader_bytes(&reader, KMN_HISTORY_MAX_BYTES, &payload);
+		ok = repeat(&again, payload, n);
+	}
+	pthread_rwlock_unlock(&r->d->slot_wide);
+	if (ok) {
+		kmn_operation_unref(r->d->operations, lost);
+		r->held[0] = again.held[0];
+		r->target.vendor = again.target.vendor;
+		kmn_say(KMN_SAY_INFO, "a waiting session was dropped by the module; its operation was begun again");
+	} else {
+		kmn_operation_unref(r->d->operations, again.held[0]);
+	}
+	return ok;
 }
 
 /* Calls that close every session of a slot, and calls that open one, keep out of each other's way. */
@@ -443,17 +570,22 @@ is_of_another_mechanism(const struct run *r)
 static void
 run_whole(struct run *r, bool opens, struct kmn_writer *w)
 {
+	size_t from = w->len;
 	CK_RV rv;
 
 	lock_slot(r, opens);
 	if (is_of_another_mechanism(r)) {
 		put_error(r, w->len, CKR_ARGUMENTS_BAD, w);
-	} else if (opens && (rv = open_side(r)) != CKR_OK) {
+	} else if (opens && (rv = start_side(r)) != CKR_OK) {
 		put_error(r, w->len, rv, w);
 	} else {
 		if (r->view->id == KMN_C_CloseSession)
 			kmn_operations_end_side(r->d->operations, r->session, KMN_OP_EVERY);
-		invoke(r, w);
+		rv = invoke(r, w);
+		if (r->side && !r->fresh && is_gone(rv) && begin_again(r)) {
+			w->len = from;
+			(void)invoke(r, w);
+		}
 	}
 	unlock_slot(r, opens);
 }
@@ -509,7 +641,7 @@ run_dual(struct run *r, const struct dual *dual, struct kmn_writer *w)
 
 	half_of(r->view, dual->cipher, &cipher);
 	half_of(r->view, dual->other, &other);
-	kmn_dispatch_call(r->d, &cipher, 0, r->nobody, w);
+	kmn_dispatch_call(r->d, &(const struct kmn_dispatch_request){.view = &cipher, .nobody = r->request->nobody}, w);
 	if (w->err != KMN_OK || kmn_response_view_decode(w->bytes + from, w->len - from, &response) != KMN_OK) {
 		put_error(r, from, CKR_HOST_MEMORY, w);
 		return;
@@ -523,7 +655,8 @@ run_dual(struct run *r, const struct dual *dual, struct kmn_writer *w)
 		    .param = other.value[1].param, .number = plain->len, .bytes = plain->bytes, .len = plain->len};
 	}
 	kmn_writer_init(&answer, ANSWER_MAX_BYTES);
-	kmn_dispatch_call(r->d, &other, 0, r->nobody, &answer);
+	kmn_dispatch_call(
+	    r->d, &(const struct kmn_dispatch_request){.view = &other, .nobody = r->request->nobody}, &answer);
 	if (answer.err != KMN_OK || kmn_response_view_decode(answer.bytes, answer.len, &response) != KMN_OK)
 		rv = CKR_HOST_MEMORY;
 	else
@@ -580,7 +713,7 @@ run_cancel(struct run *r, struct kmn_writer *w)
 	own.value[1].number = flags_without(own.value[1].number, sides);
 	r->view = &own;
 	if (sides == 0 || own.value[1].number != 0)
-		invoke(r, w);
+		(void)invoke(r, w);
 	else
 		put_error(r, from, rv, w);
 	if (rv != CKR_OK)
@@ -588,10 +721,10 @@ run_cancel(struct run *r, struct kmn_writer *w)
 }
 
 void
-kmn_dispatch_call(struct kmn_dispatch *d, const struct kmn_call_view *view, uint8_t flags,
-    const struct kmn_nobody *nobody, struct kmn_writer *w)
+kmn_dispatch_call(struct kmn_dispatch *d, const struct kmn_dispatch_request *request, struct kmn_writer *w)
 {
-	struct run r = {.d = d, .view = view, .nobody = nobody, .mark = kmn_virtual_mark(d->handles)};
+	const struct kmn_call_view *view = request->view;
+	struct run r = {.d = d, .request = request, .view = view, .mark = kmn_virtual_mark(d->handles)};
 	const struct dual *dual;
 	bool known = false;
 	uint64_t slot;
@@ -608,7 +741,7 @@ kmn_dispatch_call(struct kmn_dispatch *d, const struct kmn_call_view *view, uint
 	else if (view->id == KMN_C_SessionCancel)
 		run_cancel(&r, w);
 	else
-		run_whole(&r, known && !r.side && (flags & KMN_WF_SIDE) != 0 && starts_something(view), w);
+		run_whole(&r, known && !r.side && (request->flags & KMN_WF_SIDE) != 0 && starts_something(view), w);
 	release_operations(&r);
 }
 
@@ -616,6 +749,26 @@ void
 kmn_dispatch_drop(struct kmn_dispatch *d, uint64_t session, unsigned kind)
 {
 	kmn_operations_end_side(d->operations, kmn_virtual_session_number(d->handles, session), kind);
+}
+
+size_t
+kmn_dispatch_waiting(struct kmn_dispatch *d, uint64_t *sessions_out, size_t max)
+{
+	return kmn_operations_with_sides(d->operations, sessions_out, max);
+}
+
+void
+kmn_dispatch_keep_warm(struct kmn_dispatch *d, uint64_t session)
+{
+	const struct kmn_operation *op;
+	CK_SESSION_INFO info;
+
+	for (unsigned bit = 1; bit <= KMN_OP_LAST; bit <<= 1) {
+		op = kmn_operations_get(d->operations, session, bit);
+		if (op != NULL && op->side && is_gone(d->module->C_GetSessionInfo(op->vendor, &info)))
+			kmn_operations_lost(d->operations, op->vendor);
+		kmn_operation_unref(d->operations, op);
+	}
 }
 
 CK_RV

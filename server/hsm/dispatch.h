@@ -34,9 +34,22 @@ struct kmn_nobody {
 	uint64_t handle[KMN_NOBODY_MAX];
 };
 
-/* Appends the response payload to w, always a whole one. `flags` is KMN_WF_*; `nobody` may be NULL. */
-void kmn_dispatch_call(struct kmn_dispatch *dispatch, const struct kmn_call_view *view, uint8_t flags,
-    const struct kmn_nobody *nobody, struct kmn_writer *w);
+/* A request, decoded, with the bytes that it was decoded from; NULL: it is not kept to be made again. */
+struct kmn_dispatch_request {
+	const struct kmn_call_view *view;
+	const uint8_t *payload;
+	size_t len;
+	uint8_t flags;                   /* KMN_WF_* */
+	const struct kmn_nobody *nobody; /* or NULL */
+};
+
+/* Appends the response payload to w, always a whole one. */
+void kmn_dispatch_call(struct kmn_dispatch *dispatch, const struct kmn_dispatch_request *request, struct kmn_writer *w);
+
+/* Sessions with side sessions that wait, for kmn_dispatch_keep_warm in the lane of each. */
+size_t kmn_dispatch_waiting(struct kmn_dispatch *dispatch, uint64_t *sessions_out, size_t max);
+/* Says a word to each side session of that session, so that a device does not drop it for silence. */
+void kmn_dispatch_keep_warm(struct kmn_dispatch *dispatch, uint64_t session);
 
 /* Closes the side session of an operation (one bit of enum kmn_operation_kind); an unknown one is left alone. */
 void kmn_dispatch_drop(struct kmn_dispatch *dispatch, uint64_t session, unsigned kind);

@@ -10,7 +10,8 @@
 struct active {
 	struct kmn_operation op; /* set once */
 	unsigned refs;           /* guarded by the lock; the list holds one */
-	bool close;              /* the side session, with the last reference; set before the list gives up its own */
+	bool close;              /* the side session, with the last reference; guarded by the lock, as `lost` */
+	bool lost;               /* the module does not know it any more */
 	struct active *next;
 };
 
@@ -43,9 +44,12 @@ bucket_of(struct kmn_operations *o, uint64_t session)
 static void
 destroy(struct kmn_operations *o, struct active *a)
 {
-	if (a->close)
+	if (a->close && !a->lost)
 		(void)o->module->C_CloseSession(a->op.vendor);
 	kmn_arena_free(a->op.arena);
+	if (a->op.history != NULL)
+		kmn_writer_clear(a->op.history);
+	free(a->op.history);
 	free(a);
 }
 
@@ -128,6 +132,30 @@ kmn_operations_any_own(struct kmn_operations *o, uint64_t session)
 	return any;
 }
 
+void
+kmn_operations_lost(struct kmn_operations *o, CK_SESSION_HANDLE vendor)
+{
+	pthread_mutex_lock(&o->lock);
+	for (size_t i = 0; i < BUCKETS; i++)
+		for (struct active *a = o->bucket[i]; a != NULL; a = a->next)
+			a->lost = a->lost || (a->op.side && a->op.vendor == vendor);
+	pthread_mutex_unlock(&o->lock);
+}
+
+size_t
+kmn_operations_with_sides(struct kmn_operations *o, uint64_t *sessions_out, size_t max)
+{
+	size_t n = 0;
+
+	pthread_mutex_lock(&o->lock);
+	for (size_t i = 0; i < BUCKETS; i++)
+		for (struct active *a = o->bucket[i]; a != NULL && n < max; a = a->next)
+			if (a->op.side && (n == 0 || sessions_out[n - 1] != a->op.session))
+				sessions_out[n++] = a->op.session;
+	pthread_mutex_unlock(&o->lock);
+	return n;
+}
+
 /* Takes one that fits out of its chain, or gives NULL. */
 static struct active *
 take(struct kmn_operations *o, uint64_t session, unsigned kinds, bool side_only)
@@ -155,7 +183,9 @@ end_all(
 	struct active *a;
 
 	while ((a = take(o, session, kinds, side_only)) != NULL) {
+		pthread_mutex_lock(&o->lock);
 		a->close = a->op.side && (successor == NULL || successor->vendor != a->op.vendor);
+		pthread_mutex_unlock(&o->lock);
 		unref(o, a);
 	}
 }

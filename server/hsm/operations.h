@@ -5,7 +5,9 @@
  *  - the memory of its mechanism's parameter lives until the operation ends;
  *  - an operation that may be held for a quorum runs in a vendor session of
  *    its own, its side session, because modules cannot be trusted to cancel
- *    one: closing that session is the only way to be sure.
+ *    one: closing that session is the only way to be sure. Such a session may
+ *    wait for hours, and a device may drop it meanwhile: its requests are kept,
+ *    so that it can be begun again.
  *
  * Threads: any. An operation that was got stays whole until it is put back,
  * also when it ends meanwhile: the parameter is not freed under a module that
@@ -17,6 +19,7 @@
 
 #include "kanmon/calls.h"
 #include "kanmon/err.h"
+#include "kanmon/writer.h"
 #include "server/hsm/invoke.h"
 
 struct kmn_operations;
@@ -29,7 +32,11 @@ struct kmn_operation {
 	bool side;                /* `vendor` is a side session, closed with the operation */
 	CK_SESSION_HANDLE vendor; /* where it runs */
 	struct kmn_arena *arena;  /* of its *Init call; owned */
+	/* Requests of it so far, each with its length, for a side session; owned. Its error: cannot be begun again. */
+	struct kmn_writer *history;
 };
+
+#define KMN_HISTORY_MAX_BYTES (1u << 20)
 
 kmn_err kmn_operations_new(CK_FUNCTION_LIST *module, struct kmn_operations **ops_out) KMN_MUST_CHECK;
 /* Frees what is still active; closes nothing. */
@@ -51,9 +58,14 @@ kmn_err kmn_operations_add(struct kmn_operations *ops, const struct kmn_operatio
 void kmn_operations_end(struct kmn_operations *ops, uint64_t session, unsigned kinds);
 /* Ends those of these kinds that have side sessions, and leaves the others. */
 void kmn_operations_end_side(struct kmn_operations *ops, uint64_t session, unsigned kinds);
+/* The module does not know that side session any more: its number is not closed, it may be another one's soon. */
+void kmn_operations_lost(struct kmn_operations *ops, CK_SESSION_HANDLE vendor);
+/* Sessions (virtual) that have side sessions, at most `max`. */
+size_t kmn_operations_with_sides(struct kmn_operations *ops, uint64_t *sessions_out, size_t max);
 /* The module closed all sessions of that slot: ends their operations and closes nothing. */
 void kmn_operations_forget(struct kmn_operations *ops, CK_SLOT_ID slot);
 
 #define KMN_OP_EVERY (~0u)
+#define KMN_OP_LAST KMN_OP_VERIFY_SIGNATURE /* the highest bit */
 
 #endif

@@ -5,6 +5,7 @@
  */
 #include "config.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <sodium.h>
 #include <stdlib.h>
@@ -21,6 +22,8 @@
 
 #define THREADS_MAX 64u /* calls that run in the module at once */
 #define QUEUE_MAX 1024u /* messages read and not begun; more stay in the socket */
+#define KEEP_WARM_MS 10000
+#define WAITING_MAX 1024u /* sessions that are kept warm */
 #define EVENT_PAUSE_MS 20u
 #define END_WAIT_MS 30000u /* for calls that run when the keeper is gone */
 
@@ -28,6 +31,8 @@ struct worker {
 	struct kmn_ipc *ipc; /* received from by the main thread alone, sent to under the lock */
 	pthread_mutex_t send_lock;
 	struct kmn_dispatch *dispatch; /* set once */
+	int64_t warm_at_ms;            /* the main thread's */
+	int warm_every_ms;             /* set once */
 };
 
 struct watch {
@@ -85,7 +90,10 @@ run_call(struct worker *w, struct job *j, struct kmn_writer *out)
 
 	kmn_writer_u64(out, j->tag);
 	if (j->bad == KMN_OK) {
-		kmn_dispatch_call(w->dispatch, &j->view, j->flags, &j->nobody, out);
+		kmn_dispatch_call(w->dispatch,
+		    &(const struct kmn_dispatch_request){
+			.view = &j->view, .payload = j->body, .len = j->len, .flags = j->flags, .nobody = &j->nobody},
+		    out);
 	} else { /* the keeper decodes each request before it sends it on: one of us is broken, and the call does not run */
 		row = kmn_request_row(j->body, j->len);
 		kmn_response_put_error(row != NULL ? kmn_call_id_of(row) : KMN_CALL_COUNT, CKR_DEVICE_ERROR, out);
@@ -199,7 +207,16 @@ run_token(struct worker *w, struct job *j, struct kmn_writer *out)
 	answer(w, KMN_W_TOKEN_FACTS, out);
 }
 
+static void
+run_keep_warm(struct worker *w, struct job *j, struct kmn_writer *out)
+{
+	(void)out;
+	kmn_dispatch_keep_warm(w->dispatch, j->task.lane);
+}
+
 /* ---- the messages, as a table ---- */
+
+#define OWN_KEEP_WARM 0u /* of our own: no keeper sends it */
 
 static const struct message {
 	uint8_t kind;
@@ -212,6 +229,7 @@ static const struct message {
     {KMN_W_DROP, true, run_drop},
     {KMN_W_TOKEN, false, run_token},
     {KMN_W_ALIAS, false, run_alias},
+    {OWN_KEEP_WARM, false, run_keep_warm},
 };
 
 static const struct message *
@@ -295,7 +313,7 @@ read_message(const struct kmn_ipc_message *message, struct job **job_out)
 	size_t len;
 
 	*job_out = NULL;
-	if (m == NULL)
+	if (m == NULL || m->kind == OWN_KEEP_WARM)
 		return KMN_E_MALFORMED;
 	kmn_reader_init(&r, message->body, message->len_bytes);
 	tag = kmn_reader_u64(&r);
@@ -332,6 +350,51 @@ find_lane(struct worker *w, struct job *j)
 	j->task.lane = kmn_dispatch_lane(w->dispatch, j->task.lane);
 }
 
+/* Queues a word to the module for each session that waits; one that cannot be queued now is passed over. */
+static void
+keep_warm(struct worker *w, struct kmn_pool *pool)
+{
+	const struct kmn_ipc_message own = {.kind = OWN_KEEP_WARM};
+	uint64_t session[WAITING_MAX];
+	size_t n = kmn_dispatch_waiting(w->dispatch, session, KMN_COUNT_OF(session));
+	struct job *j;
+
+	for (size_t i = 0; i < n; i++) {
+		if ((j = job_new(&own, NULL, 0)) == NULL)
+			return;
+		j->task.lane = session[i];
+		if (kmn_pool_put(pool, &j->task) != KMN_OK)
+			job_free(j);
+	}
+}
+
+static int64_t
+now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * INT64_C(1000) + t.tv_nsec / 1000000;
+}
+
+/* The next message; while there is none, and in between, waiting sessions are kept warm. */
+static kmn_err
+next_message(struct worker *w, struct kmn_pool *pool, struct kmn_ipc_message *message)
+{
+	struct pollfd p = {.fd = kmn_ipc_fd(w->ipc), .events = POLLIN};
+	kmn_err e;
+
+	do {
+		if (now_ms() >= w->warm_at_ms) {
+			keep_warm(w, pool);
+			w->warm_at_ms = now_ms() + w->warm_every_ms;
+		}
+		if ((e = kmn_ipc_poll(w->ipc, message)) == KMN_E_AGAIN)
+			(void)poll(&p, 1, w->warm_every_ms);
+	} while (e == KMN_E_AGAIN);
+	return e;
+}
+
 /* Reads until the keeper is gone, which is the good end, or says something that cannot be understood. */
 static kmn_err
 serve(struct worker *w, struct kmn_pool *pool)
@@ -340,7 +403,7 @@ serve(struct worker *w, struct kmn_pool *pool)
 	struct job *j;
 	kmn_err e;
 
-	while ((e = kmn_ipc_receive(w->ipc, &message)) == KMN_OK) {
+	while ((e = next_message(w, pool, &message)) == KMN_OK) {
 		if (message.fd >= 0)
 			close(message.fd); /* none of our messages brings one */
 		if ((e = read_message(&message, &j)) != KMN_OK)
@@ -436,6 +499,7 @@ kmn_worker_main(const struct kmn_worker_setup *setup)
 
 	if (sodium_init() < 0 || kmn_ipc_new(setup->keeper, 0, &w.ipc) != KMN_OK)
 		return 1;
+	w.warm_every_ms = setup->keep_warm_ms == 0 ? KEEP_WARM_MS : (int)setup->keep_warm_ms;
 	pthread_mutex_init(&w.send_lock, NULL);
 	kmn_vendor_open(&setup->module, &vendor);
 	kmn_writer_init(&ready, KMN_MESSAGE_MAX_BYTES - 1);

@@ -72,7 +72,7 @@
 
 /* Environment, read at C_Initialize. */
 struct mock_settings {
-	unsigned slots, delay_ms, overrun, sessions, secrets;
+	unsigned slots, delay_ms, overrun, sessions, secrets, idle_ms;
 	bool late, sticky, serial;
 	char pin[64], so_pin[64], username[64], crash[64], log[512], key[512], events[512];
 };
@@ -140,6 +140,7 @@ struct mock_session {
 	bool used;
 	unsigned slot; /* index */
 	CK_FLAGS flags;
+	int64_t used_ms; /* when it was used last */
 	bool finding;
 	CK_OBJECT_HANDLE found[MOCK_OBJECTS];
 	size_t found_count, found_next;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "tests/mock/mock.h"
 
@@ -45,6 +46,7 @@ read_settings(struct mock_settings *s)
 	setting("KMN_MOCK_OVERRUN", "", overrun, sizeof(overrun));
 	s->slots = number("KMN_MOCK_SLOTS", 1) >= MOCK_SLOTS ? MOCK_SLOTS : number("KMN_MOCK_SLOTS", 1);
 	s->sessions = number("KMN_MOCK_SESSIONS", MOCK_SESSIONS);
+	s->idle_ms = number("KMN_MOCK_IDLE_MS", 0);
 	s->secrets = number("KMN_MOCK_SECRETS", 0);
 	s->late = number("KMN_MOCK_LATE", 0) != 0;
 	s->sticky = number("KMN_MOCK_STICKY", 0) != 0;
@@ -315,11 +317,34 @@ mock_C_OpenSession(CK_SLOT_ID id, CK_FLAGS flags, CK_VOID_PTR cookie, CK_NOTIFY 
 	return rv;
 }
 
+static int64_t
+now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * INT64_C(1000) + t.tv_nsec / 1000000;
+}
+
+static void
+drop_if_idle(CK_SESSION_HANDLE handle)
+{
+	struct mock_session *s = mock.session[handle - 1];
+	int64_t now = now_ms();
+
+	if (s->used_ms > 0 && now - s->used_ms > mock.settings.idle_ms)
+		mock_close_session(handle);
+	else
+		s->used_ms = now;
+}
+
 struct mock_session *
 mock_session(CK_SESSION_HANDLE handle)
 {
 	if (mock.settings.events[0] != '\0')
 		mock_look_at_slots();
+	if (mock.settings.idle_ms > 0 && handle >= 1 && handle <= MOCK_SESSIONS && mock.session[handle - 1] != NULL)
+		drop_if_idle(handle);
 	return handle >= 1 && handle <= MOCK_SESSIONS ? mock.session[handle - 1] : NULL;
 }
 

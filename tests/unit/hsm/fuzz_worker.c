@@ -45,7 +45,8 @@ run(struct kmn_dispatch *d, const uint8_t *payload, size_t len, uint8_t flags)
 	if (kmn_call_view_decode(payload, len, &view) != KMN_OK)
 		return;
 	kmn_writer_init(&w, RESPONSE_MAX_BYTES);
-	kmn_dispatch_call(d, &view, flags, NULL, &w);
+	kmn_dispatch_call(
+	    d, &(const struct kmn_dispatch_request){.view = &view, .payload = payload, .len = len, .flags = flags}, &w);
 	if (w.err != KMN_OK || kmn_response_view_decode(w.bytes, w.len, &response) != KMN_OK || response.id != view.id)
 		abort();
 	kmn_writer_clear(&w);

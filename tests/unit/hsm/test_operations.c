@@ -438,6 +438,91 @@ test_serial(void)
 	}
 }
 
+static void
+pause_ms(unsigned ms)
+{
+	const struct timespec t = {.tv_nsec = (long)ms * 1000000L};
+
+	(void)nanosleep(&t, NULL);
+}
+
+/* A device that drops idle sessions, while custodians think. */
+static void
+test_dropped_while_waiting(void)
+{
+	static const char *const idle[] = {"KMN_MOCK_IDLE_MS=100", "KMN_MOCK_SECRETS=1", NULL};
+	CK_BYTE signature[2][64];
+	CK_SESSION_HANDLE s;
+	CK_OBJECT_HANDLE key;
+	struct host h;
+
+	for (unsigned i = 0; i < 2; i++) {
+		CK_ULONG n = sizeof(signature[i]);
+
+		host_start_mock(&h, i == 0 ? idle + 1 : idle);
+		CU_ASSERT_EQUAL(host_OpenSession(&h, SLOT, 0, &s), CKR_OK);
+		key = secret(&h, s, "secret-1");
+		CU_ASSERT_EQUAL(init(&h, KMN_C_SignInit, s, CKM_SHA256_HMAC, key, true), CKR_OK);
+		CU_ASSERT_EQUAL(HOST_CALL(&h, KMN_C_SignUpdate, HOST_SCALAR(s), HOST_SIZED(text, 5)), CKR_OK);
+		CU_ASSERT_EQUAL(HOST_CALL(&h, KMN_C_SignUpdate, HOST_SCALAR(s), HOST_SIZED(text + 5, 5)), CKR_OK);
+		pause_ms(200);
+		CU_ASSERT_EQUAL(HOST_CALL(&h, KMN_C_SignFinal, HOST_SCALAR(s), HOST_ROOM(signature[i], &n)), CKR_OK);
+		CU_ASSERT_EQUAL(n, 32);
+		CU_ASSERT_EQUAL(host_logged(&h, "C_SignInit"), i + 1);
+		CU_ASSERT_EQUAL(host_logged(&h, "C_SignUpdate"), 2 * (i + 1));
+		CU_ASSERT_EQUAL(HOST_CALL(&h, KMN_C_SignFinal, HOST_SCALAR(s), HOST_ROOM(signature[i], &n)),
+		    i == 0 ? CKR_OPERATION_NOT_INITIALIZED : CKR_SESSION_HANDLE_INVALID);
+		CU_ASSERT_EQUAL(host_end(&h), 0);
+	}
+	CU_ASSERT_EQUAL(memcmp(signature[0], signature[1], 32), 0);
+}
+
+/* Once something came out it cannot be made again: the module's word is the answer. */
+static void
+test_dropped_after_output(void)
+{
+	static const char *const idle[] = {"KMN_MOCK_IDLE_MS=100", "KMN_MOCK_SECRETS=1", NULL};
+	CK_BYTE box[48] = {0}, out[64];
+	CK_ULONG n = sizeof(out);
+	CK_SESSION_HANDLE s;
+	struct host h;
+
+	host_start_mock(&h, idle);
+	CU_ASSERT_EQUAL(host_OpenSession(&h, SLOT, 0, &s), CKR_OK);
+	CU_ASSERT_EQUAL(init(&h, KMN_C_DecryptInit, s, CKM_AES_CBC_PAD, secret(&h, s, "secret-1"), true), CKR_OK);
+	CU_ASSERT_EQUAL(
+	    HOST_CALL(&h, KMN_C_DecryptUpdate, HOST_SCALAR(s), HOST_SIZED(box, sizeof(box)), HOST_ROOM(out, &n)),
+	    CKR_OK);
+	CU_ASSERT_EQUAL(n, 32);
+	pause_ms(200);
+	n = sizeof(out);
+	CU_ASSERT_EQUAL(
+	    HOST_CALL(&h, KMN_C_DecryptFinal, HOST_SCALAR(s), HOST_ROOM(out, &n)), CKR_SESSION_HANDLE_INVALID);
+	CU_ASSERT_EQUAL(host_logged(&h, "C_DecryptInit"), 1);
+	CU_ASSERT_EQUAL(host_end(&h), 0);
+}
+
+/* Better: it is spoken to now and then, and not dropped. */
+static void
+test_kept_warm(void)
+{
+	static const char *const idle[] = {"KMN_MOCK_IDLE_MS=400", "KMN_MOCK_SECRETS=1", NULL};
+	const struct kmn_worker_setup setup = {.keep_warm_ms = 40};
+	CK_SESSION_HANDLE s;
+	struct host h;
+	CK_BYTE signature[64];
+	CK_ULONG n = sizeof(signature);
+
+	host_start_mock_as(&h, &setup, idle);
+	CU_ASSERT_EQUAL(host_OpenSession(&h, SLOT, 0, &s), CKR_OK);
+	CU_ASSERT_EQUAL(init(&h, KMN_C_SignInit, s, CKM_SHA256_HMAC, secret(&h, s, "secret-1"), true), CKR_OK);
+	pause_ms(700);
+	CU_ASSERT_EQUAL(host_Sign(&h, s, TEXT, signature, &n), CKR_OK);
+	CU_ASSERT_EQUAL(host_logged(&h, "C_SignInit"), 1);
+	CU_ASSERT_TRUE(host_logged(&h, "C_GetSessionInfo") >= 3);
+	CU_ASSERT_EQUAL(host_end(&h), 0);
+}
+
 /* A module of 2.40 has none of these functions. */
 static void
 test_old_module(void)
@@ -468,6 +553,9 @@ static CU_TestInfo tests[] = {
     {"sessions closed while the module signs in them", test_closed_under_a_call},
     {"slot events are told by a worker that watches", test_watch},
     {"a module that is not safe with threads gets one call at a time", test_serial},
+    {"an operation whose session was dropped is begun again", test_dropped_while_waiting},
+    {"but not once something came out of it", test_dropped_after_output},
+    {"a session that waits is kept warm", test_kept_warm},
     {"functions that the module does not have", test_old_module},
     CU_TEST_INFO_NULL,
 };
