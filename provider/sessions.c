@@ -88,7 +88,7 @@ set(struct kmn_sessions *sessions, CK_SESSION_HANDLE handle, unsigned operations
 	struct kmn_known_session *s = remember(sessions, handle, CK_UNAVAILABLE_INFORMATION);
 
 	for (unsigned i = 0; s != NULL && i < MESSAGE_KINDS; i++)
-		if ((operations & KMN_OP_MESSAGE_ENCRYPT << i) != 0)
+		if ((operations & (unsigned)KMN_OP_MESSAGE_ENCRYPT << i) != 0)
 			s->message[i] = type;
 }
 
@@ -110,7 +110,7 @@ kmn_sessions_fill(struct kmn_sessions *sessions, enum kmn_call_id id, struct kmn
 	(void)pthread_mutex_lock(&sessions->lock);
 	s = *place_of(sessions, arg[0].u);
 	for (unsigned i = 0; s != NULL && i < MESSAGE_KINDS; i++)
-		if ((call->operations & KMN_OP_MESSAGE_ENCRYPT << i) != 0)
+		if ((call->operations & (unsigned)KMN_OP_MESSAGE_ENCRYPT << i) != 0)
 			arg[1].type = s->message[i];
 	(void)pthread_mutex_unlock(&sessions->lock);
 }

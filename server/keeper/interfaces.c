@@ -33,7 +33,10 @@ has(const struct kmn_lists *lists, uint16_t version)
 	return false;
 }
 
-/* What all modules that the client may see have, in the order of the first. False: one of them has not said it yet. */
+/*
+ * What all modules that the client may see have, in the order of the first. One that did not start has no say. False:
+ * one of them has not said it yet, or there is none.
+ */
 static bool
 offer(const struct kmn_keeper *k, const struct kmn_policy_peer *peer, struct kmn_lists *common)
 {
@@ -45,6 +48,8 @@ offer(const struct kmn_keeper *k, const struct kmn_policy_peer *peer, struct kmn
 		unsigned kept = 0;
 
 		if (!kmn_branch_may_see(k, peer, m))
+			continue;
+		if (lists->count == 0 && k->house[m] == NULL)
 			continue;
 		if (lists->count == 0)
 			return false;
@@ -59,7 +64,7 @@ offer(const struct kmn_keeper *k, const struct kmn_policy_peer *peer, struct kmn
 		}
 		common->count = kept;
 	}
-	return true;
+	return !first;
 }
 
 void

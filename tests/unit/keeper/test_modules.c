@@ -452,11 +452,83 @@ test_three_vendors(void)
 	remove_softhsm(dir);
 }
 
+/* ---- function lists ---------------------------------------------------------------------------------------------- */
+
+/* Asks for the interfaces until the modules are started: how many versions came, and which. */
+static unsigned
+offered(struct rig *rig, uint32_t conn, uint16_t versions[8])
+{
+	struct rig_frame f = {.type = KMN_F_REFUSED};
+	struct kmn_reader r;
+	unsigned n = 0;
+
+	rig_open(rig, conn, &rig->ca);
+	for (unsigned tries = 0; tries < 100; tries++) {
+		struct kmn_writer w;
+
+		kmn_writer_init(&w, 8);
+		kmn_writer_u16(&w, KMN_FRAME_VERSION);
+		rig_send(rig, conn, KMN_F_INTERFACES, &w);
+		for (unsigned i = 0; i < 100 && rig->frames == 0; i++)
+			rig_pump(rig, 50);
+		CU_ASSERT_TRUE_FATAL(rig->frames == 1 && rig->frame[0].conn == conn);
+		f = rig->frame[--rig->frames];
+		if (f.type == KMN_F_OFFERED)
+			break;
+		CU_ASSERT_EQUAL(f.type, KMN_F_REFUSED);
+	}
+	CU_ASSERT_EQUAL_FATAL(f.type, KMN_F_OFFERED);
+	kmn_reader_init(&r, f.body, f.len);
+	n = kmn_reader_u8(&r);
+	for (unsigned i = 0; i < n && i < 8; i++) {
+		versions[i] = kmn_reader_u16(&r);
+		(void)kmn_reader_u64(&r);
+	}
+	CU_ASSERT_EQUAL(kmn_reader_end(&r), KMN_OK);
+	return n;
+}
+
+/* Of several modules what all have that the client may see, in the order of the first. */
+static void
+test_interfaces(void)
+{
+	static const struct rig_module modules[] = {
+	    {.name = "a", .environment = {"KMN_MOCK_INTERFACES=3.2"}},
+	    {.name = "b", .environment = {"KMN_MOCK_INTERFACES=3.0"}},
+	    {.name = "c", .path = "/nonexistent.so"},
+	};
+	static const struct {
+		const char *tokens;
+		unsigned count;
+		uint16_t versions[3];
+	} cases[] = {
+	    {"root", 3, {0x0302, 0x0300, 0x0228}}, {"root issuing", 2, {0x0300, 0x0228}},
+	    {"issuing lost", 2, {0x0300, 0x0228}}, /* one that does not start has no say */
+	};
+
+	for (size_t i = 0; i < KMN_COUNT_OF(cases); i++) {
+		const struct rig_plan several = {.modules = modules,
+		    .module_count = 3,
+		    .tokens = cases[i].tokens,
+		    .token_lines = "token root label mock-1 module a\ntoken issuing label mock-1 module b\n"
+				   "token lost label lost module c\n"};
+		struct rig rig;
+		uint16_t versions[8] = {0};
+
+		rig_start_with(&rig, &several, rules);
+		CU_ASSERT_EQUAL(offered(&rig, 1, versions), cases[i].count);
+		for (unsigned v = 0; v < cases[i].count; v++)
+			CU_ASSERT_EQUAL(versions[v], cases[i].versions[v]);
+		end(&rig);
+	}
+}
+
 static CU_TestInfo seen[] = {
     {"the list has the policy's numbers, in order, by the two-call convention", test_list},
     {"an empty slot keeps its number, other numbers are none", test_slots},
     {"tokens of one module without numbers: that module as it is", test_one_of_two},
     {"tokens of several without numbers: positions in the line", test_positions},
+    {"function lists: those that all its modules have", test_interfaces},
     CU_TEST_INFO_NULL,
 };
 
