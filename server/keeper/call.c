@@ -442,6 +442,7 @@ kmn_call_take_reply(struct kmn_call_state *call, uint8_t *reply, size_t len)
 	translate(call, &response, reply);
 	call->took_us = kmn_keeper_now_us() - call->started_us;
 	kmn_track_session(call, &response);
+	kmn_event_given(call, &response);
 	if (call->durability == 'C') {
 		kmn_call_count(call);
 		kmn_track_operation(call, &response);
@@ -521,11 +522,8 @@ kmn_call_send(struct kmn_call_state *call)
 
 	call->step = KMN_STEP_RUNNING;
 	call->started_us = kmn_keeper_now_us();
-	if (call->view.id == KMN_C_WaitForSlotEvent) {
-		kmn_call_count(call);
-		kmn_event_wait(call);
+	if (call->view.id == KMN_C_WaitForSlotEvent && kmn_event_wait(call))
 		return;
-	}
 	if (call->branch == NULL) {
 		answer_here(call);
 		return;

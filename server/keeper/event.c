@@ -114,25 +114,53 @@ start_all(const struct kmn_instance *instance)
 		start_watching(instance->keeper, instance->branch[i].module);
 }
 
-void
+/*
+ * A question that does not block may be the module's own to answer: of a module seen as it is, while nothing shows that
+ * it tells of events at all. Some do not, and say so in either of two ways.
+ */
+static bool
+is_for_module(const struct kmn_instance *instance)
+{
+	return instance->place == NULL && !instance->keeper->watch[instance->branch[0].module].works;
+}
+
+bool
 kmn_event_wait(struct kmn_call_state *call)
 {
 	struct kmn_instance *instance = call->instance;
 	const struct kmn_value *flags = kmn_view_nth(&call->view, KMN_KIND_FLAGS, 0);
+	bool blocks = flags == NULL || (flags->number & CKF_DONT_BLOCK) == 0;
 	CK_RV rv;
 
 	start_all(instance);
-	if (instance->events > 0)
+	if (instance->events == 0 && !blocks && is_for_module(instance)) {
+		call->branch = &instance->branch[0];
+		return false;
+	}
+	kmn_call_count(call);
+	if (instance->events > 0) {
 		answer(call, CKR_OK, take_flag(instance));
-	else if ((rv = given_up(instance)) != CKR_OK)
+	} else if ((rv = given_up(instance)) != CKR_OK) {
 		answer(call, rv, 0);
-	else if (flags != NULL && (flags->number & CKF_DONT_BLOCK) != 0)
+	} else if (!blocks) {
 		answer(call, CKR_NO_EVENT, 0);
-	else {
+	} else {
 		call->step = KMN_STEP_EVENT;
 		call->request.i = NO_REQUEST;
 		kmn_hold_tell(call);
 	}
+	return true;
+}
+
+void
+kmn_event_given(struct kmn_call_state *call, const struct kmn_response_view *response)
+{
+	const struct kmn_result *slot = kmn_response_nth(response, KMN_KIND_SLOT_OUT, 0);
+
+	if (response->rv != CKR_OK || slot == NULL || call->branch == NULL)
+		return;
+	call->instance->has_given = true;
+	call->instance->given = slot->number;
 }
 
 /* ---- what the modules tell --------------------------------------------------------------------------------------- */
@@ -151,6 +179,7 @@ happened(struct kmn_keeper *k, unsigned module, uint64_t vendor)
 {
 	struct kmn_instance *instance;
 
+	k->watch[module].works = true;
 	LIST_FOREACH(instance, &k->instances, link)
 	{
 		struct kmn_branch *branch = branch_in(instance, module);
@@ -158,8 +187,13 @@ happened(struct kmn_keeper *k, unsigned module, uint64_t vendor)
 
 		if (branch == NULL)
 			continue;
-		if (kmn_slots_number(branch, vendor, &slot))
-			kmn_event_raise(k, instance, slot);
+		if (kmn_slots_number(branch, vendor, &slot)) {
+			if (instance->has_given && instance->given == slot)
+				kmn_gatelink_notice(instance, KMN_NOTICE_SLOT, slot); /* its own worker told it */
+			else
+				kmn_event_raise(k, instance, slot);
+			instance->has_given = false;
+		}
 		kmn_slots_changed(instance);
 	}
 }

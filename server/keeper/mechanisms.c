@@ -22,8 +22,8 @@ is_hidden(const struct kmn_call_state *call, uint64_t mechanism)
 	const char *name = kmn_mechanism_name(mechanism);
 
 	/* One without a name is in no rule's list: only a rule without list admits it. */
-	return token != NULL && !kmn_policy_mechanism_possible(policy, call->instance->spki_sha256, token->name,
-				    name != NULL ? name : "");
+	return token != NULL && !kmn_policy_mechanism_possible(
+				    policy, call->instance->spki_sha256, token->name, name != NULL ? name : "");
 }
 
 bool

@@ -231,6 +231,8 @@ struct kmn_instance {
 	TAILQ_HEAD(, kmn_call_state) mapping; /* calls that wait for it */
 	uint64_t event[64];                   /* slots of which an event is still to be told, as the client sees them */
 	unsigned events;
+	bool has_given; /* its own worker told of one in slot `given`: the watching one will, too */
+	uint64_t given;
 	struct kmn_conn *attaching; /* waits for ATTACHED */
 	struct kmn_replay guard;
 	uint64_t acknowledged;
@@ -286,6 +288,7 @@ struct kmn_worker {
 /* Slot events of one module. */
 struct kmn_watch {
 	struct kmn_worker *worker; /* NULL: nobody asked yet, it died, or it gave up */
+	bool works;                /* it has told of one */
 	CK_RV rv;                  /* not CKR_OK: what the module answered for good */
 	int64_t not_before_ms;     /* boot time: not started again earlier */
 };
@@ -435,8 +438,10 @@ void kmn_slots_lost(struct kmn_branch *branch);
 
 /* Something happened in a slot, as the client numbers it: its flag is set, and who waits or keeps facts is told. */
 void kmn_event_raise(struct kmn_keeper *k, struct kmn_instance *instance, uint64_t slot);
-/* C_WaitForSlotEvent: answers it, or parks it. */
-void kmn_event_wait(struct kmn_call_state *call);
+/* C_WaitForSlotEvent: answers it, or parks it. False: it is the module's own to answer. */
+bool kmn_event_wait(struct kmn_call_state *call) KMN_MUST_CHECK;
+/* The module answered it. */
+void kmn_event_given(struct kmn_call_state *call, const struct kmn_response_view *response);
 /* KMN_W_EVENT; false: not what it must be. The worker may be gone after it. */
 bool kmn_event_told(struct kmn_keeper *k, struct kmn_worker *worker, struct kmn_reader *r);
 /* A watching worker that died is started again where somebody waits. */
