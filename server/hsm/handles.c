@@ -230,11 +230,11 @@ add(struct kmn_virtual *h, const struct entry *what, struct entry *session, uint
 	return KMN_OK;
 }
 
-/* A number that no live entry has, from the end of the range where vendors have none. */
+/* A number that no live entry has. */
 static CK_ULONG
 refused(struct kmn_virtual *h, bool is_session, CK_SLOT_ID slot)
 {
-	CK_ULONG number = ~(CK_ULONG)0;
+	CK_ULONG number = KMN_HANDLE_REFUSED;
 
 	while (find_vendor(h, is_session, slot, number) != NULL)
 		number--;

@@ -22,6 +22,9 @@
 #include "kanmon/err.h"
 
 #define KMN_HANDLE_END (UINT64_C(1) << 31) /* one past the last virtual handle */
+/* Told to a vendor for one that is not known, or the next below that it never gave. (softokn takes every number with bit
+ * 31 for an object of its token.) */
+#define KMN_HANDLE_REFUSED ((CK_ULONG)0x7ffffffe)
 
 struct kmn_virtual;
 

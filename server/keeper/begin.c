@@ -313,14 +313,13 @@ ask(struct kmn_call_state *call, uint8_t kind, const struct kmn_writer *w,
 
 /*
  * A handle of nothing. The module says what is wrong in its own words, and gives nothing away: it is told a handle
- * that it cannot know, even if the client's has come to mean something meanwhile. Other than of handles that are not
- * there it is not asked.
+ * that it cannot know, even if the client's has come to mean something meanwhile.
  */
 static void
 unknown_key(struct kmn_call_state *call)
 {
 	if (call->view.call->effect == KMN_EFFECT_STARTS || call->key_rv == CKR_OBJECT_HANDLE_INVALID ||
-	    call->key_rv == CKR_KEY_HANDLE_INVALID)
+	    call->key_rv == CKR_KEY_HANDLE_INVALID || call->key_rv == CKR_SESSION_HANDLE_INVALID)
 		send_unstarted(call);
 	else
 		kmn_call_finish_rv(call, (CK_RV)call->key_rv);

@@ -6,6 +6,7 @@
  */
 #define _GNU_SOURCE /* asprintf() */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <poll.h>
 #include <signal.h>
@@ -35,6 +36,7 @@ static const char *const side_folder[SIDES] = {"a", "b", "r"};
 static struct {
 	const char *module, *vendor, *provider, *label, *world, *objects, *environment, *init_args, *coverage;
 	uint64_t seed, cases, part, parts;
+	char **argv;
 	struct allow_list allowed;
 	char *prologue; /* of cases that begin with a session */
 } set;
@@ -52,7 +54,8 @@ struct player {
 	bool dead;
 };
 static struct player players[SIDES];
-static char *board; /* the trace that is being played, shared */
+static char *board, *before; /* the trace that is being played, and the prologue: shared */
+static int board_fd, before_fd, tape_fd[SIDES];
 
 _Noreturn __attribute__((format(printf, 1, 2))) static void
 fail(const char *format, ...)
@@ -66,14 +69,25 @@ fail(const char *format, ...)
 	exit(70);
 }
 
+/* Memory that is shared with processes that know the descriptor: those begin anew, so that their addresses differ. */
 static void *
-shared(size_t size)
+mapped(int fd, size_t size)
 {
-	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
 	if (p == MAP_FAILED)
 		fail("no memory");
 	return p;
+}
+
+static int
+shared(size_t size)
+{
+	int fd = memfd_create("differ", 0);
+
+	if (fd < 0 || ftruncate(fd, (off_t)size) != 0)
+		fail("no shared memory");
+	return fd;
 }
 
 static char *
@@ -126,42 +140,65 @@ restore_tokens(void)
 	free(command);
 }
 
+/* A player is this program once more: --be SIDE, then the descriptors of its socket and of the shared memory. */
 _Noreturn static void
-be_player(enum side side, int fd, const char *prologue)
+be_player(enum side side, int fd)
 {
 	char *environment = for_side(set.environment, side), *path;
 	struct stage stage = {.module = side == SIDE_REMOTE ? set.provider : set.vendor,
 	    .init_args = side == SIDE_REMOTE ? NULL : for_side(set.init_args, side),
 	    .label = set.label,
-	    .prologue = prologue};
+	    .prologue = before};
 
 	if (asprintf(&path, "%s/%s/stderr", set.world, side_folder[side]) < 0 || freopen(path, "a", stderr) == NULL)
 		_exit(70);
 	if (environment != NULL && side != SIDE_REMOTE)
 		putenv(environment);
-	for (int i = 0; i < SIDES; i++)
-		if (players[i].fd > 0 && players[i].fd != fd)
-			close(players[i].fd);
 	play_process(&stage, board, players[side].tape, fd);
+}
+
+static int
+become_player(const char *text)
+{
+	int side, fd;
+
+	if (sscanf(text, "%d %d %d %d %d", &side, &fd, &board_fd, &before_fd, &tape_fd[0]) != 5 || side < 0 ||
+	    side >= SIDES)
+		fail("--be is for this program's own use");
+	board = mapped(board_fd, PLAY_CASE_BYTES);
+	before = mapped(before_fd, PLAY_CASE_BYTES);
+	players[side].tape = mapped(tape_fd[0], sizeof(struct tape));
+	be_player((enum side)side, fd);
 }
 
 static void
 start_player(enum side side, const char *prologue)
 {
-	int pair[2];
+	char numbers[80], *argv[64];
+	int pair[2], argc = 0;
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
 		fail("no socket");
 	fflush(NULL);
+	snprintf(before, PLAY_CASE_BYTES, "%s", prologue);
 	players[side].fd = pair[0];
 	players[side].dead = false;
 	players[side].tape->len = 0;
 	players[side].tape->text[0] = '\0';
+	snprintf(numbers, sizeof(numbers), "%d %d %d %d %d", (int)side, pair[1], board_fd, before_fd, tape_fd[side]);
+	while (set.argv[argc] != NULL && argc < 60) {
+		argv[argc] = set.argv[argc];
+		argc++;
+	}
+	argv[argc++] = (char[]){"--be"};
+	argv[argc++] = numbers;
+	argv[argc] = NULL;
 	if ((players[side].pid = fork()) < 0)
 		fail("no process");
 	if (players[side].pid == 0) {
-		close(pair[0]);
-		be_player(side, pair[1], prologue);
+		fcntl(pair[1], F_SETFD, 0);
+		execv("/proc/self/exe", argv);
+		_exit(70);
 	}
 	close(pair[1]);
 }
@@ -604,13 +641,14 @@ static const struct option options[] = {
     {"replay", required_argument, NULL, 'r'},
     {"prepare", required_argument, NULL, 'q'},
     {"rows", no_argument, NULL, 'R'},
+    {"be", required_argument, NULL, 'b'},
     {NULL, 0, NULL, 0},
 };
 
 int
 main(int argc, char **argv)
 {
-	const char *replays = NULL, *prepares = NULL;
+	const char *replays = NULL, *prepares = NULL, *be = NULL;
 	int c;
 
 	set.cases = 1000;
@@ -668,6 +706,9 @@ main(int argc, char **argv)
 		case 'R':
 			print_rows();
 			return 0;
+		case 'b':
+			be = optarg;
+			break;
 		default:
 			return 2;
 		}
@@ -677,9 +718,13 @@ main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	sum.attributes = calloc(4096, sizeof(bool));
 	sum.layouts = calloc(256, sizeof(bool));
-	board = shared(PLAY_CASE_BYTES);
+	set.argv = argv;
+	if (be != NULL)
+		return become_player(be);
+	board = mapped(board_fd = shared(PLAY_CASE_BYTES), PLAY_CASE_BYTES);
+	before = mapped(before_fd = shared(PLAY_CASE_BYTES), PLAY_CASE_BYTES);
 	for (int i = 0; i < SIDES; i++)
-		players[i].tape = shared(sizeof(struct tape));
+		players[i].tape = mapped(tape_fd[i] = shared(sizeof(struct tape)), sizeof(struct tape));
 	if (prepares != NULL)
 		return prepare(prepares);
 	if (set.provider == NULL || set.objects == NULL)

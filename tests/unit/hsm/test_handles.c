@@ -67,13 +67,13 @@ test_unknown(void)
 	struct kmn_session s;
 
 	CU_ASSERT_EQUAL(kmn_virtual_object(t, SLOT, 0), CK_INVALID_HANDLE);
-	CU_ASSERT_EQUAL(kmn_virtual_object(t, SLOT, 999), ~(CK_OBJECT_HANDLE)0);
-	CU_ASSERT_EQUAL(kmn_virtual_object(t, OTHER_SLOT, a), ~(CK_OBJECT_HANDLE)0);
-	CU_ASSERT_EQUAL(kmn_virtual_object(t, SLOT, session), ~(CK_OBJECT_HANDLE)0);
-	(void)found(t, SLOT, ~(CK_OBJECT_HANDLE)0);
-	CU_ASSERT_EQUAL(kmn_virtual_object(t, SLOT, 999), ~(CK_OBJECT_HANDLE)0 - 1);
+	CU_ASSERT_EQUAL(kmn_virtual_object(t, SLOT, 999), KMN_HANDLE_REFUSED);
+	CU_ASSERT_EQUAL(kmn_virtual_object(t, OTHER_SLOT, a), KMN_HANDLE_REFUSED);
+	CU_ASSERT_EQUAL(kmn_virtual_object(t, SLOT, session), KMN_HANDLE_REFUSED);
+	(void)found(t, SLOT, KMN_HANDLE_REFUSED);
+	CU_ASSERT_EQUAL(kmn_virtual_object(t, SLOT, 999), KMN_HANDLE_REFUSED - 1);
 	CU_ASSERT_FALSE(kmn_virtual_session(t, 999, &s));
-	CU_ASSERT_EQUAL(s.vendor, ~(CK_SESSION_HANDLE)0);
+	CU_ASSERT_EQUAL(s.vendor, KMN_HANDLE_REFUSED);
 	CU_ASSERT_FALSE(kmn_virtual_session(t, a, &s));
 	CU_ASSERT_FALSE(kmn_virtual_session(t, 0, &s));
 	CU_ASSERT_EQUAL(s.vendor, CK_INVALID_HANDLE);
@@ -87,10 +87,10 @@ test_destroyed(void)
 	uint64_t a = found(t, SLOT, 7), b;
 
 	kmn_virtual_object_drop(t, SLOT, a);
-	CU_ASSERT_EQUAL(kmn_virtual_object(t, SLOT, a), ~(CK_OBJECT_HANDLE)0);
+	CU_ASSERT_EQUAL(kmn_virtual_object(t, SLOT, a), KMN_HANDLE_REFUSED);
 	b = found(t, SLOT, 7);
 	CU_ASSERT_NOT_EQUAL(a, b);
-	CU_ASSERT_EQUAL(kmn_virtual_object(t, SLOT, a), ~(CK_OBJECT_HANDLE)0);
+	CU_ASSERT_EQUAL(kmn_virtual_object(t, SLOT, a), KMN_HANDLE_REFUSED);
 	kmn_virtual_free(t);
 }
 
@@ -102,7 +102,7 @@ test_number_used_again(void)
 
 	new = made(t, 7, mark, 0);
 	CU_ASSERT_NOT_EQUAL(new, old);
-	CU_ASSERT_EQUAL(kmn_virtual_object(t, SLOT, old), ~(CK_OBJECT_HANDLE)0);
+	CU_ASSERT_EQUAL(kmn_virtual_object(t, SLOT, old), KMN_HANDLE_REFUSED);
 	CU_ASSERT_EQUAL(kmn_virtual_object(t, SLOT, new), 7);
 
 	/* Another session found it between its making and its naming: one object, one handle. */
@@ -128,7 +128,7 @@ test_session_objects(void)
 	kmn_virtual_object_drop(t, SLOT, mine[1]);
 	kmn_virtual_session_drop(t, one);
 	for (size_t i = 0; i < 3; i++)
-		CU_ASSERT_EQUAL(kmn_virtual_object(t, SLOT, mine[i]), ~(CK_OBJECT_HANDLE)0);
+		CU_ASSERT_EQUAL(kmn_virtual_object(t, SLOT, mine[i]), KMN_HANDLE_REFUSED);
 	CU_ASSERT_EQUAL(kmn_virtual_object(t, SLOT, theirs), 20);
 	CU_ASSERT_EQUAL(kmn_virtual_object(t, SLOT, token), 30);
 	kmn_virtual_free(t);
@@ -145,10 +145,10 @@ test_slot(void)
 	kmn_virtual_slot_drop(t, SLOT, false);
 	CU_ASSERT_FALSE(kmn_virtual_session(t, one, &s));
 	CU_ASSERT_TRUE(kmn_virtual_session(t, other, &s));
-	CU_ASSERT_EQUAL(kmn_virtual_object(t, SLOT, session_object), ~(CK_OBJECT_HANDLE)0);
+	CU_ASSERT_EQUAL(kmn_virtual_object(t, SLOT, session_object), KMN_HANDLE_REFUSED);
 	CU_ASSERT_EQUAL(kmn_virtual_object(t, SLOT, token_object), 11);
 	kmn_virtual_slot_drop(t, SLOT, true);
-	CU_ASSERT_EQUAL(kmn_virtual_object(t, SLOT, token_object), ~(CK_OBJECT_HANDLE)0);
+	CU_ASSERT_EQUAL(kmn_virtual_object(t, SLOT, token_object), KMN_HANDLE_REFUSED);
 	kmn_virtual_free(t);
 }
 
@@ -210,7 +210,7 @@ churn(void *argument)
 		if (i % 2 == 0)
 			kmn_virtual_object_drop(t, SLOT, object);
 		kmn_virtual_session_drop(t, session);
-		wrong += kmn_virtual_object(t, SLOT, object) != ~(CK_OBJECT_HANDLE)0;
+		wrong += kmn_virtual_object(t, SLOT, object) != KMN_HANDLE_REFUSED;
 	}
 	return wrong == 0 ? NULL : argument;
 }
@@ -284,11 +284,11 @@ test_alias(void)
 	CU_ASSERT_EQUAL(kmn_virtual_alias(t, 1000, object), KMN_E_EXISTS);
 	CU_ASSERT_EQUAL(kmn_virtual_alias(t, 5000, object), KMN_E_EXISTS);
 	CU_ASSERT_EQUAL(kmn_virtual_alias(t, 44, 4711), KMN_E_NOT_FOUND);
-	CU_ASSERT_EQUAL(kmn_virtual_object(t, SLOT, 44), ~(CK_OBJECT_HANDLE)0);
+	CU_ASSERT_EQUAL(kmn_virtual_object(t, SLOT, 44), KMN_HANDLE_REFUSED);
 
 	kmn_virtual_object_drop(t, SLOT, 43);
-	CU_ASSERT_EQUAL(kmn_virtual_object(t, SLOT, 41), ~(CK_OBJECT_HANDLE)0);
-	CU_ASSERT_EQUAL(kmn_virtual_object(t, SLOT, object), ~(CK_OBJECT_HANDLE)0);
+	CU_ASSERT_EQUAL(kmn_virtual_object(t, SLOT, 41), KMN_HANDLE_REFUSED);
+	CU_ASSERT_EQUAL(kmn_virtual_object(t, SLOT, object), KMN_HANDLE_REFUSED);
 	kmn_virtual_session_drop(t, 42);
 	CU_ASSERT_FALSE(kmn_virtual_session(t, session, &s));
 	for (uint64_t i = 1; i < 900; i++)
