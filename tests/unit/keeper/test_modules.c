@@ -476,6 +476,7 @@ offered(struct rig *rig, uint32_t conn, uint16_t versions[8])
 		if (f.type == KMN_F_OFFERED)
 			break;
 		CU_ASSERT_EQUAL(f.type, KMN_F_REFUSED);
+		rig_pump(rig, 50);
 	}
 	CU_ASSERT_EQUAL_FATAL(f.type, KMN_F_OFFERED);
 	kmn_reader_init(&r, f.body, f.len);
