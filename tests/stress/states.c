@@ -149,7 +149,7 @@ spawn(unsigned long role, unsigned long rounds, int begin)
 	snprintf(role_text, sizeof(role_text), "%lu", role);
 	snprintf(rounds_text, sizeof(rounds_text), "%lu", rounds);
 	if (dup2(begin, STDIN_FILENO) == STDIN_FILENO)
-		execl("/proc/self/exe", "stress", "state", role_text, rounds_text, (char *)NULL);
+		execl(stress_program, stress_program, "state", role_text, rounds_text, (char *)NULL);
 	_exit(127);
 }
 

@@ -32,6 +32,8 @@ static const struct {
     {"finals", 2, stress_finals},
 };
 
+const char *stress_program;
+
 void
 stress_prepare(const unsigned long *arg)
 {
@@ -52,6 +54,7 @@ main(int argc, char **argv)
 {
 	unsigned long arg[ARGS_MAX] = {0};
 
+	stress_program = argv[0];
 	for (size_t i = 0; i < KMN_COUNT_OF(commands); i++) {
 		if (argc != 2 + commands[i].args || strcmp(argv[1], commands[i].name) != 0)
 			continue;

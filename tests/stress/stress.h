@@ -2,6 +2,9 @@
 #ifndef KANMON_TESTS_STRESS_STRESS_H
 #define KANMON_TESTS_STRESS_STRESS_H
 
+/* This program's own path. */
+extern const char *stress_program;
+
 /* threads COUNT OPERATIONS: so many threads of one application, each with its own session and its own key. */
 void stress_threads(const unsigned long *arg);
 /* states COUNT ROUNDS: so many applications at once; some log in and out, others never do, others as SO. */
