@@ -22,6 +22,7 @@ column_of(enum kmn_call_id id)
 {
 	switch (id) {
 	case KMN_C_Login:
+	case KMN_C_LoginUser:
 		return LOGIN;
 	case KMN_C_OpenSession:
 		return OPEN;

@@ -33,7 +33,8 @@ struct login {
 	CK_SLOT_ID slot;
 	uint32_t era;
 	CK_USER_TYPE type;
-	struct secret pin;
+	enum kmn_call_id by; /* C_Login or C_LoginUser */
+	struct secret pin, user;
 };
 
 struct key {
@@ -76,6 +77,7 @@ static void
 login_clear(struct login *login)
 {
 	sodium_free(login->pin.bytes); /* wipes */
+	sodium_free(login->user.bytes);
 	*login = (struct login){0};
 }
 
@@ -251,24 +253,29 @@ key_forget(struct kmn_heal *heal, CK_OBJECT_HANDLE handle)
 /* ---- PINs -------------------------------------------------------------------------------------------------------- */
 
 static bool
-secret_set(struct secret *secret, const CK_BYTE *bytes, CK_ULONG len)
+secret_set(struct secret *secret, const struct kmn_value *value)
 {
+	CK_ULONG len = value->null ? (CK_ULONG)value->number : value->len;
+
 	sodium_free(secret->bytes);
 	*secret = (struct secret){.len = len};
-	if (bytes == NULL) /* the login by another path: NULL again */
+	if (value->null) /* the login by another path: NULL again */
 		return true;
 	if ((secret->bytes = sodium_malloc(len > 0 ? len : 1)) == NULL)
 		return false;
 	if (len > 0)
-		memcpy(secret->bytes, bytes, len);
+		memcpy(secret->bytes, value->bytes, len);
 	(void)sodium_mprotect_noaccess(secret->bytes);
 	return true;
 }
 
 static void
-login_keep(struct kmn_heal *heal, CK_SLOT_ID slot, uint32_t era, CK_USER_TYPE type, const struct kmn_value *pin)
+login_keep(struct kmn_heal *heal, CK_SLOT_ID slot, uint32_t era, const struct kmn_call_view *call)
 {
 	struct login *login = login_of(heal, slot);
+
+	if (call->value[1].number == CKU_CONTEXT_SPECIFIC)
+		return;
 
 	for (size_t i = 0; login == NULL && i < LOGINS; i++) {
 		if (!heal->login[i].used)
@@ -279,12 +286,13 @@ login_keep(struct kmn_heal *heal, CK_SLOT_ID slot, uint32_t era, CK_USER_TYPE ty
 	login->used = true;
 	login->slot = slot;
 	login->era = era;
-	login->type = type;
-	if (!secret_set(&login->pin, pin->null ? NULL : pin->bytes, pin->null ? (CK_ULONG)pin->number : pin->len))
+	login->type = (CK_USER_TYPE)call->value[1].number;
+	login->by = call->id;
+	if (!secret_set(&login->pin, &call->value[2]) ||
+	    (call->id == KMN_C_LoginUser && !secret_set(&login->user, &call->value[3])))
 		login_clear(login);
 }
 
-/* A copy for one call, which sodium_free wipes. */
 static bool
 secret_copy(const struct secret *secret, struct secret *copy_out)
 {
@@ -297,6 +305,18 @@ secret_copy(const struct secret *secret, struct secret *copy_out)
 	memcpy(copy_out->bytes, secret->bytes, secret->len);
 	(void)sodium_mprotect_noaccess(secret->bytes);
 	return true;
+}
+
+/* A copy for one call, to be cleared. */
+static bool
+login_copy(const struct login *login, struct login *copy_out)
+{
+	*copy_out = *login;
+	copy_out->pin.bytes = copy_out->user.bytes = NULL;
+	if (secret_copy(&login->pin, &copy_out->pin) && secret_copy(&login->user, &copy_out->user))
+		return true;
+	login_clear(copy_out);
+	return false;
 }
 
 /* ---- what a call names ------------------------------------------------------------------------------------------- */
@@ -372,14 +392,15 @@ build_session(const struct builder *b, const struct session *old, bool *ok_out)
 static kmn_err
 build_login(const struct builder *b, CK_SESSION_HANDLE session, const struct login *old)
 {
-	struct kmn_arg arg[] = {{.u = session}, {.u = old->type}, {.p = old->pin.bytes, .u = old->pin.len}};
+	struct kmn_arg arg[] = {{.u = session}, {.u = old->type}, {.p = old->pin.bytes, .u = old->pin.len},
+	    {.p = old->user.bytes, .u = old->user.len}};
 	struct login *now;
 	CK_RV rv = CKR_GENERAL_ERROR;
-	kmn_err e = kmn_call_on(b->app, b->link, KMN_C_Login, arg, KMN_COUNT_OF(arg), &rv);
+	kmn_err e = kmn_call_on(b->app, b->link, old->by, arg, kmn_call_row(old->by)->param_count, &rv);
 
 	if (e != KMN_OK)
 		return e;
-	kmn_debug(KMN_TOPIC_HEAL, "slot %lu: C_Login: 0x%lx", old->slot, rv);
+	kmn_debug(KMN_TOPIC_HEAL, "slot %lu: %s: 0x%lx", old->slot, kmn_call_row(old->by)->name, rv);
 	(void)pthread_mutex_lock(&b->heal->lock);
 	if ((now = login_of(b->heal, old->slot)) != NULL) {
 		if (rv == CKR_OK || rv == CKR_USER_ALREADY_LOGGED_IN)
@@ -447,8 +468,7 @@ look(struct kmn_heal *heal, uint32_t era, const struct kmn_call_view *call, stru
 		return;
 	login = login_of(heal, session->slot);
 	if (login != NULL && login->era != era) {
-		task->login = *login;
-		task->due = secret_copy(&login->pin, &task->login.pin) ? LOGIN : NOTHING;
+		task->due = login_copy(login, &task->login) ? LOGIN : NOTHING;
 		return;
 	}
 	for (size_t i = 0, n = objects_of(call, false, object); i < n; i++) {
@@ -476,7 +496,7 @@ build(const struct builder *b, struct task *task, bool *stale_out)
 		break;
 	case LOGIN:
 		e = build_login(b, task->session.handle, &task->login);
-		sodium_free(task->login.pin.bytes);
+		login_clear(&task->login);
 		break;
 	case KEY:
 		e = build_key(b, task->session.flags, &task->key);
@@ -505,7 +525,7 @@ kmn_heal_prepare(struct kmn_heal *heal, struct kmn_application *app, struct kmn_
 			break;
 		if (heal->building) { /* perhaps the very thing */
 			if (task.due == LOGIN)
-				sodium_free(task.login.pin.bytes);
+				login_clear(&task.login);
 			(void)pthread_cond_wait(&heal->done, &heal->lock);
 			continue;
 		}
@@ -537,9 +557,9 @@ note_session(struct kmn_heal *heal, const struct kmn_link *link, const struct km
 		session_remove_all(heal, (CK_SLOT_ID)call->value[0].number);
 		break;
 	case KMN_C_Login:
-		if (session != NULL && call->value[1].number != CKU_CONTEXT_SPECIFIC)
-			login_keep(
-			    heal, session->slot, link->era, (CK_USER_TYPE)call->value[1].number, &call->value[2]);
+	case KMN_C_LoginUser:
+		if (session != NULL)
+			login_keep(heal, session->slot, link->era, call);
 		break;
 	case KMN_C_Logout:
 		if (session != NULL)
@@ -554,11 +574,9 @@ note_session(struct kmn_heal *heal, const struct kmn_link *link, const struct km
 static void
 note_pin(struct kmn_heal *heal, const struct kmn_call_view *call, const struct session *session)
 {
-	const struct kmn_value *pin = &call->value[2];
 	struct login *login = session != NULL ? login_of(heal, session->slot) : NULL;
 
-	if (login != NULL &&
-	    !secret_set(&login->pin, pin->null ? NULL : pin->bytes, pin->null ? (CK_ULONG)pin->number : pin->len))
+	if (login != NULL && !secret_set(&login->pin, &call->value[2]))
 		login_clear(login);
 }
 
