@@ -2,13 +2,13 @@
  * A PKCS#11 application that does what it is told, a line at a time, and says what came of it:
  *
  *	init [PROFILE]  finalize             open S [ro]  close S  closeall  info S
- *	login S PIN [so]  logout S  setpin S OLD NEW
+ *	login S PIN [so|context]  logout S  setpin S OLD NEW
  *	find S K LABEL [public|secret]       the one object of that class (private key) with that label
  *	sign S K                             C_SignInit and C_Sign (CKM_SHA256_RSA_PKCS, or CKM_ECDSA if K begins with ec)
  *	begin S K  end S                     the same in two steps
  *	encrypt S K                          C_EncryptInit with CKM_AES_ECB, and C_Encrypt
  *	label S K                            CKA_LABEL of K
- *	destroy S K  slots  slotinfo  waitevent [nonblock]
+ *	destroy S K  getinfo  slots  slotinfo  waitevent [nonblock]
  *	fork LINE                            a child does LINE (its parts separated by ;) and ends; the parent waits
  *
  * S and K are names that the lines give to handles. Each line is answered by one: "0xRV", "0xRV WORD", and for fork
@@ -71,6 +71,25 @@ on_finalize(char **w)
 {
 	(void)w;
 	return p11->C_Finalize(NULL);
+}
+
+/* Whether CK_INFO is what it was before, to the last byte. */
+static CK_RV
+on_getinfo(char **w)
+{
+	static CK_INFO before;
+	static bool known;
+	CK_INFO info;
+	CK_RV rv;
+
+	(void)w;
+	memset(&info, 0x5a, sizeof(info)); /* what is between the fields stays as it is */
+	rv = p11->C_GetInfo(&info);
+	(void)snprintf(
+	    extra, sizeof(extra), "%s", !known || memcmp(&info, &before, sizeof(info)) == 0 ? "same" : "other");
+	known = true;
+	before = info;
+	return rv;
 }
 
 /* The slot with the token $TOKEN. */
@@ -142,7 +161,9 @@ on_info(char **w)
 static CK_RV
 on_login(char **w)
 {
-	return p11->C_Login(*handle_of(w[1]), w[3] != NULL ? CKU_SO : CKU_USER, (CK_UTF8CHAR *)w[2], strlen(w[2]));
+	CK_USER_TYPE type = w[3] == NULL ? CKU_USER : strcmp(w[3], "so") == 0 ? CKU_SO : CKU_CONTEXT_SPECIFIC;
+
+	return p11->C_Login(*handle_of(w[1]), type, (CK_UTF8CHAR *)w[2], strlen(w[2]));
 }
 
 static CK_RV
@@ -247,6 +268,7 @@ static const struct {
 } commands[] = {
     {"init", on_init, 0},
     {"finalize", on_finalize, 0},
+    {"getinfo", on_getinfo, 0},
     {"slots", on_slots, 0},
     {"slotinfo", on_slotinfo, 0},
     {"open", on_open, 1},

@@ -25,7 +25,8 @@ make_keys() {
 		openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$work/ec.pem" &&
 		import "$work/rsa.pem" rsa 01 && import "$work/ec.pem" ec 02 &&
 		import "$work/rsa.pem" swapped 03 && import "$work/rsa.pem" doubled 04 && import "$work/twin.pem" rsa 05 &&
-		directly --keygen --key-type AES:32 --label aes --id 06 --sensitive && handed_over
+		directly --keygen --key-type AES:32 --label aes --id 06 --sensitive &&
+		directly --keypairgen --key-type rsa:2048 --label each --id 07 --always-auth && handed_over
 }
 
 # An application: each line of it has one answer.
@@ -63,6 +64,7 @@ t 'keys are made' make_keys
 begin
 t 'an application works with sessions, login and keys' all_of <<-'END'
 	0x0 init heal=on
+	0x0*same getinfo
 	0x0 slots
 	0x0 open A
 	0x0 open B ro
@@ -88,6 +90,16 @@ t 'the state of the sessions is the old one' all_of <<-'END'
 	0x0*3*6 info A
 	0x0*1*4 info B
 END
+t 'a key that wants a login for each use wants it as before' all_of <<-'END'
+	0x0 find A each each
+	0x0 begin A each
+	0x101 end A
+	0x0 begin A each
+	0x0 login A 123456 context
+	0x0 end A
+	0x101 sign A each
+END
+t 'and the login that is kept is that of the user' eval 'restart_kanmond && gives "0x0*3*6" info A && gives 0x101 sign A each'
 t 'an operation that had begun is gone, and the next one is not' eval "gives 0x0 begin A rsa && restart_kanmond && gives 0x91 end A && gives 0x0 sign A rsa"
 worker_dies() { kill_role worker && sleep 0.5; }
 t 'so it is after the worker died' eval 'worker_dies && gives 0x0 sign A ec && gives 0x0*rsa label B rsa'
@@ -132,6 +144,12 @@ END
 t 'once means once' one_login
 t 'after a logout there is no login to bring back' eval 'gives 0x0 login A 111111 && gives 0x0 logout A && restart_kanmond && gives "0x0*2*6" info A'
 t 'C_CloseAllSessions of what is gone is CKR_OK' eval 'restart_kanmond && gives 0x0 closeall && gives 0xb3 info A'
+t 'CK_INFO is the same to the last byte, after a restart and after C_Finalize' all_of <<-'END'
+	0x0*same getinfo
+	0x0 finalize
+	0x0 init
+	0x0*same getinfo
+END
 t 'C_Finalize ends it' gives 0x0 finalize
 t 'the application ends well' end
 

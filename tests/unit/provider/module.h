@@ -17,7 +17,9 @@ CK_RV module_init(void);
 
 /* A gateway that runs, is configured (`more` added), and to which the module is attached; or a fatal failure. */
 struct gateway *begin(const char *more);
-/* C_Finalize, unload, stop. */
+/* C_Finalize, unload. */
+void end_module(void);
+/* The same, and stop. */
 void end(struct gateway *g);
 
 /* Calls that carry no output: the fake gateway need not know what they mean. */

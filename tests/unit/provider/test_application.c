@@ -30,7 +30,8 @@ mutex_use(void *mutex)
 }
 
 static char plain_profile[] = "quorum-wait=1 connections=2", wrong_profile[] = "colour=red", no_profile[] = "";
-static char binary_profile[] = {1, 2, 3, 0};
+static char binary_profile[] = {1, 2, 3, 0}, pair_profile[] = "fork", quoted_profile[] = "origin='kanmon";
+static char long_profile[8192]; /* blanks, and no end where one is looked for: filled by main() */
 
 #define MUTEXES .CreateMutex = mutex_create, .DestroyMutex = mutex_use, .LockMutex = mutex_use, .UnlockMutex = mutex_use
 
@@ -49,6 +50,11 @@ static const struct {
     {"an empty profile", {.flags = CKF_OS_LOCKING_OK, .pReserved = no_profile}, CKR_OK},
     {"a profile with a name that is no setting", {.pReserved = wrong_profile}, CKR_ARGUMENTS_BAD},
     {"bytes that are no profile", {.pReserved = binary_profile}, CKR_ARGUMENTS_BAD},
+    {"a word that is no pair", {.pReserved = pair_profile}, CKR_ARGUMENTS_BAD},
+    {"a quote without its end", {.pReserved = quoted_profile}, CKR_ARGUMENTS_BAD},
+    {"text that does not end", {.pReserved = long_profile}, CKR_ARGUMENTS_BAD},
+    {"a profile, and only the caller's locks", {MUTEXES, .pReserved = plain_profile}, CKR_CANT_LOCK},
+    {"only the caller's locks, and no threads", {MUTEXES, .flags = CKF_LIBRARY_CANT_CREATE_OS_THREADS}, CKR_CANT_LOCK},
 };
 
 static void
@@ -71,6 +77,27 @@ test_init_arguments(void)
 		CU_ASSERT_EQUAL(p11->C_Finalize(NULL), rv == CKR_OK ? CKR_OK : CKR_CRYPTOKI_NOT_INITIALIZED);
 	}
 	CU_ASSERT_EQUAL(p11->C_Initialize(NULL), CKR_OK);
+	end(g);
+}
+
+/* The configuration may come with the call: NSS's parameters=, libp11's INIT_ARGS, pkcs11-provider's init-args. */
+static void
+test_init_profile(void)
+{
+	struct gateway *g = begin("");
+	char profile[512], gateway[64];
+	CK_C_INITIALIZE_ARGS args = {.flags = CKF_OS_LOCKING_OK, .pReserved = profile};
+
+	CU_ASSERT_EQUAL(p11->C_Finalize(NULL), CKR_OK);
+	(void)snprintf(gateway, sizeof(gateway), "127.0.0.1:%u", g->port);
+	g->port = 1;
+	CU_ASSERT_TRUE(gateway_configure(g, ""));
+	(void)snprintf(profile, sizeof(profile), "config='%s'", getenv("KANMON_CONFIG"));
+	CU_ASSERT_EQUAL(setenv("KANMON_CONFIG", "/nonexistent", 1), 0);
+	CU_ASSERT_EQUAL(p11->C_Initialize(&args), CKR_FUNCTION_FAILED); /* that file, and nobody listens there */
+	(void)snprintf(profile + strlen(profile), sizeof(profile) - strlen(profile), " gateway=\"%s\"", gateway);
+	CU_ASSERT_EQUAL(p11->C_Initialize(&args), CKR_OK);
+	CU_ASSERT_EQUAL(plain_call(1, 1), CKR_OK);
 	end(g);
 }
 
@@ -550,6 +577,7 @@ main(int argc, char **argv)
 {
 	static CU_TestInfo tests[] = {
 	    {"C_Initialize takes and refuses what the text says", test_init_arguments},
+	    {"a profile names the file, and overrides what is in it", test_init_profile},
 	    {"without a configuration C_Initialize fails at once", test_without_configuration},
 	    {"a gateway that is not there is tried for init-wait", test_unreachable},
 	    {"a gateway with another key or origin is refused at once", test_wrong_peer},
@@ -572,5 +600,6 @@ main(int argc, char **argv)
 	    CU_SUITE_INFO_NULL,
 	};
 
+	memset(long_profile, ' ', sizeof(long_profile));
 	return kmn_test_main(argc, argv, suites);
 }
