@@ -56,6 +56,25 @@ fetch(struct rig *rig, struct rig_app *app, uint64_t number, CK_SLOT_ID *slot, u
 	return rv;
 }
 
+static unsigned
+notices(struct rig *rig, uint32_t conn)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < rig->frames; i++)
+		n += rig->frame[i].conn == conn && rig->frame[i].type == KMN_F_NOTICE;
+	return n;
+}
+
+/* What the watching workers said has been heard: that many notices have come to the connection in all. */
+static void
+wait_for_notices(struct rig *rig, uint32_t conn, unsigned n)
+{
+	for (int i = 0; i < 200 && notices(rig, conn) < n; i++)
+		rig_pump(rig, 50);
+	CU_ASSERT_EQUAL(notices(rig, conn), n);
+}
+
 static struct rig_worker *
 wait_for_watcher(struct rig *rig, unsigned module)
 {
@@ -65,16 +84,6 @@ wait_for_watcher(struct rig *rig, unsigned module)
 	for (int i = 0; i < 5; i++)
 		rig_pump(rig, 10);
 	return rig_watcher(rig, module);
-}
-
-static unsigned
-notices(struct rig *rig, uint32_t conn)
-{
-	unsigned n = 0;
-
-	for (size_t i = 0; i < rig->frames; i++)
-		n += rig->frame[i].conn == conn && rig->frame[i].type == KMN_F_NOTICE;
-	return n;
 }
 
 static void
@@ -121,7 +130,8 @@ test_fan_out(void)
 	CU_ASSERT_EQUAL(poll_event(&rig, &other, &slot), CKR_OK);
 	CU_ASSERT_EQUAL(slot, 11);
 	CU_ASSERT_EQUAL(poll_event(&rig, &other, &slot), CKR_NO_EVENT);
-	CU_ASSERT_TRUE(notices(&rig, 1) == 1 && notices(&rig, 2) == 1 && notices(&rig, 3) == 1);
+	for (uint32_t conn = 1; conn <= 3; conn++)
+		wait_for_notices(&rig, conn, 1);
 	rig_attach(&rig, &late, 4, &rig.ca);
 	CU_ASSERT_EQUAL(poll_event(&rig, &late, &slot), CKR_NO_EVENT);
 	end(&rig);
@@ -142,10 +152,12 @@ test_flags(void)
 	rig_attach(&rig, &app, 1, &rig.ca);
 	number = park(&rig, &app, &slot, &payload, &len);
 	rig_watcher_says(wait_for_watcher(&rig, 0), CKR_OK, 99);
+	wait_for_notices(&rig, 1, 1);
 	CU_ASSERT_EQUAL(fetch(&rig, &app, number, &slot, payload, len), CKR_OK);
 	rig_watcher_says(rig_watcher(&rig, 0), CKR_OK, 11);
 	rig_watcher_says(rig_watcher(&rig, 0), CKR_OK, 11);
 	rig_watcher_says(rig_watcher(&rig, 0), CKR_OK, 12);
+	wait_for_notices(&rig, 1, 4);
 	CU_ASSERT_EQUAL(poll_event(&rig, &app, &slot), CKR_OK);
 	CU_ASSERT_EQUAL(slot, 11);
 	CU_ASSERT_EQUAL(poll_event(&rig, &app, &slot), CKR_OK);
@@ -168,6 +180,7 @@ test_not_supported(void)
 	rig_attach(&rig, &app, 1, &rig.ca);
 	number = park(&rig, &app, &slot, &payload, &len);
 	rig_watcher_says(wait_for_watcher(&rig, 0), CKR_FUNCTION_NOT_SUPPORTED, 0);
+	wait_for_notices(&rig, 1, 1);
 	CU_ASSERT_EQUAL(fetch(&rig, &app, number, &slot, payload, len), CKR_FUNCTION_NOT_SUPPORTED);
 	/* from now on without asking anybody; a question that does not block is the module's own */
 	number = park(&rig, &app, &slot, &payload, &len);
@@ -235,6 +248,8 @@ test_mapped(void)
 	CU_ASSERT_EQUAL(slot, 3);
 	/* only when no module tells of events is that the answer */
 	rig_watcher_says(rig_watcher(&rig, 0), CKR_FUNCTION_NOT_SUPPORTED, 0);
+	for (int i = 0; i < 10; i++)
+		rig_pump(&rig, 20);
 	CU_ASSERT_EQUAL(poll_event(&rig, &app, &slot), CKR_NO_EVENT);
 	rig_watcher_says(rig_watcher(&rig, 1), CKR_FUNCTION_NOT_SUPPORTED, 0);
 	for (int i = 0; i < 10; i++)
