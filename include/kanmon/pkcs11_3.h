@@ -492,7 +492,8 @@ typedef struct {
 
 typedef struct {
 	CK_PRF_DATA_TYPE type;
-	CK_VOID_PTR pValue; /* COUNTER, ITERATION: CK_SP800_108_COUNTER_FORMAT; DKM_LENGTH: its format; bytes; a handle */
+	CK_VOID_PTR
+	    pValue; /* COUNTER, ITERATION: CK_SP800_108_COUNTER_FORMAT; DKM_LENGTH: its format; bytes; a handle */
 	CK_ULONG ulValueLen;
 } CK_PRF_DATA_PARAM;
 typedef CK_PRF_DATA_PARAM *CK_PRF_DATA_PARAM_PTR;
@@ -780,8 +781,11 @@ typedef struct {
 #undef KMN_MEMBER
 #undef KMN_NO_MEMBER
 
-_Static_assert(sizeof(CK_FUNCTION_LIST) == (1 + 68) * sizeof(void *), "CK_FUNCTION_LIST has 68 functions");
-_Static_assert(sizeof(CK_FUNCTION_LIST_3_0) == (1 + 92) * sizeof(void *), "CK_FUNCTION_LIST_3_0 has 92 functions");
-_Static_assert(sizeof(CK_FUNCTION_LIST_3_2) == (1 + 104) * sizeof(void *), "CK_FUNCTION_LIST_3_2 has 104 functions");
+_Static_assert(sizeof(CK_FUNCTION_LIST) == offsetof(CK_FUNCTION_LIST, C_Initialize) + 68 * sizeof(void *),
+    "CK_FUNCTION_LIST has 68 functions");
+_Static_assert(sizeof(CK_FUNCTION_LIST_3_0) == offsetof(CK_FUNCTION_LIST_3_0, C_Initialize) + 92 * sizeof(void *),
+    "CK_FUNCTION_LIST_3_0 has 92 functions");
+_Static_assert(sizeof(CK_FUNCTION_LIST_3_2) == offsetof(CK_FUNCTION_LIST_3_2, C_Initialize) + 104 * sizeof(void *),
+    "CK_FUNCTION_LIST_3_2 has 104 functions");
 
 #endif

@@ -179,6 +179,31 @@ parameters(void)
 	with_mechanism("unknown-with-parameter", 0x7123, bytes, sizeof(bytes));
 }
 
+/* Structures of 3.0: flags of one byte before numbers, arrays of structures, what another field chooses. */
+static void
+parameters_3(void)
+{
+	CK_GCM_MESSAGE_PARAMS message = {bytes, 12, 32, 1, bytes, 128};
+	CK_HKDF_PARAMS hkdf = {CK_TRUE, CK_FALSE, CKM_SHA256, CKF_HKDF_SALT_DATA, bytes, 5, 7, bytes, 3};
+	CK_SP800_108_COUNTER_FORMAT counter = {CK_TRUE, 32};
+	CK_SP800_108_DKM_LENGTH_FORMAT length = {CK_SP800_108_DKM_LENGTH_SUM_OF_KEYS, CK_FALSE, 16};
+	CK_OBJECT_HANDLE handle = 9, more = 0;
+	CK_PRF_DATA_PARAM data[] = {{CK_SP800_108_ITERATION_VARIABLE, &counter, sizeof(counter)},
+	    {CK_SP800_108_DKM_LENGTH, &length, sizeof(length)}, {CK_SP800_108_BYTE_ARRAY, bytes, 4},
+	    {CK_SP800_108_KEY_HANDLE, &handle, sizeof(handle)}};
+	CK_ULONG value_len = 16;
+	CK_ATTRIBUTE row = {CKA_VALUE_LEN, &value_len, sizeof(value_len)};
+	CK_DERIVED_KEY derived = {&row, 1, &more};
+	CK_SP800_108_KDF_PARAMS kdf = {CKM_SHA256_HMAC, KMN_COUNT_OF(data), data, 1, &derived};
+	CK_ULONG room = 64;
+
+	with_mechanism("hkdf", CKM_HKDF_DERIVE, &hkdf, sizeof(hkdf));
+	with_mechanism("sp800-108", CKM_SP800_108_COUNTER_KDF, &kdf, sizeof(kdf));
+	REQUEST("gcm-message", C_EncryptMessage, {.u = 7}, {.p = &message, .u = sizeof(message), .type = CKM_AES_GCM},
+	    {.p = bytes, .u = 3}, {.p = bytes, .u = 8}, {.p = bytes, .n = &room});
+	REQUEST("login-user", C_LoginUser, {.u = 7}, {.u = CKU_USER}, {.p = bytes, .u = 4}, {.p = bytes, .u = 6});
+}
+
 /* ---- answers ----------------------------------------------------------------------------------------------------- */
 
 struct answer {
@@ -366,9 +391,9 @@ answer_write_back(void)
 	begin(&a, KMN_C_DeriveKey, CKR_OK);
 	kmn_writer_u8(&a.w, KMN_OUTPUT_WHOLE);
 	kmn_writer_u16(&a.w, 3);
-	kmn_writer_u16(&a.w, 8), kmn_writer_u64(&a.w, 501), kmn_writer_bytes(&a.w, NULL, 0);
-	kmn_writer_u16(&a.w, 11), kmn_writer_u64(&a.w, 504), kmn_writer_bytes(&a.w, NULL, 0);
-	kmn_writer_u16(&a.w, 12), kmn_writer_u64(&a.w, 8), kmn_writer_bytes(&a.w, bytes, 8);
+	kmn_writer_u16(&a.w, 8), kmn_writer_u64(&a.w, 501), kmn_writer_u32(&a.w, 0), kmn_writer_bytes(&a.w, NULL, 0);
+	kmn_writer_u16(&a.w, 11), kmn_writer_u64(&a.w, 504), kmn_writer_u32(&a.w, 0), kmn_writer_bytes(&a.w, NULL, 0);
+	kmn_writer_u16(&a.w, 12), kmn_writer_u64(&a.w, 8), kmn_writer_u32(&a.w, 0), kmn_writer_bytes(&a.w, bytes, 8);
 	kmn_writer_u8(&a.w, KMN_OUTPUT_WHOLE);
 	kmn_writer_u64(&a.w, 500);
 	if (!take(&a, "write-back", KMN_C_DeriveKey, arg, KMN_COUNT_OF(arg)))
@@ -397,6 +422,7 @@ main(int argc, char **argv)
 	templates();
 	rooms();
 	parameters();
+	parameters_3();
 	answer_token_info();
 	answer_attributes();
 	answer_list();
