@@ -1,6 +1,7 @@
 /* Calls over connections that break, threads, and a gateway that holds, forgets or is gone. */
 #include "config.h"
 
+#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -139,6 +140,56 @@ test_calls_run_side_by_side(void)
 	start_workers(w, 8, 1, plain_call, CKR_OK);
 	CU_ASSERT_EQUAL(join_workers(w, 8), 0);
 	CU_ASSERT(now_ms() - start < 3000); /* one after another would be 4000 */
+	end(g);
+}
+
+#define SHARERS 64u
+
+struct sharer {
+	pthread_t thread;
+	atomic_bool *stop;
+	unsigned calls, wrong;
+};
+
+static void *
+sharer_main(void *cookie)
+{
+	struct sharer *s = cookie;
+
+	while (!atomic_load(s->stop)) {
+		s->wrong += plain_call(1, s->calls) != CKR_OK;
+		s->calls++;
+	}
+	return NULL;
+}
+
+/* 16 connections, each answer takes 10 ms: a thread that has been served goes to the end of the line. */
+static void
+test_fair_shares(void)
+{
+	struct gateway *g = begin("");
+	struct sharer s[SHARERS];
+	atomic_bool stop = false;
+	unsigned least = UINT_MAX, most = 0, all = 0;
+
+	atomic_store(&g->run_ms, 10);
+	for (size_t i = 0; i < SHARERS; i++) {
+		s[i] = (struct sharer){.stop = &stop};
+		CU_ASSERT_EQUAL_FATAL(pthread_create(&s[i].thread, NULL, sharer_main, &s[i]), 0);
+	}
+	pause_ms(2000);
+	atomic_store(&stop, true);
+	for (size_t i = 0; i < SHARERS; i++) {
+		CU_ASSERT_EQUAL(pthread_join(s[i].thread, NULL), 0);
+		CU_ASSERT_EQUAL(s[i].wrong, 0);
+		least = s[i].calls < least ? s[i].calls : least;
+		most = s[i].calls > most ? s[i].calls : most;
+		all += s[i].calls;
+	}
+	printf("# %u calls in 2 s, each thread %u to %u\n", all, least, most);
+	CU_ASSERT_EQUAL(atomic_load(&g->open_most), 16);
+	CU_ASSERT(least + 4 >= most);
+	CU_ASSERT(all >= 800); /* 3200 if nothing else runs here, 200 if calls stood in one line */
 	end(g);
 }
 
@@ -676,6 +727,7 @@ main(int argc, char **argv)
 	    {"many threads share few connections, each number once", test_many_threads},
 	    {"a gateway that gives fewer connections than there are threads", test_gateway_gives_few_connections},
 	    {"calls run side by side", test_calls_run_side_by_side},
+	    {"64 threads get equal shares of 16 connections", test_fair_shares},
 	    {"whatever breaks, the same number is sent again and runs once", test_breaks},
 	    {"connecting again is tried again", test_break_before_join},
 	    {"an idle connection that is gone costs nothing", test_idle_connection_gone},
