@@ -399,9 +399,12 @@ after_start(struct run *r, struct kmn_arena **arena, CK_RV rv)
 static void
 after_operation(struct run *r, CK_RV rv)
 {
+	unsigned kinds = r->view->call->operations;
+
 	if (!kmn_view_ends_operation(r->view, rv))
 		return;
-	if (r->side || rv == CKR_OK || rv == CKR_OPERATION_NOT_INITIALIZED)
+	/* Of two operations "not initialised" says that one is not there, nobody knows which. */
+	if (r->side || rv == CKR_OK || (rv == CKR_OPERATION_NOT_INITIALIZED && (kinds & (kinds - 1)) == 0))
 		kmn_operations_end(r->d->operations, r->session, r->view->call->operations);
 }
 

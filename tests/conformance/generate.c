@@ -1286,7 +1286,8 @@ put_attribute_value(struct text *t, size_t i)
 	const struct kmn_attribute *row = kmn_attribute_at(i);
 	enum kmn_attribute_kind kind = row != NULL ? row->kind : KMN_ATTRIBUTE_BYTES;
 
-	switch (chance(t, 8)) {
+	/* What is known to be a template holds whole rows or nothing: other bytes may be pointers, and do not cross. */
+	switch (kind == KMN_ATTRIBUTE_TEMPLATE ? 3 + chance(t, 5) : chance(t, 8)) {
 	case 0:
 		put(t, "=x:");
 		return;

@@ -78,6 +78,13 @@ memory_part(void *p, size_t size, enum piece_kind kind, const char *name)
 	note(p, size, kind, name);
 }
 
+void
+memory_skip(size_t bytes)
+{
+	if (bytes < MEMORY_BYTES - used - GAP)
+		used += (bytes + 15) / 16 * 16;
+}
+
 struct piece *
 memory_piece(const void *p)
 {

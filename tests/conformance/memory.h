@@ -34,6 +34,8 @@ bool memory_map(void);
 void memory_begin(void);
 /* A piece between gaps. The module may write past it, into the gap: that is seen. Never NULL. */
 void *memory_take(size_t size, enum piece_kind kind, const char *name);
+/* Leaves so many bytes after the last piece alone, for a module that writes more than it was told of. */
+void memory_skip(size_t bytes);
 /* The piece that begins at p. */
 struct piece *memory_piece(const void *p);
 /* Names a part of the piece that was taken last; parts of a piece are recorded instead of it. */

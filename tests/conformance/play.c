@@ -14,6 +14,7 @@
 
 #define CAP_MAX (1u << 20)
 #define FOUND_MAX 512
+#define OVERRUN_BYTES 2048 /* what a module may write too much and still hit nothing but a gap */
 #define LENGTHS_MAX 64
 
 typedef CK_RV (*thunk)(const void *function, struct kmn_arg *a);
@@ -435,6 +436,7 @@ build_value(CK_ATTRIBUTE *a, const char *name, bool room)
 		a->ulValueLen = words_room(&play.w, attribute_length(a->type));
 		a->pValue = memory_take(a->ulValueLen > CAP_MAX ? CAP_MAX : a->ulValueLen, PIECE_BYTES, name);
 		memory_piece(a->pValue)->quiet = true;
+		memory_skip(OVERRUN_BYTES / 4);
 	} else if (words_take(&play.w, "u:")) {
 		u = words_number(&play.w);
 		a->ulValueLen = sizeof(u);
@@ -511,6 +513,7 @@ build_room(size_t i, const struct kmn_param *param, size_t item, enum piece_kind
 		a->u = words_room(&play.w, exact);
 		play.room[i] = a->u > CAP_MAX ? CAP_MAX : a->u;
 		a->p = memory_take(play.room[i] * item, kind, param->name);
+		memory_skip(OVERRUN_BYTES);
 		memory_piece(a->p)->quiet = true;
 		a->u = adjusted(a->u);
 	}
@@ -876,7 +879,8 @@ record_rows(const char *name, const CK_ATTRIBUTE *rows, CK_ULONG count)
 		const struct piece *value = rows[i].pValue != NULL ? memory_piece(rows[i].pValue) : NULL;
 		const struct kmn_attribute *known = kmn_attribute_row(rows[i].type);
 
-		remember_length(rows[i].type, rows[i].ulValueLen);
+		if (rows[i].pValue == NULL)
+			remember_length(rows[i].type, rows[i].ulValueLen);
 		if (value == NULL)
 			continue;
 		snprintf(own, sizeof(own), "%.40s[%lu]", name, i);
