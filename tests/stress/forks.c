@@ -17,7 +17,8 @@
 
 struct parent {
 	struct app app;
-	CK_SESSION_HANDLE session, other; /* of the main thread, of the thread that signs */
+	void (*child)(struct parent *parent, unsigned long n); /* never returns */
+	CK_SESSION_HANDLE session, other;                      /* of the main thread, of the thread that signs */
 	CK_OBJECT_HANDLE key;
 	EVP_PKEY *verifier;
 	atomic_bool stop;
@@ -61,9 +62,9 @@ begins_anew(struct parent *parent)
 	       signs(&parent->app, session, key, parent->verifier, 0);
 }
 
-/* What one of a few kinds of children does; the number is its kind. Never returns. */
+/* What one of a few kinds of children does; the number is its kind. */
 static void
-child(struct parent *parent, unsigned long n)
+child_begins(struct parent *parent, unsigned long n)
 {
 	CK_INFO info;
 
@@ -73,6 +74,27 @@ child(struct parent *parent, unsigned long n)
 	if (n % 3 == 2)
 		(void)app_is(parent->app.p11->C_Finalize(NULL), CKR_CRYPTOKI_NOT_INITIALIZED, "C_Finalize in a child");
 	if (begins_anew(parent) && n % 5 != 4) /* every fifth dies without C_Finalize */
+		(void)app_end(&parent->app);
+	_exit(app_failures() == 0 ? 0 : 1);
+}
+
+/* With fork = inherit: its parent's handles are its own, for as long as it likes. */
+static void
+child_inherits(struct parent *parent, unsigned long n)
+{
+	CK_SESSION_HANDLE more;
+
+	if (n % 7 == 6) /* uses nothing */
+		_exit(0);
+	(void)app_holds(
+	    app_state(&parent->app, parent->session) == CKS_RW_USER_FUNCTIONS, "a child has not its parent's login");
+	for (unsigned long i = 0; i <= n % 3; i++)
+		(void)signs(&parent->app, parent->session, parent->key, parent->verifier, i);
+	if (app_open(&parent->app, &more))
+		(void)signs(&parent->app, more, parent->key, parent->verifier, n);
+	if (n % 2 == 0)
+		(void)app_is(parent->app.p11->C_CloseSession(parent->session), CKR_OK, "C_CloseSession in a child");
+	if (n % 5 != 4)
 		(void)app_end(&parent->app);
 	_exit(app_failures() == 0 ? 0 : 1);
 }
@@ -98,7 +120,7 @@ fork_all(struct parent *parent, unsigned long count, unsigned long at_once)
 		pid_t pid = fork();
 
 		if (pid == 0)
-			child(parent, n);
+			parent->child(parent, n);
 		if (!app_holds(pid > 0, "fork"))
 			break;
 		running++;
@@ -122,17 +144,18 @@ begin(struct parent *parent)
 	       (parent->verifier = app_public_key(&parent->app, parent->session)) != NULL;
 }
 
-void
-stress_forks(const unsigned long *arg)
+static void
+run(const unsigned long *arg, void (*child)(struct parent *parent, unsigned long n))
 {
-	struct parent parent = {.verifier = NULL};
+	struct parent parent = {.child = child, .verifier = NULL};
 	unsigned long well = 0;
 	pthread_t thread;
 
 	(void)fflush(NULL);
 	if (!app_load(&parent.app))
 		return;
-	if (begin(&parent)) {
+	/* A child inherits the keys that were used before it was forked. */
+	if (begin(&parent) && signs(&parent.app, parent.session, parent.key, parent.verifier, 0)) {
 		bool beside = arg[1] > 0 && app_holds(pthread_create(&thread, NULL, sign_on, &parent) == 0,
 						"a thread cannot be started");
 
@@ -150,4 +173,16 @@ stress_forks(const unsigned long *arg)
 	(void)app_end(&parent.app);
 	EVP_PKEY_free(parent.verifier);
 	app_unload(&parent.app);
+}
+
+void
+stress_forks(const unsigned long *arg)
+{
+	run(arg, child_begins);
+}
+
+void
+stress_inherits(const unsigned long *arg)
+{
+	run(arg, child_inherits);
 }

@@ -28,6 +28,7 @@ static const struct {
     {"states", 2, stress_states},
     {"state", 2, stress_state},
     {"forks", 2, stress_forks},
+    {"inherits", 2, stress_inherits},
     {"lives", 1, stress_lives},
     {"finals", 2, stress_finals},
 };

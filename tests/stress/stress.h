@@ -16,6 +16,8 @@ void stress_state(const unsigned long *arg);
  * after the other, and no thread.
  */
 void stress_forks(const unsigned long *arg);
+/* inherits COUNT AT-ONCE: the same, with fork = inherit: children use what their parent opened. */
+void stress_inherits(const unsigned long *arg);
 /* lives COUNT: dlopen, C_Initialize, work, C_Finalize, dlclose, over and over. */
 void stress_lives(const unsigned long *arg);
 /* finals COUNT THREADS: C_Finalize while threads call. */

@@ -36,7 +36,7 @@ of() {
 of_role() {
 	local pid
 	for pid in $(cat "/proc/$kanmond/task/$kanmond/children"); do
-		tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -q -e "--role $1 " && echo "$pid"
+		(tr '\0' ' ' <"/proc/$pid/cmdline" | grep -q -e "--role $1 ") 2>/dev/null && echo "$pid"
 	done
 }
 memory() { for pid in $(of_role gate) $(of_role keeper); do sed -n 's/^VmRSS: *//p' "/proc/$pid/status"; done | tr -s "\t\n " " "; }
@@ -64,6 +64,9 @@ timed "$applications applications at once, with opposite login states, $n rounds
 # What a thread of its parent had on its stack is lost to a child, which valgrind would call a leak: there without one.
 n=$(of 12 40 1000) at_once=$(of 0 8 8)
 timed "$n forks, $at_once at a time, of a parent that goes on signing" stress forks "$n" "$at_once"
+sed '$a fork = inherit' "$KANMON_CONFIG" >"$work/gw/client/inherit.conf"
+inherits() { (export KANMON_CONFIG=$work/gw/client/inherit.conf && stress inherits "$@"); }
+timed "$n forks, $at_once at a time, that go on with what their parent opened" inherits "$n" "$at_once"
 n=$(of 5 15 300)
 timed "$n times loaded, initialised, finalised, unloaded" stress lives "$n"
 n=$(of 3 6 100)
