@@ -99,7 +99,7 @@ name(const struct answers *a, struct kmn_identity *identity)
 	identity->type = a->type;
 	for (int i = ID; i <= UNIQUE; i++) {
 		*text[i - ID] = a->text[i - ID];
-		text[i - ID]->len = came(a, i);
+		text[i - ID]->len = came(a, (enum row)i);
 	}
 }
 

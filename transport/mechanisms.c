@@ -854,7 +854,8 @@ static const struct kmn_field fields_of_CK_OTP_PARAMS[] = {
 #undef T
 
 #define LAYOUT(layout, type) \
-	[LAYOUT_##layout] = {LAYOUT_##layout, #layout, sizeof(type), fields_of_##layout, KMN_COUNT_OF(fields_of_##layout)},
+	[LAYOUT_##layout] = {.id = LAYOUT_##layout, .name = #layout, .size = sizeof(type), .fields = fields_of_##layout, \
+	    .field_count = KMN_COUNT_OF(fields_of_##layout)},
 static const struct kmn_layout layouts[LAYOUT_COUNT] = {LAYOUT_ROWS(LAYOUT)};
 #undef LAYOUT
 
