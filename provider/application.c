@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "kanmon/types.h"
 #include "provider/debug.h"
 
 enum phase { NONE, STARTING, RUNNING, ENDING };
@@ -74,6 +75,7 @@ forget_parent(void)
 	if (app == NULL)
 		return;
 	kmn_links_abandon(&app->links);
+	kmn_types_drop(app->types);
 	kmn_wake_clear(&app->ending);
 	kmn_wake_clear(&app->quitting);
 	app->forgotten = forgotten;
@@ -123,6 +125,8 @@ application_free(struct kmn_application *app)
 	kmn_heal_free(app->heal);
 	kmn_channel_identity_free(app->identity);
 	kmn_client_settings_free(app->settings);
+	kmn_types_drop(app->types);
+	kmn_types_free(app->types);
 	kmn_wake_clear(&app->ending);
 	kmn_wake_clear(&app->quitting);
 	kmn_sessions_clear(&app->sessions);
@@ -149,6 +153,22 @@ kmn_identity_load(const struct kmn_client_settings *settings, struct kmn_channel
 	return e;
 }
 
+/* What the settings say of a vendor's mechanisms and attributes. */
+static kmn_err
+load_types(struct kmn_application *app)
+{
+	char why[KMN_TYPES_WHY_BYTES];
+	kmn_err e;
+
+	if (app->settings->types == NULL)
+		return KMN_OK;
+	if ((e = kmn_types_load(app->settings->types, why, &app->types)) != KMN_OK)
+		kmn_debug(KMN_TOPIC_CONFIG, "types: %s", why);
+	else if (!kmn_types_use(app->types))
+		e = KMN_E_LIMIT;
+	return e;
+}
+
 /* An application with these settings, which it takes in any case; not attached yet. */
 static kmn_err
 application_new(struct kmn_client_settings *settings, struct kmn_application **app_out)
@@ -166,7 +186,7 @@ application_new(struct kmn_client_settings *settings, struct kmn_application **a
 	(void)pthread_mutex_init(&app->slots_lock, NULL);
 	kmn_sessions_init(&app->sessions);
 	if ((e = kmn_wake_init(&app->ending)) != KMN_OK || (e = kmn_wake_init(&app->quitting)) != KMN_OK ||
-	    (e = kmn_identity_load(app->settings, &app->identity)) != KMN_OK ||
+	    (e = load_types(app)) != KMN_OK || (e = kmn_identity_load(app->settings, &app->identity)) != KMN_OK ||
 	    (e = kmn_cache_new(app->settings->savings, &app->cache)) != KMN_OK ||
 	    (e = kmn_links_init(&app->links, app->settings, app->identity, &app->ending)) != KMN_OK)
 		goto done;

@@ -10,8 +10,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "kanmon/types.h"
+
 #define PEM_MAX_BYTES (32u << 10)
 #define SEED_TEXT_MAX_BYTES 128u
+#define TYPES_MAX_BYTES (256u << 10) /* of all modules: half of what a handover holds */
 #define WORKER_FILES 1024u
 #define KEEPER_SPARE_FILES 64u
 #define GATE_SPARE_FILES 32u
@@ -143,6 +146,33 @@ check_modules(const struct kmn_settings *settings, char *why_out)
 	return e;
 }
 
+/* Read and tried here, so that a mistake in it stops the start and not the first call. */
+static kmn_err
+read_types(const struct kmn_settings *settings, struct kmn_material *m, char *why_out)
+{
+	char why[KMN_TYPES_WHY_BYTES] = "";
+	size_t len, together = 0;
+	kmn_err e = KMN_OK;
+
+	for (unsigned i = 0; e == KMN_OK && i < settings->module_count; i++) {
+		const char *path = settings->modules[i].types;
+		struct kmn_types *types;
+
+		if (path == NULL ||
+		    (e = read_guarded(path, KMN_TYPES_MAX_BYTES, false, &m->types[i], &len, why_out)) != KMN_OK)
+			continue;
+		if ((e = kmn_types_parse(path, m->types[i], len, &kmn_abi_own, why, &types)) != KMN_OK)
+			snprintf(why_out, KMN_SETTINGS_WHY_BYTES, "%.300s", why);
+		kmn_types_free(types);
+		if ((together += len) > TYPES_MAX_BYTES && e == KMN_OK) {
+			snprintf(why_out, KMN_SETTINGS_WHY_BYTES, "%.300s: types files are more than %u bytes together",
+			    path, TYPES_MAX_BYTES);
+			e = KMN_E_CONFIG;
+		}
+	}
+	return e;
+}
+
 kmn_err
 kmn_material_load(const struct kmn_settings *settings, char *why_out, struct kmn_material **material_out)
 {
@@ -156,7 +186,7 @@ kmn_material_load(const struct kmn_settings *settings, char *why_out, struct kmn
 		 why_out)) != KMN_OK ||
 	    (e = read_guarded(settings->key, PEM_MAX_BYTES, true, &m->key, &m->key_bytes, why_out)) != KMN_OK ||
 	    (e = read_log_key(settings->log_key, &m->log_key, why_out)) != KMN_OK ||
-	    (e = check_modules(settings, why_out)) != KMN_OK ||
+	    (e = check_modules(settings, why_out)) != KMN_OK || (e = read_types(settings, m, why_out)) != KMN_OK ||
 	    (e = hash_own_binary(m->binary_sha256, why_out)) != KMN_OK)
 		goto done;
 	read_boot_id(m->boot_id, sizeof(m->boot_id));
@@ -177,6 +207,8 @@ kmn_material_free(struct kmn_material *material)
 	sodium_free(material->certificate);
 	sodium_free(material->key);
 	sodium_free(material->log_key);
+	for (unsigned i = 0; i < KMN_MODULES_MAX; i++)
+		sodium_free(material->types[i]);
 	free(material);
 }
 
@@ -222,6 +254,35 @@ get_limits(struct kmn_reader *r, struct kmn_limits *limits)
 	for (size_t i = 0; i < LIMIT_COUNT; i++)
 		number[i] = kmn_reader_u32(r);
 	memcpy(limits, number, sizeof(number));
+}
+
+/* Gate and keeper see the calls of every module, a worker those of its own. */
+static void
+put_types(struct kmn_writer *w, const struct kmn_settings *s, const struct kmn_material *m,
+    const struct kmn_module_settings *only)
+{
+	kmn_writer_u32(w, s->module_count);
+	for (unsigned i = 0; i < s->module_count; i++)
+		put_text(w, only == NULL || only == &s->modules[i] ? m->types[i] : NULL);
+}
+
+/* They stay in use as long as the process. */
+static void
+get_types(struct kmn_reader *r)
+{
+	uint32_t n = kmn_reader_count(r, KMN_MODULES_MAX, 4);
+
+	for (uint32_t i = 0; i < n; i++) {
+		const char *text = get_text(r);
+		char why[KMN_TYPES_WHY_BYTES];
+		struct kmn_types *types;
+
+		if (text == NULL || r->err != KMN_OK)
+			continue;
+		if (kmn_types_parse("types", text, strlen(text), &kmn_abi_own, why, &types) != KMN_OK ||
+		    !kmn_types_use(types))
+			kmn_reader_fail(r, KMN_E_CONFIG);
+	}
 }
 
 static void
@@ -342,6 +403,7 @@ kmn_handover_put(struct kmn_writer *w, enum kmn_role role, const struct kmn_sett
 	kmn_writer_u32(w, user->gid);
 	kmn_writer_u32(w, (uint32_t)getpid());
 	put_limits(w, &settings->limits);
+	put_types(w, settings, material, role == KMN_ROLE_WORKER ? assignment->module : NULL);
 	switch (role) {
 	case KMN_ROLE_GATE:
 		put_gate(w, material, listeners);
@@ -405,6 +467,7 @@ kmn_handover_receive(int fd, const struct kmn_handover **handover_out)
 	h.confine.parent = (pid_t)kmn_reader_u32(&r);
 	h.confine.ledger = h.role == KMN_ROLE_KEEPER ? KMN_FIRST_FD : -1;
 	get_limits(&r, &limits);
+	get_types(&r);
 	h.gate.limits = h.keeper.limits = limits;
 	if (h.role == KMN_ROLE_GATE) {
 		get_gate(&r, &h.gate);

@@ -24,6 +24,7 @@ struct kmn_material {
 	uint8_t *log_key; /* 64 bytes, in guarded memory */
 	uint8_t binary_sha256[KMN_HASH_BYTES];
 	char boot_id[64];
+	char *types[KMN_MODULES_MAX]; /* texts that describe what a module has of its own, by its number; NULL: none */
 };
 
 /* Reads them; why_out: KMN_SETTINGS_WHY_BYTES. A key that others may read is refused. */

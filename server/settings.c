@@ -59,6 +59,7 @@ static const struct row rows[] = {
 	{MODULE,   "path",                 OF(path),                      PATH,            1,     4095, NULL,       NULL, NULL},
 	{MODULE,   "init-args",            OF(init_args),                 TEXT,            0,     4095, NULL,       NULL, NULL},
 	{MODULE,   "environment",          OF(environment),               ENVIRONMENT,     0, KMN_ENVIRONMENT_MAX, NULL, NULL, is_assignment},
+	{MODULE,   "types",                OF(types),                     PATH,            0,     4095, NULL,       NULL, NULL},
 	{MODULE,   "serial",               OF(serial),                    WORD,            0,        0, "no",       "no yes", NULL},
 	{"limits", "connections",          AT(limits.connections),        NUMBER,          1,    65536, "1024",     NULL, NULL},
 	{"limits", "connections-per-peer", AT(limits.connections_per_peer), NUMBER,        1,    65536, "128",      NULL, NULL},

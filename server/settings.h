@@ -37,6 +37,7 @@ struct kmn_user {
 
 struct kmn_module_settings {
 	char *name, *path, *init_args; /* init_args: NULL, none */
+	char *types;                   /* path of a description of its mechanisms and attributes; NULL: none */
 	struct kmn_texts environment;
 	uint32_t serial; /* 1: one call at a time */
 };

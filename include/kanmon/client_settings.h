@@ -40,7 +40,8 @@
 	ROW("fork", fork, CHOICE, KMN_CLIENT_CHOICE_FORK, 2, "strict", \
 	    "strict, or inherit: a forked child goes on with its parent's sessions, login and keys") \
 	ROW("savings", savings, SAVINGS, 0, 0, KMN_CLIENT_SAVINGS, \
-	    "answers that need not cross again: info, session, length, find, with commas; or none")
+	    "answers that need not cross again: info, session, length, find, with commas; or none") \
+	ROW("types", types, PATH, 0, 4095, NULL, "description of a vendor's mechanisms and attributes, kanmon-types(5)")
 
 /* What the setting `savings` may name; a set of these is its value (provider/cache.h says what each does). */
 /* clang-format off */
@@ -76,6 +77,7 @@ struct kmn_client_settings {
 	char *origin;
 	char *certificate; /* paths: relative ones were taken as relative to the file's folder */
 	char *key;
+	char *types; /* path, or NULL: none */
 	uint32_t quorum_wait_s;
 	uint32_t init_wait_s;
 	uint32_t connections;

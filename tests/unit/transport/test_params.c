@@ -145,6 +145,24 @@ test_errors_name_the_line(void)
 	CU_ASSERT_PTR_NOT_NULL(strstr(why, "/nonexistent/types: "));
 }
 
+static void
+test_the_example_of_nss(void)
+{
+	static const struct {
+		const char *name;
+		size_t words; /* of a machine whose longs and pointers are alike */
+	} sizes[] = {{"CK_NSS_HKDF_PARAMS", 6}, {"CK_NSS_AEAD_PARAMS", 5}, {"CK_NSS_MAC_CONSTANT_TIME_PARAMS", 4}};
+	char why[KMN_TYPES_WHY_BYTES];
+	struct kmn_types *types;
+
+	CU_ASSERT_EQUAL(kmn_types_load(SRCDIR "/docs/examples/nss.types", why, &types), KMN_OK);
+	CU_ASSERT_STRING_EQUAL(why, "");
+	CU_ASSERT_PTR_NOT_NULL_FATAL(types);
+	for (size_t i = 0; i < KMN_COUNT_OF(sizes); i++)
+		CU_ASSERT_EQUAL(kmn_types_layout(types, sizes[i].name)->size, sizes[i].words * sizeof(CK_ULONG));
+	kmn_types_free(types);
+}
+
 /* ---- vendors' mechanisms ------------------------------------------------------------------------------------- */
 
 static const char vendor_text[] =
@@ -363,6 +381,7 @@ main(int argc, char **argv)
 	    {"every structure of the standard is what its line of text says", test_layouts_are_their_descriptions},
 	    {"structures have the sizes that other compilers give them", test_sizes_of_other_compilers},
 	    {"an error in a types file names the line", test_errors_name_the_line},
+	    {"the example for NSS is right", test_the_example_of_nss},
 	    CU_TEST_INFO_NULL,
 	};
 	static CU_TestInfo vendors[] = {
