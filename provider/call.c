@@ -95,9 +95,12 @@ take_reply(struct carriage *c, const struct kmn_channel_frame *frame, CK_RV *rv_
 		kmn_debug(KMN_TOPIC_CALL, "%s: call %llu: the reply cannot be read: %s", name_of(c),
 		    (unsigned long long)c->flight.number, kmn_err_text(e));
 		*rv_out = kmn_err_ckr(e);
-	} else if (c->passage != NULL) {
-		kmn_cache_learn(c->app->cache, c->link->era, c->passage, frame->body + NUMBER_BYTES,
-		    frame->len_bytes - NUMBER_BYTES, *rv_out);
+	} else {
+		kmn_sessions_late(
+		    &c->app->sessions, c->id, c->arg, frame->body + NUMBER_BYTES, frame->len_bytes - NUMBER_BYTES);
+		if (c->passage != NULL)
+			kmn_cache_learn(c->app->cache, c->link->era, c->passage, frame->body + NUMBER_BYTES,
+			    frame->len_bytes - NUMBER_BYTES, *rv_out);
 	}
 	return ANSWERED;
 }
@@ -330,6 +333,14 @@ encode(struct carriage *c)
 	kmn_writer_u64(&c->w, 0); /* number and acknowledged: known when it is sent */
 	kmn_writer_u64(&c->w, 0);
 	e = kmn_request_encode(c->id, c->arg, c->arg_count, &c->w);
+	if (e == KMN_E_MECHANISM_PARAM) { /* refused here, and there: so that it is in the ledger */
+		kmn_debug(KMN_TOPIC_CALL,
+		    "%s: a mechanism's parameter cannot be carried; the setting `types` can describe it", name_of(c));
+		kmn_writer_reset(&c->w);
+		kmn_writer_u64(&c->w, 0);
+		kmn_writer_u64(&c->w, 0);
+		e = kmn_request_encode_unknown(c->id, c->arg, c->arg_count, &c->w);
+	}
 	if (e == KMN_OK && c->w.err == KMN_OK && c->list == KMN_LIST_2_40)
 		kmn_request_mark_2_40(&c->w, HEAD_BYTES);
 	return e != KMN_OK ? e : c->w.err;

@@ -3,13 +3,23 @@
 #include "provider/sessions.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define MESSAGE_KINDS 4u /* KMN_OP_MESSAGE_ENCRYPT and the three bits after it */
+
+/* Places of a parameter that the module may change until its operation ends, or the next of its kind begins. */
+struct late {
+	unsigned operation;
+	size_t count;
+	struct kmn_param_place place[KMN_PARAM_MAX_PLACES];
+	struct late *next;
+};
 
 struct kmn_known_session {
 	CK_SESSION_HANDLE handle;
 	CK_SLOT_ID slot;                          /* CK_UNAVAILABLE_INFORMATION: it was not opened here */
 	CK_MECHANISM_TYPE message[MESSAGE_KINDS]; /* CK_UNAVAILABLE_INFORMATION: none */
+	struct late *late;
 	struct kmn_known_session *next;
 };
 
@@ -18,6 +28,30 @@ kmn_sessions_init(struct kmn_sessions *sessions)
 {
 	*sessions = (struct kmn_sessions){.bucket = {NULL}};
 	(void)pthread_mutex_init(&sessions->lock, NULL);
+}
+
+/* Forgets the places of these operations. */
+static void
+forget_late(struct kmn_known_session *s, unsigned operations)
+{
+	struct late **at = &s->late, *l;
+
+	while ((l = *at) != NULL) {
+		if ((l->operation & operations) == 0) {
+			at = &l->next;
+			continue;
+		}
+		*at = l->next;
+		free(l);
+	}
+}
+
+static void
+session_free(struct kmn_known_session *s)
+{
+	if (s != NULL)
+		forget_late(s, ~0u);
+	free(s);
 }
 
 /* Forgets those of a slot, or of every slot. */
@@ -33,7 +67,7 @@ forget_slot(struct kmn_sessions *sessions, bool every, CK_SLOT_ID slot)
 				continue;
 			}
 			*at = s->next;
-			free(s);
+			session_free(s);
 		}
 	}
 }
@@ -78,7 +112,7 @@ forget(struct kmn_sessions *sessions, CK_SESSION_HANDLE handle)
 
 	if (s != NULL)
 		*at = s->next;
-	free(s);
+	session_free(s);
 }
 
 /* Notes what the operations on messages among these bits were begun with. */
@@ -125,6 +159,54 @@ learn_messages(struct kmn_sessions *sessions, const struct kmn_call *call, const
 		set(sessions, arg[0].u, call->operations, m != NULL ? m->mechanism : CK_UNAVAILABLE_INFORMATION);
 }
 
+/* An operation began: where the module may write to its parameter. */
+static void
+learn_places(struct kmn_sessions *sessions, enum kmn_call_id id, const struct kmn_arg *arg)
+{
+	unsigned operation = kmn_call_row(id)->operations;
+	struct kmn_param_place place[KMN_PARAM_MAX_PLACES];
+	size_t n = kmn_arg_places(id, arg, place, KMN_PARAM_MAX_PLACES);
+	struct kmn_known_session *s = *place_of(sessions, arg[0].u);
+	struct late *l;
+
+	if (s != NULL)
+		forget_late(s, operation);
+	if (n == 0 || (s = remember(sessions, arg[0].u, CK_UNAVAILABLE_INFORMATION)) == NULL ||
+	    (l = calloc(1, sizeof(*l))) == NULL)
+		return;
+	l->operation = operation;
+	l->count = n;
+	memcpy(l->place, place, n * sizeof(place[0]));
+	l->next = s->late;
+	s->late = l;
+}
+
+void
+kmn_sessions_late(
+    struct kmn_sessions *sessions, enum kmn_call_id id, const struct kmn_arg *arg, const void *bytes, size_t len_bytes)
+{
+	struct kmn_response_view v;
+	const struct late *l;
+	struct kmn_reader r;
+
+	if (kmn_call_row(id)->operations == KMN_OP_NONE)
+		return;
+	(void)pthread_mutex_lock(&sessions->lock);
+	l = *place_of(sessions, arg[0].u) != NULL ? (*place_of(sessions, arg[0].u))->late : NULL;
+	if (l != NULL && kmn_response_view_decode(bytes, len_bytes, &v) == KMN_OK) {
+		kmn_reader_init(&r, v.late, v.late_len);
+		for (unsigned i = 0; i < v.late_count && r.err == KMN_OK; i++) {
+			unsigned operation = kmn_late_operation(&r);
+			const struct late *of = l;
+
+			while (of != NULL && of->operation != operation)
+				of = of->next;
+			kmn_late_apply(&r, of != NULL ? of->place : NULL, of != NULL ? of->count : 0);
+		}
+	}
+	(void)pthread_mutex_unlock(&sessions->lock);
+}
+
 void
 kmn_sessions_learn(struct kmn_sessions *sessions, enum kmn_call_id id, const struct kmn_arg *arg, CK_RV rv)
 {
@@ -150,6 +232,8 @@ kmn_sessions_learn(struct kmn_sessions *sessions, enum kmn_call_id id, const str
 	default:
 		if (is_about_messages(call))
 			learn_messages(sessions, call, arg);
+		if (call->effect == KMN_EFFECT_STARTS)
+			learn_places(sessions, id, arg);
 	}
 	(void)pthread_mutex_unlock(&sessions->lock);
 }

@@ -2,7 +2,8 @@
  * What this process knows of its sessions: by which mechanism the operations
  * on messages were begun. The functions that work on one message carry its
  * parameter and not the mechanism, without which nobody can say what the
- * parameter is.
+ * parameter is. And where the parameters of operations lie whose modules may
+ * write to them until the operation ends, although only *Init had a pointer.
  *
  * It is a memory of what went by, and no judge: what the module holds for
  * active, the module says. Threads: any.
@@ -28,6 +29,9 @@ void kmn_sessions_clear(struct kmn_sessions *sessions);
 
 /* Before a call is encoded: puts the mechanism to the parameters of messages. */
 void kmn_sessions_fill(struct kmn_sessions *sessions, enum kmn_call_id id, struct kmn_arg *arg);
+/* Writes what the module changed in parameters that came with earlier calls: the end of a response. */
+void kmn_sessions_late(
+    struct kmn_sessions *sessions, enum kmn_call_id id, const struct kmn_arg *arg, const void *bytes, size_t len_bytes);
 /* After it was answered. */
 void kmn_sessions_learn(struct kmn_sessions *sessions, enum kmn_call_id id, const struct kmn_arg *arg, CK_RV rv);
 

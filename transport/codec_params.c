@@ -14,6 +14,7 @@
  *              MECHANISM u8 null, u64 type, u8 form, then u64 length, or bytes, or layout and fields;
  *              CHOICE u8 form (enum kmn_choice_form), then u64 stated length, bytes, u64, or fields
  *   write-back = u16 n, n * (u16 ordinal of the field, u64 number, u32 offset, bytes)
+ *   late     = u8 n, n * (u16 operation, write-back): at the end of a response, if there is any
  *
  * Nothing that could hold a pointer ever crosses as bytes: a mechanism whose
  * parameter is a structure is taken in the form STRUCT or not at all, and a
@@ -28,8 +29,9 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define WRITE_BACK_MAX 256u  /* fields that one call can change */
-#define LOWEST_ADDRESS 4096u /* no mapping begins below */
+#define LATE_OPERATIONS_MAX 2u /* that one call belongs to */
+#define WRITE_BACK_MAX 256u    /* fields that one call can change */
+#define LOWEST_ADDRESS 4096u   /* no mapping begins below */
 
 /* ---- structures of this ABI ---------------------------------------------------------------------------------- */
 
@@ -632,16 +634,21 @@ collect_field(struct visitor *v, const struct kmn_field *f, const struct place *
 }
 
 size_t
-kmn_mech_places(const CK_MECHANISM *m, enum kmn_param_family family, struct kmn_param_place *places, size_t max)
+kmn_arg_places(enum kmn_call_id id, const struct kmn_arg *arg, struct kmn_param_place *places, size_t max)
 {
+	const struct kmn_call *call = kmn_call_row(id);
 	struct visitor v = {.field = collect_field, .place = places, .max = max};
 	const struct kmn_layout *layout;
+	const CK_MECHANISM *m = NULL;
 	struct place at;
 
+	for (size_t i = 0; call->effect == KMN_EFFECT_STARTS && i < call->param_count; i++)
+		if (call->param[i].kind == KMN_KIND_MECHANISM)
+			m = arg[i].p;
 	if (m == NULL || max == 0)
 		return 0;
 	at = (struct place){m->pParameter, NULL};
-	switch (form_of(m, family, &layout)) {
+	switch (form_of(m, kmn_call_family(call), &layout)) {
 	case KMN_MECH_STRUCT:
 		visit(&v, layout, &at, 0);
 		return v.count;
@@ -652,20 +659,51 @@ kmn_mech_places(const CK_MECHANISM *m, enum kmn_param_family family, struct kmn_
 	}
 }
 
+unsigned
+kmn_late_operation(struct kmn_reader *r)
+{
+	return kmn_reader_u16(r);
+}
+
 void
 kmn_late_apply(struct kmn_reader *r, const struct kmn_param_place *places, size_t count)
 {
-	static const struct kmn_param_place nowhere = {.bytes = NULL};
 	unsigned n = kmn_reader_u16(r);
 
 	if (n > WRITE_BACK_MAX)
 		kmn_reader_fail(r, KMN_E_TOO_BIG);
+	if (places == NULL) {
+		skip_entries(r, n);
+		return;
+	}
 	for (; n > 0 && r->err == KMN_OK; n--) {
 		unsigned ordinal = kmn_reader_u16(r);
 		size_t i = 0;
 
 		while (i < count && places[i].ordinal != ordinal)
 			i++;
-		apply_change(r, i < count ? &places[i] : &nowhere, i < count);
+		if (i < count)
+			apply_change(r, &places[i], true);
+		else
+			kmn_reader_fail(r, KMN_E_MALFORMED);
 	}
+}
+
+void
+kmn_late_get(struct kmn_reader *r, unsigned *count_out, const uint8_t **bytes_out, size_t *len_out)
+{
+	*count_out = 0;
+	*bytes_out = r->at;
+	*len_out = 0;
+	if (r->err != KMN_OK || r->at == r->end)
+		return;
+	*count_out = kmn_reader_u8(r);
+	*bytes_out = r->at;
+	if (*count_out == 0 || *count_out > LATE_OPERATIONS_MAX)
+		kmn_reader_fail(r, KMN_E_MALFORMED);
+	for (unsigned i = 0; r->err == KMN_OK && i < *count_out; i++) {
+		(void)kmn_late_operation(r);
+		kmn_late_apply(r, NULL, 0);
+	}
+	*len_out = r->err == KMN_OK ? (size_t)(r->at - *bytes_out) : 0;
 }

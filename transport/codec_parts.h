@@ -24,6 +24,8 @@ void kmn_mech_apply(struct kmn_reader *r, CK_MECHANISM *mechanism, enum kmn_para
 
 /* pParameter of a message, with the mechanism it belongs to. */
 CK_MECHANISM kmn_message_mechanism(const struct kmn_arg *a);
+/* What may stand at the end of a response; a failure is kept in r. */
+void kmn_late_get(struct kmn_reader *r, unsigned *count_out, const uint8_t **bytes_out, size_t *len_out);
 
 /* ---- codec_template.c: attributes ---- */
 

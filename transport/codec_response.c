@@ -160,7 +160,10 @@ apply_response(
     const struct kmn_call *call, const struct kmn_arg *arg, const void *bytes, size_t len, bool write, CK_RV *rv_out)
 {
 	uint8_t salt[KMN_SALT_BYTES];
+	const uint8_t *late;
+	unsigned late_count;
 	struct kmn_reader r;
+	size_t late_len;
 
 	kmn_reader_init(&r, bytes, len);
 	if (kmn_reader_u16(&r) != kmn_call_id_of(call))
@@ -170,6 +173,7 @@ apply_response(
 	for (size_t i = 0; i < call->param_count && r.err == KMN_OK; i++)
 		if (comes_back(call->param[i].kind))
 			apply_output(&r, call, call->param[i].kind, &arg[i], write);
+	kmn_late_get(&r, &late_count, &late, &late_len); /* the session's to write, not this call's */
 	return kmn_reader_end(&r);
 }
 
@@ -291,6 +295,7 @@ kmn_response_view_decode(const void *bytes, size_t len_bytes, struct kmn_respons
 		v->result[i].param = &call->param[i];
 		get_result(&r, &v->result[i]);
 	}
+	kmn_late_get(&r, &v->late_count, &v->late, &v->late_len);
 	if (kmn_reader_end(&r) != KMN_OK)
 		goto refused;
 	v->id = (enum kmn_call_id)id;

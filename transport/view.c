@@ -209,6 +209,8 @@ kmn_ledger_mechanism(const struct kmn_mech_view *m)
 			crypto_hash_sha256_update(&sha, m->bytes, m->size);
 		ok = set(params, "parameter", kmn_ledger_digest(m->bytes, m->size));
 	}
+	if (ok && !none && m->form == KMN_MECH_UNKNOWN)
+		ok = set(params, "parameter", kmn_ledger_redacted("not carried", m->len));
 	if (!ok) {
 		json_decref(params);
 		return NULL;

@@ -84,9 +84,14 @@ struct kmn_param_place {
 	CK_ULONG *length; /* that comes back too, or NULL */
 	bool is_handle;
 };
-/* How many there are; the first `max` go to places[]. */
-size_t kmn_mech_places(const CK_MECHANISM *m, enum kmn_param_family family, struct kmn_param_place *places, size_t max);
-/* Writes the changes that r holds to those places, as far as the memory is still there. A failure is kept in r. */
+/* Those of a call that starts an operation, which are `max` at most: how many went to places[]. */
+size_t kmn_arg_places(enum kmn_call_id id, const struct kmn_arg *arg, struct kmn_param_place *places, size_t max);
+/*
+ * One operation's changes out of kmn_response_view.late: which operation, and
+ * they are written to its places, as far as that memory is still there; where
+ * `places` is NULL they are passed over. A failure is kept in r.
+ */
+unsigned kmn_late_operation(struct kmn_reader *r);
 void kmn_late_apply(struct kmn_reader *r, const struct kmn_param_place *places, size_t count);
 
 /* ---- views of requests --------------------------------------------------------------------------------------- */
@@ -262,6 +267,10 @@ struct kmn_response_view {
 	const struct kmn_call *call;
 	uint64_t rv;
 	struct kmn_result result[KMN_CALL_ARGS_MAX]; /* by argument number; .param is NULL where nothing comes back */
+	/* What the module changed meanwhile in parameters of earlier calls: operations one after the other. */
+	unsigned late_count;
+	const uint8_t *late;
+	size_t late_len;
 };
 
 kmn_err kmn_response_view_decode(

@@ -361,7 +361,7 @@ remember(const struct run *r, CK_RV rv, const struct kmn_writer *w, size_t from)
 }
 
 static void
-after_start(struct run *r, struct kmn_arena **arena, CK_RV rv)
+after_start(struct run *r, struct kmn_arena **arena, struct kmn_param_native *param, CK_RV rv)
 {
 	struct kmn_operation op = {.session = r->session,
 	    .kind = r->view->call->operations,
@@ -369,7 +369,8 @@ after_start(struct run *r, struct kmn_arena **arena, CK_RV rv)
 	    .slot = r->target.slot,
 	    .side = r->side,
 	    .vendor = r->target.vendor,
-	    .arena = *arena};
+	    .arena = *arena,
+	    .param = param};
 
 	if (rv != CKR_OK && r->fresh)
 		(void)r->d->module->C_CloseSession(r->target.vendor);
@@ -409,12 +410,12 @@ after_operation(struct run *r, CK_RV rv)
 }
 
 static void
-after_call(struct run *r, struct kmn_arena **arena, CK_RV rv)
+after_call(struct run *r, struct kmn_arena **arena, struct kmn_param_native *param, CK_RV rv)
 {
 	uint64_t object;
 
 	if (r->view->call->effect == KMN_EFFECT_STARTS)
-		after_start(r, arena, rv);
+		after_start(r, arena, param, rv);
 	else if (r->view->call->operations != KMN_OP_NONE)
 		after_operation(r, rv);
 	if (r->view->id == KMN_C_CloseSession && (rv == CKR_OK || rv == CKR_SESSION_HANDLE_INVALID)) {
@@ -452,6 +453,18 @@ is_gone(CK_RV rv)
 	return rv == CKR_SESSION_HANDLE_INVALID || rv == CKR_SESSION_CLOSED;
 }
 
+/* Of the operations that the call belongs to, those with a parameter that the module may write to. */
+static void
+keep_parameters(const struct run *r, struct kmn_kept *kept)
+{
+	for (size_t i = 0; r->view->call->effect != KMN_EFFECT_STARTS && i < KMN_COUNT_OF(r->held); i++) {
+		if (r->held[i] == NULL || r->held[i]->param == NULL)
+			continue;
+		kept->active[kept->count].operation = r->held[i]->kind;
+		kept->active[kept->count++].param = r->held[i]->param;
+	}
+}
+
 static CK_RV
 invoke(struct run *r, struct kmn_writer *w)
 {
@@ -460,14 +473,16 @@ invoke(struct run *r, struct kmn_writer *w)
 	struct kmn_arena *arena = keeps_arena ? kmn_arena_new(OPERATION_ARENA_BYTES) : borrow_arena(r->d);
 	const union kmn_functions *functions = r->view->v2_40 ? &r->d->v2_40 : &r->d->functions;
 	size_t from = w->len;
+	struct kmn_kept kept = {.count = 0};
 	CK_RV rv = CKR_HOST_MEMORY;
 
-	if (arena == NULL || kmn_invoke(r->view, &functions->v3_2, &handles, arena, w, &rv) != KMN_OK)
+	keep_parameters(r, &kept);
+	if (arena == NULL || kmn_invoke(r->view, &functions->v3_2, &handles, arena, &kept, w, &rv) != KMN_OK)
 		put_error(r, from, CKR_HOST_MEMORY, w);
 	if (r->side && !r->fresh && is_gone(rv))
 		kmn_operations_lost(r->d->operations, r->target.vendor);
 	remember(r, rv, w, from);
-	after_call(r, &arena, rv);
+	after_call(r, &arena, kept.made, rv);
 	if (r->failed != KMN_OK)
 		put_error(r, from, CKR_HOST_MEMORY, w);
 	if (keeps_arena || arena == NULL)

@@ -480,17 +480,53 @@ make_room_for_values(struct invocation *c, const CK_FUNCTION_LIST_3_2 *module)
 	return kmn_values_make_room(&v->value[2].template, c->arg[2].p, lengths, c->arena);
 }
 
+/* What was written meanwhile into the parameters of earlier calls. */
+static void
+put_late(const struct invocation *c, const struct kmn_kept *kept, struct kmn_writer *w)
+{
+	uint8_t n = 0;
+
+	for (size_t i = 0; kept != NULL && i < kept->count; i++)
+		n = (uint8_t)(n + (kmn_param_is_changed(kept->active[i].param) ? 1 : 0));
+	if (n == 0)
+		return;
+	kmn_writer_u8(w, n);
+	for (size_t i = 0; i < kept->count; i++) {
+		if (!kmn_param_is_changed(kept->active[i].param))
+			continue;
+		kmn_writer_u16(w, (uint16_t)kept->active[i].operation);
+		kmn_param_put_changes(kept->active[i].param, c->handles, c->view, w);
+	}
+}
+
+/* What is refused before the module hears of it. */
+static CK_RV
+refusal_of(const struct kmn_call_view *v)
+{
+	if (kmn_view_uncarried(v) != NULL)
+		return CKR_MECHANISM_PARAM_INVALID;
+	for (size_t i = 0; i < v->call->param_count; i++) {
+		if (kmn_template_agrees(&v->value[i].template))
+			continue;
+		kmn_say(KMN_SAY_WARNING, "%s: the client's types file and this module's take an attribute differently",
+		    v->call->name);
+		return CKR_ATTRIBUTE_TYPE_INVALID;
+	}
+	return CKR_OK;
+}
+
 kmn_err
 kmn_invoke(const struct kmn_call_view *v, const CK_FUNCTION_LIST_3_2 *module, const struct kmn_handles *handles,
-    struct kmn_arena *arena, struct kmn_writer *w, CK_RV *rv_out)
+    struct kmn_arena *arena, struct kmn_kept *kept, struct kmn_writer *w, CK_RV *rv_out)
 {
 	struct invocation c = {.view = v, .handles = handles, .arena = arena, .rv = CKR_HOST_MEMORY};
-	bool carried = kmn_view_uncarried(v) == NULL, built = carried;
+	CK_RV refusal = refusal_of(v);
+	bool built = refusal == CKR_OK;
 
 	for (size_t i = 0; i < v->call->param_count && built; i++)
 		built = build_arg(&c, &v->value[i], &c.arg[i]);
 	if (!built) {
-		*rv_out = carried ? CKR_HOST_MEMORY : CKR_MECHANISM_PARAM_INVALID;
+		*rv_out = refusal != CKR_OK ? refusal : CKR_HOST_MEMORY;
 		kmn_response_put_error(v->id, *rv_out, w);
 		return w->err;
 	}
@@ -511,5 +547,8 @@ kmn_invoke(const struct kmn_call_view *v, const CK_FUNCTION_LIST_3_2 *module, co
 	kmn_ulong_put(w, c.rv);
 	for (size_t i = 0; i < v->call->param_count; i++)
 		put_output(&c, &v->value[i], &c.arg[i], w);
+	put_late(&c, kept, w);
+	if (kept != NULL)
+		kept->made = c.param;
 	return w->err;
 }

@@ -39,6 +39,21 @@ struct kmn_handles {
 };
 
 /*
+ * Parameters that a module may still write to: in the arenas of the *Init
+ * calls they came with, and as long as those. What it wrote goes out with the
+ * response to the call in which it did.
+ */
+struct kmn_param_native;
+struct kmn_kept {
+	struct {
+		unsigned operation; /* bit of enum kmn_operation_kind */
+		struct kmn_param_native *param;
+	} active[2]; /* in: of the operations that this call belongs to */
+	size_t count;
+	struct kmn_param_native *made; /* out: this call's own parameter; NULL: it has none */
+};
+
+/*
  * Calls the module and appends the response payload to w. A function that it
  * does not have is NULL in the list, and is answered as not supported. The result is KMN_OK
  * whenever a response was written, whatever its CK_RV, which *rv_out repeats.
@@ -47,6 +62,6 @@ struct kmn_handles {
  * KMN_E_NO_MEMORY, KMN_E_TOO_BIG of the writer only.
  */
 kmn_err kmn_invoke(const struct kmn_call_view *v, const CK_FUNCTION_LIST_3_2 *module, const struct kmn_handles *handles,
-    struct kmn_arena *arena, struct kmn_writer *w, CK_RV *rv_out) KMN_MUST_CHECK;
+    struct kmn_arena *arena, struct kmn_kept *kept, struct kmn_writer *w, CK_RV *rv_out) KMN_MUST_CHECK;
 
 #endif

@@ -158,6 +158,8 @@ build_template(struct build *b, const struct kmn_field_view *v, uint8_t *base)
 	bool failed;
 
 	memcpy(base + v->field->len_at, &n, sizeof(n));
+	if (!kmn_template_agrees(&v->template))
+		return false;
 	store_pointer(base + v->field->at, kmn_template_build(&v->template, b->arena, &failed));
 	return !failed;
 }

@@ -54,6 +54,9 @@ void kmn_param_put_changes(struct kmn_param_native *native, const struct kmn_han
 
 /* ---- invoke_template.c ---- */
 
+/* Whether this end takes the values for what the client took them: types files may differ, and a template taken for bytes
+ * would be pointers. */
+bool kmn_template_agrees(const struct kmn_template_view *t);
 /* Builds attributes to give to the module; NULL with *failed set as above. A NULL template is NULL too. */
 CK_ATTRIBUTE *kmn_template_build(const struct kmn_template_view *t, struct kmn_arena *a, bool *failed);
 /*

@@ -16,6 +16,44 @@ kmn_native_length(uint64_t wire)
 	return wire >= CK_UNAVAILABLE_INFORMATION ? CK_UNAVAILABLE_INFORMATION : (CK_ULONG)wire;
 }
 
+static bool
+row_agrees(const struct kmn_attribute_view *a)
+{
+	enum kmn_attribute_shape shape = kmn_attribute_shape(a->type);
+
+	switch (a->form) {
+	case KMN_VALUE_NULL:
+		return true;
+	case KMN_VALUE_BYTES:
+	case KMN_ROOM_BYTES:
+		return shape != KMN_SHAPE_TEMPLATE;
+	case KMN_VALUE_ULONG:
+		return shape == KMN_SHAPE_ULONG;
+	case KMN_VALUE_ULONGS:
+		return shape == KMN_SHAPE_ULONGS;
+	case KMN_ROOM_ULONGS:
+		return shape == KMN_SHAPE_ULONG || shape == KMN_SHAPE_ULONGS;
+	case KMN_VALUE_TEMPLATE:
+	case KMN_ROOM_TEMPLATE:
+		return shape == KMN_SHAPE_TEMPLATE && kmn_template_agrees(&a->nested);
+	case KMN_VALUE_FORM_COUNT:
+		return false;
+	}
+	return false;
+}
+
+bool
+kmn_template_agrees(const struct kmn_template_view *t)
+{
+	struct kmn_attribute_view a;
+	size_t at = 0;
+
+	while (kmn_template_next(t, &at, &a))
+		if (!row_agrees(&a))
+			return false;
+	return true;
+}
+
 /* What the module is told of the room for a value: no more than a response can carry. */
 static CK_ULONG
 room_of(const struct kmn_attribute_view *a)

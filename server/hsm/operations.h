@@ -29,9 +29,10 @@ struct kmn_operation {
 	unsigned kind;      /* one bit of enum kmn_operation_kind */
 	uint64_t mechanism; /* KMN_UNAVAILABLE: begun without one */
 	CK_SLOT_ID slot;
-	bool side;                /* `vendor` is a side session, closed with the operation */
-	CK_SESSION_HANDLE vendor; /* where it runs */
-	struct kmn_arena *arena;  /* of its *Init call; owned */
+	bool side;                      /* `vendor` is a side session, closed with the operation */
+	CK_SESSION_HANDLE vendor;       /* where it runs */
+	struct kmn_arena *arena;        /* of its *Init call; owned */
+	struct kmn_param_native *param; /* in that arena, where the module may write to it; NULL: it has none */
 	/* Requests of it so far, each with its length, for a side session; owned. Its error: cannot be begun again. */
 	struct kmn_writer *history;
 };

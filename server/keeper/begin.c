@@ -234,6 +234,23 @@ refuse_foreign(struct kmn_call_state *call)
 	kmn_call_refuse_op(call, CKR_MECHANISM_PARAM_INVALID);
 }
 
+/* A parameter that could not be sent, or that the two ends read differently: recorded, and never before the module. */
+static void
+refuse_uncarried(struct kmn_call_state *call, const struct kmn_mech_view *m)
+{
+	const char *name = kmn_mechanism_name(m->type);
+	char number[24];
+
+	snprintf(number, sizeof(number), "0x%llx", (unsigned long long)m->type);
+	call->verdict.answer = KMN_ANSWER_REFUSED;
+	call->verdict.rule = "none";
+	snprintf(call->verdict.reason, sizeof(call->verdict.reason),
+	    m->disagreed ? "the client's types file and this module's describe the parameter of %s differently"
+			 : "the parameter of %s cannot be carried: it has no known form, or pointers without lengths",
+	    name != NULL ? name : number);
+	kmn_call_refuse_op(call, CKR_MECHANISM_PARAM_INVALID);
+}
+
 /* Which way: by the row, and by whether anything leaves the module. */
 static void
 judge(struct kmn_call_state *call)
@@ -241,6 +258,12 @@ judge(struct kmn_call_state *call)
 	const struct kmn_call *row = call->view.call;
 	bool key_use = row->policy == KMN_POLICY_KEY_USE, starts = row->effect == KMN_EFFECT_STARTS;
 
+	const struct kmn_mech_view *uncarried = kmn_view_uncarried(&call->view);
+
+	if (uncarried != NULL) {
+		refuse_uncarried(call, uncarried);
+		return;
+	}
 	if (call->view.abi_bound && !call->instance->same_abi) {
 		refuse_foreign(call);
 		return;

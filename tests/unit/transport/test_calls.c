@@ -109,7 +109,7 @@ test_every_row_has_a_thunk(void)
 		kmn_writer_init(&response, KMN_DATA_MAX_BYTES);
 		CU_ASSERT_EQUAL(kmn_request_encode((enum kmn_call_id)id, arg, call->param_count, &request), KMN_OK);
 		CU_ASSERT_EQUAL(kmn_call_view_decode(request.bytes, request.len, &v), KMN_OK);
-		CU_ASSERT_EQUAL(kmn_invoke(&v, &kit_module, &kit_handles, arena, &response, &rv), KMN_OK);
+		CU_ASSERT_EQUAL(kmn_invoke(&v, &kit_module, &kit_handles, arena, NULL, &response, &rv), KMN_OK);
 		CU_ASSERT_EQUAL(k.calls, 1);
 		CU_ASSERT_EQUAL(k.id, id);
 		kmn_writer_clear(&request);

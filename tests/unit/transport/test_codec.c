@@ -37,7 +37,7 @@ remote(CK_FUNCTION_LIST_3_2 *module, enum kmn_call_id id, struct kmn_arg *arg, C
 	fresh_messages();
 	if ((e = kmn_request_encode(id, arg, call->param_count, &request)) != KMN_OK ||
 	    (e = kmn_call_view_decode(request.bytes, request.len, &v)) != KMN_OK ||
-	    (e = kmn_invoke(&v, module, &kit_handles, arena, &response, rv_out)) != KMN_OK ||
+	    (e = kmn_invoke(&v, module, &kit_handles, arena, NULL, &response, rv_out)) != KMN_OK ||
 	    (e = kmn_response_view_decode(response.bytes, response.len, &seen)) != KMN_OK)
 		return e;
 	kmn_arena_reset(arena);
@@ -143,7 +143,7 @@ make_exchange(enum kmn_call_id id, uint64_t seed, struct kmn_arg *arg)
 	fresh_messages();
 	CU_ASSERT_EQUAL_FATAL(kmn_request_encode(id, arg, call->param_count, &request), KMN_OK);
 	CU_ASSERT_EQUAL_FATAL(kmn_call_view_decode(request.bytes, request.len, &v), KMN_OK);
-	CU_ASSERT_EQUAL_FATAL(kmn_invoke(&v, &kit_module, &kit_handles, arena, &response, &rv), KMN_OK);
+	CU_ASSERT_EQUAL_FATAL(kmn_invoke(&v, &kit_module, &kit_handles, arena, NULL, &response, &rv), KMN_OK);
 	kmn_arena_reset(arena);
 	return call;
 }
@@ -719,7 +719,7 @@ test_numbers_cross_widths(void)
 	kit_begin(&kit, 1);
 	kit_module_kit = &kit;
 	CU_ASSERT_EQUAL_FATAL(kmn_call_view_decode(request.bytes, request.len, &v), KMN_OK);
-	CU_ASSERT_EQUAL_FATAL(kmn_invoke(&v, &kit_module, &kit_handles, arena, &response, &rv), KMN_OK);
+	CU_ASSERT_EQUAL_FATAL(kmn_invoke(&v, &kit_module, &kit_handles, arena, NULL, &response, &rv), KMN_OK);
 	kmn_arena_reset(arena);
 	kmn_reader_init(&r, response.bytes + 2 + KMN_SALT_BYTES + 8, response.len - 2 - KMN_SALT_BYTES - 8);
 	CU_ASSERT_EQUAL(kmn_reader_u8(&r), KMN_OUTPUT_WHOLE);

@@ -229,7 +229,7 @@ same_both_ways(const struct kmn_mechanism *row, uint64_t seed)
 			memcpy(&direct, &kit, sizeof(kit));
 		} else if (kmn_request_encode(KMN_C_DeriveKey, arg, 5, &request) != KMN_OK ||
 			   kmn_call_view_decode(request.bytes, request.len, &v) != KMN_OK ||
-			   kmn_invoke(&v, &kit_module, &kit_handles, arena, &response, &rv) != KMN_OK ||
+			   kmn_invoke(&v, &kit_module, &kit_handles, arena, NULL, &response, &rv) != KMN_OK ||
 			   kmn_response_decode(KMN_C_DeriveKey, arg, 5, response.bytes, response.len, &rv) != KMN_OK) {
 			return false;
 		}
@@ -273,7 +273,7 @@ seen_by(const char *client, const char *gateway, CK_MECHANISM *m, kmn_err want)
 	types = gateway != NULL ? use(gateway) : NULL;
 	CU_ASSERT_EQUAL(kmn_call_view_decode(request.bytes, request.len, &v), want);
 	if (want == KMN_OK && kmn_view_uncarried(&v) != NULL) {
-		CU_ASSERT_EQUAL(kmn_invoke(&v, &kit_module, &kit_handles, arena, &response, &rv), KMN_OK);
+		CU_ASSERT_EQUAL(kmn_invoke(&v, &kit_module, &kit_handles, arena, NULL, &response, &rv), KMN_OK);
 		CU_ASSERT_EQUAL(rv, CKR_MECHANISM_PARAM_INVALID);
 		kmn_arena_reset(arena);
 	}
@@ -328,7 +328,7 @@ test_undescribed_pointers_are_refused(void)
 	CU_ASSERT_FALSE(kmn_view_uncarried(&v)->disagreed);
 	CU_ASSERT_TRUE(kmn_view_uncarried(&v)->type == m.mechanism && kmn_view_uncarried(&v)->len == sizeof(pointers));
 	kit.calls = 0;
-	CU_ASSERT_EQUAL(kmn_invoke(&v, &kit_module, &kit_handles, arena, &response, &rv), KMN_OK);
+	CU_ASSERT_EQUAL(kmn_invoke(&v, &kit_module, &kit_handles, arena, NULL, &response, &rv), KMN_OK);
 	CU_ASSERT_TRUE(rv == CKR_MECHANISM_PARAM_INVALID && kit.calls == 0);
 	kmn_arena_reset(arena);
 }
