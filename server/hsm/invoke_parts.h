@@ -12,9 +12,9 @@
 void *kmn_arena_take(struct kmn_arena *a, size_t bytes, size_t slack);
 
 /*
- * The same for what the module writes to, with a page behind the slack that
- * ends the process when it is touched. A template of very many rows has one
- * such page behind all of those that are beyond the first 64.
+ * The same for what the module writes to, with at least that slack, and behind
+ * it a page that ends the process when it is touched. Of a call's outputs the
+ * first 64 have such a page; those beyond share the one at the end of the arena.
  */
 void *kmn_arena_take_out(struct kmn_arena *a, size_t bytes, size_t slack);
 
