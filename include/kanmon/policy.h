@@ -178,6 +178,12 @@ kmn_err kmn_policy_judge_intent(const struct kmn_policy *policy, const json_t *i
     int64_t now, struct kmn_verdict *verdict_out) KMN_MUST_CHECK;
 
 /*
+ * Do the client's rules on queries name objects or keys? Then an object of which no rule admits C_GetAttributeValue is
+ * hidden: not found, and its handle is none.
+ */
+bool kmn_policy_limits_queries(const struct kmn_policy *policy, const uint8_t client_spki_sha256[32]);
+
+/*
  * Could any rule admit a use of a key by this mechanism, for that client on that token (a token line's name)? Else it is
  * hidden. Those that only hash use no key, and are admitted. "" is a mechanism without a name here.
  */

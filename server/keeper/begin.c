@@ -251,6 +251,16 @@ refuse_uncarried(struct kmn_call_state *call, const struct kmn_mech_view *m)
 	kmn_call_refuse_op(call, CKR_MECHANISM_PARAM_INVALID);
 }
 
+/* For the client there is no such object. */
+static void
+refuse_hidden(struct kmn_call_state *call)
+{
+	call->why = KMN_E_HIDDEN;
+	call->verdict.rule = "none";
+	snprintf(call->verdict.reason, sizeof(call->verdict.reason), "it may not even ask about that object");
+	kmn_call_refuse_op(call, kmn_call_refusal_rv(call));
+}
+
 /* Which way: by the row, and by whether anything leaves the module. */
 static void
 judge(struct kmn_call_state *call)
@@ -266,6 +276,10 @@ judge(struct kmn_call_state *call)
 	}
 	if (call->view.abi_bound && !call->instance->same_abi) {
 		refuse_foreign(call);
+		return;
+	}
+	if (kmn_objects_hide(call)) {
+		refuse_hidden(call);
 		return;
 	}
 	if (feed_part(call) != KMN_OK) {
@@ -410,11 +424,12 @@ find_keys(struct kmn_call_state *call)
 	bool wraps;
 	size_t n;
 
-	if (call->view.id == KMN_C_GetAttributeValue && asks_secrets(&call->view) &&
-	    kmn_view_object(&call->view, 0, &handle))
+	call->reads_secrets = call->view.id == KMN_C_GetAttributeValue && asks_secrets(&call->view);
+	if (call->reads_secrets && kmn_view_object(&call->view, 0, &handle))
 		want_key(call, handle);
 	call->keys_needed = call->key_count;
-	if (class != KMN_POLICY_KEY_USE && class != KMN_POLICY_KEY_MANAGEMENT)
+	if (class != KMN_POLICY_KEY_USE && class != KMN_POLICY_KEY_MANAGEMENT &&
+	    (class != KMN_POLICY_QUERY || !kmn_objects_are_limited(call)))
 		return;
 	/* Where a key leaves, it is the one that matters most: the second. */
 	wraps = call->view.id == KMN_C_WrapKey || call->view.id == KMN_C_WrapKeyAuthenticated;
@@ -427,7 +442,7 @@ find_keys(struct kmn_call_state *call)
 	if (kmn_view_object(&call->view, 0, &handle))
 		want_key(call, handle);
 	/* A state may need no key, and a parameter's handle may not be looked at: there nobody is one like 0. */
-	if (call->view.id != KMN_C_SetOperationState)
+	if (call->view.id != KMN_C_SetOperationState && class != KMN_POLICY_QUERY)
 		call->keys_needed = call->key_count;
 	n = mech != NULL ? kmn_mech_handles(mech, inside, KMN_COUNT_OF(inside)) : 0;
 	for (size_t i = 0; i < n && i < KMN_COUNT_OF(inside); i++)

@@ -90,6 +90,7 @@ kmn_call_free(struct kmn_call_state *call)
 	kmn_hold_forget(call);
 	kmn_turn_forget(call);
 	kmn_slots_forget_call(call);
+	kmn_objects_forget_call(call);
 	kmn_branch_forget(call->instance, call);
 	leave_logins(call);
 	json_decref(call->intent);
@@ -165,6 +166,7 @@ kmn_call_lost(struct kmn_call_state *call)
 	if (call->waits_for > 0)
 		TAILQ_REMOVE(&call->keeper->durable, call, durable);
 	call->waits_for = 0;
+	kmn_objects_forget_call(call);
 	kmn_turn_forget(call);
 	if (call->reply != NULL)
 		OPENSSL_cleanse(call->reply, call->reply_len);
@@ -437,6 +439,10 @@ kmn_call_take_reply(struct kmn_call_state *call, uint8_t *reply, size_t len)
 	if (kmn_response_view_decode(reply, len, &response) != KMN_OK || response.id != call->view.id) {
 		free(reply);
 		kmn_branch_lost(call->keeper, call->branch, "its worker answers in a shape that cannot be");
+		return;
+	}
+	if (kmn_objects_look_through(call, &response)) {
+		free(reply);
 		return;
 	}
 	translate(call, &response, reply);

@@ -165,6 +165,21 @@ kmn_judge_question(struct kmn_call_state *call, struct kmn_verdict *verdict)
 	kmn_policy_judge(kmn_keeper_policy(call->keeper), &q, verdict);
 }
 
+void
+kmn_judge_query(const struct kmn_call_state *call, const struct kmn_key_facts *facts, struct kmn_verdict *verdict)
+{
+	uint8_t spki_sha256[KMN_HASH_BYTES];
+	struct kmn_question q = {
+	    .client_spki_sha256 = call->instance->spki_sha256,
+	    .token = call->token != NULL ? &call->token->facts : NULL,
+	    .call = kmn_call_row(KMN_C_GetAttributeValue)->name,
+	    .now = kmn_keeper_now_ms(),
+	};
+
+	ask_about(&q, facts, spki_sha256);
+	kmn_policy_judge(kmn_keeper_policy(call->keeper), &q, verdict);
+}
+
 /* A secret of a key is asked for that the module may give, for it does not hold it sensitive. */
 static bool
 is_readable(const struct kmn_key_facts *key)
@@ -184,7 +199,7 @@ kmn_judge_reading(struct kmn_call_state *call)
 	    .token = call->token != NULL ? &call->token->facts : NULL,
 	};
 
-	if (call->view.id != KMN_C_GetAttributeValue || call->keys == 0 || !is_readable(&call->key[0]))
+	if (!call->reads_secrets || call->keys == 0 || !is_readable(&call->key[0]))
 		return;
 	ask_about(&q, &call->key[0], spki_sha256);
 	if (!kmn_policy_guards(kmn_keeper_policy(call->keeper), &q))

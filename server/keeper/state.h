@@ -55,6 +55,7 @@
 struct kmn_keeper;
 struct kmn_call_state;
 struct kmn_admin_wait;
+struct kmn_find;
 
 /* One TLS connection, as the gate reported it. */
 struct kmn_conn {
@@ -183,6 +184,7 @@ struct kmn_call_state {
 	unsigned nobodies;
 	uint64_t key_rv; /* what the module said of one that it does not know */
 	bool token_asked;
+	bool reads_secrets; /* C_GetAttributeValue of what may be secret of a key */
 	const char *peer_name; /* the policy's */
 
 	char durability; /* 'A', 'B' or 'C' */
@@ -194,6 +196,8 @@ struct kmn_call_state {
 	struct kmn_norm norm;
 	const uint8_t *data; /* what is signed, view into bytes, joined or the operation's spool */
 	size_t data_len;
+	struct kmn_find *find; /* C_FindObjects: what is looked through; owned */
+	bool looked_through;
 	uint8_t *joined;           /* the parts of a message and its last one; owned */
 	struct kmn_key_facts made; /* the key that the call made */
 	bool has_made;
@@ -589,6 +593,16 @@ bool kmn_mechanisms_are_limited(const struct kmn_call_state *call);
 /* C_GetMechanismList: asks the module for all, and answers what is left. */
 void kmn_mechanisms_list(struct kmn_call_state *call);
 
+/* ---- objects.c: objects that the policy hides -------------------------------------------------------------------- */
+
+/* Whether the client's rules on queries name objects: then the objects of its calls are asked for. */
+bool kmn_objects_are_limited(const struct kmn_call_state *call);
+/* Whether the call uses one that the client may not even ask about; after the facts are there. */
+bool kmn_objects_hide(const struct kmn_call_state *call);
+/* C_FindObjects: takes hidden ones out of what the module found. True: kmn_call_take_reply() is called again, later. */
+bool kmn_objects_look_through(struct kmn_call_state *call, const struct kmn_response_view *response);
+void kmn_objects_forget_call(struct kmn_call_state *call);
+
 /* ---- reason.c: what PKCS#11 says of what the module did not ------------------------------------------------------ */
 
 CK_RV kmn_reason_rv(const struct kmn_call_state *call, kmn_err reason);
@@ -620,6 +634,9 @@ const char *kmn_token_module(const struct kmn_keeper *k, unsigned module);
 const char *kmn_object_class_name(uint64_t class);
 /* Asks the policy about a call that has no intent. */
 void kmn_judge_question(struct kmn_call_state *call, struct kmn_verdict *verdict);
+/* Asks the policy whether the client may ask about this object. */
+void kmn_judge_query(
+    const struct kmn_call_state *call, const struct kmn_key_facts *facts, struct kmn_verdict *verdict);
 /* Refuses a call if any key but the first is not free for it. */
 void kmn_judge_others(struct kmn_call_state *call);
 /* Refuses to tell the secret of a key whose uses are not free. */

@@ -923,6 +923,28 @@ kmn_policy_judge_intent(const struct kmn_policy *policy, const json_t *intent, c
 	return KMN_OK;
 }
 
+bool
+kmn_policy_limits_queries(const struct kmn_policy *policy, const uint8_t client_spki_sha256[32])
+{
+	const struct kmn_policy_peer *peer = kmn_policy_peer_get(policy, client_spki_sha256);
+
+	for (size_t i = 0; peer != NULL && i < policy->rules.count; i++) {
+		const struct rule *r = policy->rules.items[i];
+		bool narrow = r->key_count > 0;
+
+		/* Of a token all objects or none: its sessions, and so its handles, are judged by that already. */
+		for (size_t k = 0; k < r->objects.count; k++) {
+			const struct object *o = r->objects.items[k];
+
+			narrow = narrow || o->label != NULL || o->id != NULL || o->class != NULL;
+		}
+		if (narrow && policy_has(r->clients, peer->name) &&
+		    (r->class[KMN_POLICY_QUERY] || policy_has(r->calls, "C_GetAttributeValue")))
+			return true;
+	}
+	return false;
+}
+
 /* Mechanisms that use no key: functions of class query take them. */
 static bool
 is_hash(const char *mechanism)
@@ -935,6 +957,25 @@ is_hash(const char *mechanism)
 	for (size_t i = 0; i < KMN_COUNT_OF(names); i++)
 		if (strcmp(names[i], mechanism) == 0)
 			return true;
+	return false;
+}
+
+/* Does the rule say anything of functions that use or make a key by a mechanism? */
+static bool
+is_about_mechanisms(const struct rule *r)
+{
+	if (r->class[KMN_POLICY_KEY_USE] || r->class[KMN_POLICY_KEY_MANAGEMENT])
+		return true;
+	for (char **name = r->calls; name != NULL && *name != NULL; name++) {
+		const struct kmn_call *call = kmn_call_by_name(*name);
+
+		if (call != NULL && call->policy == KMN_POLICY_KEY_USE)
+			return true;
+		for (size_t i = 0; call != NULL && call->policy == KMN_POLICY_KEY_MANAGEMENT && i < call->param_count;
+		     i++)
+			if (call->param[i].kind == KMN_KIND_MECHANISM)
+				return true;
+	}
 	return false;
 }
 
@@ -959,7 +1000,7 @@ kmn_policy_mechanism_possible(
 		}
 		for (char **m = r->mechanisms; m != NULL && *m != NULL; m++)
 			named = named || kmn_operation_mechanism_related(*m, mechanism);
-		if (here && named && is_about_keys(r, false) && r->need != NEED_DENY &&
+		if (here && named && is_about_mechanisms(r) && r->need != NEED_DENY &&
 		    policy_has(r->clients, peer->name))
 			return true;
 	}
