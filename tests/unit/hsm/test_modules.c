@@ -4,10 +4,12 @@
  */
 #include "config.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tests/unit/hsm/host.h"
@@ -362,6 +364,102 @@ test_nss_drop(void)
 	CU_ASSERT_EQUAL(host_end(&h), 0);
 }
 
+#define NSS_DATABASE_SLOT 2u
+#define NSS_PIN "nss-pin-4711"
+
+/* A key database of NSS in a directory of its own; false where there is no certutil to make one. */
+static bool
+make_database(char dir[64], char init_args[256])
+{
+	char command[400];
+
+	snprintf(dir, 64, "/tmp/kanmon-nss-XXXXXX");
+	CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(dir));
+	snprintf(
+	    init_args, 256, "configdir='sql:%s' certPrefix='' keyPrefix='' secmod='secmod.db' flags= minPWLen=0", dir);
+	snprintf(command, sizeof(command),
+	    "printf %%s '" NSS_PIN "' >%s/pin && NSS_MAX_MP_PBE_ITERATION_COUNT=10 certutil -N -d sql:%s -f %s/pin",
+	    dir, dir, dir);
+	return system(command) == 0;
+}
+
+/* A session on the database with the user logged in. */
+static CK_SESSION_HANDLE
+database_session(struct host *h, const char *path, const char *init_args)
+{
+	static const char *const rows[] = {"NSS_MAX_MP_PBE_ITERATION_COUNT=10", NULL};
+	CK_SESSION_HANDLE session = 0;
+
+	host_start(h, path, init_args, rows);
+	CU_ASSERT_EQUAL_FATAL(h->ready, CKR_OK);
+	CU_ASSERT_EQUAL(host_OpenSession(h, NSS_DATABASE_SLOT, CKF_RW_SESSION, &session), CKR_OK);
+	CU_ASSERT_EQUAL(host_Login(h, session, CKU_USER, NSS_PIN), CKR_OK);
+	return session;
+}
+
+static bool
+signs(struct host *h, CK_SESSION_HANDLE session, const char *label)
+{
+	CK_OBJECT_CLASS class = CKO_PRIVATE_KEY;
+	char copy[32];
+	CK_ATTRIBUTE t[] = {{CKA_CLASS, &class, sizeof(class)}, {CKA_LABEL, copy, strlen(label)}};
+	CK_OBJECT_HANDLE key;
+	CK_BYTE signature[256];
+	CK_ULONG len = sizeof(signature);
+
+	snprintf(copy, sizeof(copy), "%s", label);
+	return host_find(h, session, t, 2, &key, 1) == 1 && host_SignInit(h, session, CKM_ECDSA, key) == CKR_OK &&
+	       host_Sign(h, session, DATA, signature, &len) == CKR_OK;
+}
+
+/* Killed while it writes: what was answered is there for the next worker, and the database takes more. */
+static void
+test_nss_killed(void)
+{
+	const char *path = module(nss_paths);
+	char dir[64], init_args[256], command[128], label[32];
+	CK_MECHANISM generate = {CKM_EC_KEY_PAIR_GEN, NULL, 0};
+	CK_BYTE p256[] = {0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07};
+	CK_BBOOL yes = CK_TRUE;
+	CK_ATTRIBUTE public[] = {{CKA_EC_PARAMS, p256, sizeof(p256)}, {CKA_TOKEN, &yes, 1}},
+		     private[] = {{CKA_TOKEN, &yes, 1}};
+	CK_OBJECT_HANDLE out;
+	CK_SESSION_HANDLE session;
+	struct host_pair pair;
+	struct host h;
+
+	if (path == NULL)
+		return;
+	if (!make_database(dir, init_args)) {
+		printf("# there is no certutil, nothing tried\n");
+		return;
+	}
+	for (unsigned i = 0; i < 4; i++) {
+		struct timespec pause = {.tv_nsec = (long)i * 2000000L};
+
+		session = database_session(&h, path, init_args);
+		for (unsigned k = 0; k < i; k++) {
+			snprintf(label, sizeof(label), "key-%u", k);
+			CU_ASSERT_TRUE(signs(&h, session, label));
+		}
+		snprintf(label, sizeof(label), "key-%u", i);
+		CU_ASSERT_EQUAL(host_generate_ec(&h, session, label, true, &pair), CKR_OK);
+		for (unsigned k = 0; k < 3; k++)
+			(void)host_send_call(&h, KMN_C_GenerateKeyPair,
+			    (const struct kmn_arg[]){HOST_SCALAR(session), HOST_OUT(&generate), HOST_SIZED(public, 2),
+				HOST_SIZED(private, 1), HOST_OUT(&out), HOST_OUT(&out)},
+			    6);
+		(void)nanosleep(&pause, NULL);
+		CU_ASSERT_EQUAL(kill(h.pid, SIGKILL), 0);
+		CU_ASSERT_EQUAL(host_end(&h), -SIGKILL);
+	}
+	session = database_session(&h, path, init_args);
+	CU_ASSERT_TRUE(signs(&h, session, "key-0") && signs(&h, session, "key-3"));
+	CU_ASSERT_EQUAL(host_end(&h), 0);
+	snprintf(command, sizeof(command), "rm -rf '%s'", dir);
+	CU_ASSERT_EQUAL(system(command), 0);
+}
+
 /* It writes eight bytes of a number into four, and all slots into a list of one. */
 static void
 test_nss_overruns(void)
@@ -436,6 +534,7 @@ static CU_TestInfo tests[] = {
     {"NSS: CKM_ECDSA_SHA256 and SHA384 over data", test_nss_sign},
     {"NSS: a denied operation in a side session is gone", test_nss_drop},
     {"NSS: its function lists are told", test_nss_lists},
+    {"NSS: a worker that is killed while it writes leaves its database whole", test_nss_killed},
     {"NSS: what it writes too much hits nothing", test_nss_overruns},
     {"NSS: no initialisation string, no module", test_nss_without_string},
     CU_TEST_INFO_NULL,

@@ -137,6 +137,47 @@ test_message_of_another_mechanism(void)
 	CU_ASSERT_EQUAL(host_end(&h), 0);
 }
 
+/* The module counts IVs, and writes more of a tag than there is: what was asked for comes back, in both messages. */
+static void
+test_message_cipher(void)
+{
+	static const char *const rows[] = {"KMN_MOCK_OVERRUN=params output", NULL};
+	CK_BYTE iv[13] = {7}, tag[17] = {0}, box[32], back[32], saved[12];
+	CK_GCM_MESSAGE_PARAMS p = {iv, 12, 8, CKG_GENERATE_COUNTER, tag, 128};
+	CK_SESSION_HANDLE s;
+	CK_OBJECT_HANDLE key;
+	struct host h;
+	CK_ULONG n;
+
+	s = begin(&h, rows);
+	key = secret(&h, s, "secret-1");
+	CU_ASSERT_EQUAL(init(&h, KMN_C_MessageEncryptInit, s, CKM_AES_GCM, key, false), CKR_OK);
+	CU_ASSERT_EQUAL(init(&h, KMN_C_MessageDecryptInit, s, CKM_AES_GCM, key, true), CKR_OK);
+	for (unsigned i = 1; i < 3; i++) {
+		n = sizeof(box);
+		CU_ASSERT_EQUAL(
+		    HOST_CALL(&h, KMN_C_EncryptMessage, HOST_SCALAR(s), HOST_MESSAGE(CKM_AES_GCM, &p, sizeof(p)),
+			HOST_SIZED(text, 3), HOST_SIZED(text, TEXT_BYTES), HOST_ROOM(box, &n)),
+		    CKR_OK);
+		CU_ASSERT_EQUAL(n, TEXT_BYTES);
+		CU_ASSERT_TRUE(iv[0] == 7 && iv[11] == i && iv[12] == 0);
+		CU_ASSERT_EQUAL(tag[16], 0);
+		memcpy(saved, iv, sizeof(saved));
+		n = sizeof(back);
+		CU_ASSERT_EQUAL(
+		    HOST_CALL(&h, KMN_C_DecryptMessage, HOST_SCALAR(s), HOST_MESSAGE(CKM_AES_GCM, &p, sizeof(p)),
+			HOST_SIZED(text, 3), HOST_SIZED(box, TEXT_BYTES), HOST_ROOM(back, &n)),
+		    CKR_OK);
+		CU_ASSERT_EQUAL(memcmp(back, text, TEXT_BYTES), 0);
+		CU_ASSERT_EQUAL(memcmp(iv, saved, sizeof(saved)), 0);
+	}
+	CU_ASSERT_EQUAL(vendor_sessions(&h), 2);
+	CU_ASSERT_EQUAL(HOST_CALL(&h, KMN_C_MessageDecryptFinal, HOST_SCALAR(s)), CKR_OK);
+	CU_ASSERT_EQUAL(HOST_CALL(&h, KMN_C_MessageEncryptFinal, HOST_SCALAR(s)), CKR_OK);
+	CU_ASSERT_EQUAL(vendor_sessions(&h), 1);
+	CU_ASSERT_EQUAL(host_end(&h), 0);
+}
+
 static void
 test_cancel(void)
 {
@@ -543,6 +584,7 @@ test_old_module(void)
 static CU_TestInfo tests[] = {
     {"messages are signed in one side session", test_message_side},
     {"a message's parameter for another mechanism does not reach the module", test_message_of_another_mechanism},
+    {"messages are encrypted beside those that are decrypted in a side session", test_message_cipher},
     {"C_SessionCancel goes where the operation is", test_cancel},
     {"an operation that the module cannot cancel stays, until it is dropped", test_cancel_fails},
     {"C_SessionCancel does not wait for what it cancels", test_cancel_overtakes},
