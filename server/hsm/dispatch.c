@@ -400,12 +400,9 @@ after_start(struct run *r, struct kmn_arena **arena, struct kmn_param_native *pa
 static void
 after_operation(struct run *r, CK_RV rv)
 {
-	unsigned kinds = r->view->call->operations;
-
 	if (!kmn_view_ends_operation(r->view, rv))
 		return;
-	/* Of two operations "not initialised" says that one is not there, nobody knows which. */
-	if (r->side || rv == CKR_OK || (rv == CKR_OPERATION_NOT_INITIALIZED && (kinds & (kinds - 1)) == 0))
+	if (r->side || rv == CKR_OK)
 		kmn_operations_end(r->d->operations, r->session, r->view->call->operations);
 }
 
@@ -429,8 +426,9 @@ after_call(struct run *r, struct kmn_arena **arena, struct kmn_param_native *par
 	if (r->view->id == KMN_C_DestroyObject && kmn_view_object(r->view, 0, &object))
 		kmn_virtual_object_drop(r->d->handles, r->target.slot, object);
 	if (r->view->id == KMN_C_CloseAllSessions || r->view->id == KMN_C_InitToken) {
-		kmn_virtual_slot_drop(r->d->handles, r->target.slot, r->view->id == KMN_C_InitToken);
-		kmn_operations_forget(r->d->operations, r->target.slot);
+		kmn_virtual_slot_drop(r->d->handles, r->target.slot, r->view->id == KMN_C_CloseAllSessions);
+		if (r->view->id == KMN_C_CloseAllSessions)
+			kmn_operations_forget(r->d->operations, r->target.slot);
 	}
 }
 

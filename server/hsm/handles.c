@@ -332,22 +332,22 @@ kmn_virtual_session_drop(struct kmn_virtual *h, uint64_t virtual)
 
 /* An entry of that slot that dies, or NULL. */
 static struct entry *
-doomed(struct kmn_virtual *h, size_t bucket, CK_SLOT_ID slot, bool objects_too)
+doomed(struct kmn_virtual *h, size_t bucket, CK_SLOT_ID slot, bool sessions)
 {
 	for (struct entry *e = h->by_vendor[bucket]; e != NULL; e = e->by_vendor)
-		if (e->slot == slot && (e->is_session || objects_too))
+		if (e->slot == slot && e->is_session == sessions)
 			return e;
 	return NULL;
 }
 
 void
-kmn_virtual_slot_drop(struct kmn_virtual *h, CK_SLOT_ID slot, bool objects_too)
+kmn_virtual_slot_drop(struct kmn_virtual *h, CK_SLOT_ID slot, bool sessions)
 {
 	struct entry *e;
 
 	pthread_mutex_lock(&h->lock);
 	for (size_t i = 0; i < h->buckets; i++)
-		while ((e = doomed(h, i, slot, objects_too)) != NULL)
+		while ((e = doomed(h, i, slot, sessions)) != NULL)
 			drop(h, e);
 	pthread_mutex_unlock(&h->lock);
 }

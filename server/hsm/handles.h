@@ -53,8 +53,9 @@ bool kmn_virtual_session(struct kmn_virtual *table, uint64_t virtual, struct kmn
 /* C_CloseSession succeeded: the session's handle dies, and those of the session objects made in it. */
 void kmn_virtual_session_drop(struct kmn_virtual *table, uint64_t virtual);
 
-/* C_CloseAllSessions succeeded (objects too: C_InitToken did): all handles of that slot that died by it. */
-void kmn_virtual_slot_drop(struct kmn_virtual *table, CK_SLOT_ID slot, bool objects_too);
+/* C_CloseAllSessions succeeded: all sessions of that slot and the objects made in them die. Not sessions: all objects,
+ * for C_InitToken did, which a module that still had sessions should have refused and may have kept. */
+void kmn_virtual_slot_drop(struct kmn_virtual *table, CK_SLOT_ID slot, bool sessions);
 
 /* A mark that says "from now on" to kmn_virtual_object_made; take it before the vendor is called. */
 uint64_t kmn_virtual_mark(struct kmn_virtual *table);

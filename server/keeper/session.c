@@ -3,9 +3,9 @@
  * part: what a later C_Sign or C_DecryptFinal is about was said at its Init.
  *
  * The mirror never says "nothing is active" on its own word: an operation that
- * a vendor may have kept alive after an error stays here until the module
- * itself says CKR_OPERATION_NOT_INITIALIZED, so that no data call of a key can
- * pass as something that needs no record.
+ * a vendor may have kept alive after an error stays here until it ends well or
+ * another begins, so that no data call of a key can pass as something that
+ * needs no record.
  */
 #include "config.h"
 

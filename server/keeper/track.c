@@ -105,15 +105,6 @@ track_cancel(struct kmn_call_state *call)
 	}
 }
 
-/* Whether an answer says that an operation is over. Of two, "not initialised" says that of one, nobody knows which. */
-static bool
-is_over(const struct kmn_call_view *view, uint64_t rv)
-{
-	unsigned kinds = view->call->operations;
-
-	return rv == CKR_OK || (rv == CKR_OPERATION_NOT_INITIALIZED && (kinds & (kinds - 1)) == 0);
-}
-
 void
 kmn_track_operation(struct kmn_call_state *call, const struct kmn_response_view *response)
 {
@@ -135,7 +126,9 @@ kmn_track_operation(struct kmn_call_state *call, const struct kmn_response_view 
 		if (row->effect == KMN_EFFECT_BELONGS)
 			track_message(call, op, response->rv);
 		if (kmn_view_ends_operation(&call->view, response->rv) &&
-		    (is_over(&call->view, response->rv) || op->side)) {
+		    /* Modules keep many that failed, even where they say "not initialised": what is still known of one that
+		     * is over does no harm, and of one that is not over nobody else knows. */
+		    (response->rv == CKR_OK || op->side)) {
 			if (call->operation == op)
 				call->operation = NULL;
 			kmn_operation_end(op);

@@ -250,6 +250,7 @@ compare_tapes(const char *direct, const char *again, const char *remote, const c
 				compare_item(&r.item[i], &d, &a, &r, module, allowed, out);
 		if (out->text != NULL)
 			return VERDICT_DIFFERENT;
+		out->lost = !same_rv(&d, &r) && rv_is(&r, "CKR_DEVICE_ERROR");
 		/* Behind a crash comes nothing, and behind a success of one side only nothing that can be compared. */
 		if (!same_rv(&d, &r) && (rv_is(&d, "crash") || rv_is(&d, "CKR_OK") || rv_is(&r, "CKR_OK")))
 			return VERDICT_SAME;

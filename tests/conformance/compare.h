@@ -36,6 +36,7 @@ struct comparison {
 	unsigned long calls; /* that were compared */
 	unsigned long ok;    /* of those: CKR_OK */
 	unsigned long masked;
+	bool lost;  /* the gateway gave up the instance, as the allow-list lets it */
 	char *text; /* what differs, malloc()ed; NULL if nothing does */
 };
 

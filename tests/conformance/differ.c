@@ -42,7 +42,7 @@ static struct {
 } set;
 
 static struct {
-	unsigned long cases, calls, ok, masked, differences, unsteady, crashes, batches;
+	unsigned long cases, calls, ok, masked, differences, after_others, unsteady, crashes, batches;
 	unsigned long functions[KMN_CALL_COUNT];
 	bool *attributes, *layouts;
 } sum;
@@ -296,6 +296,7 @@ play_batch(struct batch *b, bool counts)
 			break;
 		play_one(b->text[b->played++]);
 		b->verdict = compare(&b->found);
+		b->ended = b->found.lost;
 		if (!counts)
 			continue;
 		sum.cases++;
@@ -385,25 +386,59 @@ print_difference(const char *what, const struct comparison *found, const char *t
 	fflush(stdout);
 }
 
+/* Drops cases before the last while that still differs; how many are left, the last one among them. */
+static size_t
+fewer_cases(const char *prologue, char **text, size_t count)
+{
+	unsigned tries = 60;
+
+	for (size_t chunk = count / 2; chunk > 0; chunk /= 2) {
+		for (size_t at = 0; at + chunk < count && tries > 0;) {
+			char *left[BATCH];
+			struct comparison found;
+
+			memcpy(left, text, at * sizeof(*text));
+			memcpy(left + at, text + at + chunk, (count - at - chunk) * sizeof(*text));
+			tries--;
+			if (play_alone(prologue, left, count - chunk, &found) == VERDICT_DIFFERENT) {
+				memcpy(text, left, (count - chunk) * sizeof(*text));
+				count -= chunk;
+			} else {
+				at += chunk;
+			}
+			free(found.text);
+		}
+	}
+	return count;
+}
+
 /* A case that differed in its batch: alone it must differ again, else with those before it, else it is unsteady. */
 static void
 settle(const struct batch *b, const char *name)
 {
 	struct comparison found;
 	size_t last = b->played - 1;
-	char *text;
+	char *trace;
 
 	if (play_alone(b->prologue, b->text + last, 1, &found) == VERDICT_DIFFERENT) {
 		sum.differences++;
 		if (sum.differences > REPORTS_MAX)
 			return;
-		text =
+		trace =
 		    sum.differences <= 30 ? shrunk(b->prologue, b->text[last], found.function) : strdup(b->text[last]);
-		print_difference(name, &found, text);
-		free(text);
+		print_difference(name, &found, trace);
+		free(trace);
 	} else if (last > 0 && play_alone(b->prologue, b->text, b->played, &found) == VERDICT_DIFFERENT) {
+		char *cases[BATCH];
+		size_t left = b->played;
+
 		sum.differences++;
-		printf("# after %zu other cases of its batch:\n", last);
+		memcpy(cases, b->text, b->played * sizeof(*cases));
+		if (++sum.after_others <= 5)
+			left = fewer_cases(b->prologue, cases, b->played);
+		printf("# after %zu other cases of its batch:\n", left - 1);
+		for (size_t i = 0; i + 1 < left && left <= 5; i++)
+			print_trace(cases[i]);
 		print_difference(name, &found, b->text[last]);
 	} else {
 		sum.unsteady++;

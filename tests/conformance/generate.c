@@ -291,8 +291,9 @@ put_probe(struct text *t, unsigned operations)
 
 #define VARIANTS_MAX 24
 static const char *const variants[KMN_KIND_COUNT][VARIANTS_MAX] = {
-    [KMN_KIND_SESSION] = {"0", "~0", "k:aes", "s9", "0x7ffffff1", "slot"},
-    [KMN_KIND_SLOT] = {"slot2", "0", "~0", "0x7777777", "s0", "1"},
+    /* No numbers that could by chance be a handle: the gateway gives others than the module. */
+    [KMN_KIND_SESSION] = {"0", "~0", "k:aes", "s9", "0x7ffffff1"},
+    [KMN_KIND_SLOT] = {"slot2", "0", "~0", "0x7777777", "1"},
     [KMN_KIND_OBJECT] = {"0", "~0", "s0", "o9", "k:data", "k:cert", "k:rsa", "k:rsa-pub", "k:aes-secret", "k:ec"},
     [KMN_KIND_KEY] = {"0", "~0", "s0", "o9", "k:data", "k:cert", "k:rsa", "k:rsa-pub", "k:ec", "k:ec-pub",
 	"k:aes-useless", "k:generic", "k:aes-secret", "k:dh", "k:dsa", "k:ed", "k:des"},
@@ -543,6 +544,18 @@ likely_attribute(struct text *t)
 
 static const char *const value_rooms[] = {"q", "c:e", "c:e-1", "c:e+1", "c:0", "c:300", "q:8", "c:e+8", "c:8"};
 
+/* Room for an attribute; of templates none that holds rows of whatever the caller's memory held. */
+static const char *
+value_room(struct text *t, size_t attribute)
+{
+	static const char *const nested[] = {"q", "c:8", "q:24", "{0=q}", "{0=q,0=q}", "{0=c:40,0=c:8}"};
+	const struct kmn_attribute *row = kmn_attribute_at(attribute);
+
+	if (row != NULL && row->kind == KMN_ATTRIBUTE_TEMPLATE)
+		return nested[chance(t, KMN_COUNT_OF(nested))];
+	return value_rooms[chance(t, KMN_COUNT_OF(value_rooms))];
+}
+
 static size_t
 count_values(const struct subject *s, enum generate_kind kind)
 {
@@ -572,9 +585,11 @@ make_values(struct text *t, const struct subject *s, enum generate_kind kind, si
 
 		put(t, "C_GetAttributeValue s0 %s {", object);
 		for (unsigned i = 0; i < rows; i++) {
+			size_t which = i == at ? attribute : likely_attribute(t);
+
 			put(t, "%s", i > 0 ? "," : "");
-			put_attribute_name(t, i == at ? attribute : likely_attribute(t));
-			put(t, "=%s", value_rooms[chance(t, KMN_COUNT_OF(value_rooms))]);
+			put_attribute_name(t, which);
+			put(t, "=%s", value_room(t, which));
 		}
 		put(t, "}\n");
 	}
@@ -886,8 +901,8 @@ put_mechanism(struct text *t, uint64_t type, enum parameter parameter)
 	}
 	if (parameter == PARAMETER_LESS)
 		put(t, "-1");
-	else if (parameter == PARAMETER_MORE)
-		put(t, "+8");
+	else if (parameter == PARAMETER_MORE) /* not the size of the other structure, whose pointers would be wild */
+		put(t, row != NULL && row->layout[1] != NULL ? "+24" : "+8");
 }
 
 static const char *
@@ -1341,7 +1356,7 @@ make_template(struct text *t, const struct subject *s, enum generate_kind kind, 
 	put(t, "C_CopyObject s0 o1 {%s,CKA_TOKEN=b:0} >o3\n", extra);
 	put(t, "C_GetAttributeValue s0 o1 {");
 	put_attribute_name(t, attribute);
-	put(t, "=c:100,CKA_LABEL=c:40}\n");
+	put(t, "=%s,CKA_LABEL=c:40}\n", value_room(t, attribute));
 	put(t, "C_FindObjectsInit s0 {%s}\nC_FindObjects s0 c:100\nC_FindObjectsFinal s0\n", extra);
 	if (chance(t, 3) == 0)
 		put(t, "C_DestroyObject s0 o1\nC_GetAttributeValue s0 o1 {CKA_CLASS=c:8}\nC_DestroyObject s0 o1\n");

@@ -870,7 +870,7 @@ record_list(size_t i, const char *name)
 }
 
 static void
-record_rows(const char *name, const CK_ATTRIBUTE *rows, CK_ULONG count)
+record_rows(const char *name, const CK_ATTRIBUTE *rows, CK_ULONG count, unsigned depth)
 {
 	const struct piece *p = rows != NULL ? memory_piece(rows) : NULL;
 	char own[72];
@@ -884,8 +884,8 @@ record_rows(const char *name, const CK_ATTRIBUTE *rows, CK_ULONG count)
 		if (value == NULL)
 			continue;
 		snprintf(own, sizeof(own), "%.40s[%lu]", name, i);
-		if (known != NULL && known->kind == KMN_ATTRIBUTE_TEMPLATE && !value->quiet)
-			record_rows(own, rows[i].pValue, rows[i].ulValueLen / sizeof(*rows));
+		if (known != NULL && known->kind == KMN_ATTRIBUTE_TEMPLATE && !value->quiet && depth < 3)
+			record_rows(own, rows[i].pValue, rows[i].ulValueLen / sizeof(*rows), depth + 1);
 		else if (value->quiet && memory_changed(rows[i].pValue, value->size))
 			say_output(own, rows[i].pValue, rows[i].ulValueLen, value->size);
 	}
@@ -911,7 +911,7 @@ record_arg(size_t i)
 		record_list(i, param->name);
 		return;
 	case KMN_KIND_VALUES:
-		record_rows(param->name, a->p, a->u);
+		record_rows(param->name, a->p, a->u, 1);
 		return;
 	case KMN_KIND_OBJECTS:
 		if (a->p != NULL && a->n != NULL && play.rv == CKR_OK)

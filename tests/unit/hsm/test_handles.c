@@ -142,12 +142,12 @@ test_slot(void)
 	uint64_t session_object = made(t, 10, mark, one), token_object = found(t, SLOT, 11);
 	struct kmn_session s;
 
-	kmn_virtual_slot_drop(t, SLOT, false);
+	kmn_virtual_slot_drop(t, SLOT, true);
 	CU_ASSERT_FALSE(kmn_virtual_session(t, one, &s));
 	CU_ASSERT_TRUE(kmn_virtual_session(t, other, &s));
 	CU_ASSERT_EQUAL(kmn_virtual_object(t, SLOT, session_object), KMN_HANDLE_REFUSED);
 	CU_ASSERT_EQUAL(kmn_virtual_object(t, SLOT, token_object), 11);
-	kmn_virtual_slot_drop(t, SLOT, true);
+	kmn_virtual_slot_drop(t, SLOT, false);
 	CU_ASSERT_EQUAL(kmn_virtual_object(t, SLOT, token_object), KMN_HANDLE_REFUSED);
 	kmn_virtual_free(t);
 }
