@@ -166,7 +166,7 @@ serves() {
 	local pid status port=$(($$ % 10000 + 20000 + RANDOM % 10000))
 	openssl s_server -engine pkcs11 -keyform engine -key "$(key "$1")" -cert "$1.crt" -accept 127.0.0.1:$port -www >server.log 2>&1 &
 	pid=$!
-	for _ in $(seq 100); do grep -q ACCEPT server.log && break || sleep 0.05; done
+	for _ in $(seq 400); do grep -q -s ACCEPT server.log && break || sleep 0.05; done
 	gnutls-cli --x509cafile "$1.crt" --no-ca-verification --priority "$2" -p $port 127.0.0.1 </dev/null >client.log 2>&1
 	status=$?
 	kill $pid

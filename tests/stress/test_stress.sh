@@ -21,7 +21,8 @@ if [ "${KMN_STRESS_UNDER:-}" = valgrind ]; then
 elif [ -n "${KMN_TEST_LONG:-}" ]; then
 	rounds=long
 fi
-ldd "$build/kanmon" | grep -q libasan && export ASAN_OPTIONS=detect_leaks=1
+leaks=$(ldd "$build/kanmon" | grep libasan)
+[ -z "$leaks" ] || export ASAN_OPTIONS=detect_leaks=1
 export TSAN_OPTIONS=${TSAN_OPTIONS:-halt_on_error=1}
 stress() { timeout 3000 $under "$build/tests/stress/stress" "$@"; }
 # of LEAST SHORT LONG
@@ -61,12 +62,15 @@ threads=$(of 16 64 64) each=$(of 10 20 1000)
 timed "$threads threads of $each operations in one application" stress threads "$threads" "$each"
 applications=$(of 8 32 32) n=$(of 1 3 50)
 timed "$applications applications at once, with opposite login states, $n rounds" stress states "$applications" "$n"
-# What a thread of its parent had on its stack is lost to a child, which valgrind would call a leak: there without one.
+# What a thread of its parent had on its stack is lost to a child, which valgrind calls a leak; and the allocator of gcc 12's
+# AddressSanitizer may stay locked in a child when a thread of the parent was in it. For both: without such a thread.
 n=$(of 12 40 1000) at_once=$(of 0 8 8)
-timed "$n forks, $at_once at a time, of a parent that goes on signing" stress forks "$n" "$at_once"
+[ -z "$leaks" ] || at_once=0
+beside=$([ "$at_once" = 0 ] || echo ", $at_once at a time, beside a thread that signs")
+timed "$n forks$beside" stress forks "$n" "$at_once"
 sed '$a fork = inherit' "$KANMON_CONFIG" >"$work/gw/client/inherit.conf"
 inherits() { (export KANMON_CONFIG=$work/gw/client/inherit.conf && stress inherits "$@"); }
-timed "$n forks, $at_once at a time, that go on with what their parent opened" inherits "$n" "$at_once"
+timed "$n forks$beside, that go on with what their parent opened" inherits "$n" "$at_once"
 n=$(of 5 15 300)
 timed "$n times loaded, initialised, finalised, unloaded" stress lives "$n"
 n=$(of 3 6 100)
