@@ -81,7 +81,7 @@ templates(void)
 	CK_ATTRIBUTE rows[] = {
 	    {CKA_CLASS, &class, sizeof(class)},
 	    {CKA_VALUE_LEN, &value_len, sizeof(value_len)},
-	    {CKA_KEY_TYPE, &key_type, 2}, /* no CK_ULONG of any ABI: the module may say so itself */
+	    {CKA_KEY_TYPE, bytes, 2}, /* no CK_ULONG of any ABI: the module may say so itself */
 	    {CKA_TOKEN, &yes, sizeof(yes)},
 	    {CKA_PRIVATE, &odd, sizeof(odd)},
 	    {CKA_START_DATE, &date, sizeof(date)},
