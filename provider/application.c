@@ -64,6 +64,8 @@ forget_parent(void)
 	struct kmn_application *app = application;
 	bool inherits = is_whole && phase == RUNNING;
 
+	if (is_whole && app != NULL)
+		kmn_heal_unlock(app->heal);
 	(void)pthread_mutex_init(&lock, NULL);
 	is_prepared = kmn_cond_init(&changed) == KMN_OK;
 	kmn_client_settings_after_fork();

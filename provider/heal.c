@@ -112,8 +112,7 @@ kmn_heal_unlock(struct kmn_heal *heal)
 void
 kmn_heal_after_fork(struct kmn_heal *heal, uint32_t era)
 {
-	(void)pthread_mutex_init(&heal->lock, NULL);
-	(void)pthread_cond_init(&heal->done, NULL);
+	(void)pthread_cond_init(&heal->done, NULL); /* threads that waited here are no more */
 	heal->building = false;
 	heal->inherited_era = era;
 }

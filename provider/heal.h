@@ -34,7 +34,7 @@ void kmn_heal_free(struct kmn_heal *heal);
 
 void kmn_heal_lock(struct kmn_heal *heal);
 void kmn_heal_unlock(struct kmn_heal *heal);
-/* In the child that goes on with it: makes the locks anew. Its first link is of that era. */
+/* In the child that goes on with it, unlocked: its first link is of that era. */
 void kmn_heal_after_fork(struct kmn_heal *heal, uint32_t era);
 /* In the child that does not: wipes the PINs. No lock is taken. */
 void kmn_heal_wipe(struct kmn_heal *heal);

@@ -1,14 +1,15 @@
 /*
  * An application that is never restarted and never calls C_Finalize before its end: it signs COUNT different texts.
  *
- *	steady heal COUNT NAME    after a failure it signs again, with the session and the key that it has
- *	steady reopen COUNT NAME  after a failure it closes its session and opens a new one, as EJBCA's P11NG does
+ *	steady heal COUNT NAME [THREADS]    after a failure it signs again, with the session and the key that it has
+ *	steady reopen COUNT NAME [THREADS]  after a failure it closes its session and opens a new one, as EJBCA's P11NG does
  *
  * The key is labelled $KEY, or "seed"; one whose label begins with "ec" signs with CKM_ECDSA.
  * Lines "signed N BASE64 MS", "failed N FUNCTION 0xRV MS" (how long the step took); at the end "done".
  */
 #include "config.h"
 
+#include <pthread.h>
 #include <sodium.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -21,6 +22,7 @@
 
 #define DEADLINE_S 180
 #define BEGIN_MAX 5
+#define THREADS_MAX 64
 
 static long
 now_ms(void)
@@ -49,9 +51,9 @@ is_ec(void)
 static bool
 sign(struct client *c, const char *name, unsigned long n, unsigned attempt)
 {
-	char text[96], b64[sodium_base64_ENCODED_LEN(SIGNATURE_MAX_BYTES, sodium_base64_VARIANT_ORIGINAL)];
+	char text[128], b64[sodium_base64_ENCODED_LEN(SIGNATURE_MAX_BYTES, sodium_base64_VARIANT_ORIGINAL)];
 	CK_BYTE signature[SIGNATURE_MAX_BYTES];
-	int len = snprintf(text, sizeof(text), "text %lu of %.40s, attempt %u", n, name, attempt);
+	int len = snprintf(text, sizeof(text), "text %lu of %.60s, attempt %u", n, name, attempt);
 	CK_MECHANISM mechanism = {is_ec() ? CKM_ECDSA : CKM_SHA256_RSA_PKCS, NULL, 0};
 	CK_BYTE hash[crypto_hash_sha256_BYTES];
 	CK_ULONG signature_len = sizeof(signature);
@@ -92,39 +94,90 @@ reopen(struct client *c, unsigned long n)
 	}
 }
 
+struct worker {
+	pthread_t thread;
+	struct client client;
+	const char *name;
+	char own_name[64];
+	unsigned long count;
+	bool heals;
+};
+
+static void *
+worker_main(void *cookie)
+{
+	const struct timespec pause = {0, 50000000};
+	struct worker *w = cookie;
+	unsigned attempt = 0;
+
+	for (unsigned long n = 1; n <= w->count;) {
+		if (sign(&w->client, w->own_name, n, attempt++)) {
+			n++;
+			attempt = 0;
+		} else if (w->heals) {
+			(void)nanosleep(&pause, NULL);
+		} else {
+			reopen(&w->client, n);
+		}
+	}
+	return NULL;
+}
+
+/* The first one signs in this thread, the others in their own, with a session each. */
+static int
+work(struct worker *w, size_t threads)
+{
+	const char *where;
+	CK_RV rv;
+
+	for (size_t i = 0; i < threads; i++) {
+		(void)snprintf(w[i].own_name, sizeof(w[i].own_name), "%.30s, thread %zu", w->name, i);
+		if (i == 0)
+			continue;
+		w[i].client = w->client;
+		w[i].count = w->count;
+		w[i].heals = w->heals;
+		if ((rv = client_open(&w[i].client, label(), &where)) != CKR_OK) {
+			fprintf(stderr, "%s: 0x%lx\n", where, rv);
+			return 1;
+		}
+	}
+	for (size_t i = 1; i < threads; i++) {
+		if (pthread_create(&w[i].thread, NULL, worker_main, &w[i]) != 0)
+			return 1;
+	}
+	(void)worker_main(w);
+	for (size_t i = 1; i < threads; i++)
+		(void)pthread_join(w[i].thread, NULL);
+	return 0;
+}
+
 int
 main(int argc, char **argv)
 {
-	const struct timespec pause = {0, 50000000};
-	unsigned long count = argc == 4 ? strtoul(argv[2], NULL, 10) : 0;
-	bool heals = argc == 4 && strcmp(argv[1], "heal") == 0;
+	static struct worker w[THREADS_MAX];
+	size_t threads = argc == 5 ? strtoul(argv[4], NULL, 10) : 1;
+	unsigned begun = 0;
 	const char *where;
-	unsigned attempt = 0, begun = 0;
-	struct client c;
 	CK_RV rv;
 
 	(void)alarm(DEADLINE_S);
 	(void)setvbuf(stdout, NULL, _IOLBF, 0);
-	if (count == 0 || sodium_init() < 0 || client_load(&c) != 0)
+	if (argc < 4 || threads < 1 || threads > THREADS_MAX || sodium_init() < 0 || client_load(&w->client) != 0)
 		return 2;
+	w->heals = strcmp(argv[1], "heal") == 0;
+	w->count = strtoul(argv[2], NULL, 10);
+	w->name = argv[3];
 	do /* SoftHSM2 does not always see its token when many processes start at the same moment */
-		rv = client_begin(&c, heals ? "heal=on init-wait=60" : "init-wait=60", label(), &where);
+		rv = client_begin(&w->client, w->heals ? "heal=on init-wait=60" : "init-wait=60", label(), &where);
 	while (rv == CKR_TOKEN_NOT_PRESENT && ++begun < BEGIN_MAX);
 	if (rv != CKR_OK) {
 		fprintf(stderr, "%s: 0x%lx\n", where, rv);
 		return 1;
 	}
-	for (unsigned long n = 1; n <= count;) {
-		if (sign(&c, argv[3], n, attempt++)) {
-			n++;
-			attempt = 0;
-		} else if (heals) {
-			(void)nanosleep(&pause, NULL);
-		} else {
-			reopen(&c, n);
-		}
-	}
-	(void)client_end(&c);
+	if (work(w, threads) != 0)
+		return 1;
+	(void)client_end(&w->client);
 	puts("done");
 	return 0;
 }

@@ -214,6 +214,7 @@ on_attach(struct connection *c)
 
 	kmn_reader_init(&r, c->room + c->len - 8, 8);
 	atomic_store(&g->first_handle, kmn_reader_u64(&r));
+	atomic_store(&g->forgets, 0);
 	atomic_fetch_add(&g->attached, 1);
 	(void)RAND_bytes(gateway_random, sizeof(gateway_random));
 	(void)pthread_mutex_lock(&lock);
@@ -496,7 +497,8 @@ watch(struct connection *c)
 	for (;;) {
 		struct pollfd p = {.fd = c->fd, .events = POLLIN};
 
-		if (poll(&p, 1, 5) != 0) /* a client that watches says nothing more: it hung up */
+		if (poll(&p, 1, 5) != 0 ||
+		    atomic_load(&g->forgets) != 0) /* a client that watches says no more: it hung up */
 			return;
 		if (atomic_load(&g->decided) != 0 && !tell_ready(c))
 			return;

@@ -51,7 +51,7 @@ struct gateway {
 	atomic_int lease_ms;
 	atomic_int hold;    /* calls of C_SignUpdate are held */
 	atomic_int decided; /* and are not held any more */
-	atomic_int forgets; /* JOIN and CALL are refused: the instance is gone */
+	atomic_int forgets; /* the instance is gone: JOIN and CALL are refused, watches closed, until an ATTACH */
 	atomic_int worker_died;
 	atomic_int run_ms;     /* how long a call takes */
 	atomic_int refuse;     /* kmn_err with which each CALL is refused, at its first sight */
