@@ -496,7 +496,7 @@ open_ahead(struct kmn_admin_wait *wait, json_t *body)
 	if (kmn_record_keep_spki(k, &wait->key) != KMN_OK)
 		return;
 	if (kmn_log_blob_put(k->log, wait->data, wait->data_len, sha256) != KMN_OK) {
-		kmn_keeper_fail(k, "what is to be approved cannot be kept");
+		kmn_keeper_ledger_lost(k, "what is to be approved cannot be kept");
 		return;
 	}
 	if (kmn_keeper_append(k, KMN_R_INTENT, body, &ref) != KMN_OK)
@@ -692,6 +692,10 @@ kmn_admin_take(struct kmn_keeper *k, struct kmn_conn *conn, const uint8_t *body,
 	uint16_t op;
 
 	conn->admin_calls++;
+	if (k->unrecorded) {
+		refuse(k, conn, KMN_E_LEDGER, "the ledger cannot be written: see the gateway's log");
+		return;
+	}
 	if (kmn_conn_open_record(k, conn) != KMN_OK)
 		return;
 	kmn_reader_init(&r, body, len);

@@ -62,7 +62,7 @@ judge_recorded(struct kmn_call_state *call)
 		call->durability = 'B';
 		kmn_call_send_in_turn(call);
 	} else if (call->verdict.content_seen && kmn_hold_keep_data(call) != KMN_OK) {
-		kmn_keeper_fail(k, "what a rule was decided on cannot be kept");
+		kmn_keeper_ledger_lost(k, "what a rule was decided on cannot be kept");
 	} else if (kmn_keeper_append(k, KMN_R_INTENT, json_incref(call->intent), &call->request) == KMN_OK) {
 		kmn_call_decide_and_run(call);
 	}
@@ -270,6 +270,8 @@ judge(struct kmn_call_state *call)
 
 	const struct kmn_mech_view *uncarried = kmn_view_uncarried(&call->view);
 
+	if (kmn_unrecorded_refuses(call))
+		return;
 	if (uncarried != NULL) {
 		refuse_uncarried(call, uncarried);
 		return;

@@ -104,7 +104,7 @@ end_calls(struct kmn_branch *branch)
 		if (call != NULL && call->branch == branch && call->step == KMN_STEP_HELD)
 			kmn_hold_lost(call);
 		else if (is_in_flight(call, branch))
-			kmn_call_lost(call);
+			kmn_call_lost(call, KMN_E_WORKER);
 	}
 }
 
@@ -149,6 +149,21 @@ kmn_branch_ask(struct kmn_keeper *k, struct kmn_branch *branch, uint8_t kind, co
 		return KMN_E_WORKER;
 	return body->err != KMN_OK ? body->err
 				   : kmn_worker_ask(k, branch->worker, kind, body->bytes, body->len, done, cookie);
+}
+
+bool
+kmn_branch_is_asked(const struct kmn_instance *instance, const void *cookie)
+{
+	const struct kmn_pending *p;
+
+	for (unsigned i = 0; i < instance->branches; i++) {
+		if (instance->branch[i].worker == NULL)
+			continue;
+		TAILQ_FOREACH(p, &instance->branch[i].worker->pending, link)
+		if (p->cookie == cookie)
+			return true;
+	}
+	return false;
 }
 
 void

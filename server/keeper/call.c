@@ -151,6 +151,14 @@ void
 kmn_call_finish(struct kmn_call_state *call, uint8_t *reply, size_t len)
 {
 	kmn_turn_leave(call);
+	if (call->keeper->unrecorded && call->durability != 'C') {
+		/* What it is cannot be written down, so it is not told (K2). */
+		OPENSSL_cleanse(reply, len);
+		free(reply);
+		call->durability = 'C';
+		if (kmn_call_reply_error(call, kmn_reason_end(call, KMN_E_LEDGER), &reply, &len) != KMN_OK)
+			KMN_BUG("out of memory");
+	}
 	call->reply = reply;
 	call->reply_len = len;
 	call->step = KMN_STEP_RELEASE;
@@ -161,7 +169,7 @@ kmn_call_finish(struct kmn_call_state *call, uint8_t *reply, size_t len)
 }
 
 void
-kmn_call_lost(struct kmn_call_state *call)
+kmn_call_lost(struct kmn_call_state *call, kmn_err reason)
 {
 	if (call->waits_for > 0)
 		TAILQ_REMOVE(&call->keeper->durable, call, durable);
@@ -175,7 +183,7 @@ kmn_call_lost(struct kmn_call_state *call)
 	call->operation = NULL;
 	call->data = NULL; /* may be a view into the spool */
 	call->data_len = 0;
-	kmn_call_finish_rv(call, kmn_reason_end(call, KMN_E_WORKER));
+	kmn_call_finish_rv(call, kmn_reason_end(call, reason));
 }
 
 kmn_err

@@ -201,14 +201,14 @@ record_reject(struct kmn_keeper *k, const struct kmn_conn *conn, const char *rea
 void
 kmn_gatelink_reject(struct kmn_keeper *k, struct kmn_conn *conn, const char *reason)
 {
-	if (record_reject(k, conn, reason) == KMN_OK)
+	if (record_reject(k, conn, reason) == KMN_OK || k->unrecorded)
 		kmn_gatelink_close(k, conn, reason);
 }
 
 void
 kmn_gatelink_replayed(struct kmn_keeper *k, struct kmn_conn *conn, uint64_t number, const char *reason)
 {
-	if (record_reject(k, conn, reason) == KMN_OK)
+	if (record_reject(k, conn, reason) == KMN_OK || k->unrecorded)
 		kmn_gatelink_refuse(k, conn, number, KMN_E_REPLAY, NO_REQUEST, reason);
 }
 
@@ -358,6 +358,10 @@ take_frame(struct kmn_keeper *k, struct kmn_conn *conn, uint8_t type, const uint
 	}
 	if (conn->peer->terminal && type != KMN_F_ADMIN) {
 		kmn_gatelink_reject(k, conn, "a terminal makes no PKCS#11 calls");
+		return;
+	}
+	if (k->unrecorded && (type == KMN_F_ATTACH || type == KMN_F_JOIN)) {
+		kmn_gatelink_refuse(k, conn, 0, KMN_E_LEDGER, NO_REQUEST, "the ledger cannot be written");
 		return;
 	}
 	kmn_reader_init(&r, body, len);

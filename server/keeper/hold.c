@@ -240,7 +240,7 @@ new_request(struct kmn_call_state *call)
 		return;
 	}
 	if (kmn_hold_keep_data(call) != KMN_OK) {
-		kmn_keeper_fail(k, "what is to be approved cannot be kept");
+		kmn_keeper_ledger_lost(k, "what is to be approved cannot be kept");
 		return;
 	}
 	if (json_object_set_new(call->intent, "expires", json_integer((json_int_t)expires)) != 0)
@@ -459,7 +459,7 @@ cancel(struct kmn_call_state *call)
 	    (r->state != KMN_REQUEST_OPEN && r->state != KMN_REQUEST_OFFERED))
 		end_wait(call, kmn_reason_end(call, KMN_E_CANCELED));
 	else if (kmn_hold_end(call->keeper, r->i, "withdrawn") != KMN_OK)
-		kmn_keeper_fail(call->keeper, "a decision cannot be recorded");
+		kmn_keeper_ledger_lost(call->keeper, "a decision cannot be recorded");
 }
 
 void
@@ -527,7 +527,7 @@ kmn_hold_advance(struct kmn_keeper *k, uint64_t request)
 		return;
 	if ((verdict = kmn_quorum_ends(k->quorum, r, now)) != NULL) {
 		if (kmn_hold_end(k, request, verdict) != KMN_OK)
-			kmn_keeper_fail(k, "a decision cannot be recorded");
+			kmn_keeper_ledger_lost(k, "a decision cannot be recorded");
 		return;
 	}
 	if (!kmn_quorum_is_met(k->quorum, r, now))
@@ -599,7 +599,7 @@ kmn_hold_statements(struct kmn_keeper *k)
 			kmn_say(KMN_SAY_ERROR, "request %llu has no statement: it cannot be approved",
 			    (unsigned long long)i);
 			if (kmn_hold_end(k, i, "deny") != KMN_OK)
-				kmn_keeper_fail(k, "a decision cannot be recorded");
+				kmn_keeper_ledger_lost(k, "a decision cannot be recorded");
 		} else if (kmn_keeper_append(k, KMN_R_STATEMENT, body, NULL) != KMN_OK) {
 			return;
 		}

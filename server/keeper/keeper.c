@@ -105,13 +105,13 @@ kmn_keeper_append(struct kmn_keeper *k, enum kmn_record_kind kind, json_t *body,
 	struct kmn_why why;
 	kmn_err e;
 
-	if (k->failed) {
+	if (k->failed || k->unrecorded) {
 		json_decref(body);
 		return KMN_E_LEDGER;
 	}
 	if ((e = kmn_log_append(k->log, kind, body, ref_out, &record, &why)) != KMN_OK) {
 		kmn_say(KMN_SAY_ERROR, "record %s: %s: %s", kmn_record_name(kind), kmn_err_text(e), why.text);
-		kmn_keeper_fail(k, "the ledger takes no records");
+		kmn_keeper_ledger_lost(k, "the ledger takes no records");
 		return KMN_E_LEDGER;
 	}
 	e = apply(k, &record, &finding);
@@ -173,7 +173,10 @@ release_durable(struct kmn_keeper *k)
 		call->then(call);
 	}
 	kmn_admin_durable(k, head.size);
-	kmn_hold_statements(k);
+	if (k->unrecorded)
+		kmn_unrecorded_sweep(k);
+	else
+		kmn_hold_statements(k);
 }
 
 /* ---- events ----------------------------------------------------------------------------------------------------- */
@@ -298,7 +301,7 @@ fail_by_disk(struct kmn_keeper *k)
 	if (fstatvfs(k->setup->ledger, &disk) == 0)
 		snprintf(why, sizeof(why), "the ledger cannot be written; %llu KiB are free on its disk",
 		    (unsigned long long)disk.f_bavail * disk.f_frsize / 1024);
-	kmn_keeper_fail(k, why);
+	kmn_keeper_ledger_lost(k, why);
 }
 
 static void
@@ -350,6 +353,8 @@ tick(struct kmn_keeper *k)
 	kmn_instance_tick(k);
 	kmn_workerlink_tick(k);
 	kmn_event_tick(k);
+	if (k->unrecorded)
+		return;
 	kmn_hold_tick(k);
 	kmn_gatelink_write_counts(k);
 }
@@ -376,7 +381,7 @@ loop(struct kmn_keeper *k)
 			kmn_worker_start_next(k);
 		if (k->login_due && !k->failed)
 			kmn_call_next_login(k);
-		if (k->held_due && !k->failed)
+		if (k->held_due && !k->failed && !k->unrecorded)
 			kmn_hold_tick(k);
 	}
 }

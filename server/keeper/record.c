@@ -211,7 +211,7 @@ kmn_record_keep_spki(struct kmn_keeper *k, const struct kmn_key_facts *facts)
 		if (memcmp(k->spki_stored[i], hash, sizeof(hash)) == 0)
 			return KMN_OK;
 	if (kmn_log_blob_put(k->log, facts->spki, facts->spki_len, hash) != KMN_OK) {
-		kmn_keeper_fail(k, "a public key cannot be kept");
+		kmn_keeper_ledger_lost(k, "a public key cannot be kept");
 		return KMN_E_LEDGER;
 	}
 	memcpy(k->spki_stored[k->spki_stored_next++ % KMN_COUNT_OF(k->spki_stored)], hash, sizeof(hash));

@@ -303,6 +303,7 @@ struct kmn_keeper {
 	bool stopping;
 	char stop_reason[128];
 	bool failed;                   /* no service any more */
+	bool unrecorded;               /* the ledger takes no records (unrecorded.c) */
 	int64_t stop_at_ms, ticked_ms; /* boot time */
 	struct kmn_ipc *supervisor, *gate;
 	struct kmn_store *store;
@@ -357,6 +358,8 @@ kmn_err kmn_keeper_append(
 void kmn_keeper_record_open(struct kmn_keeper *k, const char *reason, json_t *open);
 /* No service from here on: says why, and the loop ends. */
 void kmn_keeper_fail(struct kmn_keeper *k, const char *why);
+/* The ledger could not be written: what needs a record is refused from here on. Another failure ends the service. */
+void kmn_keeper_ledger_lost(struct kmn_keeper *k, const char *why);
 /* Go on with `then` when everything appended so far is durable. */
 void kmn_keeper_when_durable(struct kmn_call_state *call, void (*then)(struct kmn_call_state *call));
 
@@ -415,6 +418,8 @@ struct kmn_branch *kmn_branch_of_handle(struct kmn_instance *instance, uint64_t 
 /* Asks a branch's worker; KMN_E_WORKER where it has none. */
 kmn_err kmn_branch_ask(struct kmn_keeper *k, struct kmn_branch *branch, uint8_t kind, const struct kmn_writer *body,
     void (*done)(struct kmn_keeper *, void *, struct kmn_reader *), void *cookie) KMN_MUST_CHECK;
+/* Whether a worker still owes an answer for `cookie`. */
+bool kmn_branch_is_asked(const struct kmn_instance *instance, const void *cookie);
 /* Nothing that a worker of this application still says is for `cookie` any more. */
 void kmn_branch_forget(struct kmn_instance *instance, const void *cookie);
 
@@ -495,6 +500,13 @@ kmn_err kmn_operation_feed(struct kmn_operation *op, const uint8_t *part, size_t
 void kmn_track_session(struct kmn_call_state *call, const struct kmn_response_view *response);
 void kmn_track_operation(struct kmn_call_state *call, const struct kmn_response_view *response);
 
+/* ---- unrecorded.c: when the ledger takes no records -------------------------------------------------------------- */
+
+/* Ends a call that would need one; false: it may go on. */
+bool kmn_unrecorded_refuses(struct kmn_call_state *call);
+/* Ends what waits for a record, or stopped where one could not be written. */
+void kmn_unrecorded_sweep(struct kmn_keeper *k);
+
 /* ---- turn.c ----------------------------------------------------------------------------------------------------- */
 
 /* True: it is this call's turn in its session. False: it waits, and kmn_call_begin() is called when it is. */
@@ -542,8 +554,8 @@ struct kmn_call_state *kmn_call_new(
 /* The operation it was judged by is gone, is another, or has got more parts since. */
 bool kmn_call_lost_operation(const struct kmn_call_state *call);
 void kmn_call_free(struct kmn_call_state *call);
-/* Its module is gone while it worked: CKR_DEVICE_ERROR. */
-void kmn_call_lost(struct kmn_call_state *call);
+/* It cannot go on where it is: ends for that reason. */
+void kmn_call_lost(struct kmn_call_state *call, kmn_err reason);
 /* Names it among the requests of which nobody knows what came (record `recovery`). */
 void kmn_call_add_undecided(const struct kmn_call_state *call, json_t *open);
 /*

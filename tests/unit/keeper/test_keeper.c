@@ -701,7 +701,13 @@ test_disk_full(void)
 	uint8_t signature[512] = {0};
 	CK_ULONG len = sizeof(signature);
 	struct rlimit now = {0, 0};
-	struct kmn_arg arg[3];
+	CK_SLOT_INFO info = {.flags = 0};
+	CK_SESSION_INFO state = {.ulDeviceError = 0};
+	CK_SESSION_HANDLE none;
+	struct kmn_arg arg[3], slot[] = {{.u = 11}, {.p = &info}}, session[] = {{.u = 0}, {.p = &state}};
+	struct kmn_arg open[] = {{.u = 11}, {.u = CKF_SERIAL_SESSION}, {.p = NULL}, {.p = &none}};
+	struct kmn_response_view view;
+	struct rig_frame f;
 	unsigned calls;
 
 	prepare(&rig, open_rules, "k", &app, &key);
@@ -709,8 +715,23 @@ test_disk_full(void)
 	calls = rig_mock_calls(&rig, "C_Sign");
 	CU_ASSERT_EQUAL_FATAL(prlimit(rig.keeper, RLIMIT_FSIZE, &(struct rlimit){16, 16}, &now), 0);
 	(void)rig_send_sign(&rig, &app, "data", arg, signature, &len);
-	CU_ASSERT_NOT_EQUAL(rig_wait(&rig), 0);
+	CU_ASSERT_TRUE_FATAL(rig_expect(&rig, 1, KMN_F_REPLY, &f));
+	CU_ASSERT_EQUAL(kmn_response_view_decode(f.body + 8, f.len - 8, &view), KMN_OK);
+	CU_ASSERT_EQUAL(view.rv, CKR_DEVICE_ERROR);
 	CU_ASSERT_EQUAL(rig_mock_calls(&rig, "C_Sign"), calls); /* the module was never asked */
+	/* reads go on, and say why; what would need a record does not */
+	slot[0].u = 11;
+	CU_ASSERT_EQUAL(rig_call(&rig, &app, KMN_C_GetSlotInfo, slot, 2), CKR_OK);
+	CU_ASSERT_EQUAL(info.flags & CKF_TOKEN_PRESENT, CKF_TOKEN_PRESENT);
+	session[0].u = app.session;
+	CU_ASSERT_EQUAL(rig_call(&rig, &app, KMN_C_GetSessionInfo, session, 2), CKR_OK);
+	CU_ASSERT_EQUAL(state.ulDeviceError, KMN_E_LEDGER);
+	CU_ASSERT_EQUAL(rig_call(&rig, &app, KMN_C_Logout, session, 1), CKR_DEVICE_ERROR);
+	CU_ASSERT_EQUAL(rig_call(&rig, &app, KMN_C_OpenSession, open, 4), CKR_DEVICE_ERROR);
+	CU_ASSERT_EQUAL(rig_call(&rig, &app, KMN_C_CloseSession, session, 1), CKR_OK);
+	CU_ASSERT_EQUAL(rig_mock_calls(&rig, "C_Logout"), 0);
+	/* it ends as a failure, and the next one goes on where the ledger was */
+	CU_ASSERT_NOT_EQUAL(rig_stop(&rig), 0);
 	rig_restart(&rig);
 	CU_ASSERT_EQUAL(rig_stop(&rig), 0);
 	rig_end(&rig);
@@ -725,7 +746,7 @@ main(int argc, char **argv)
 	    {"a data call that nobody started is the module's to refuse, and needs no record",
 		test_data_call_without_init},
 	    {"a worker that dies leaves an undecided call in the ledger, and harms nobody else", test_worker_dies},
-	    {"a disk that takes no byte: the module is not asked, the keeper ends", test_disk_full},
+	    {"a disk that takes no byte: the module is not asked, reads go on", test_disk_full},
 	    CU_TEST_INFO_NULL,
 	};
 	static CU_TestInfo numbers[] = {
