@@ -72,9 +72,9 @@
 
 /* Environment, read at C_Initialize. */
 struct mock_settings {
-	unsigned slots, delay_ms, overrun, sessions, secrets, idle_ms;
+	unsigned slots, delay_ms, overrun, sessions, secrets;
 	bool late, sticky, serial;
-	char pin[64], so_pin[64], username[64], crash[64], log[512], key[512], events[512];
+	char pin[64], so_pin[64], username[64], crash[64], log[512], key[512], events[512], drop[512];
 };
 
 struct mock_row {
@@ -140,7 +140,6 @@ struct mock_session {
 	bool used;
 	unsigned slot; /* index */
 	CK_FLAGS flags;
-	int64_t used_ms; /* when it was used last */
 	bool finding;
 	CK_OBJECT_HANDLE found[MOCK_OBJECTS];
 	size_t found_count, found_next;
@@ -249,6 +248,8 @@ void mock_look_at_slots(void);
 
 #define MOCK_CK_BYTES_MAX 8192u
 
+/* A line of its own in the log. */
+void mock_note(const char *word);
 _Noreturn void mock_crash(const char *function);
 
 #endif

@@ -238,8 +238,10 @@ delay(void)
 	struct timespec t = {
 	    .tv_sec = mock.settings.delay_ms / 1000, .tv_nsec = (long)(mock.settings.delay_ms % 1000) * 1000000L};
 
-	if (mock.settings.delay_ms > 0)
-		(void)nanosleep(&t, NULL);
+	if (mock.settings.delay_ms == 0)
+		return;
+	mock_note("signing");
+	(void)nanosleep(&t, NULL);
 }
 
 static void

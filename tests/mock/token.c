@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+#include <unistd.h>
 
 #include "tests/mock/mock.h"
 
@@ -42,11 +42,11 @@ read_settings(struct mock_settings *s)
 	setting("KMN_MOCK_CRASH", "", s->crash, sizeof(s->crash));
 	setting("KMN_MOCK_KEY", "", s->key, sizeof(s->key));
 	setting("KMN_MOCK_USERNAME", "operator", s->username, sizeof(s->username));
+	setting("KMN_MOCK_DROP", "", s->drop, sizeof(s->drop));
 	setting("KMN_MOCK_EVENTS", "", s->events, sizeof(s->events));
 	setting("KMN_MOCK_OVERRUN", "", overrun, sizeof(overrun));
 	s->slots = number("KMN_MOCK_SLOTS", 1) >= MOCK_SLOTS ? MOCK_SLOTS : number("KMN_MOCK_SLOTS", 1);
 	s->sessions = number("KMN_MOCK_SESSIONS", MOCK_SESSIONS);
-	s->idle_ms = number("KMN_MOCK_IDLE_MS", 0);
 	s->secrets = number("KMN_MOCK_SECRETS", 0);
 	s->late = number("KMN_MOCK_LATE", 0) != 0;
 	s->sticky = number("KMN_MOCK_STICKY", 0) != 0;
@@ -317,25 +317,14 @@ mock_C_OpenSession(CK_SLOT_ID id, CK_FLAGS flags, CK_VOID_PTR cookie, CK_NOTIFY 
 	return rv;
 }
 
-static int64_t
-now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * INT64_C(1000) + t.tv_nsec / 1000000;
-}
-
+/* A device that loses its sessions: once for each time that the file is there. */
 static void
-drop_if_idle(CK_SESSION_HANDLE handle)
+drop_sessions(void)
 {
-	struct mock_session *s = mock.session[handle - 1];
-	int64_t now = now_ms();
-
-	if (s->used_ms > 0 && now - s->used_ms > mock.settings.idle_ms)
-		mock_close_session(handle);
-	else
-		s->used_ms = now;
+	if (unlink(mock.settings.drop) != 0)
+		return;
+	for (unsigned i = 0; i < MOCK_SLOTS; i++)
+		close_all(i);
 }
 
 struct mock_session *
@@ -343,8 +332,8 @@ mock_session(CK_SESSION_HANDLE handle)
 {
 	if (mock.settings.events[0] != '\0')
 		mock_look_at_slots();
-	if (mock.settings.idle_ms > 0 && handle >= 1 && handle <= MOCK_SESSIONS && mock.session[handle - 1] != NULL)
-		drop_if_idle(handle);
+	if (mock.settings.drop[0] != '\0')
+		drop_sessions();
 	return handle >= 1 && handle <= MOCK_SESSIONS ? mock.session[handle - 1] : NULL;
 }
 

@@ -1,6 +1,7 @@
 /* Operations of 3.0 and 3.2 in the worker: where they run, what ends them, what they may not disturb. */
 #include "config.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -228,12 +229,21 @@ test_cancel_fails(void)
 	CU_ASSERT_EQUAL(host_end(&h), 0);
 }
 
+/* Until the module is at it. */
+static void
+wait_for_signing(struct host *h)
+{
+	const struct timespec pause = {.tv_nsec = 5000000L};
+
+	for (unsigned i = 0; i < 4000 && host_logged(h, "signing") == 0; i++)
+		(void)nanosleep(&pause, NULL);
+}
+
 /* What is cancelled may be running: C_SessionCancel does not wait for it. */
 static void
 test_cancel_overtakes(void)
 {
-	static const char *const slow[] = {"KMN_MOCK_DELAY_MS=300", NULL};
-	struct timespec pause = {.tv_nsec = 60000000L};
+	static const char *const slow[] = {"KMN_MOCK_DELAY_MS=1000", NULL};
 	struct kmn_response_view v;
 	struct host h;
 	CK_SESSION_HANDLE s;
@@ -243,7 +253,7 @@ test_cancel_overtakes(void)
 	s = begin(&h, slow);
 	CU_ASSERT_EQUAL(init(&h, KMN_C_SignInit, s, CKM_SHA256_HMAC, secret(&h, s, "secret-1"), true), CKR_OK);
 	signs = host_send_sign(&h, s, TEXT);
-	(void)nanosleep(&pause, NULL); /* it runs now */
+	wait_for_signing(&h);
 	cancels =
 	    host_send_call(&h, KMN_C_SessionCancel, (const struct kmn_arg[]){HOST_SCALAR(s), HOST_SCALAR(flags)}, 2);
 	CU_ASSERT_EQUAL(host_reply(&h, &v), cancels);
@@ -388,7 +398,6 @@ static void
 test_closed_under_a_call(void)
 {
 	static const char *const slow[] = {"KMN_MOCK_DELAY_MS=200", NULL};
-	struct timespec pause = {.tv_nsec = 60000000L};
 	CK_BYTE flat[] = "flat bytes";
 	CK_MECHANISM m = {CKM_MOCK_FLAT, flat, sizeof(flat)};
 	struct kmn_response_view v;
@@ -404,7 +413,7 @@ test_closed_under_a_call(void)
 		CU_ASSERT_EQUAL(HOST_CALL(&h, KMN_C_SignInit, HOST_SCALAR(s), HOST_OUT(&m), HOST_SCALAR(key)), CKR_OK);
 		h.flags = 0;
 		signs = host_send_sign(&h, s, TEXT);
-		(void)nanosleep(&pause, NULL);
+		wait_for_signing(&h);
 		CU_ASSERT_EQUAL(host_CloseAllSessions(&h, SLOT), CKR_OK);
 		CU_ASSERT_EQUAL(host_reply(&h, &v), signs);
 		CU_ASSERT_EQUAL(vendor_sessions(&h), 0);
@@ -479,34 +488,47 @@ test_serial(void)
 	}
 }
 
+/* The device loses all sessions, as one that drops idle ones does while custodians think. */
 static void
-pause_ms(unsigned ms)
+lose_sessions(const char *path)
 {
-	const struct timespec t = {.tv_nsec = (long)ms * 1000000L};
+	int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
 
-	(void)nanosleep(&t, NULL);
+	CU_ASSERT_TRUE_FATAL(fd >= 0);
+	close(fd);
 }
 
-/* A device that drops idle sessions, while custodians think. */
+static void
+name_drop_file(char path[64], char row[96])
+{
+	snprintf(path, 64, "/tmp/kanmon-drop-XXXXXX");
+	close(mkstemp(path));
+	unlink(path);
+	snprintf(row, 96, "KMN_MOCK_DROP=%s", path);
+}
+
 static void
 test_dropped_while_waiting(void)
 {
-	static const char *const idle[] = {"KMN_MOCK_IDLE_MS=100", "KMN_MOCK_SECRETS=1", NULL};
+	char path[64], row[96];
+	const char *const rows[] = {"KMN_MOCK_SECRETS=1", row, NULL};
 	CK_BYTE signature[2][64];
 	CK_SESSION_HANDLE s;
 	CK_OBJECT_HANDLE key;
 	struct host h;
 
+	name_drop_file(path, row);
 	for (unsigned i = 0; i < 2; i++) {
 		CK_ULONG n = sizeof(signature[i]);
 
-		host_start_mock(&h, i == 0 ? idle + 1 : idle);
+		host_start_mock(&h, rows);
 		CU_ASSERT_EQUAL(host_OpenSession(&h, SLOT, 0, &s), CKR_OK);
 		key = secret(&h, s, "secret-1");
 		CU_ASSERT_EQUAL(init(&h, KMN_C_SignInit, s, CKM_SHA256_HMAC, key, true), CKR_OK);
 		CU_ASSERT_EQUAL(HOST_CALL(&h, KMN_C_SignUpdate, HOST_SCALAR(s), HOST_SIZED(text, 5)), CKR_OK);
 		CU_ASSERT_EQUAL(HOST_CALL(&h, KMN_C_SignUpdate, HOST_SCALAR(s), HOST_SIZED(text + 5, 5)), CKR_OK);
-		pause_ms(200);
+		if (i == 1)
+			lose_sessions(path);
 		CU_ASSERT_EQUAL(HOST_CALL(&h, KMN_C_SignFinal, HOST_SCALAR(s), HOST_ROOM(signature[i], &n)), CKR_OK);
 		CU_ASSERT_EQUAL(n, 32);
 		CU_ASSERT_EQUAL(host_logged(&h, "C_SignInit"), i + 1);
@@ -522,20 +544,22 @@ test_dropped_while_waiting(void)
 static void
 test_dropped_after_output(void)
 {
-	static const char *const idle[] = {"KMN_MOCK_IDLE_MS=100", "KMN_MOCK_SECRETS=1", NULL};
+	char path[64], row[96];
+	const char *const rows[] = {"KMN_MOCK_SECRETS=1", row, NULL};
 	CK_BYTE box[48] = {0}, out[64];
 	CK_ULONG n = sizeof(out);
 	CK_SESSION_HANDLE s;
 	struct host h;
 
-	host_start_mock(&h, idle);
+	name_drop_file(path, row);
+	host_start_mock(&h, rows);
 	CU_ASSERT_EQUAL(host_OpenSession(&h, SLOT, 0, &s), CKR_OK);
 	CU_ASSERT_EQUAL(init(&h, KMN_C_DecryptInit, s, CKM_AES_CBC_PAD, secret(&h, s, "secret-1"), true), CKR_OK);
 	CU_ASSERT_EQUAL(
 	    HOST_CALL(&h, KMN_C_DecryptUpdate, HOST_SCALAR(s), HOST_SIZED(box, sizeof(box)), HOST_ROOM(out, &n)),
 	    CKR_OK);
 	CU_ASSERT_EQUAL(n, 32);
-	pause_ms(200);
+	lose_sessions(path);
 	n = sizeof(out);
 	CU_ASSERT_EQUAL(
 	    HOST_CALL(&h, KMN_C_DecryptFinal, HOST_SCALAR(s), HOST_ROOM(out, &n)), CKR_SESSION_HANDLE_INVALID);
@@ -547,20 +571,22 @@ test_dropped_after_output(void)
 static void
 test_kept_warm(void)
 {
-	static const char *const idle[] = {"KMN_MOCK_IDLE_MS=400", "KMN_MOCK_SECRETS=1", NULL};
-	const struct kmn_worker_setup setup = {.keep_warm_ms = 40};
-	CK_SESSION_HANDLE s;
-	struct host h;
+	static const char *const rows[] = {"KMN_MOCK_SECRETS=1", NULL};
+	const struct kmn_worker_setup setup = {.keep_warm_ms = 20};
+	const struct timespec pause = {.tv_nsec = 10000000L};
 	CK_BYTE signature[64];
 	CK_ULONG n = sizeof(signature);
+	CK_SESSION_HANDLE s;
+	struct host h;
 
-	host_start_mock_as(&h, &setup, idle);
+	host_start_mock_as(&h, &setup, rows);
 	CU_ASSERT_EQUAL(host_OpenSession(&h, SLOT, 0, &s), CKR_OK);
 	CU_ASSERT_EQUAL(init(&h, KMN_C_SignInit, s, CKM_SHA256_HMAC, secret(&h, s, "secret-1"), true), CKR_OK);
-	pause_ms(700);
+	for (unsigned i = 0; i < 1000 && host_logged(&h, "C_GetSessionInfo") < 3; i++)
+		(void)nanosleep(&pause, NULL);
+	CU_ASSERT_TRUE(host_logged(&h, "C_GetSessionInfo") >= 3);
 	CU_ASSERT_EQUAL(host_Sign(&h, s, TEXT, signature, &n), CKR_OK);
 	CU_ASSERT_EQUAL(host_logged(&h, "C_SignInit"), 1);
-	CU_ASSERT_TRUE(host_logged(&h, "C_GetSessionInfo") >= 3);
 	CU_ASSERT_EQUAL(host_end(&h), 0);
 }
 
