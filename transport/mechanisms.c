@@ -1434,8 +1434,7 @@ kmn_mechanism_takes(const struct kmn_mechanism *row, enum kmn_param_family famil
 }
 
 bool
-kmn_mechanism_has_layout(
-    const struct kmn_mechanism *row, enum kmn_param_family family, const struct kmn_layout *layout)
+kmn_mechanism_has_layout(const struct kmn_mechanism *row, enum kmn_param_family family, const struct kmn_layout *layout)
 {
 	if (layout == NULL)
 		return false;

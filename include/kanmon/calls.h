@@ -50,33 +50,33 @@ enum kmn_call_id {
  *
  *   kind             names                what it is, and its form in a request */
 #define KMN_KIND_ROWS(ROW) \
-	ROW(SESSION)      /* h                  session handle: u64 */ \
-	ROW(SLOT)         /* id                 slot: u64 */ \
-	ROW(OBJECT)       /* h                  object handle that is not used as a key: u64 */ \
-	ROW(KEY)          /* h                  object handle that is used as a key: u64 */ \
-	ROW(ULONG)        /* u                  number: u64 */ \
-	ROW(FLAGS)        /* f                  bits: u64 */ \
-	ROW(MECH_TYPE)    /* type               mechanism number alone: u64 */ \
-	ROW(BOOL)         /* b                  CK_BBOOL, not normalised: u8 */ \
-	ROW(MECHANISM)    /* p                  CK_MECHANISM, may be NULL */ \
-	ROW(MESSAGE_PARAM) /* p, n              parameter of one message, of the mechanism that C_Message*Init named */ \
-	ROW(DATA)         /* p, n               bytes in; (NULL, 0), (NULL, n) and (p, 0) are three things */ \
-	ROW(AAD)          /* p, n               bytes in that a message or a wrapped key is bound to, as DATA */ \
-	ROW(PIN)          /* p, n               bytes in, secret */ \
-	ROW(USERNAME)     /* p, n               bytes in that name a person, as PIN */ \
-	ROW(LABEL)        /* p                  32 bytes, padded, not NUL-terminated */ \
-	ROW(TEMPLATE)     /* p, n               attributes in */ \
-	ROW(NOTIFY)       /* cookie, callback   stays in the provider: nothing on the wire */ \
-	ROW(LOCAL)        /* type, p            what does not cross: all of a local function, a pReserved */ \
-	ROW(VALUES)       /* p, n               attributes in and out (C_GetAttributeValue) */ \
-	ROW(ROOM)         /* p, pn              bytes out, two-call convention */ \
-	ROW(MAYBE_ROOM)   /* p, pn              the same, pn may be NULL: nothing is to come out (C_SignMessageNext) */ \
-	ROW(FILL)         /* p, n               bytes out, exactly n */ \
-	ROW(SLOTS)        /* p, pn              slots out, two-call convention */ \
-	ROW(MECH_TYPES)   /* p, pn              mechanism numbers out, two-call convention */ \
-	ROW(OBJECTS)      /* p, max, pn         object handles out */ \
-	ROW(NEW_SESSION)  /* p                  session handle out */ \
-	ROW(NEW_OBJECT)   /* p                  object handle out */ \
+	ROW(SESSION)       /* h                  session handle: u64 */ \
+	ROW(SLOT)          /* id                 slot: u64 */ \
+	ROW(OBJECT)        /* h                  object handle that is not used as a key: u64 */ \
+	ROW(KEY)           /* h                  object handle that is used as a key: u64 */ \
+	ROW(ULONG)         /* u                  number: u64 */ \
+	ROW(FLAGS)         /* f                  bits: u64 */ \
+	ROW(MECH_TYPE)     /* type               mechanism number alone: u64 */ \
+	ROW(BOOL)          /* b                  CK_BBOOL, not normalised: u8 */ \
+	ROW(MECHANISM)     /* p                  CK_MECHANISM, may be NULL */ \
+	ROW(MESSAGE_PARAM) /* p, n               parameter of one message, of the mechanism that C_Message*Init named */ \
+	ROW(DATA)          /* p, n               bytes in; (NULL, 0), (NULL, n) and (p, 0) are three things */ \
+	ROW(AAD)           /* p, n               bytes in that a message or a wrapped key is bound to, as DATA */ \
+	ROW(PIN)           /* p, n               bytes in, secret */ \
+	ROW(USERNAME)      /* p, n               bytes in that name a person, as PIN */ \
+	ROW(LABEL)         /* p                  32 bytes, padded, not NUL-terminated */ \
+	ROW(TEMPLATE)      /* p, n               attributes in */ \
+	ROW(NOTIFY)        /* cookie, callback   stays in the provider: nothing on the wire */ \
+	ROW(LOCAL)         /* type, p            what does not cross: all of a local function, a pReserved */ \
+	ROW(VALUES)        /* p, n               attributes in and out (C_GetAttributeValue) */ \
+	ROW(ROOM)          /* p, pn              bytes out, two-call convention */ \
+	ROW(MAYBE_ROOM)  /* p, pn              the same, pn may be NULL: nothing is to come out (C_SignMessageNext) */ \
+	ROW(FILL)        /* p, n               bytes out, exactly n */ \
+	ROW(SLOTS)       /* p, pn              slots out, two-call convention */ \
+	ROW(MECH_TYPES)  /* p, pn              mechanism numbers out, two-call convention */ \
+	ROW(OBJECTS)     /* p, max, pn         object handles out */ \
+	ROW(NEW_SESSION) /* p                  session handle out */ \
+	ROW(NEW_OBJECT)  /* p                  object handle out */ \
 	ROW(MAYBE_OBJECT) /* p                  object handle out, the pointer may be NULL (C_DeriveKey) */ \
 	ROW(FLAGS_OUT)    /* p                  bits out */ \
 	ROW(SLOT_OUT)     /* p                  slot out */ \

@@ -33,25 +33,24 @@
 	    "that fits and is " \
 	    "visible without login, described; for requests made ahead") \
 	ROW(KMN_W_DROP, 4, \
-	    "u64 tag, u64 session, u32 operation kind (one bit of enum kmn_operation_kind): close the side session of " \
-	    "a held operation; answered by REPLY " \
-	    "without payload") \
+	    "u64 tag, u64 session, u32 operation kind (one bit of enum kmn_operation_kind): close the side session " \
+	    "of a held operation; answered by REPLY without payload") \
 	ROW(KMN_W_TOKEN, 5, "u64 tag, u64 slot") \
 	ROW(KMN_W_ALIAS, 6, \
 	    "u64 tag, u64 old handle, u64 new handle: the session or object with the new handle goes by the old one " \
 	    "from now on; answered by ALIASED") \
 	ROW(KMN_W_READY, 64, \
 	    "u64 CK_RV of C_Initialize, u16 Cryptoki version, text manufacturer, text library description, u16 " \
-	    "library version, u8 n, n * (u16 version, u64 flags): the function lists of its interface \"PKCS 11\", in " \
-	    "its order; a module without C_GetInterfaceList has one") \
+	    "library version, u8 n, n * (u16 version, u64 flags): the function lists of its interface \"PKCS 11\", " \
+	    "in its order; a module without C_GetInterfaceList has one") \
 	ROW(KMN_W_REPLY, 65, "u64 tag, response payload to the end") \
 	ROW(KMN_W_DESCRIPTION, 66, "u64 tag, u64 CK_RV, and if CKR_OK: struct kmn_key_facts (see kmn_key_facts_get)") \
 	ROW(KMN_W_TOKEN_FACTS, 67, \
 	    "u64 tag, u64 CK_RV, and if CKR_OK: text label, text manufacturer, text model, text serial, u16 " \
 	    "firmware, u16 hardware, u64 flags") \
 	ROW(KMN_W_ALIASED, 68, \
-	    "u64 tag, u64 CK_RV: CKR_OK; CKR_OBJECT_HANDLE_INVALID: no such new handle; CKR_ARGUMENTS_BAD: the old one is in " \
-	    "use") \
+	    "u64 tag, u64 CK_RV: CKR_OK; CKR_OBJECT_HANDLE_INVALID: no such new handle; CKR_ARGUMENTS_BAD: the old " \
+	    "one is in use") \
 	ROW(KMN_W_EVENT, 69, \
 	    "u64 CK_RV, u64 slot: C_WaitForSlotEvent returned; only from a worker that watches, which calls it again " \
 	    "after CKR_OK and never after anything else")
@@ -59,8 +58,8 @@
 /*   symbol                 value  body */
 #define KMN_SUPERVISOR_ROWS(ROW) /* keeper -> supervisor 1.., supervisor -> keeper 64.. ; fds by SCM_RIGHTS */ \
 	ROW(KMN_S_SPAWN, 1, \
-	    "u32 worker, text module, u8 watching (1: no calls, it waits for slot events), u64 first handle, u64 step " \
-	    "between handles: start one; answered by SPAWNED or FAILED") \
+	    "u32 worker, text module, u8 watching (1: no calls, it waits for slot events), u64 first handle, u64 " \
+	    "step between handles: start one; answered by SPAWNED or FAILED") \
 	ROW(KMN_S_KILL, 2, "u32 worker") \
 	ROW(KMN_S_SERVING, 3, "empty: the keeper is ready, the gate may start to accept") \
 	ROW(KMN_S_SPAWNED, 64, "u32 worker, with its socket") \

@@ -492,8 +492,7 @@ typedef struct {
 
 typedef struct {
 	CK_PRF_DATA_TYPE type;
-	CK_VOID_PTR
-	    pValue; /* COUNTER, ITERATION: CK_SP800_108_COUNTER_FORMAT; DKM_LENGTH: its format; bytes; a handle */
+	CK_VOID_PTR pValue; /* a CK_SP800_108_COUNTER_FORMAT, CK_SP800_108_DKM_LENGTH_FORMAT, bytes, or a handle */
 	CK_ULONG ulValueLen;
 } CK_PRF_DATA_PARAM;
 typedef CK_PRF_DATA_PARAM *CK_PRF_DATA_PARAM_PTR;
