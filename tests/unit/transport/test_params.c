@@ -333,6 +333,138 @@ test_undescribed_pointers_are_refused(void)
 	kmn_arena_reset(arena);
 }
 
+/* ---- parameters of the standard ------------------------------------------------------------------------------ */
+
+/* With KMN_WRITE_CORPUS=DIR one request of each structure goes to DIR/request, for tests/fuzz. */
+static void
+write_corpus(const char *name)
+{
+	const char *folder = getenv("KMN_WRITE_CORPUS");
+	char path[512];
+	FILE *file;
+
+	if (folder == NULL)
+		return;
+	snprintf(path, sizeof(path), "%s/request/%s", folder, name);
+	if ((file = fopen(path, "wb")) != NULL) {
+		fwrite(request.bytes, 1, request.len, file);
+		fclose(file);
+	}
+}
+
+/* A C_DeriveKey whose parameter is that structure, or NULL: this seed gives none. */
+static const struct kmn_layout *
+make_request(const struct kmn_mechanism *row, uint64_t seed, struct kmn_call_view *v)
+{
+	CK_ULONG key = 5;
+	struct kmn_arg arg[5] = {{.u = 1}, {.p = NULL}, {.u = 7}, {.p = NULL, .u = 0}, {.p = &key}};
+	CK_MECHANISM *m;
+
+	kit_begin(&kit, seed);
+	arg[1].p = m = kit_take(&kit, sizeof(*m));
+	kit_mechanism(&kit, row, m);
+	fresh_messages();
+	CU_ASSERT_EQUAL_FATAL(kmn_request_encode(KMN_C_DeriveKey, arg, 5, &request), KMN_OK);
+	CU_ASSERT_EQUAL_FATAL(kmn_call_view_decode(request.bytes, request.len, v), KMN_OK);
+	return kmn_view_mechanism(v)->layout;
+}
+
+/* Each structure of the standard as bytes: cut anywhere it is refused, bent anywhere it is refused or walked to its end. */
+static void
+test_hostile_parameters(void)
+{
+	bool done[256] = {false};
+	const struct kmn_mechanism *row;
+	unsigned walked = 0, structures = 0;
+
+	for (size_t i = 0; (row = kmn_mechanism_at(i)) != NULL; i++) {
+		const struct kmn_layout *layout = NULL;
+		struct kmn_call_view v;
+
+		if (row->takes != KMN_TAKES_STRUCT)
+			continue;
+		for (uint64_t seed = 1; layout == NULL; seed++)
+			layout = make_request(row, seed * 7 + i, &v);
+		if (done[layout->id])
+			continue;
+		done[layout->id] = true;
+		structures++;
+		write_corpus(layout->name);
+		for (size_t len = 0; len < request.len; len++)
+			CU_ASSERT_NOT_EQUAL(kmn_call_view_decode(request.bytes, len, &v), KMN_OK);
+		for (size_t bit = 0; bit < request.len * 8; bit++) {
+			struct kmn_field_cursor c = {0};
+			struct kmn_field_view field;
+
+			request.bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
+			if (kmn_call_view_decode(request.bytes, request.len, &v) == KMN_OK &&
+			    kmn_view_mechanism(&v)->form == KMN_MECH_STRUCT) {
+				while (kmn_mech_next(kmn_view_mechanism(&v), &c, &field))
+					;
+				CU_ASSERT_EQUAL(c.at, kmn_view_mechanism(&v)->size);
+				walked++;
+			}
+			request.bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
+		}
+	}
+	CU_ASSERT_TRUE(structures > 55 && walked > 1000);
+}
+
+/* Structures inside structures end: a KIP mechanism of a KIP mechanism of one ... */
+static void
+test_parameters_end(void)
+{
+	CK_KIP_PARAMS kip[8];
+	CK_MECHANISM m[9];
+	struct kmn_arg init[] = {{.u = 9}, {.p = m}, {.u = 3}};
+
+	for (size_t depth = 1; depth <= 8; depth++) {
+		for (size_t i = 0; i < depth; i++) {
+			kip[i] = (CK_KIP_PARAMS){.pMechanism = i + 1 < depth ? &m[i + 1] : NULL};
+			m[i] = (CK_MECHANISM){CKM_KIP_MAC, &kip[i], sizeof(kip[i])};
+		}
+		fresh_messages();
+		CU_ASSERT_EQUAL(kmn_request_encode(KMN_C_SignInit, init, 3, &request),
+		    depth <= KMN_PARAM_MAX_DEPTH ? KMN_OK : KMN_E_MECHANISM_PARAM);
+	}
+	kip[0].pMechanism = m; /* and one that goes round */
+	fresh_messages();
+	CU_ASSERT_EQUAL(kmn_request_encode(KMN_C_SignInit, init, 3, &request), KMN_E_MECHANISM_PARAM);
+}
+
+/* SP800-108: arrays, handles and templates inside, all of which policy and worker must find. */
+static void
+test_handles_hidden_deep(void)
+{
+	CK_OBJECT_HANDLE inside = 41, made[2] = {0, 0};
+	CK_SP800_108_COUNTER_FORMAT counter = {CK_FALSE, 16};
+	CK_PRF_DATA_PARAM data[] = {{CK_SP800_108_ITERATION_VARIABLE, &counter, sizeof(counter)},
+	    {CK_SP800_108_KEY_HANDLE, &inside, sizeof(inside)}, {CK_SP800_108_BYTE_ARRAY, made, 3}};
+	CK_ATTRIBUTE row = {CKA_LABEL, made, 4};
+	CK_DERIVED_KEY more[] = {{&row, 1, &made[0]}, {NULL, 0, &made[1]}};
+	CK_SP800_108_KDF_PARAMS kdf = {CKM_SHA256_HMAC, 3, data, 2, more};
+	CK_MECHANISM m = {CKM_SP800_108_COUNTER_KDF, &kdf, sizeof(kdf)};
+	CK_ULONG key = 0;
+	struct kmn_arg arg[5] = {{.u = 1}, {.p = &m}, {.u = 7}, {.p = NULL, .u = 0}, {.p = &key}};
+	struct kmn_call_view v;
+	uint64_t handles[3];
+
+	fresh_messages();
+	CU_ASSERT_EQUAL_FATAL(kmn_request_encode(KMN_C_DeriveKey, arg, 5, &request), KMN_OK);
+	CU_ASSERT_EQUAL_FATAL(kmn_call_view_decode(request.bytes, request.len, &v), KMN_OK);
+	CU_ASSERT_EQUAL(kmn_mech_handles(kmn_view_mechanism(&v), handles, 3), 1);
+	CU_ASSERT_EQUAL(handles[0], 41);
+	data[1].ulValueLen = 4; /* a handle of a wrong size could not be translated */
+	fresh_messages();
+	CU_ASSERT_EQUAL(kmn_request_encode(KMN_C_DeriveKey, arg, 5, &request), KMN_E_MECHANISM_PARAM);
+	data[1] = (CK_PRF_DATA_PARAM){99, made, 3}; /* a kind of data that nobody knows */
+	fresh_messages();
+	CU_ASSERT_EQUAL(kmn_request_encode(KMN_C_DeriveKey, arg, 5, &request), KMN_E_MECHANISM_PARAM);
+	kdf.ulNumberOfDataParams = 65;
+	fresh_messages();
+	CU_ASSERT_EQUAL(kmn_request_encode(KMN_C_DeriveKey, arg, 5, &request), KMN_E_MECHANISM_PARAM);
+}
+
 /* ---- the tables ---------------------------------------------------------------------------------------------- */
 
 #define MECHANISM(name) {#name, name},
@@ -391,6 +523,12 @@ main(int argc, char **argv)
 		test_undescribed_pointers_are_refused},
 	    CU_TEST_INFO_NULL,
 	};
+	static CU_TestInfo standard[] = {
+	    {"each structure, cut or bent, is refused or walked to its end", test_hostile_parameters},
+	    {"mechanisms inside mechanisms come to an end", test_parameters_end},
+	    {"handles deep inside are found, and must have their size", test_handles_hidden_deep},
+	    CU_TEST_INFO_NULL,
+	};
 	static CU_TestInfo tables[] = {
 	    {"every mechanism and attribute of the constants has a row", test_every_constant_has_its_row},
 	    CU_TEST_INFO_NULL,
@@ -398,6 +536,7 @@ main(int argc, char **argv)
 	static CU_SuiteInfo suites[] = {
 	    {"transport/params descriptions", NULL, NULL, NULL, NULL, descriptions},
 	    {"transport/params vendors", NULL, NULL, NULL, NULL, vendors},
+	    {"transport/params standard", NULL, NULL, NULL, NULL, standard},
 	    {"transport/params tables", NULL, NULL, NULL, NULL, tables},
 	    CU_SUITE_INFO_NULL,
 	};
