@@ -1,3 +1,4 @@
+#define _GNU_SOURCE /* open_memstream */
 #include "tests/unit/run.h"
 #include "tests/unit/transport/callkit.h"
 
@@ -506,6 +507,120 @@ test_every_constant_has_its_row(void)
 	}
 }
 
+/* ---- docs/pkcs11.md ------------------------------------------------------------------------------------------ */
+
+static const char marker[] =
+    "<!-- From here on written by tests/unit/transport/test_params with KMN_WRITE_DOCS=1 -->\n";
+
+static void
+write_calls(FILE *to)
+{
+	fputs("\n## Functions that do not cross\n\n", to);
+	for (unsigned id = 0; id < KMN_CALL_COUNT; id++)
+		if (kmn_call_row(id)->policy == KMN_POLICY_LOCAL)
+			fprintf(to, "- %s\n", kmn_call_row(id)->name);
+}
+
+static void
+write_attributes(FILE *to)
+{
+#define WORD(name, word) word,
+	static const char *const words[] = {KMN_ATTRIBUTE_KIND_ROWS(WORD)};
+#undef WORD
+	const struct kmn_attribute *row;
+
+	fputs("\n## Attributes\n\n| attribute | number | kind | in the ledger |\n| --- | --- | --- | --- |\n", to);
+	for (size_t i = 0; (row = kmn_attribute_at(i)) != NULL; i++)
+		fprintf(to, "| %s | 0x%08llx | %s | %s |\n", row->name, (unsigned long long)row->type, words[row->kind],
+		    row->public ? "in clear" : "its length");
+}
+
+static void
+write_parameter(FILE *to, const struct kmn_mechanism *row)
+{
+	if (row->takes == KMN_TAKES_NOTHING)
+		fputs("none", to);
+	else if (row->takes == KMN_TAKES_BYTES)
+		fputs("bytes", to);
+	else if (row->takes == KMN_TAKES_REFUSED)
+		fputs("refused", to);
+	else
+		fprintf(to, "%s%s%s", row->layout[0]->name, row->layout[1] != NULL ? ", " : "",
+		    row->layout[1] != NULL ? row->layout[1]->name : "");
+	if (row->no_signature)
+		fputs(", not to sign", to);
+}
+
+static void
+write_mechanisms(FILE *to)
+{
+	const struct kmn_mechanism *row;
+
+	fputs("\n## Mechanisms\n\n| mechanism | number | parameter | of a message | of authenticated wrapping |\n"
+	      "| --- | --- | --- | --- | --- |\n",
+	    to);
+	for (size_t i = 0; (row = kmn_mechanism_at(i)) != NULL; i++) {
+		fprintf(to, "| %s | 0x%08llx | ", row->name, (unsigned long long)row->type);
+		write_parameter(to, row);
+		fprintf(to, " | %s | %s |\n", row->message != NULL ? row->message->name : "",
+		    row->wrap != NULL ? row->wrap->name : "");
+	}
+}
+
+static void
+write_structures(FILE *to)
+{
+	char text[KMN_DESCRIPTOR_MAX_BYTES];
+	const struct kmn_layout *layout;
+
+	fputs("\n## Structures\n\nIn the language of kanmon-types(5), in the order of the C structures.\n\n", to);
+	for (uint8_t id = 0; (layout = kmn_layout_of(id)) != NULL; id++) {
+		CU_ASSERT_TRUE(kmn_layout_describe(layout, text, sizeof(text)) > 0);
+		fprintf(to, "    %s %s\n", layout->name, text);
+	}
+}
+
+/* malloc, with a NUL. */
+static char *
+tables(void)
+{
+	char *text = NULL;
+	size_t len;
+	FILE *to = open_memstream(&text, &len);
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(to);
+	fputs(marker, to);
+	write_calls(to);
+	write_attributes(to);
+	write_mechanisms(to);
+	write_structures(to);
+	fclose(to);
+	return text;
+}
+
+static void
+test_docs_have_the_tables(void)
+{
+	static char docs[1u << 18];
+	char *want = tables(), *at;
+	FILE *file = fopen(SRCDIR "/docs/pkcs11.md", "r");
+	size_t len = file != NULL ? fread(docs, 1, sizeof(docs) - 1, file) : 0;
+
+	if (file != NULL)
+		fclose(file);
+	docs[len] = '\0';
+	at = strstr(docs, marker);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(at);
+	if (getenv("KMN_WRITE_DOCS") != NULL && (file = fopen(SRCDIR "/docs/pkcs11.md", "w")) != NULL) {
+		fwrite(docs, 1, (size_t)(at - docs), file);
+		fputs(want, file);
+		fclose(file);
+	} else {
+		CU_ASSERT_STRING_EQUAL(at, want);
+	}
+	free(want);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -531,6 +646,7 @@ main(int argc, char **argv)
 	};
 	static CU_TestInfo tables[] = {
 	    {"every mechanism and attribute of the constants has a row", test_every_constant_has_its_row},
+	    {"docs/pkcs11.md has the tables as they are", test_docs_have_the_tables},
 	    CU_TEST_INFO_NULL,
 	};
 	static CU_SuiteInfo suites[] = {
