@@ -799,7 +799,7 @@ answer(struct carriage *c)
 /* ---- searches ---------------------------------------------------------------------------------------------------- */
 
 static CK_RV
-find_init(struct carriage *c)
+find_begun(struct carriage *c)
 {
 	struct company company = {0};
 	CK_RV rv;
@@ -829,6 +829,17 @@ find_init(struct carriage *c)
 	return rv;
 }
 
+/* As find_begun(), and whoever heals knows what is searched for. */
+static CK_RV
+find_init(struct carriage *c)
+{
+	CK_RV rv = find_begun(c);
+
+	if (rv == CKR_OK && c->app->heal != NULL)
+		kmn_heal_searches(c->app->heal, c->arg[0].u, c->arg[1].p, c->arg[1].u);
+	return rv;
+}
+
 static struct kmn_find_answer
 find_here(struct carriage *c, bool proved)
 {
@@ -854,7 +865,7 @@ prove_session(struct carriage *c)
 }
 
 static CK_RV
-find(struct carriage *c)
+find_some(struct carriage *c)
 {
 	struct kmn_find_answer found = find_here(c, false);
 	CK_RV rv;
@@ -877,6 +888,21 @@ find(struct carriage *c)
 	rv = answer(c);
 	if (rv == CKR_OK && found.state == KMN_AHEAD_PART)
 		*c->arg[1].n += found.given;
+	return rv;
+}
+
+static CK_RV
+find(struct carriage *c)
+{
+	const CK_OBJECT_HANDLE *out = c->arg[1].p;
+	CK_RV rv = find_some(c);
+	struct kmn_link *link;
+
+	if (rv != CKR_OK || c->app->heal == NULL)
+		return rv;
+	if ((link = kmn_links_take(&c->app->links)) != NULL)
+		kmn_heal_found(c->app->heal, c->app, link, c->arg[0].u, out, *c->arg[1].n);
+	kmn_links_put(&c->app->links, link);
 	return rv;
 }
 

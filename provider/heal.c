@@ -20,6 +20,7 @@ struct session {
 	CK_SLOT_ID slot;
 	CK_FLAGS flags;
 	uint32_t era;
+	bool searches_keys;
 };
 
 /* sodium_malloc, without access while nobody reads it; NULL and stated as the caller gave it. */
@@ -645,6 +646,43 @@ kmn_heal_note(struct kmn_heal *heal, struct kmn_application *app, struct kmn_lin
 	(void)pthread_mutex_unlock(&heal->lock);
 	for (size_t i = 0; i < keys; i++)
 		note_key(heal, &(struct kmn_desk){app, link, copy.slot, copy.flags}, copy.handle, key[i]);
+}
+
+void
+kmn_heal_searches(struct kmn_heal *heal, CK_SESSION_HANDLE handle, const CK_ATTRIBUTE *row, CK_ULONG rows)
+{
+	struct session *session;
+	CK_OBJECT_CLASS class = CKO_DATA;
+
+	for (CK_ULONG i = 0; i < rows; i++) {
+		if (row[i].type == CKA_CLASS && row[i].pValue != NULL && row[i].ulValueLen == sizeof(class))
+			memcpy(&class, row[i].pValue, sizeof(class));
+	}
+	(void)pthread_mutex_lock(&heal->lock);
+	if ((session = session_of(heal, handle)) != NULL)
+		session->searches_keys = class == CKO_PRIVATE_KEY || class == CKO_SECRET_KEY;
+	(void)pthread_mutex_unlock(&heal->lock);
+}
+
+void
+kmn_heal_found(struct kmn_heal *heal, struct kmn_application *app, struct kmn_link *link, CK_SESSION_HANDLE handle,
+    const CK_OBJECT_HANDLE *found, CK_ULONG count)
+{
+	CK_OBJECT_HANDLE key[HANDLES_MAX];
+	const struct session *session;
+	struct session copy = {0};
+	size_t keys = 0;
+
+	(void)pthread_mutex_lock(&heal->lock);
+	if ((session = session_of(heal, handle)) != NULL && session->searches_keys) {
+		copy = *session;
+		for (CK_ULONG i = 0; i < count && keys < HANDLES_MAX; i++)
+			if (key_of(heal, found[i]) == NULL)
+				key[keys++] = found[i];
+	}
+	(void)pthread_mutex_unlock(&heal->lock);
+	for (size_t i = 0; i < keys; i++)
+		note_key(heal, &(struct kmn_desk){app, link, copy.slot, copy.flags}, handle, key[i]);
 }
 
 void

@@ -50,6 +50,13 @@ kmn_err kmn_heal_prepare(struct kmn_heal *heal, struct kmn_application *app, str
 /* The call was answered by the link with `rv`; arg[] has what it gave. May ask the gateway who a key is. */
 void kmn_heal_note(struct kmn_heal *heal, struct kmn_application *app, struct kmn_link *link,
     const struct kmn_call_view *call, const struct kmn_arg *arg, CK_RV rv);
+/*
+ * C_FindObjectsInit went well with that template; C_FindObjects gave those handles. Of a search for private or secret
+ * keys the gateway is asked who the first few are: a server finds its key, forks, and only its children use it.
+ */
+void kmn_heal_searches(struct kmn_heal *heal, CK_SESSION_HANDLE session, const CK_ATTRIBUTE *row, CK_ULONG rows);
+void kmn_heal_found(struct kmn_heal *heal, struct kmn_application *app, struct kmn_link *link,
+    CK_SESSION_HANDLE session, const CK_OBJECT_HANDLE *found, CK_ULONG count);
 /* C_CloseSession or C_CloseAllSessions of what was gone already. */
 void kmn_heal_forget(struct kmn_heal *heal, const struct kmn_call_view *call);
 

@@ -154,8 +154,7 @@ run(const unsigned long *arg, void (*child)(struct parent *parent, unsigned long
 	(void)fflush(NULL);
 	if (!app_load(&parent.app))
 		return;
-	/* A child inherits the keys that were used before it was forked. */
-	if (begin(&parent) && signs(&parent.app, parent.session, parent.key, parent.verifier, 0)) {
+	if (begin(&parent)) {
 		bool beside = arg[1] > 0 && app_holds(pthread_create(&thread, NULL, sign_on, &parent) == 0,
 						"a thread cannot be started");
 
