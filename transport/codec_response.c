@@ -24,15 +24,17 @@ apply_room(struct kmn_reader *r, const struct kmn_arg *a, enum kmn_output output
 	const uint8_t *bytes;
 	size_t len;
 
+	if (a->n == NULL) { /* MAYBE_ROOM: nothing was to come out */
+		kmn_reader_fail(r, KMN_E_MALFORMED);
+		return;
+	}
 	if (output == KMN_OUTPUT_WHOLE) {
 		len = kmn_reader_bytes(r, KMN_OUT_MAX_BYTES, &bytes);
-		if (len != n || a->p == NULL || a->n == NULL || len > *a->n)
+		if (len != n || a->p == NULL || len > *a->n)
 			kmn_reader_fail(r, KMN_E_MALFORMED);
 		else if (write && r->err == KMN_OK && len > 0)
 			memcpy(a->p, bytes, len);
 	}
-	if (a->n == NULL)
-		kmn_reader_fail(r, KMN_E_MALFORMED);
 	if (write && r->err == KMN_OK)
 		*a->n = n;
 }
@@ -60,7 +62,7 @@ apply_list(struct kmn_reader *r, const struct kmn_arg *a, CK_ULONG capacity, enu
 	for (CK_ULONG i = 0; output == KMN_OUTPUT_WHOLE && i < n && r->err == KMN_OK; i++) {
 		CK_ULONG item = kmn_ulong_get(r);
 
-		if (write && r->err == KMN_OK)
+		if (write && items != NULL && r->err == KMN_OK)
 			items[i] = item;
 	}
 	if (write && r->err == KMN_OK)
