@@ -24,8 +24,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len);
 static void
 choose_lies(uint8_t bits)
 {
-	static const char *const words[] = {"attributes ", "slots ", "signature ", "lengths ", "find "};
-	char text[64] = "";
+	static const char *const words[] = {
+	    "attributes ", "slots ", "signature ", "lengths ", "find ", "mechanisms ", "output ", "params "};
+	char text[96] = "";
 
 	for (size_t i = 0; i < KMN_COUNT_OF(words); i++)
 		if ((bits & 1u << i) != 0)
@@ -99,6 +100,8 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 	kmn_reader_init(&r, bytes, len);
 	choose_lies(kmn_reader_u8(&r));
 	setenv("KMN_MOCK_SLOTS", "2", 1);
+	setenv("KMN_MOCK_SECRETS", "1", 1);
+	setenv("KMN_MOCK_INTERFACES", "3.2", 1);
 	setenv("KMN_MOCK_CRASH", "never", 1);
 	kmn_vendor_open(&module, &vendor);
 	if ((maker == NULL && kmn_spki_maker_new(&maker) != KMN_OK) || !vendor.ready ||
