@@ -217,7 +217,7 @@ send_unstarted(struct kmn_call_state *call)
 	}
 	kmn_writer_init(&w, KMN_MESSAGE_MAX_BYTES);
 	kmn_call_put_flags(call, 0, &w);
-	kmn_writer_raw(&w, call->bytes, call->len);
+	kmn_call_put_request(call, &w);
 	if (kmn_branch_ask(call->keeper, call->branch, KMN_W_CALL, &w, unstarted_replied, call) != KMN_OK)
 		kmn_call_finish_rv(call, CKR_DEVICE_ERROR);
 	kmn_writer_clear(&w);

@@ -16,6 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define NO_SESSION (KMN_FIRST_HANDLE_MAX - 1) /* a number that no worker gives to anything */
+
 /* ---- making and freeing ---------------------------------------------------------------------------------------- */
 
 struct kmn_call_state *
@@ -497,22 +499,36 @@ answer_here(struct kmn_call_state *call)
 	kmn_call_take_reply(call, reply, len);
 }
 
-/* The request as the module is to see it: a slot by the module's own number. */
-static void
-put_request(const struct kmn_call_state *call, struct kmn_writer *w)
+/* The handle or slot that the module is to see in the place of the client's; false: as it is. */
+static bool
+first_argument(const struct kmn_call_state *call, uint64_t *number_out)
 {
-	const size_t slot_at = sizeof(uint16_t) + KMN_SALT_BYTES; /* the first argument */
-	uint64_t slot;
+	uint64_t said;
 
-	if (!kmn_view_slot(&call->view, &slot) || call->vendor_slot == slot) {
+	if (kmn_view_slot(&call->view, &said)) {
+		*number_out = call->vendor_slot;
+		return call->vendor_slot != said;
+	}
+	/* A session that is none here is none there, whatever the worker may know by that number (K5). */
+	*number_out = NO_SESSION;
+	return call->session == NULL && kmn_view_session(&call->view, &said);
+}
+
+void
+kmn_call_put_request(const struct kmn_call_state *call, struct kmn_writer *w)
+{
+	const size_t at = sizeof(uint16_t) + KMN_SALT_BYTES; /* the first argument */
+	uint64_t number;
+
+	if (!first_argument(call, &number)) {
 		kmn_writer_raw(w, call->bytes, call->len);
 		return;
 	}
-	if (call->view.call->param[0].kind != KMN_KIND_SLOT)
-		KMN_BUG("a slot that is not the first argument");
-	kmn_writer_raw(w, call->bytes, slot_at);
-	kmn_writer_u64(w, call->vendor_slot);
-	kmn_writer_raw(w, call->bytes + slot_at + sizeof(uint64_t), call->len - slot_at - sizeof(uint64_t));
+	if (call->view.call->param[0].kind != KMN_KIND_SLOT && call->view.call->param[0].kind != KMN_KIND_SESSION)
+		KMN_BUG("a slot or session that is not the first argument");
+	kmn_writer_raw(w, call->bytes, at);
+	kmn_writer_u64(w, number);
+	kmn_writer_raw(w, call->bytes + at + sizeof(uint64_t), call->len - at - sizeof(uint64_t));
 }
 
 void
@@ -548,7 +564,7 @@ kmn_call_send(struct kmn_call_state *call)
 	}
 	kmn_writer_init(&w, KMN_MESSAGE_MAX_BYTES);
 	kmn_call_put_flags(call, call->starts_side ? KMN_WF_SIDE : 0, &w);
-	put_request(call, &w);
+	kmn_call_put_request(call, &w);
 	e = kmn_branch_ask(call->keeper, call->branch, KMN_W_CALL, &w, replied, call);
 	kmn_writer_clear(&w);
 	if (e != KMN_OK)

@@ -568,6 +568,8 @@ bool kmn_call_login_runs(const struct kmn_keeper *k);
 void kmn_call_next_login(struct kmn_keeper *k);
 /* To the module: at once, or, for a login, when it is its turn. Only begin.c and run() know what may be sent (K1). */
 void kmn_call_send(struct kmn_call_state *call);
+/* The request as the module is to see it: a slot by the module's own number, no session that the keeper has not. */
+void kmn_call_put_request(const struct kmn_call_state *call, struct kmn_writer *w);
 /* What a request for the worker begins with: KMN_WF_*, and the handles that are nobody's. */
 void kmn_call_put_flags(const struct kmn_call_state *call, uint8_t flags, struct kmn_writer *w);
 void kmn_call_send_in_turn(struct kmn_call_state *call);

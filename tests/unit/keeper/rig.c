@@ -672,7 +672,8 @@ rig_send(struct rig *rig, uint32_t conn, uint8_t type, struct kmn_writer *body)
 /* ---- applications ------------------------------------------------------------------------------------------------ */
 
 static void
-send_attach(struct rig *rig, uint32_t conn, const struct test_certificate *who, const uint8_t client_random[32])
+send_attach(struct rig *rig, uint32_t conn, const struct test_certificate *who, const uint8_t client_random[32],
+    uint64_t first_handle)
 {
 	struct kmn_writer w;
 
@@ -685,12 +686,19 @@ send_attach(struct rig *rig, uint32_t conn, const struct test_certificate *who, 
 	kmn_writer_text(&w, "rig");
 	kmn_writer_text(&w, "localhost");
 	kmn_writer_raw(&w, client_random, 32);
-	kmn_writer_u64(&w, 0);
+	kmn_writer_u64(&w, first_handle);
 	rig_send(rig, conn, KMN_F_ATTACH, &w);
 }
 
 void
 rig_attach(struct rig *rig, struct rig_app *app, uint32_t conn, const struct test_certificate *who)
+{
+	rig_attach_from(rig, app, conn, who, 0);
+}
+
+void
+rig_attach_from(
+    struct rig *rig, struct rig_app *app, uint32_t conn, const struct test_certificate *who, uint64_t first_handle)
 {
 	uint8_t client_random[32] = {7}, gateway_random[32], exporter[KMN_EXPORTER_BYTES];
 	struct rig_frame f;
@@ -699,7 +707,7 @@ rig_attach(struct rig *rig, struct rig_app *app, uint32_t conn, const struct tes
 	memset(app, 0, sizeof(*app));
 	app->conn = conn;
 	app->acknowledged = 1;
-	send_attach(rig, conn, who, client_random);
+	send_attach(rig, conn, who, client_random, first_handle);
 	CU_ASSERT_TRUE_FATAL(rig_expect(rig, conn, KMN_F_ATTACHED, &f));
 	kmn_reader_init(&r, f.body, f.len);
 	CU_ASSERT_EQUAL(kmn_reader_u16(&r), KMN_FRAME_VERSION);
@@ -717,7 +725,7 @@ rig_attach_refused(struct rig *rig, uint32_t conn, const struct test_certificate
 	struct rig_frame f;
 	struct kmn_reader r;
 
-	send_attach(rig, conn, who, client_random);
+	send_attach(rig, conn, who, client_random, 0);
 	if (!rig_expect(rig, conn, KMN_F_REFUSED, &f))
 		return false;
 	kmn_reader_init(&r, f.body, f.len);

@@ -109,6 +109,9 @@ void rig_watcher_says(struct rig_worker *watcher, CK_RV rv, uint64_t slot);
 struct rig_worker *rig_worker_of(struct rig *rig, unsigned module);
 
 void rig_attach(struct rig *rig, struct rig_app *app, uint32_t conn, const struct test_certificate *who);
+/* The same with a first handle: what it is given is not below. */
+void rig_attach_from(
+    struct rig *rig, struct rig_app *app, uint32_t conn, const struct test_certificate *who, uint64_t first_handle);
 /* True: ATTACH was answered by REFUSED with that error. */
 bool rig_attach_refused(struct rig *rig, uint32_t conn, const struct test_certificate *who, kmn_err why);
 bool rig_join(struct rig *rig, const struct rig_app *app, uint32_t conn, const struct test_certificate *who);

@@ -378,6 +378,80 @@ test_one_does_not_start(void)
 	end(&rig);
 }
 
+/* ---- what goes by an older name ----------------------------------------------------------------------------------- */
+
+/* ALIAS: KMN_OK, or the error of REFUSED. */
+static uint32_t
+alias(struct rig *rig, uint32_t conn, uint64_t old, uint64_t new)
+{
+	struct kmn_writer w;
+	struct kmn_reader r;
+	struct rig_frame f;
+
+	kmn_writer_init(&w, 16);
+	kmn_writer_u64(&w, old);
+	kmn_writer_u64(&w, new);
+	rig_send(rig, conn, KMN_F_ALIAS, &w);
+	for (int i = 0; i < 200; i++) {
+		rig_pump(rig, 20);
+		for (size_t k = 0; k < rig->frames; k++) {
+			if (rig->frame[k].conn != conn)
+				continue;
+			CU_ASSERT_TRUE(rig_expect(rig, conn, rig->frame[k].type, &f));
+			kmn_reader_init(&r, f.body, f.len);
+			CU_ASSERT_EQUAL(kmn_reader_u64(&r), f.type == KMN_F_ALIASED ? old : 0);
+			return f.type == KMN_F_ALIASED ? (uint32_t)KMN_OK : kmn_reader_u32(&r);
+		}
+	}
+	return UINT32_MAX;
+}
+
+/* A session and a key of an instance before, built up again: they go by their old numbers, and by no others. */
+static void
+test_aliases(void)
+{
+	static const struct rig_module secret_mock = {.name = "mock", .environment = {"KMN_MOCK_SECRETS=1"}};
+	static const struct rig_plan secrets = {
+	    .modules = &secret_mock, .module_count = 1, .tokens = "mock-1", .token_lines = "token mock-1\n"};
+	const CK_SESSION_HANDLE old = 7;
+	const CK_OBJECT_HANDLE old_key = 8;
+	CK_ATTRIBUTE t[] = {{CKA_LABEL, (char[]){"secret-1"}, 8}};
+	CK_OBJECT_HANDLE key = 0;
+	CK_SESSION_HANDLE session;
+	CK_ULONG n = 0, size;
+	struct rig rig;
+	struct rig_app app;
+	CK_SESSION_INFO info;
+	struct kmn_arg init[] = {{.u = old}, {.p = t, .u = 1}}, next[] = {{.u = old}, {.p = &key, .u = 1, .n = &n}};
+	struct kmn_arg sized[] = {{.u = old}, {.u = old_key}, {.p = &size}};
+
+	rig_start_with(&rig, &secrets, rules);
+	rig_attach_from(&rig, &app, 1, &rig.ca, 1000);
+	CU_ASSERT_EQUAL_FATAL(open_on(&rig, &app, 11, &session), CKR_OK);
+	CU_ASSERT_TRUE(session >= 1000);
+	CU_ASSERT_EQUAL(session_info(&rig, &app, old, &info), CKR_SESSION_HANDLE_INVALID);
+	CU_ASSERT_EQUAL(alias(&rig, 1, 1000, session), KMN_E_ARGUMENTS);
+	CU_ASSERT_EQUAL(alias(&rig, 1, 0, session), KMN_E_ARGUMENTS);
+	CU_ASSERT_EQUAL(alias(&rig, 1, old, session + 500), KMN_E_NOT_FOUND);
+	CU_ASSERT_EQUAL(alias(&rig, 1, old, 3), KMN_E_NOT_FOUND);
+	CU_ASSERT_EQUAL(alias(&rig, 1, old, session), KMN_OK);
+	CU_ASSERT_EQUAL(session_info(&rig, &app, old, &info), CKR_OK);
+	CU_ASSERT_EQUAL(session_info(&rig, &app, session, &info), CKR_SESSION_HANDLE_INVALID);
+	app.session = old;
+	CU_ASSERT_EQUAL(rig_login(&rig, &app), CKR_OK);
+	CU_ASSERT_EQUAL(rig_call(&rig, &app, KMN_C_FindObjectsInit, init, 2), CKR_OK);
+	CU_ASSERT_EQUAL(rig_call(&rig, &app, KMN_C_FindObjects, next, 2), CKR_OK);
+	CU_ASSERT_EQUAL(n, 1);
+	CU_ASSERT_TRUE(key >= 1000);
+	CU_ASSERT_EQUAL(rig_call(&rig, &app, KMN_C_GetObjectSize, sized, 3), CKR_OBJECT_HANDLE_INVALID);
+	CU_ASSERT_EQUAL(alias(&rig, 1, old, key), KMN_E_EXISTS);
+	CU_ASSERT_EQUAL(alias(&rig, 1, old_key, key), KMN_OK);
+	CU_ASSERT_EQUAL(rig_call(&rig, &app, KMN_C_GetObjectSize, sized, 3), CKR_OK);
+	CU_ASSERT_EQUAL(
+	    rig_records(&rig, "session", "\"sess\":7"), 1); /* the login; the opening was the new number's */
+	end(&rig);
+}
+
 /* ---- other people's modules --------------------------------------------------------------------------------------- */
 
 /* A SoftHSM2 of its own with one token, "soft"; false: it is not installed. */
@@ -539,6 +613,11 @@ static CU_TestInfo done[] = {
     CU_TEST_INFO_NULL,
 };
 
+static CU_TestInfo renamed[] = {
+    {"what is built up again goes by its old numbers", test_aliases},
+    CU_TEST_INFO_NULL,
+};
+
 static CU_TestInfo died[] = {
     {"a module that dies takes its sessions, and no other's", test_one_dies},
     {"a call in a module that dies is undecided", test_dies_in_flight},
@@ -552,6 +631,7 @@ main(int argc, char **argv)
 	CU_SuiteInfo suites[] = {
 	    {"keeper/modules/seen", NULL, NULL, NULL, NULL, seen},
 	    {"keeper/modules/done", NULL, NULL, NULL, NULL, done},
+	    {"keeper/modules/renamed", NULL, NULL, NULL, NULL, renamed},
 	    {"keeper/modules/died", NULL, NULL, NULL, NULL, died},
 	    CU_SUITE_INFO_NULL,
 	};
