@@ -25,8 +25,9 @@ row_agrees(const struct kmn_attribute_view *a)
 	case KMN_VALUE_NULL:
 		return true;
 	case KMN_VALUE_BYTES:
-	case KMN_ROOM_BYTES:
 		return shape != KMN_SHAPE_TEMPLATE;
+	case KMN_ROOM_BYTES: /* room that holds no whole rows is room for bytes at both ends */
+		return shape != KMN_SHAPE_TEMPLATE || a->len % sizeof(CK_ATTRIBUTE) != 0;
 	case KMN_VALUE_ULONG:
 		return shape == KMN_SHAPE_ULONG;
 	case KMN_VALUE_ULONGS:

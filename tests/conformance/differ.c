@@ -34,7 +34,7 @@ enum side { SIDE_DIRECT, SIDE_AGAIN, SIDE_REMOTE };
 static const char *const side_folder[SIDES] = {"a", "b", "r"};
 
 static struct {
-	const char *module, *vendor, *provider, *label, *world, *objects, *environment, *init_args, *coverage;
+	const char *module, *vendor, *provider, *label, *world, *objects, *environment[8], *init_args, *coverage;
 	uint64_t seed, cases, part, parts;
 	char **argv;
 	struct allow_list allowed;
@@ -144,7 +144,7 @@ restore_tokens(void)
 _Noreturn static void
 be_player(enum side side, int fd)
 {
-	char *environment = for_side(set.environment, side), *path;
+	char *path;
 	struct stage stage = {.module = side == SIDE_REMOTE ? set.provider : set.vendor,
 	    .init_args = side == SIDE_REMOTE ? NULL : for_side(set.init_args, side),
 	    .label = set.label,
@@ -152,8 +152,8 @@ be_player(enum side side, int fd)
 
 	if (asprintf(&path, "%s/%s/stderr", set.world, side_folder[side]) < 0 || freopen(path, "a", stderr) == NULL)
 		_exit(70);
-	if (environment != NULL && side != SIDE_REMOTE)
-		putenv(environment);
+	for (size_t i = 0; set.environment[i] != NULL && side != SIDE_REMOTE; i++)
+		putenv(for_side(set.environment[i], side));
 	play_process(&stage, board, players[side].tape, fd);
 }
 
@@ -449,17 +449,34 @@ settle(const struct batch *b, const char *name)
 
 /* ---- coverage ------------------------------------------------------------------------------------------------ */
 
+/* A structure, and those in it. */
 static void
-cover_mechanism(const char *name, bool with_parameter)
+cover_layout(const struct kmn_layout *layout)
+{
+	if (layout == NULL || sum.layouts[layout->id])
+		return;
+	sum.layouts[layout->id] = true;
+	for (size_t i = 0; i < layout->field_count; i++) {
+		cover_layout(layout->fields[i].inner);
+		for (size_t k = 0; k < layout->fields[i].choice_count; k++)
+			cover_layout(layout->fields[i].choices[k].inner);
+	}
+}
+
+static void
+cover_mechanism(const char *name, bool with_parameter, enum kmn_param_family family)
 {
 	const struct kmn_mechanism *row;
 	uint64_t type;
 
-	if (!kmn_mechanism_of(name, &type) || (row = kmn_mechanism_row(type)) == NULL || !with_parameter)
+	if (!kmn_mechanism_of(name, &type) || (row = kmn_mechanism_row(type)) == NULL)
 		return;
-	for (size_t i = 0; i < KMN_COUNT_OF(row->layout); i++)
-		if (row->layout[i] != NULL)
-			sum.layouts[row->layout[i]->id] = true;
+	if (family == KMN_FAMILY_MESSAGE)
+		cover_layout(row->message);
+	else if (family == KMN_FAMILY_WRAP_AUTHENTICATED && with_parameter)
+		cover_layout(row->wrap);
+	for (size_t i = 0; i < KMN_COUNT_OF(row->layout) && with_parameter && family == KMN_FAMILY_INIT; i++)
+		cover_layout(row->layout[i]);
 }
 
 static void
@@ -476,6 +493,8 @@ cover_attribute(const char *name)
 static void
 cover(const char *text)
 {
+	enum kmn_param_family family = KMN_FAMILY_INIT;
+
 	while (*text != '\0') {
 		char word[64];
 		size_t n = strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_");
@@ -487,11 +506,15 @@ cover(const char *text)
 		snprintf(word, sizeof(word), "%.*s", (int)n, text);
 		text += n;
 		if (strncmp(word, "CKM_", 4) == 0)
-			cover_mechanism(word, strncmp(text, "/[", 2) == 0);
+			cover_mechanism(word, strncmp(text, "/[", 2) == 0, family);
 		else if (strncmp(word, "CKA_", 4) == 0)
 			cover_attribute(word);
-		else if (strncmp(word, "C_", 2) == 0 && kmn_call_by_name(word) != NULL)
-			sum.functions[kmn_call_id_of(kmn_call_by_name(word))]++;
+		if (strncmp(word, "C_", 2) != 0 || kmn_call_by_name(word) == NULL)
+			continue;
+		sum.functions[kmn_call_id_of(kmn_call_by_name(word))]++;
+		family = strncmp(word, "C_Message", 9) == 0         ? KMN_FAMILY_MESSAGE
+			 : strstr(word, "KeyAuthenticated") != NULL ? KMN_FAMILY_WRAP_AUTHENTICATED
+								    : KMN_FAMILY_INIT;
 	}
 }
 
@@ -544,6 +567,10 @@ scout(struct subject *s)
 	const char *at;
 	size_t n;
 
+	(void)play_alone("", one, 0, &found);
+	free(found.text);
+	if ((at = strstr(players[SIDE_DIRECT].tape->text, "version=")) != NULL)
+		s->version = (unsigned)strtoul(at + strlen("version="), NULL, 16);
 	snprintf(text, sizeof(text), "world raw\nC_GetMechanismList slot c:1000\n");
 	if (play_alone("", one, 1, &found) != VERDICT_SAME) {
 		sum.differences++;
@@ -612,7 +639,7 @@ run_kind(const struct subject *s, enum generate_kind kind, uint64_t cases)
 static int
 run(void)
 {
-	struct subject s = {.softokn = strcmp(set.module, "softokn") == 0, .version = 0x0228};
+	struct subject s = {.loose = strcmp(set.module, "softhsm") != 0, .version = 0x0228};
 	uint64_t raw = set.cases / 8;
 
 	scout(&s);
@@ -625,7 +652,7 @@ run(void)
 	    sum.crashes, sum.batches);
 	printf(
 	    "differences %lu cases %lu calls %lu unsteady %lu\n", sum.differences, sum.cases, sum.calls, sum.unsteady);
-	return sum.differences == 0 ? 0 : 1;
+	return sum.differences == 0 && sum.unsteady * 50 <= sum.cases ? 0 : 1;
 }
 
 static int
@@ -684,6 +711,7 @@ int
 main(int argc, char **argv)
 {
 	const char *replays = NULL, *prepares = NULL, *be = NULL;
+	size_t n;
 	int c;
 
 	set.cases = 1000;
@@ -709,7 +737,9 @@ main(int argc, char **argv)
 			set.objects = optarg;
 			break;
 		case 'e':
-			set.environment = optarg;
+			for (n = 0; set.environment[n] != NULL && n < KMN_COUNT_OF(set.environment) - 2;)
+				n++;
+			set.environment[n] = optarg;
 			break;
 		case 'i':
 			set.init_args = optarg;

@@ -376,12 +376,19 @@ left_out(const struct kmn_call *call, enum generate_kind kind)
 	       (kind == GENERATE_USER && only_raw(call));
 }
 
-/* softokn reads and writes where NULL points to. */
+/* softokn and our own module read and write where NULL points to. */
 static bool
 ends_process(const struct subject *s, const char *variant)
 {
-	return s->softokn && (strcmp(variant, "NULL") == 0 || strcmp(variant, "NULL:1") == 0 ||
-				 strcmp(variant, "NULL:5") == 0 || strstr(variant, "nolen") != NULL);
+	return s->loose && (strcmp(variant, "NULL") == 0 || strcmp(variant, "NULL:1") == 0 ||
+			       strcmp(variant, "NULL:5") == 0 || strstr(variant, "nolen") != NULL);
+}
+
+/* They count sessions and objects each from 1: one kind's number is the other's too, but not behind the gateway. */
+static bool
+is_ambiguous(const struct subject *s, enum kmn_kind kind, const char *variant)
+{
+	return s->loose && ((kind == KMN_KIND_SESSION && variant[0] == 'k') || strcmp(variant, "s0") == 0);
 }
 
 /* All (call, argument, variant) there are; of those that only end a softokn's process some. */
@@ -404,6 +411,8 @@ list_wrongs(const struct subject *s, enum generate_kind kind)
 			for (size_t v = 0; v < variant_count(call->param[i].kind); v++) {
 				const char *with = variants[call->param[i].kind][v];
 
+				if (is_ambiguous(s, call->param[i].kind, with))
+					continue;
 				if (call->param[i].kind != KMN_KIND_DATA && ends_process(s, with) &&
 				    (id + i + v) % 8 != 0)
 					continue;
@@ -1113,6 +1122,145 @@ make_derive(struct text *t, uint64_t type, enum parameter parameter, bool mismat
 	put(t, "C_GetAttributeValue s0 o1 {CKA_KEY_TYPE=c:8,CKA_VALUE=c:64,CKA_LOCAL=c:1,CKA_NEVER_EXTRACTABLE=c:1}\n");
 }
 
+/* The parameter of one message; of GCM with the tag kept in b3, where `with_tag` has it come from there. */
+static void
+put_message_param(struct text *t, uint64_t type, bool with_tag)
+{
+	const struct kmn_mechanism *row = kmn_mechanism_row(type);
+
+	if (type == CKM_AES_GCM) {
+		put(t, " [p[r:8:12],u:12,u:0,u:0,p[%s]%s,u:128]", with_tag ? "b3" : "z:16", with_tag ? "" : ">b3");
+	} else if (row != NULL && row->message != NULL) {
+		put(t, " [");
+		put_layout(t, row->message);
+		put(t, "]");
+	} else {
+		put(t, " NULL");
+	}
+}
+
+static void
+put_init(struct text *t, const char *function, uint64_t type, enum parameter parameter, bool public, bool mismatch)
+{
+	put(t, "%s s0 ", function);
+	put_mechanism(t, type, parameter);
+	put(t, " ");
+	put_key(t, type, public, mismatch);
+}
+
+static void
+make_sealed_message(struct text *t, uint64_t type, enum parameter parameter, bool mismatch)
+{
+	static const char *const ways[] = {"Encrypt", "Decrypt"};
+	bool parts = chance(t, 3) == 0;
+
+	parameter = parameter == PARAMETER_RIGHT ? PARAMETER_NULL : parameter;
+	for (unsigned i = 0; i < 2; i++) {
+		char init[32];
+
+		snprintf(init, sizeof(init), "C_Message%sInit", ways[i]);
+		put_init(t, init, type, parameter, false, mismatch);
+		if (parts) {
+			put(t, "\nC_%sMessageBegin s0", ways[i]);
+			put_message_param(t, type, i == 1);
+			put(t, " r:9:11\nC_%sMessageNext s0", ways[i]);
+			put_message_param(t, type, i == 1);
+			put(t, " r:1:20 c:300 0\nC_%sMessageNext s0", ways[i]);
+			put_message_param(t, type, i == 1);
+			put(t, " r:2:20 c:300 1\n");
+		} else {
+			for (unsigned k = 0; k < 2; k++) {
+				put(t, "\nC_%sMessage s0", ways[i]);
+				put_message_param(t, type, i == 1);
+				put(t, i == 0 ? " r:9:11 r:1:20 %s" : " r:9:11 b1 %s",
+				    k == 0   ? "q"
+				    : i == 0 ? "c:300>b1"
+					     : "c:300");
+			}
+			put(t, "\n");
+		}
+		put(t, "C_Message%sFinal s0\n", ways[i]);
+	}
+}
+
+static void
+make_signed_message(struct text *t, uint64_t type, enum parameter parameter, bool mismatch)
+{
+	unsigned len = data_length(t, type);
+
+	put_init(t, "C_MessageSignInit", type, parameter, false, mismatch);
+	if (chance(t, 3) == 0)
+		put(t,
+		    "\nC_SignMessageBegin s0 NULL\nC_SignMessageNext s0 NULL r:1:%u q/nolen\n"
+		    "C_SignMessageNext s0 NULL r:2:%u q\nC_SignMessageNext s0 NULL r:2:%u c:600>b1\n",
+		    len, len, len);
+	else
+		put(t, "\nC_SignMessage s0 NULL r:1:%u q\nC_SignMessage s0 NULL r:1:%u c:600>b1\n", len, len);
+	put(t, "C_MessageSignFinal s0\n");
+	put_init(t, "C_MessageVerifyInit", type, parameter, true, mismatch);
+	put(t, "\nC_VerifyMessage s0 NULL r:1:%u b1\nC_VerifyMessage s0 NULL r:1:%u b1^\nC_MessageVerifyFinal s0\n",
+	    len, len);
+	put_init(t, "C_VerifySignatureInit", type, parameter, true, mismatch);
+	put(t, " b1\nC_VerifySignature s0 r:1:%u\n", len);
+	put_init(t, "C_VerifySignatureInit", type, parameter, true, mismatch);
+	put(t, " b1\nC_VerifySignatureUpdate s0 r:1:%u\nC_VerifySignatureFinal s0\n", len);
+}
+
+static void
+put_wrap_mechanism(struct text *t, uint64_t type)
+{
+	const struct kmn_mechanism *row = kmn_mechanism_row(type);
+
+	put_mechanism_name(t, type);
+	if (row == NULL || row->wrap == NULL)
+		return;
+	put(t, "/[");
+	put_layout(t, row->wrap);
+	put(t, "]");
+}
+
+static void
+make_bound_wrap(struct text *t, uint64_t type, enum parameter parameter, bool mismatch)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		put(t, "C_WrapKeyAuthenticated s0 ");
+		if (parameter == PARAMETER_RIGHT)
+			put_wrap_mechanism(t, type);
+		else
+			put_mechanism(t, type, parameter);
+		put(t, " ");
+		put_key(t, type, true, mismatch);
+		put(t, " k:aes256 r:9:11 %s\n", i == 0 ? "q" : "c:600>b1");
+	}
+	put(t, "C_UnwrapKeyAuthenticated s0 ");
+	put_wrap_mechanism(t, type);
+	put(t, " ");
+	put_key(t, type, false, mismatch);
+	put(t, " b1 {CKA_CLASS=u:4,CKA_KEY_TYPE=u:31,CKA_TOKEN=b:0,CKA_SENSITIVE=b:0,CKA_EXTRACTABLE=b:1} r:9:11 >o1\n"
+	       "C_GetAttributeValue s0 o1 {CKA_VALUE=c:64,CKA_KEY_TYPE=c:8}\nC_GetSessionValidationFlags s0 1 .\n");
+}
+
+#define SHARED_KEY "{CKA_CLASS=u:4,CKA_KEY_TYPE=u:0x10,CKA_TOKEN=b:0,CKA_SENSITIVE=b:0,CKA_EXTRACTABLE=b:1}"
+
+static void
+make_encapsulation(struct text *t, uint64_t type, enum parameter parameter, bool mismatch)
+{
+	put(t, "C_GenerateKeyPair s0 CKM_ML_KEM_KEY_PAIR_GEN {CKA_TOKEN=b:0,CKA_PARAMETER_SET=u:1,CKA_ENCAPSULATE=b:1} "
+	       "{CKA_TOKEN=b:0,CKA_DECAPSULATE=b:1} >o1 >o2\n");
+	for (unsigned i = 0; i < 3; i++) {
+		put(t, "C_EncapsulateKey s0 ");
+		put_mechanism(t, type, parameter);
+		put(t, " %s " SHARED_KEY " %s >o3\n", mismatch ? "k:rsa-pub" : "o1",
+		    i == 0   ? "q"
+		    : i == 1 ? "c:e-1"
+			     : "c:2000>b1");
+	}
+	put(t, "C_DecapsulateKey s0 ");
+	put_mechanism(t, type, parameter);
+	put(t, " o2 " SHARED_KEY
+	       " b1 >o4\nC_GetAttributeValue s0 o3 {CKA_VALUE=c:64}\nC_GetAttributeValue s0 o4 {CKA_VALUE=c:64}\n");
+}
+
 static const struct family families[] = {
     {"encrypt", 0x100, make_cipher},
     {"decrypt", 0x200, make_decipher},
@@ -1123,24 +1271,40 @@ static const struct family families[] = {
     {"pair", 0x10000, make_pair},
     {"wrap", 0x20000, make_wrap},
     {"derive", 0x80000, make_derive},
+    {"message", 0x2, make_sealed_message},
+    {"message signature", 0x8, make_signed_message},
+    {"bound wrap", 0x20000, make_bound_wrap},
+    {"encapsulate", 0x10000000, make_encapsulation},
 };
+
+/* Families of 2.40 come first. */
+static size_t
+family_count(const struct subject *s)
+{
+	return s->version >= 0x0302   ? KMN_COUNT_OF(families)
+	       : s->version >= 0x0300 ? KMN_COUNT_OF(families) - 2
+				      : KMN_COUNT_OF(families) - 4;
+}
 
 static size_t
 count_mechanisms(const struct subject *s, enum generate_kind kind)
 {
 	(void)kind;
-	return s->mechanisms * KMN_COUNT_OF(families) * PARAMETERS;
+	return s->mechanisms * family_count(s) * PARAMETERS;
 }
 
 static void
 make_mechanism(struct text *t, const struct subject *s, enum generate_kind kind, size_t index)
 {
-	size_t which = index % s->mechanisms, family = index / s->mechanisms % KMN_COUNT_OF(families);
-	enum parameter parameter = (enum parameter)(index / s->mechanisms / KMN_COUNT_OF(families) % PARAMETERS);
+	size_t which = index % s->mechanisms, count = family_count(s), family = index / s->mechanisms % count;
+	enum parameter parameter = (enum parameter)(index / s->mechanisms / count % PARAMETERS);
 
 	/* A family that the module does not name for the mechanism refuses it whatever the parameter: once is enough. */
 	while (parameter != PARAMETER_RIGHT && (s->flags[which] & families[family].flag) == 0 && chance(t, 8) > 0)
-		family = (family + 1) % KMN_COUNT_OF(families);
+		family = (family + 1) % count;
+	/* softokn reads as many bytes as it wants, whatever their number is said to be. */
+	if (s->loose && parameter == PARAMETER_LESS)
+		parameter = PARAMETER_MORE;
 	put_begin(t, kind);
 	families[family].make(t, s->mechanism[which], parameter, chance(t, 4) == 0);
 }
@@ -1163,11 +1327,10 @@ make_table(struct text *t, const struct subject *s, enum generate_kind kind, siz
 {
 	const struct kmn_mechanism *row = kmn_mechanism_at(index);
 
-	(void)s;
 	put_begin(t, kind);
 	for (unsigned i = 0; i < 2; i++)
-		families[chance(t, KMN_COUNT_OF(families))].make(
-		    t, row->type, chance(t, 2) == 0 ? PARAMETER_RIGHT : (enum parameter)chance(t, PARAMETERS), false);
+		families[chance(t, (uint32_t)family_count(s))].make(
+		    t, row->type, i == 0 ? PARAMETER_RIGHT : (enum parameter)chance(t, PARAMETERS), false);
 }
 
 /* ---- axis 5: the automaton of operations ----------------------------------------------------------------------- */
@@ -1267,7 +1430,7 @@ make_automaton(struct text *t, const struct subject *s, enum generate_kind kind,
 	for (unsigned i = 0; i < 3; i++, index /= n) {
 		const char *step = a->step[index % n];
 
-		if (!(s->softokn && strstr(step, "NULL") != NULL && chance(t, 16) > 0))
+		if (!(s->loose && strstr(step, "NULL") != NULL && chance(t, 16) > 0))
 			put_step(t, step, recipe, i);
 	}
 	put_probe(t, a->operation);
@@ -1331,7 +1494,7 @@ put_attribute_value(struct text *t, size_t i)
 static bool
 hostile(const struct subject *s, const char *text)
 {
-	return s->softokn && strstr(text, "=NULL") != NULL;
+	return s->loose && strstr(text, "=NULL") != NULL;
 }
 
 static void
@@ -1468,7 +1631,8 @@ make_mix(struct text *t, const struct subject *s, enum generate_kind kind, size_
 		if (vary < call->param_count && variant_count(call->param[vary].kind) > 0)
 			with = variants[call->param[vary].kind]
 				       [chance(t, (uint32_t)variant_count(call->param[vary].kind))];
-		if (*with == '\0' || ends_process(s, with) || strstr(with, "nolen") != NULL)
+		if (*with == '\0' || ends_process(s, with) || strstr(with, "nolen") != NULL ||
+		    (vary < call->param_count && is_ambiguous(s, call->param[vary].kind, with)))
 			vary = NOTHING_VARIES;
 		put_call(t, call, recipe, vary, with);
 	}
@@ -1486,7 +1650,7 @@ static const struct axis {
     {"room", 5, count_rooms, make_room},
     {"values", 3, count_values, make_values},
     {"mechanisms", 6, count_mechanisms, make_mechanism},
-    {"table", 1, count_table, make_table},
+    {"table", 3, count_table, make_table},
     {"automata", 6, count_automata, make_automaton},
     {"templates", 2, count_templates, make_template},
     {"lattice", 8, count_lattice, make_lattice},

@@ -8,7 +8,7 @@
 
 /* What is known of the module before anything is generated. */
 struct subject {
-	bool softokn;            /* some things are left out that only end its process */
+	bool loose;              /* some things are left out that only end its process, or mean two things */
 	uint64_t mechanism[512]; /* those it lists */
 	uint64_t flags[512];     /* CK_MECHANISM_INFO.flags of each */
 	size_t mechanisms;

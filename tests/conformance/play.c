@@ -879,7 +879,7 @@ record_rows(const char *name, const CK_ATTRIBUTE *rows, CK_ULONG count, unsigned
 		const struct piece *value = rows[i].pValue != NULL ? memory_piece(rows[i].pValue) : NULL;
 		const struct kmn_attribute *known = kmn_attribute_row(rows[i].type);
 
-		if (rows[i].pValue == NULL)
+		if (rows[i].pValue == NULL && play.rv != CKR_GENERAL_ERROR)
 			remember_length(rows[i].type, rows[i].ulValueLen);
 		if (value == NULL)
 			continue;

@@ -47,9 +47,11 @@ stage_softhsm() {
 	stage_sandbox "$w" --module "$softhsm" --environment "SOFTHSM2_CONF=$w/r/softhsm2.conf"
 }
 
+softokn_module() { ls /usr/lib/*/libsoftokn3.so /usr/lib/*/nss/libsoftokn3.so /usr/lib/libsoftokn3.so 2>/dev/null | head -n 1; }
+
 stage_softokn() {
 	local w=$work/$1 softokn args="certPrefix='' keyPrefix='' secmod='' flags=readOnly,noCertDB,noModDB,forceOpen,optimizeSpace"
-	softokn=$(ls /usr/lib/*/libsoftokn3.so /usr/lib/*/nss/libsoftokn3.so /usr/lib/libsoftokn3.so 2>/dev/null | head -n 1)
+	softokn=$(softokn_module)
 	mkdir -p "$w"/{a,b,r}
 	if [ "$2" = db ]; then
 		mkdir -p "$w/a/tokens"
@@ -66,6 +68,16 @@ dbTokenDescription='$label' cryptoTokenDescription='nss-crypto' minPWLen=0"
 	stage_sandbox "$w" --module "$softokn" --init-args "${args//@/$w/r}" --environment NSS_MAX_MP_PBE_ITERATION_COUNT=10
 }
 
+# Our own module, with all of 3.2. It keeps nothing.
+stage_mock() {
+	local w=$work/$1 mock=$build/tests/mock/.libs/kanmon-mock.so environment
+	environment=(KMN_MOCK_INTERFACES=3.2 KMN_MOCK_PIN=1234-user KMN_MOCK_SO_PIN=12345678-so)
+	mkdir -p "$w"/{a,b,r}
+	printf '%s\n' --module mock --vendor "$mock" --label mock-1 --world "$w" --objects "$conformance/objects.trace" \
+		--allowed "$conformance/allowed" "${environment[@]/#/--environment=}" >"$w/options"
+	label=mock-1 stage_sandbox "$w" --module "$mock" $(printf -- '--environment %s ' "${environment[@]}")
+}
+
 # The token as it is at the start of every batch.
 stage_prepare() {
 	local options
@@ -73,6 +85,21 @@ stage_prepare() {
 	"$differ" "${options[@]}" --prepare "$conformance/token.trace" >"$1/prepare.tape" 2>&1
 	cp -R "$1/a/tokens" "$1/prepared"
 	rm -rf "$1/r/tokens" && cp -R "$1/prepared" "$1/r/tokens" && chmod -R a+rwX "$1/r"
+}
+
+under_sanitizer() { ldd "$build/kanmon" | grep -q 'lib[at]san'; }
+
+# conforms SAYS MODULE N OPTION...: one case of this script; what the driver says of differences goes to the log. What of
+# the tables and of the allow-list was met goes to MODULE.coverage in the build folder.
+conforms() {
+	local says=$1 module=$2 world=$3 status
+	shift 3
+	[ "$world" != 1 ] || rm -f "$build/tests/conformance/$module.coverage"
+	play "$world" --coverage "$build/tests/conformance/$module.coverage" "$@" >"$work/$world.out" 2>&1
+	status=$?
+	grep '^#' "$work/$world.out" | head -n 600
+	t "$says" [ $status -eq 0 ]
+	[ $status -le 1 ] || sed 's/^/# /' "$work/$world.out" | tail -n 5
 }
 
 play() {
