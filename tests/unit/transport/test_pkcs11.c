@@ -64,6 +64,27 @@ test_structures(void)
 	}
 }
 
+#define MEMBER NSS_MEMBER
+static const struct nss_member param_members[] = {
+#include "tests/unit/transport/nss_members.inc"
+};
+#undef MEMBER
+
+/* Each member of each parameter, of 2.40 and the historical ones too. */
+static void
+test_members(void)
+{
+	for (size_t i = 0; i < KMN_COUNT_OF(param_members); i++) {
+		const struct nss_member *mine = &param_members[i], *theirs = &nss_param_members[i];
+
+		if (mine->size != theirs->size || mine->at != theirs->at || mine->bytes != theirs->bytes) {
+			printf(
+			    "# %s: %s is at %zu, NSS has it at %zu\n", mine->type, mine->member, mine->at, theirs->at);
+			CU_FAIL("a member is not where NSS has it");
+		}
+	}
+}
+
 /* The order of the functions is the interface. */
 #define AT_0x0228(symbol) offsetof(CK_FUNCTION_LIST_3_0, symbol),
 #define AT_0x0300(symbol) offsetof(CK_FUNCTION_LIST_3_0, symbol),
@@ -89,6 +110,7 @@ main(int argc, char **argv)
 	static CU_TestInfo tests[] = {
 	    {"constants are those of NSS' header", test_constants},
 	    {"structures have the layout of NSS' header", test_structures},
+	    {"every member of every parameter is where NSS has it", test_members},
 	    {"the function list of 3.0 has the order of NSS' header", test_function_list},
 	    CU_TEST_INFO_NULL,
 	};

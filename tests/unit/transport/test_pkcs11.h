@@ -39,6 +39,14 @@ struct nss_struct {
 	ROW(CK_XEDDSA_PARAMS, hash)
 extern const struct nss_struct nss_structs[];
 
+/* Members of parameters, in the order of nss_members.inc. */
+struct nss_member {
+	const char *type, *member;
+	size_t size, at, bytes; /* of the structure; where the member is in it, and how long */
+};
+extern const struct nss_member nss_param_members[];
+#define NSS_MEMBER(type, member) {#type, #member, sizeof(type), offsetof(type, member), sizeof(((type *)0)->member)},
+
 extern const size_t nss_function_list_bytes, nss_member_count, nss_members[];
 
 #endif

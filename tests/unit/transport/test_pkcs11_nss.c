@@ -2,6 +2,7 @@
 #include "tests/unit/transport/test_pkcs11.h"
 
 #include <pkcs11.h>
+#include <pkcs11n.h>
 #include <string.h>
 
 static const struct nss_constant constants[] = {
@@ -19,6 +20,11 @@ nss_constant(const char *name)
 
 #define SIZE(type, last) {#type, sizeof(type), offsetof(type, last)},
 const struct nss_struct nss_structs[] = {NSS_STRUCTS(SIZE)};
+
+#define MEMBER NSS_MEMBER
+const struct nss_member nss_param_members[] = {
+#include "tests/unit/transport/nss_members.inc"
+};
 
 #define AT_0x0228(symbol) offsetof(CK_FUNCTION_LIST_3_0, symbol),
 #define AT_0x0300(symbol) offsetof(CK_FUNCTION_LIST_3_0, symbol),
