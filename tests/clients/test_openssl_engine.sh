@@ -92,7 +92,7 @@ done
 both 'one is revoked' silently ca -revoke one.crt -crl_reason keyCompromise
 both 'a CRL is signed' silently ca -gencrl -out crl.pem
 both 'its signature verifies' says 'verify OK' openssl crl -in crl.pem -noout -CAfile rsa2048.crt
-crl_text() { openssl crl -in crl.pem -noout -text | grep -e Serial -e 'CRL Number' -A 1 -e Reason -e Algorithm; }
+crl_text() { openssl crl -in crl.pem -noout -text | grep -e Serial -e 'CRL Number' -A 1 -e Reason -e Algorithm | grep -v Date; }
 both 'it says the same' crl_text
 checked() { openssl verify -crl_check -CAfile rsa2048.crt -CRLfile crl.pem "$1"; }
 both 'with the CRL the revoked one fails' says 'certificate revoked' checked one.crt
