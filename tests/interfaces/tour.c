@@ -382,7 +382,7 @@ static void
 tour_signatures(void)
 {
 	CK_MECHANISM ecdsa = {CKM_ECDSA_SHA256, NULL, 0};
-	uint8_t signature[200];
+	uint8_t signature[200] = {0};
 	CK_ULONG n = sizeof(signature);
 	CK_RV rv;
 
@@ -441,7 +441,7 @@ static void
 tour_verify_signature(void)
 {
 	CK_MECHANISM ecdsa = {CKM_ECDSA_SHA256, NULL, 0};
-	uint8_t signature[200];
+	uint8_t signature[200] = {0};
 	CK_ULONG n = sizeof(signature);
 
 	says(old->C_SignInit(session, &ecdsa, private_key), "C_SignInit");
@@ -484,7 +484,7 @@ tour_encapsulate(CK_MECHANISM_TYPE type)
 	CK_OBJECT_HANDLE key = 0x5a5a5a, other = 0x5a5a5a;
 	CK_ULONG count, n = 3;
 	CK_ATTRIBUTE *t = secret_template(&count);
-	uint8_t sealed[2000];
+	uint8_t sealed[2000] = {0};
 	CK_RV rv;
 
 	rv = newest->C_EncapsulateKey(session, &kem, public_key, t, count, NULL, &n, &key);
@@ -509,7 +509,7 @@ tour_encapsulate(CK_MECHANISM_TYPE type)
 static void
 tour_authenticated(void)
 {
-	uint8_t iv[12] = "a fixed iv!", sealed[100], tag[16];
+	uint8_t iv[12] = "a fixed iv!", sealed[100] = {0}, tag[16];
 	CK_GCM_WRAP_PARAMS wrap = {iv, 12, 0, CKG_NO_GENERATE, NULL, 0, 128};
 	CK_GCM_PARAMS plain_gcm = {iv, 12, 96, NULL, 0, 128};
 	CK_MECHANISM gcm = {CKM_AES_GCM, &wrap, sizeof(wrap)}, other = {CKM_AES_GCM, &plain_gcm, sizeof(plain_gcm)};
