@@ -3,7 +3,6 @@
 # without them, and with them; on SoftHSM2, on softokn, and on a module whose token goes by itself. And they save: how many calls
 # cross is counted.
 . "${srcdir:-.}/tests/tap.sh"
-skip_under_sanitizer "SoftHSM2 and softokn are loaded into a program that is built with it"
 # Ledgers and tokens are synced at every call: in memory that costs nothing.
 if [ -d /dev/shm ] && [ -w /dev/shm ]; then
 	rm -rf "$work"
