@@ -470,7 +470,7 @@ carry_whole(struct carriage *c, CK_RV *rv_out)
 	return e;
 }
 
-/* Asks as the caller did, and if the gateway lets it wait, again without blocking after each notice. */
+/* Asks, and if the gateway lets it wait, again after each notice, as the caller asked: modules answer by the flag. */
 static kmn_err
 carry_event(struct carriage *c, CK_RV *rv_out)
 {
@@ -478,16 +478,15 @@ carry_event(struct carriage *c, CK_RV *rv_out)
 	kmn_err e;
 
 	for (;;) {
+		c->held = c->ending_wait = false;
 		mark = kmn_flights_mark(&c->link->flights, c->link->pool);
 		e = carry_whole(c, rv_out);
 		c->sent = false; /* whatever became of it: to ask again does no harm */
-		if (e != KMN_OK || (*rv_out != CKR_NO_EVENT && !(c->ending_wait && *rv_out == CKR_FUNCTION_CANCELED)))
+		if (e != KMN_OK || !c->ending_wait || *rv_out != CKR_FUNCTION_CANCELED)
 			return e;
 		e = kmn_flights_wait_event(&c->link->flights, c->link->pool, &c->app->ending, &mark);
 		if (e != KMN_OK)
 			return e;
-		c->arg[0].u |= CKF_DONT_BLOCK;
-		c->held = c->ending_wait = false;
 		kmn_writer_clear(&c->w);
 		if ((e = encode(c)) != KMN_OK)
 			return e;

@@ -191,6 +191,7 @@ t 'new ones can be had without C_Finalize, and the old key means nothing' all_of
 	0x0 sign C rsa
 END
 t 'a forked child without inheritance is no application' gives '0x190, 0x190, 0x0' 'fork info C;finalize;init'
+t 'a module that tells of no slot events says so at once, as it does directly' gives 0x54 waitevent
 t 'and the parent goes on' all_of <<-'END'
 	0x0 sign C rsa
 	0x0 finalize

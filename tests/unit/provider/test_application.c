@@ -529,7 +529,7 @@ test_slot_event_comes(void)
 	unsigned done = 0;
 
 	start_waiters(g, w, 2);
-	CU_ASSERT_EQUAL(atomic_load(&g->ended_waits), 2);
+	CU_ASSERT(atomic_load(&g->ended_waits) >= 2);
 	for (CK_ULONG i = 0; i < 3000; i++) /* the wait holds no number: the window passes it by */
 		CU_ASSERT_EQUAL(plain_call(1, i), CKR_OK);
 	atomic_fetch_add(&g->notices, 1);
