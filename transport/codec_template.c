@@ -24,6 +24,8 @@
 
 #include <string.h>
 
+#include "kanmon/types.h"
+
 #define ROW_LEAST_BYTES 13u /* of a row: type, form, and the shortest rest (u32) */
 
 static void
@@ -188,26 +190,25 @@ static bool
 form_allowed(const struct kmn_attribute_view *a, enum kmn_template_use use)
 {
 	enum kmn_attribute_shape shape = kmn_attribute_shape(a->type);
-	bool unknown =
-	    kmn_attribute_row(a->type) == NULL; /* described at the client's end, perhaps: the worker compares */
+	bool in = use == KMN_TEMPLATE_IN;
+	/* Described in a types file, at one end or the other: the worker compares before the module hears of it. */
+	bool any = kmn_attribute_row(a->type) == NULL || kmn_types_attribute_row(a->type) != NULL;
 
 	switch (a->form) {
 	case KMN_VALUE_NULL:
 		return true;
 	case KMN_VALUE_BYTES:
-		return use == KMN_TEMPLATE_IN && shape != KMN_SHAPE_TEMPLATE;
-	case KMN_VALUE_ULONG:
-		return use == KMN_TEMPLATE_IN && (shape == KMN_SHAPE_ULONG || unknown);
-	case KMN_VALUE_ULONGS:
-		return use == KMN_TEMPLATE_IN && (shape == KMN_SHAPE_ULONGS || unknown);
-	case KMN_VALUE_TEMPLATE:
-		return use == KMN_TEMPLATE_IN && (shape == KMN_SHAPE_TEMPLATE || unknown);
 	case KMN_ROOM_BYTES:
-		return use == KMN_TEMPLATE_ROOM;
+		return in == (a->form == KMN_VALUE_BYTES) && (any || shape != KMN_SHAPE_TEMPLATE);
+	case KMN_VALUE_ULONG:
+		return in && (any || shape == KMN_SHAPE_ULONG);
+	case KMN_VALUE_ULONGS:
+		return in && (any || shape == KMN_SHAPE_ULONGS);
 	case KMN_ROOM_ULONGS:
-		return use == KMN_TEMPLATE_ROOM && shape != KMN_SHAPE_TEMPLATE && (shape != KMN_SHAPE_BYTES || unknown);
+		return !in && (any || shape == KMN_SHAPE_ULONG || shape == KMN_SHAPE_ULONGS);
+	case KMN_VALUE_TEMPLATE:
 	case KMN_ROOM_TEMPLATE:
-		return use == KMN_TEMPLATE_ROOM && (shape == KMN_SHAPE_TEMPLATE || unknown);
+		return in == (a->form == KMN_VALUE_TEMPLATE) && (any || shape == KMN_SHAPE_TEMPLATE);
 	case KMN_VALUE_FORM_COUNT:
 		return false;
 	}

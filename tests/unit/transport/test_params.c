@@ -334,6 +334,103 @@ test_undescribed_pointers_are_refused(void)
 	kmn_arena_reset(arena);
 }
 
+/* A C_GetAttributeValue asked by an end that uses `client`, of a module whose end uses `gateway`. */
+static CK_RV
+ask_values(const char *client, const char *gateway, CK_FUNCTION_LIST_3_2 *module, CK_ATTRIBUTE *rows, CK_ULONG n)
+{
+	struct kmn_types *types = client != NULL ? use(client) : NULL;
+	struct kmn_arg arg[] = {{.u = 9}, {.u = 3}, {.p = rows, .u = n}};
+	struct kmn_call_view v;
+	CK_RV rv = CKR_OK;
+
+	fresh_messages();
+	CU_ASSERT_EQUAL_FATAL(kmn_request_encode(KMN_C_GetAttributeValue, arg, 3, &request), KMN_OK);
+	kmn_types_drop(types);
+	kmn_types_free(types);
+	types = gateway != NULL ? use(gateway) : NULL;
+	CU_ASSERT_EQUAL_FATAL(kmn_call_view_decode(request.bytes, request.len, &v), KMN_OK);
+	CU_ASSERT_EQUAL(kmn_invoke(&v, module, &kit_handles, arena, NULL, &response, &rv), KMN_OK);
+	kmn_arena_reset(arena);
+	CU_ASSERT_EQUAL(
+	    kmn_response_decode(KMN_C_GetAttributeValue, arg, 3, response.bytes, response.len, &rv), KMN_OK);
+	kmn_types_drop(types);
+	kmn_types_free(types);
+	return rv;
+}
+
+/* A template of two attributes, in three calls: how many, how long each, what. */
+static CK_RV
+give_template(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_PTR rows, CK_ULONG n)
+{
+	static const CK_ULONG class = CKO_SECRET_KEY;
+	CK_ATTRIBUTE *inner = rows[0].pValue;
+
+	(void)session;
+	(void)object;
+	kit.calls += (unsigned)n;
+	rows[0].ulValueLen = 2 * sizeof(*inner);
+	if (inner == NULL)
+		return CKR_OK;
+	inner[0].type = CKA_CLASS;
+	inner[1].type = CKA_LABEL;
+	if (inner[0].pValue != NULL)
+		memcpy(inner[0].pValue, &class, sizeof(class));
+	if (inner[1].pValue != NULL)
+		memcpy(inner[1].pValue, "kanmon", 6);
+	inner[0].ulValueLen = sizeof(class);
+	inner[1].ulValueLen = 6;
+	return CKR_OK;
+}
+
+static void
+three_calls(const char *types, CK_ATTRIBUTE_TYPE type)
+{
+	CK_FUNCTION_LIST_3_2 module = {.C_GetAttributeValue = give_template};
+	CK_ATTRIBUTE outer = {type, NULL, 0}, inner[2];
+	CK_ULONG class = 0;
+	char label[8] = "xxxxxxx";
+
+	CU_ASSERT_EQUAL(ask_values(types, types, &module, &outer, 1), CKR_OK);
+	CU_ASSERT_EQUAL_FATAL(outer.ulValueLen, sizeof(inner));
+	memset(inner, 0, sizeof(inner));
+	outer.pValue = inner;
+	CU_ASSERT_EQUAL(ask_values(types, types, &module, &outer, 1), CKR_OK);
+	CU_ASSERT_TRUE(inner[0].type == CKA_CLASS && inner[0].ulValueLen == sizeof(class) && inner[0].pValue == NULL);
+	CU_ASSERT_TRUE(inner[1].type == CKA_LABEL && inner[1].ulValueLen == 6 && inner[1].pValue == NULL);
+	inner[0].pValue = &class;
+	inner[1].pValue = label;
+	CU_ASSERT_EQUAL(ask_values(types, types, &module, &outer, 1), CKR_OK);
+	CU_ASSERT_TRUE(class == CKO_SECRET_KEY && memcmp(label, "kanmonx", 8) == 0 && inner[1].ulValueLen == 6);
+}
+
+static void
+test_templates_in_three_calls(void)
+{
+	static const CK_ATTRIBUTE_TYPE types[] = {CKA_WRAP_TEMPLATE, CKA_UNWRAP_TEMPLATE, CKA_DERIVE_TEMPLATE,
+	    CKA_ENCAPSULATE_TEMPLATE, CKA_DECAPSULATE_TEMPLATE, KMN_CKA_ENCAPSULATE_TEMPLATE_LATER};
+
+	for (size_t i = 0; i < KMN_COUNT_OF(types); i++)
+		three_calls(NULL, types[i]);
+	three_calls("attribute 0x80000012 CKA_ACME_TEMPLATE template", 0x80000012);
+}
+
+static void
+test_attributes_that_disagree(void)
+{
+	static const char number[] = "attribute 0x80000012 CKA_V ulong",
+			  nested[] = "attribute 0x80000012 CKA_V template";
+	CK_FUNCTION_LIST_3_2 module = {.C_GetAttributeValue = give_template};
+	CK_ATTRIBUTE inner[2] = {{0, NULL, 0}, {0, NULL, 0}};
+	CK_ATTRIBUTE row = {0x80000012, inner, sizeof(inner)};
+
+	kit.calls = 0;
+	CU_ASSERT_EQUAL(ask_values(nested, number, &module, &row, 1), CKR_ATTRIBUTE_TYPE_INVALID);
+	CU_ASSERT_EQUAL(ask_values(nested, NULL, &module, &row, 1), CKR_ATTRIBUTE_TYPE_INVALID);
+	CU_ASSERT_EQUAL(ask_values(number, nested, &module, &row, 1), CKR_ATTRIBUTE_TYPE_INVALID);
+	CU_ASSERT_EQUAL(ask_values(NULL, nested, &module, &row, 1), CKR_ATTRIBUTE_TYPE_INVALID);
+	CU_ASSERT_EQUAL(kit.calls, 0);
+}
+
 /* ---- parameters of the standard ------------------------------------------------------------------------------ */
 
 /* With KMN_WRITE_CORPUS=DIR one request of each structure goes to DIR/request, for tests/fuzz. */
@@ -634,6 +731,8 @@ main(int argc, char **argv)
 	static CU_TestInfo vendors[] = {
 	    {"a described mechanism's parameter arrives, and comes back, as it is", test_described_mechanisms_cross},
 	    {"where the ends describe it differently the call is refused", test_ends_that_disagree},
+	    {"templates inside come in three calls, vendors' too", test_templates_in_three_calls},
+	    {"an attribute that the ends take differently never reaches the module", test_attributes_that_disagree},
 	    {"an undescribed parameter with pointers is refused, and its record says so",
 		test_undescribed_pointers_are_refused},
 	    CU_TEST_INFO_NULL,
