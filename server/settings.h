@@ -42,7 +42,6 @@ struct kmn_module_settings {
 	uint32_t serial; /* 1: one call at a time */
 };
 
-
 struct kmn_settings {
 	char *path;                            /* of the file */
 	uint8_t config_sha256[KMN_HASH_BYTES]; /* of its bytes */

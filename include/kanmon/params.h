@@ -97,13 +97,13 @@ struct kmn_field {
 	enum kmn_field_kind kind;
 	enum kmn_field_way way;
 	enum kmn_field_unit unit;
-	uint16_t at;       /* offset in the structure */
-	uint16_t len_at;   /* offset of the length or count of what `at` points to */
-	uint16_t by_at;    /* CHOICE: offset of the field that chooses, before this one */
-	uint16_t size;     /* INLINE, and BYTES of KMN_UNIT_FIXED */
+	uint16_t at;          /* offset in the structure */
+	uint16_t len_at;      /* offset of the length or count of what `at` points to */
+	uint16_t by_at;       /* CHOICE: offset of the field that chooses, before this one */
+	uint16_t size;        /* INLINE, and BYTES of KMN_UNIT_FIXED */
 	const char *len_name; /* name of the length at len_at, where it is no field by itself */
-	bool guarded;      /* callers are known to state a wrong length: read with care, at most 256 bytes */
-	const char *shown; /* its name in the ledger, where it stands in clear; NULL: redacted */
+	bool guarded;         /* callers are known to state a wrong length: read with care, at most 256 bytes */
+	const char *shown;    /* its name in the ledger, where it stands in clear; NULL: redacted */
 	const struct kmn_layout *inner;
 	const struct kmn_choice *choices;
 	size_t choice_count;

@@ -49,7 +49,7 @@ struct kmn_policy_peer {
 /* A token line: what the HSM must show to be this token. NULL: not said, so not compared. */
 struct kmn_policy_token {
 	const char *name;
-	const char *label; /* the line's, or its name */
+	const char *label;  /* the line's, or its name */
 	const char *module; /* of kanmond.conf */
 	const char *serial;
 	const char *model;

@@ -72,9 +72,9 @@ struct kmn_worker_setup {
 	int keeper;               /* socket, for kmn_ipc_new */
 	struct kmn_module module; /* its environment rows are in the process' environment already */
 	bool watching;            /* waits for slot events, tells them by KMN_W_EVENT, and takes no calls */
-	uint64_t first_handle;    /* virtual handles are first_handle + n * handle_step: the workers of one application */
-	uint64_t handle_step;     /* share no number; 0 and 0 are 1 and 1 */
-	uint32_t keep_warm_ms;    /* how often the module hears of sessions that wait for a quorum; 0: every 10 s */
+	uint64_t first_handle; /* virtual handles are first_handle + n * handle_step: the workers of one application */
+	uint64_t handle_step;  /* share no number; 0 and 0 are 1 and 1 */
+	uint32_t keep_warm_ms; /* how often the module hears of sessions that wait for a quorum; 0: every 10 s */
 };
 
 /* server/gate, server/keeper, server/hsm. */

@@ -184,7 +184,7 @@ struct kmn_call_state {
 	unsigned nobodies;
 	uint64_t key_rv; /* what the module said of one that it does not know */
 	bool token_asked;
-	bool reads_secrets; /* C_GetAttributeValue of what may be secret of a key */
+	bool reads_secrets;    /* C_GetAttributeValue of what may be secret of a key */
 	const char *peer_name; /* the policy's */
 
 	char durability; /* 'A', 'B' or 'C' */
@@ -649,8 +649,7 @@ const char *kmn_object_class_name(uint64_t class);
 /* Asks the policy about a call that has no intent. */
 void kmn_judge_question(struct kmn_call_state *call, struct kmn_verdict *verdict);
 /* Asks the policy whether the client may ask about this object. */
-void kmn_judge_query(
-    const struct kmn_call_state *call, const struct kmn_key_facts *facts, struct kmn_verdict *verdict);
+void kmn_judge_query(const struct kmn_call_state *call, const struct kmn_key_facts *facts, struct kmn_verdict *verdict);
 /* Refuses a call if any key but the first is not free for it. */
 void kmn_judge_others(struct kmn_call_state *call);
 /* Refuses to tell the secret of a key whose uses are not free. */

@@ -8,7 +8,7 @@
 
 #define POLICY_WORDS_MAX 256
 #define POLICY_LINES_MAX 8192
-#define POLICY_SLOT_MAX 2147483647u /* that a client sees */
+#define POLICY_SLOT_MAX 2147483647u          /* that a client sees */
 #define POLICY_LIFETIME_S 86400u             /* of a request where a rule says nothing */
 #define POLICY_LIFETIME_MAX_S (90u * 86400u) /* nobody remembers longer what they approved */
 
