@@ -15,6 +15,7 @@
 #include "kanmon/base.h"
 
 #define SLOTS_MAX 32
+#define SEARCHES_AGAIN 3
 #define TOLD_MAX 20 /* failures told in words; the rest is counted */
 
 static atomic_uint failures;
@@ -143,8 +144,12 @@ app_count(struct app *a, CK_SESSION_HANDLE session, CK_OBJECT_CLASS class, const
 	CK_OBJECT_HANDLE found[8] = {0};
 	CK_ULONG n = 0;
 
-	if (!app_is(
-		a->p11->C_FindObjectsInit(session, template, KMN_COUNT_OF(template)), CKR_OK, "C_FindObjectsInit") ||
+	CK_RV rv = a->p11->C_FindObjectsInit(session, template, KMN_COUNT_OF(template));
+
+	/* SoftHSM's answer, used directly too, when another thread's session object goes while it searches. */
+	for (int again = 0; rv == CKR_GENERAL_ERROR && again < SEARCHES_AGAIN; again++)
+		rv = a->p11->C_FindObjectsInit(session, template, KMN_COUNT_OF(template));
+	if (!app_is(rv, CKR_OK, "C_FindObjectsInit") ||
 	    !app_is(a->p11->C_FindObjects(session, found, KMN_COUNT_OF(found), &n), CKR_OK, "C_FindObjects") ||
 	    !app_is(a->p11->C_FindObjectsFinal(session), CKR_OK, "C_FindObjectsFinal"))
 		return 0;
