@@ -185,7 +185,7 @@ kmn_template_put(struct kmn_writer *w, const void *rows, CK_ULONG count, enum km
 
 /* ---- views --------------------------------------------------------------------------------------------------- */
 
-/* Which forms a row may have; a template that came as bytes would be pointers. */
+/* Which forms a row may have; a template whose value came as bytes would be pointers. */
 static bool
 form_allowed(const struct kmn_attribute_view *a, enum kmn_template_use use)
 {
@@ -198,8 +198,9 @@ form_allowed(const struct kmn_attribute_view *a, enum kmn_template_use use)
 	case KMN_VALUE_NULL:
 		return true;
 	case KMN_VALUE_BYTES:
-	case KMN_ROOM_BYTES:
-		return in == (a->form == KMN_VALUE_BYTES) && (any || shape != KMN_SHAPE_TEMPLATE);
+		return in && (any || shape != KMN_SHAPE_TEMPLATE);
+	case KMN_ROOM_BYTES: /* also of a template: room that holds no whole rows, for the module to judge */
+		return !in;
 	case KMN_VALUE_ULONG:
 		return in && (any || shape == KMN_SHAPE_ULONG);
 	case KMN_VALUE_ULONGS:
