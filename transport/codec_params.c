@@ -92,19 +92,24 @@ inner_of(const struct kmn_field *f, const struct place *at, uint8_t **base_out, 
 	CK_MECHANISM m;
 
 	*count_out = 1;
-	*base_out = f->kind == KMN_FIELD_STRUCT ? at->base + f->at : load_pointer(at->base + f->at);
+	*base_out = NULL;
 	switch (f->kind) {
 	case KMN_FIELD_STRUCT:
+		*base_out = at->base + f->at;
+		break;
 	case KMN_FIELD_POINTER:
+		*base_out = load_pointer(at->base + f->at);
 		break;
 	case KMN_FIELD_ARRAY:
+		*base_out = load_pointer(at->base + f->at);
 		*count_out = load_ulong(at->base + f->len_at);
 		break;
 	case KMN_FIELD_CHOICE:
+		*base_out = load_pointer(at->base + f->at);
 		choice = kmn_field_choice(f, load_ulong(at->base + f->by_at));
 		return *base_out != NULL && choice != NULL ? choice->inner : NULL;
 	case KMN_FIELD_MECHANISM:
-		if (*base_out == NULL)
+		if ((*base_out = load_pointer(at->base + f->at)) == NULL)
 			return NULL;
 		memcpy(&m, *base_out, sizeof(m));
 		*base_out = m.pParameter;
