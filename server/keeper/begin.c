@@ -312,6 +312,7 @@ token_told(struct kmn_keeper *k, void *cookie, struct kmn_reader *r)
 	(void)k;
 	if (r == NULL)
 		return;
+	kmn_call_leave_turn(call);
 	call->token = kmn_token_take(call->branch, call->slot, r);
 	call->token_asked = true;
 	ask_facts(call);
@@ -364,6 +365,18 @@ unknown_key(struct kmn_call_state *call)
 		kmn_call_finish_rv(call, (CK_RV)call->key_rv);
 }
 
+/* In its turn: the token's information is not read while another application logs in (decision 0005). */
+static void
+ask_token(struct kmn_call_state *call)
+{
+	struct kmn_writer w;
+
+	kmn_writer_init(&w, 64);
+	kmn_writer_u64(&w, call->vendor_slot);
+	ask(call, KMN_W_TOKEN, &w, token_told);
+	kmn_writer_clear(&w);
+}
+
 /* Asks the worker for what is not known yet, one thing after the other, then judges. */
 static void
 ask_facts(struct kmn_call_state *call)
@@ -376,8 +389,7 @@ ask_facts(struct kmn_call_state *call)
 	if (call->branch == NULL) { /* a slot or session that is not there has neither token nor keys */
 		judge(call);
 	} else if (call->has_slot && call->token == NULL && !call->token_asked) {
-		kmn_writer_u64(&w, call->vendor_slot);
-		ask(call, KMN_W_TOKEN, &w, token_told);
+		kmn_call_take_turn(call, ask_token);
 	} else if (call->keys_asked < call->key_count) {
 		kmn_writer_u64(&w, call->session_handle);
 		kmn_writer_u64(&w, call->key_handle[call->keys_asked]);

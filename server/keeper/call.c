@@ -50,30 +50,43 @@ kmn_call_new(struct kmn_keeper *k, struct kmn_conn *conn, uint64_t number, const
 	return call;
 }
 
-/* The next login in the queue runs; from the loop, for its worker may not listen, and its application end. */
+bool
+kmn_call_login_runs(const struct kmn_keeper *k)
+{
+	const struct kmn_call_state *call = TAILQ_FIRST(&k->logins);
+
+	return call != NULL && call->turn_us != 0 && kmn_keeper_now_us() - call->turn_us < KMN_TURN_MAX_MS * 1000;
+}
+
+/* The next in the queue has its turn; from the loop, for its worker may not listen, and its application end. */
 void
 kmn_call_next_login(struct kmn_keeper *k)
 {
 	struct kmn_call_state *call = TAILQ_FIRST(&k->logins);
 
 	k->login_due = false;
-	if (call == NULL || call->step != KMN_STEP_START) /* it runs, or its outcome is being written */
+	if (call == NULL || kmn_call_login_runs(k) || kmn_worker_starts(k))
 		return;
-	if (!kmn_worker_starts(k))
-		kmn_call_send(call);
+	if (call->turn_us != 0) { /* a person at a PIN pad keeps nobody away */
+		kmn_call_leave_turn(call);
+		return;
+	}
+	call->turn_us = kmn_keeper_now_us();
+	call->in_turn(call);
 }
 
-bool
-kmn_call_login_runs(const struct kmn_keeper *k)
+void
+kmn_call_take_turn(struct kmn_call_state *call, void (*in_turn)(struct kmn_call_state *call))
 {
-	const struct kmn_call_state *call = TAILQ_FIRST(&k->logins);
-
-	return call != NULL && call->step != KMN_STEP_START &&
-	       kmn_keeper_now_us() - call->started_us < KMN_TURN_MAX_MS * 1000;
+	call->in_logins = true;
+	call->in_turn = in_turn;
+	call->turn_us = 0;
+	TAILQ_INSERT_TAIL(&call->keeper->logins, call, turn);
+	kmn_call_next_login(call->keeper);
 }
 
-static void
-leave_logins(struct kmn_call_state *call)
+void
+kmn_call_leave_turn(struct kmn_call_state *call)
 {
 	if (!call->in_logins)
 		return;
@@ -94,7 +107,7 @@ kmn_call_free(struct kmn_call_state *call)
 	kmn_slots_forget_call(call);
 	kmn_objects_forget_call(call);
 	kmn_branch_forget(call->instance, call);
-	leave_logins(call);
+	kmn_call_leave_turn(call);
 	json_decref(call->intent);
 	if (call->joined != NULL)
 		OPENSSL_clear_free(call->joined, KMN_KEEPER_SPOOL_MAX);
@@ -146,7 +159,7 @@ release(struct kmn_call_state *call)
 	/* The request may have carried a PIN: from here on only its outcome is needed. */
 	OPENSSL_cleanse(call->bytes, call->len);
 	kmn_call_answer(call);
-	leave_logins(call);
+	kmn_call_leave_turn(call);
 }
 
 void
@@ -588,10 +601,8 @@ kmn_call_send_in_turn(struct kmn_call_state *call)
 		kmn_call_send(call);
 		return;
 	}
-	call->in_logins = true;
 	call->step = KMN_STEP_START;
-	TAILQ_INSERT_TAIL(&call->keeper->logins, call, turn);
-	kmn_call_next_login(call->keeper);
+	kmn_call_take_turn(call, kmn_call_send);
 }
 
 /*

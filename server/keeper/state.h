@@ -207,6 +207,8 @@ struct kmn_call_state {
 	struct kmn_response_view own_response; /* in place of one that is not released */
 	bool blind; /* held, and carries what no record holds: only this very call meets its approval */
 	bool in_logins, in_held;
+	void (*in_turn)(struct kmn_call_state *call); /* what it does when its turn in keeper->logins comes */
+	uint64_t turn_us;                             /* when that was; 0: it waits for it */
 	struct kmn_ref request, decision; /* class A */
 	unsigned use;
 	bool decided; /* a decision allow stands and no result yet */
@@ -566,6 +568,9 @@ void kmn_call_add_undecided(const struct kmn_call_state *call, json_t *open);
 bool kmn_call_login_runs(const struct kmn_keeper *k);
 /* The next of keeper->logins runs. */
 void kmn_call_next_login(struct kmn_keeper *k);
+/* In keeper->logins until it leaves, or KMN_TURN_MAX_MS after its turn came; `in_turn` runs when it comes. */
+void kmn_call_take_turn(struct kmn_call_state *call, void (*in_turn)(struct kmn_call_state *call));
+void kmn_call_leave_turn(struct kmn_call_state *call);
 /* To the module: at once, or, for a login, when it is its turn. Only begin.c and run() know what may be sent (K1). */
 void kmn_call_send(struct kmn_call_state *call);
 /* The request as the module is to see it: a slot by the module's own number, no session that the keeper has not. */
