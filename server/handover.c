@@ -14,6 +14,9 @@
 
 #define PEM_MAX_BYTES (32u << 10)
 #define SEED_TEXT_MAX_BYTES 128u
+#define AUTHORISED_MAX_BYTES (64u << 10)
+#define GUARD_FILE_MS 1000u /* from one update to the next, if nothing else is said */
+#define GUARD_OBJECT_MS 60000u
 #define TYPES_MAX_BYTES (256u << 10) /* of all modules: half of what a handover holds */
 #define WORKER_FILES 1024u
 #define KEEPER_SPARE_FILES 64u
@@ -207,9 +210,54 @@ kmn_material_free(struct kmn_material *material)
 	sodium_free(material->certificate);
 	sodium_free(material->key);
 	sodium_free(material->log_key);
+	sodium_free(material->authorised);
 	for (unsigned i = 0; i < KMN_MODULES_MAX; i++)
 		sodium_free(material->types[i]);
 	free(material);
+}
+
+kmn_err
+kmn_material_authorise(struct kmn_material *material, const char *path, char *why_out)
+{
+	size_t len;
+
+	return read_guarded(path, AUTHORISED_MAX_BYTES, false, &material->authorised, &len, why_out);
+}
+
+/* A guard beside the ledger goes where the ledger goes: it is told of, for the file may be on its way elsewhere. */
+static void
+look_at_guard(const struct kmn_guard_settings *guard, const struct stat *st, const char *ledger)
+{
+	struct stat beside;
+
+	if (stat(ledger, &beside) == 0 && beside.st_dev == st->st_dev)
+		kmn_say(KMN_SAY_WARNING,
+		    "guard \"%s\" is on the same file system as the ledger: who rolls that back, rolls "
+		    "back both",
+		    guard->name);
+}
+
+kmn_err
+kmn_material_guards(const struct kmn_settings *settings, int *fds_out, char *why_out)
+{
+	for (unsigned i = 0; i < KMN_GUARDS_MAX; i++)
+		fds_out[i] = -1;
+	for (unsigned i = 0; i < settings->guard_count; i++) {
+		const struct kmn_guard_settings *guard = &settings->guards[i];
+		struct stat st;
+
+		if (guard->path == NULL)
+			continue;
+		fds_out[i] = open(guard->path, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW);
+		if (fds_out[i] < 0 || fstat(fds_out[i], &st) != 0 || !S_ISREG(st.st_mode)) {
+			snprintf(why_out, KMN_SETTINGS_WHY_BYTES,
+			    "guard \"%.64s\": %.300s: %s (a new guard is an empty file, made by hand)", guard->name,
+			    guard->path, fds_out[i] < 0 ? strerror(errno) : "not a file");
+			return KMN_E_CONFIG;
+		}
+		look_at_guard(guard, &st, settings->ledger);
+	}
+	return KMN_OK;
 }
 
 /* ---- the message ------------------------------------------------------------------------------------------------- */
@@ -323,6 +371,54 @@ get_worker(struct kmn_reader *r, struct kmn_worker_setup *setup)
 	module->serial = kmn_reader_bool(r);
 }
 
+/* The number of a module by its name, which the settings' check has found. */
+static unsigned
+module_number(const struct kmn_settings *s, const char *name)
+{
+	unsigned m = 0;
+
+	while (m < s->module_count && strcmp(s->modules[m].name, name) != 0)
+		m++;
+	return m;
+}
+
+static void
+put_guards(struct kmn_writer *w, const struct kmn_settings *s)
+{
+	kmn_writer_u32(w, s->guard_count);
+	for (unsigned i = 0; i < s->guard_count; i++) {
+		const struct kmn_guard_settings *guard = &s->guards[i];
+		uint32_t standard = guard->path != NULL ? GUARD_FILE_MS : GUARD_OBJECT_MS;
+
+		put_text(w, guard->name);
+		put_text(w, guard->path);
+		kmn_writer_u32(w, guard->module != NULL ? module_number(s, guard->module) : 0);
+		put_text(w, guard->token);
+		kmn_writer_u32(w, guard->every_ms != 0 ? guard->every_ms : standard);
+	}
+}
+
+/* Their files stand behind the ledger, in this order. */
+static void
+get_guards(struct kmn_reader *r, struct kmn_keeper_setup *k)
+{
+	static struct kmn_guard guards[KMN_GUARDS_MAX];
+	int fd = KMN_FIRST_FD + 1;
+
+	k->guard_count = kmn_reader_count(r, KMN_GUARDS_MAX, 4);
+	for (unsigned i = 0; i < k->guard_count; i++) {
+		guards[i].name = get_text(r);
+		guards[i].path = get_text(r);
+		guards[i].fd = guards[i].path != NULL ? fd++ : -1;
+		guards[i].module = kmn_reader_u32(r);
+		guards[i].token = get_text(r);
+		guards[i].every_ms = kmn_reader_u32(r);
+		if (guards[i].module >= k->module_count)
+			kmn_reader_fail(r, KMN_E_MALFORMED);
+	}
+	k->guards = guards;
+}
+
 static void
 put_keeper(struct kmn_writer *w, const struct kmn_settings *s, const struct kmn_material *m)
 {
@@ -335,6 +431,11 @@ put_keeper(struct kmn_writer *w, const struct kmn_settings *s, const struct kmn_
 	kmn_writer_u32(w, s->lease_ms);
 	kmn_writer_u32(w, s->request_lifetime_s);
 	kmn_writer_u32(w, s->spawn_ms);
+	kmn_writer_u32(w, s->reserve_mib);
+	kmn_writer_u32(w, s->low_water_mib);
+	kmn_writer_u32(w, s->scrub_ms);
+	put_guards(w, s);
+	put_text(w, m->authorised);
 	kmn_writer_raw(w, m->binary_sha256, KMN_HASH_BYTES);
 	kmn_writer_raw(w, s->config_sha256, KMN_HASH_BYTES);
 	put_text(w, m->boot_id);
@@ -358,6 +459,11 @@ get_keeper(struct kmn_reader *r, struct kmn_keeper_setup *k)
 	k->lease_ms = kmn_reader_u32(r);
 	k->request_lifetime_s = kmn_reader_u32(r);
 	k->spawn_ms = kmn_reader_u32(r);
+	k->reserve_mib = kmn_reader_u32(r);
+	k->low_water_mib = kmn_reader_u32(r);
+	k->scrub_ms = kmn_reader_u32(r);
+	get_guards(r, k);
+	k->authorised = get_text(r);
 	k->build.version = PACKAGE_VERSION;
 	kmn_reader_raw(r, k->build.binary_sha256, KMN_HASH_BYTES);
 	kmn_reader_raw(r, k->build.config_sha256, KMN_HASH_BYTES);

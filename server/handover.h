@@ -3,6 +3,7 @@
  * pipe, made by the supervisor, read once. Descriptors stand at fixed places.
  *
  *	0 /dev/null    1, 2 the log    3 the pipe    4 keeper's or supervisor's socket    5.. listeners, or the ledger
+ *	and the files of the guards
  */
 #ifndef KANMON_SERVER_HANDOVER_H
 #define KANMON_SERVER_HANDOVER_H
@@ -24,6 +25,7 @@ struct kmn_material {
 	uint8_t *log_key; /* 64 bytes, in guarded memory */
 	uint8_t binary_sha256[KMN_HASH_BYTES];
 	char boot_id[64];
+	char *authorised;             /* signed note of --recovery; NULL: there is none */
 	char *types[KMN_MODULES_MAX]; /* texts that describe what a module has of its own, by its number; NULL: none */
 };
 
@@ -31,6 +33,13 @@ struct kmn_material {
 kmn_err kmn_material_load(
     const struct kmn_settings *settings, char *why_out, struct kmn_material **material_out) KMN_MUST_CHECK;
 void kmn_material_free(struct kmn_material *material);
+/* The file of --recovery. */
+kmn_err kmn_material_authorise(struct kmn_material *material, const char *path, char *why_out) KMN_MUST_CHECK;
+/*
+ * Opens the files of the guards, in their order; fds_out: KMN_GUARDS_MAX, -1 where a guard is an object. A file that is
+ * not there is not made: then its file system may not be either.
+ */
+kmn_err kmn_material_guards(const struct kmn_settings *settings, int *fds_out, char *why_out) KMN_MUST_CHECK;
 
 /* What a worker is started for (KMN_S_SPAWN). */
 struct kmn_assignment {

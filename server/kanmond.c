@@ -22,19 +22,20 @@
 #define EXIT_USAGE 2
 
 struct asked {
-	const char *config, *pidfile, *role;
+	const char *config, *pidfile, *role, *recovery;
 	int fd, ready_fd;
 	bool check;
 };
 
 static const char help[] =
-    "Usage: kanmond --config FILE [--check] [--pidfile FILE] [--ready-fd N]\n"
+    "Usage: kanmond --config FILE [--check] [--pidfile FILE] [--ready-fd N] [--recovery FILE]\n"
     "The gateway in front of an HSM: takes calls of kanmon's PKCS#11 provider, decides, runs and records them.\n"
     "\n"
     "  --config FILE    the configuration, see kanmond.conf(5)\n"
     "  --check          read it and every file that it names, print all that is in force, and end\n"
     "  --pidfile FILE   write the process id there while the service runs\n"
     "  --ready-fd N     write \"ready\" to this descriptor when the gateway serves (NOTIFY_SOCKET is told too)\n"
+    "  --recovery FILE  a note that lets the ledger go on though a guard has a later head (kanmon ledger recover)\n"
     "  --version        print the version\n"
     "\n"
     "It stays in the foreground. SIGTERM ends it in order. Exit status: 0 ended as told, 1 service failed,\n"
@@ -178,7 +179,8 @@ ledger_is_keepers(const struct kmn_settings *settings, int ledger)
 }
 
 static int
-serve(const struct asked *asked, const struct kmn_settings *settings, const struct kmn_material *material)
+serve(const struct asked *asked, const struct kmn_settings *settings, const struct kmn_material *material,
+    const int guards[KMN_GUARDS_MAX])
 {
 	int listeners[KMN_LISTEN_MAX], status;
 	struct kmn_supervisor_options options = {
@@ -187,6 +189,7 @@ serve(const struct asked *asked, const struct kmn_settings *settings, const stru
 	    .listeners = listeners,
 	    .listener_count = settings->listen.count,
 	    .ledger = open(settings->ledger, O_RDONLY | O_DIRECTORY | O_CLOEXEC),
+	    .guards = guards,
 	    .ready_fd = asked->ready_fd,
 	};
 
@@ -211,10 +214,12 @@ start(const struct asked *asked)
 	char why[KMN_SETTINGS_WHY_BYTES];
 	struct kmn_settings *settings = NULL;
 	struct kmn_material *material = NULL;
-	int status = EXIT_USAGE;
+	int guards[KMN_GUARDS_MAX], status = EXIT_USAGE;
 
 	if (kmn_settings_load(asked->config, why, &settings) != KMN_OK ||
-	    kmn_material_load(settings, why, &material) != KMN_OK) {
+	    kmn_material_load(settings, why, &material) != KMN_OK ||
+	    (asked->recovery != NULL && kmn_material_authorise(material, asked->recovery, why) != KMN_OK) ||
+	    kmn_material_guards(settings, guards, why) != KMN_OK) {
 		kmn_say(KMN_SAY_ERROR, "%s", why);
 		goto done;
 	}
@@ -222,7 +227,7 @@ start(const struct asked *asked)
 		kmn_settings_print(settings, stdout);
 		status = fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 	} else if (open_log(settings)) {
-		status = serve(asked, settings, material);
+		status = serve(asked, settings, material, guards);
 	}
 done:
 	kmn_material_free(material);
@@ -251,6 +256,7 @@ parse(int argc, char **argv, struct asked *asked)
 	    {"check", no_argument, NULL, 'C'},
 	    {"pidfile", required_argument, NULL, 'p'},
 	    {"ready-fd", required_argument, NULL, 'r'},
+	    {"recovery", required_argument, NULL, 'a'},
 	    {"role", required_argument, NULL, 'R'},
 	    {"fd", required_argument, NULL, 'f'},
 	    {"version", no_argument, NULL, 'V'},
@@ -273,6 +279,9 @@ parse(int argc, char **argv, struct asked *asked)
 			break;
 		case 'r':
 			right = right && take_fd(optarg, &asked->ready_fd);
+			break;
+		case 'a':
+			asked->recovery = optarg;
 			break;
 		case 'R':
 			asked->role = optarg;

@@ -15,15 +15,18 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SECTION_OPTS 16 /* rows of one section, at most */
-#define MODULE "module" /* the one section of which there may be several */
+#define SECTION_OPTS 24                                    /* rows of one section, at most */
+#define TOP_OPTS (SECTION_OPTS + 4 + KMN_COUNT_OF(manies)) /* of the file itself, with its sections */
+/* Sections of which there may be several, each with a name of its own. */
+#define MODULE "module"
+#define GUARD "guard"
 
 enum type { TEXT, PATH, LIST, ENVIRONMENT, NUMBER, SECONDS, WORD, LOG, USER };
 
 struct row {
 	const char *section; /* "": the file itself */
 	const char *name;
-	size_t offset; /* in struct kmn_settings; of a module's rows in struct kmn_module_settings */
+	size_t offset; /* in struct kmn_settings; of a section with a name in the structure of one such section */
 	enum type type;
 	unsigned long least, most; /* NUMBER, SECONDS: value; TEXT, PATH: bytes; LIST, ENVIRONMENT: items */
 	const char *standard;      /* NULL: must be given if `least` is not 0 */
@@ -38,6 +41,7 @@ static bool is_assignment(const char *value);
 /* clang-format off */
 #define AT(field) offsetof(struct kmn_settings, field)
 #define OF(field) offsetof(struct kmn_module_settings, field)
+#define GUARD_OF(field) offsetof(struct kmn_guard_settings, field)
 static const struct row rows[] = {
 /*	section   name                    field                          type         least      most  default     words */
 	{"",       "origin",               AT(origin),                    TEXT,            1,      255, NULL,       NULL, is_origin},
@@ -50,6 +54,9 @@ static const struct row rows[] = {
 	{"",       "request-lifetime",     AT(request_lifetime_s),        NUMBER,          1,  2592000, "14400",    NULL, NULL},
 	{"",       "spawn-wait",           AT(spawn_ms),                  SECONDS,         1,      600, "30",       NULL, NULL},
 	{"",       "stop-wait",            AT(stop_ms),                   SECONDS,         1,      600, "10",       NULL, NULL},
+	{"",       "reserve",              AT(reserve_mib),               NUMBER,          0,     1024, "16",       NULL, NULL},
+	{"",       "low-water",            AT(low_water_mib),             NUMBER,          0,  1048576, "64",       NULL, NULL},
+	{"",       "scrub",                AT(scrub_ms),                  SECONDS,         0,    86400, "60",       NULL, NULL},
 	{"",       "log",                  AT(log),                       LOG,             1,     4095, "stderr",   NULL, NULL},
 	{"",       "log-level",            AT(log_level),                 WORD,            0,        0, "info",     "error warning info debug", NULL},
 	{"",       "confinement",          AT(confinement),               WORD,            0,        0, "full",     "full no-seccomp", NULL},
@@ -61,6 +68,10 @@ static const struct row rows[] = {
 	{MODULE,   "environment",          OF(environment),               ENVIRONMENT,     0, KMN_ENVIRONMENT_MAX, NULL, NULL, is_assignment},
 	{MODULE,   "types",                OF(types),                     PATH,            0,     4095, NULL,       NULL, NULL},
 	{MODULE,   "serial",               OF(serial),                    WORD,            0,        0, "no",       "no yes", NULL},
+	{GUARD,    "path",                 GUARD_OF(path),                PATH,            0,     4095, NULL,       NULL, NULL},
+	{GUARD,    "module",               GUARD_OF(module),              TEXT,            0, KMN_MODULE_NAME_MAX_BYTES, NULL, NULL, NULL},
+	{GUARD,    "token",                GUARD_OF(token),               TEXT,            0,       32, NULL,       NULL, NULL},
+	{GUARD,    "every",                GUARD_OF(every_ms),            SECONDS,         0,     3600, "0",        NULL, NULL},
 	{"limits", "connections",          AT(limits.connections),        NUMBER,          1,    65536, "1024",     NULL, NULL},
 	{"limits", "connections-per-peer", AT(limits.connections_per_peer), NUMBER,        1,    65536, "128",      NULL, NULL},
 	{"limits", "handshake",            AT(limits.handshake_ms),       SECONDS,         1,      600, "10",       NULL, NULL},
@@ -70,9 +81,23 @@ static const struct row rows[] = {
 	{"limits", "requests",             AT(limits.requests),           NUMBER,          1,   100000, "1024",     NULL, NULL},
 	{"limits", "requests-per-client",  AT(limits.requests_per_client), NUMBER,         1,   100000, "64",       NULL, NULL},
 };
+#undef GUARD_OF
 #undef OF
 #undef AT
 /* clang-format on */
+
+/* The sections with names: a list in struct kmn_settings, whose items begin with `char *name`. */
+static const struct many {
+	const char *section;
+	size_t list, count, item_bytes; /* where in struct kmn_settings the list and its length are */
+	unsigned least, most;
+	size_t name_max_bytes;
+} manies[] = {
+    {MODULE, offsetof(struct kmn_settings, modules), offsetof(struct kmn_settings, module_count),
+	sizeof(struct kmn_module_settings), 1, KMN_MODULES_MAX, KMN_MODULE_NAME_MAX_BYTES},
+    {GUARD, offsetof(struct kmn_settings, guards), offsetof(struct kmn_settings, guard_count),
+	sizeof(struct kmn_guard_settings), 0, KMN_GUARDS_MAX, KMN_GUARD_NAME_MAX_BYTES},
+};
 
 static const char *const role_name[KMN_ROLE_COUNT] = {"gate", "keeper", "worker"};
 
@@ -278,19 +303,23 @@ make_opts(const char *section, cfg_opt_t opts[SECTION_OPTS + 4])
 static kmn_err
 parse(const char *path, char *text, char *why, cfg_t **cfg_out)
 {
-	cfg_opt_t users[SECTION_OPTS + 4], module[SECTION_OPTS + 4], limits[SECTION_OPTS + 4], opts[SECTION_OPTS + 4];
+	cfg_opt_t users[SECTION_OPTS + 4], limits[SECTION_OPTS + 4], opts[TOP_OPTS];
+	cfg_opt_t many[KMN_COUNT_OF(manies)][SECTION_OPTS + 4];
 	FILE *from = NULL;
 	size_t n = 0;
 	int result;
 
 	make_opts("users", users);
-	make_opts(MODULE, module);
 	make_opts("limits", limits);
 	make_opts("", opts);
 	while (opts[n].name != NULL)
 		n++;
 	opts[n++] = (cfg_opt_t)CFG_SEC("users", users, CFGF_NODEFAULT);
-	opts[n++] = (cfg_opt_t)CFG_SEC(MODULE, module, CFGF_TITLE | CFGF_MULTI | CFGF_NO_TITLE_DUPES);
+	for (size_t i = 0; i < KMN_COUNT_OF(manies); i++) {
+		make_opts(manies[i].section, many[i]);
+		opts[n++] =
+		    (cfg_opt_t)CFG_SEC(manies[i].section, many[i], CFGF_TITLE | CFGF_MULTI | CFGF_NO_TITLE_DUPES);
+	}
 	opts[n++] = (cfg_opt_t)CFG_SEC("limits", limits, CFGF_NODEFAULT);
 	opts[n] = (cfg_opt_t)CFG_END();
 	if ((*cfg_out = cfg_init(opts, CFGF_NONE)) == NULL || ((*cfg_out)->filename = strdup(path)) == NULL ||
@@ -393,33 +422,62 @@ take_row(const struct kmn_settings *s, void *fields, cfg_t *section, const struc
 }
 
 static bool
-is_of_module(const struct row *row)
+is_one_of(const struct many *many, const struct row *row)
 {
-	return strcmp(row->section, MODULE) == 0;
+	return strcmp(row->section, many->section) == 0;
+}
+
+static bool
+is_one_of_many(const struct row *row)
+{
+	bool is = false;
+
+	for (size_t i = 0; i < KMN_COUNT_OF(manies); i++)
+		is = is || is_one_of(&manies[i], row);
+	return is;
+}
+
+static unsigned *
+count_of(const struct kmn_settings *s, const struct many *many)
+{
+	return (unsigned *)(void *)((char *)(uintptr_t)s + many->count);
+}
+
+/* Item `n` of such a list, and its name. */
+static void *
+item_of(const struct kmn_settings *s, const struct many *many, unsigned n)
+{
+	return (char *)(uintptr_t)s + many->list + n * many->item_bytes;
+}
+
+static char **
+name_of(void *item)
+{
+	return (char **)item;
 }
 
 static kmn_err
-take_modules(struct kmn_settings *s, cfg_t *cfg, char *why)
+take_many(struct kmn_settings *s, const struct many *many, cfg_t *cfg, char *why)
 {
-	unsigned n = cfg_size(cfg, MODULE);
+	unsigned n = cfg_size(cfg, many->section);
 	kmn_err e = KMN_OK;
 
-	if (n == 0 || n > KMN_MODULES_MAX)
-		return complain(
-		    why, "%.300s: 1 to %u sections module \"NAME\" { } are needed", s->path, KMN_MODULES_MAX);
+	if (n < many->least || n > many->most)
+		return complain(why, "%.300s: %u to %u sections %s \"NAME\" { } are needed", s->path, many->least,
+		    many->most, many->section);
 	for (unsigned m = 0; e == KMN_OK && m < n; m++) {
-		struct kmn_module_settings *module = &s->modules[m];
-		cfg_t *section = cfg_getnsec(cfg, MODULE, m);
+		cfg_t *section = cfg_getnsec(cfg, many->section, m);
+		void *item = item_of(s, many, m);
 
-		s->module_count++;
-		if ((module->name = strdup(cfg_title(section))) == NULL)
+		++*count_of(s, many);
+		if ((*name_of(item) = strdup(cfg_title(section))) == NULL)
 			return KMN_E_NO_MEMORY;
-		if (strlen(module->name) > KMN_MODULE_NAME_MAX_BYTES || module->name[0] == '\0')
-			return complain(
-			    why, "%.300s: the name of a module has 1 to %u bytes", s->path, KMN_MODULE_NAME_MAX_BYTES);
+		if (strlen(*name_of(item)) > many->name_max_bytes || **name_of(item) == '\0')
+			return complain(why, "%.300s: the name of a %s has 1 to %zu bytes", s->path, many->section,
+			    many->name_max_bytes);
 		for (size_t i = 0; e == KMN_OK && i < KMN_COUNT_OF(rows); i++)
-			if (is_of_module(&rows[i]))
-				e = take_row(s, module, section, &rows[i], why);
+			if (is_one_of(many, &rows[i]))
+				e = take_row(s, item, section, &rows[i], why);
 	}
 	return e;
 }
@@ -427,16 +485,39 @@ take_modules(struct kmn_settings *s, cfg_t *cfg, char *why)
 static kmn_err
 take_rows(struct kmn_settings *s, cfg_t *cfg, char *why)
 {
-	kmn_err e = take_modules(s, cfg, why);
+	kmn_err e = KMN_OK;
 
+	for (size_t i = 0; e == KMN_OK && i < KMN_COUNT_OF(manies); i++)
+		e = take_many(s, &manies[i], cfg, why);
 	for (size_t i = 0; e == KMN_OK && i < KMN_COUNT_OF(rows); i++) {
 		const char *name = rows[i].section;
 		cfg_t *section = name[0] == '\0' ? cfg : cfg_size(cfg, name) > 0 ? cfg_getsec(cfg, name) : NULL;
 
-		if (!is_of_module(&rows[i]))
+		if (!is_one_of_many(&rows[i]))
 			e = take_row(s, s, section, &rows[i], why);
 	}
 	return e;
+}
+
+/* A guard is a file, or an object of a token in one of the modules. */
+static kmn_err
+check_guards(const struct kmn_settings *s, char *why)
+{
+	for (unsigned i = 0; i < s->guard_count; i++) {
+		const struct kmn_guard_settings *guard = &s->guards[i];
+		bool known = guard->module == NULL;
+
+		if ((guard->path != NULL) == (guard->module != NULL) ||
+		    (guard->module == NULL) != (guard->token == NULL))
+			return complain(
+			    why, "%.300s: guard \"%.64s\" has either path, or module and token", s->path, guard->name);
+		for (unsigned m = 0; !known && m < s->module_count; m++)
+			known = strcmp(guard->module, s->modules[m].name) == 0;
+		if (!known)
+			return complain(why, "%.300s: guard \"%.64s\": there is no module \"%.64s\"", s->path,
+			    guard->name, guard->module);
+	}
+	return KMN_OK;
 }
 
 /* ---- users ------------------------------------------------------------------------------------------------------- */
@@ -524,7 +605,7 @@ kmn_settings_load(const char *path, char *why_out, struct kmn_settings **setting
 	}
 	if ((e = read_text(s->path, text, s->config_sha256, why_out)) != KMN_OK ||
 	    (e = parse(s->path, text, why_out, &cfg)) != KMN_OK || (e = take_rows(s, cfg, why_out)) != KMN_OK ||
-	    (e = resolve_users(s, why_out)) != KMN_OK)
+	    (e = check_guards(s, why_out)) != KMN_OK || (e = resolve_users(s, why_out)) != KMN_OK)
 		goto done;
 	*settings_out = s;
 	s = NULL;
@@ -559,19 +640,26 @@ clear_row(void *fields, const struct row *row)
 		free(*(char **)(void *)at);
 }
 
+static void
+clear_item(const struct many *many, void *item)
+{
+	for (size_t i = 0; i < KMN_COUNT_OF(rows); i++)
+		if (is_one_of(many, &rows[i]))
+			clear_row(item, &rows[i]);
+	free(*name_of(item));
+}
+
 void
 kmn_settings_free(struct kmn_settings *settings)
 {
 	if (settings == NULL)
 		return;
-	for (size_t i = 0; i < KMN_COUNT_OF(rows); i++) {
-		if (!is_of_module(&rows[i]))
+	for (size_t i = 0; i < KMN_COUNT_OF(rows); i++)
+		if (!is_one_of_many(&rows[i]))
 			clear_row(settings, &rows[i]);
-		for (unsigned m = 0; is_of_module(&rows[i]) && m < settings->module_count; m++)
-			clear_row(&settings->modules[m], &rows[i]);
-	}
-	for (unsigned m = 0; m < settings->module_count; m++)
-		free(settings->modules[m].name);
+	for (size_t i = 0; i < KMN_COUNT_OF(manies); i++)
+		for (unsigned n = 0; n < *count_of(settings, &manies[i]); n++)
+			clear_item(&manies[i], item_of(settings, &manies[i], n));
 	free(settings->path);
 	free(settings);
 }
@@ -657,12 +745,16 @@ kmn_settings_print(const struct kmn_settings *settings, FILE *to)
 	static const char *const sections[] = {"users", "limits"};
 
 	print_rows(settings, "", to);
-	for (unsigned m = 0; m < settings->module_count; m++) {
-		fputs(MODULE " ", to);
-		print_text(to, settings->modules[m].name);
-		fputs(" {\n", to);
-		print_rows(&settings->modules[m], MODULE, to);
-		fputs("}\n", to);
+	for (size_t i = 0; i < KMN_COUNT_OF(manies); i++) {
+		for (unsigned n = 0; n < *count_of(settings, &manies[i]); n++) {
+			void *item = item_of(settings, &manies[i], n);
+
+			fprintf(to, "%s ", manies[i].section);
+			print_text(to, *name_of(item));
+			fputs(" {\n", to);
+			print_rows(item, manies[i].section, to);
+			fputs("}\n", to);
+		}
 	}
 	for (size_t i = 0; i < KMN_COUNT_OF(sections); i++) {
 		fprintf(to, "%s {\n", sections[i]);

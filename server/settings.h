@@ -42,6 +42,14 @@ struct kmn_module_settings {
 	uint32_t serial; /* 1: one call at a time */
 };
 
+/* Where the last head is kept beside the ledger: a file, or a data object of a token. */
+struct kmn_guard_settings {
+	char *name;
+	char *path;           /* of the file; NULL: an object */
+	char *module, *token; /* name of a module section, label of the token */
+	uint32_t every_ms;    /* least time between two updates; 0: a second for a file, a minute for an object */
+};
+
 struct kmn_settings {
 	char *path;                            /* of the file */
 	uint8_t config_sha256[KMN_HASH_BYTES]; /* of its bytes */
@@ -49,13 +57,17 @@ struct kmn_settings {
 	struct kmn_texts listen;                    /* address:port */
 	char *certificate, *key, *ledger, *log_key; /* paths */
 	uint32_t lease_ms, request_lifetime_s, spawn_ms, stop_ms;
-	char *log;            /* path; NULL: stderr */
-	uint32_t log_level;   /* enum kmn_say_level */
-	uint32_t confinement; /* enum kmn_confinement */
+	uint32_t reserve_mib, low_water_mib; /* disk space that is kept, and below which no call begins; 0: none */
+	uint32_t scrub_ms;                   /* between two sealed segments that are read again; 0: none are */
+	char *log;                           /* path; NULL: stderr */
+	uint32_t log_level;                  /* enum kmn_say_level */
+	uint32_t confinement;                /* enum kmn_confinement */
 	struct kmn_user users[KMN_ROLE_COUNT];
 	struct kmn_limits limits;
 	struct kmn_module_settings modules[KMN_MODULES_MAX]; /* in the order of the file, at least one */
 	unsigned module_count;
+	struct kmn_guard_settings guards[KMN_GUARDS_MAX];
+	unsigned guard_count;
 };
 
 /*

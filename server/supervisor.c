@@ -99,6 +99,9 @@ start_role(const struct supervisor *s, enum kmn_role role, const struct kmn_assi
 		child.fds[child.fd_count++] = s->o->listeners[i];
 	if (role == KMN_ROLE_KEEPER)
 		child.fds[child.fd_count++] = s->o->ledger;
+	for (unsigned i = 0; role == KMN_ROLE_KEEPER && i < s->o->settings->guard_count; i++)
+		if (s->o->guards[i] >= 0)
+			child.fds[child.fd_count++] = s->o->guards[i];
 	make_environment(assignment, environment);
 	kmn_writer_init(&w, KMN_HANDOVER_MAX_BYTES);
 	kmn_handover_put(&w, role, s->o->settings, s->o->material, s->o->listener_count, assignment);

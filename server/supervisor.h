@@ -22,8 +22,9 @@ struct kmn_supervisor_options {
 	const struct kmn_material *material;
 	const int *listeners; /* bound, not listening yet */
 	unsigned listener_count;
-	int ledger;   /* its folder, open */
-	int ready_fd; /* "ready\n" goes there when the gateway serves; -1: nowhere */
+	int ledger;        /* its folder, open */
+	const int *guards; /* files of settings->guards, -1 where one is an object */
+	int ready_fd;      /* "ready\n" goes there when the gateway serves; -1: nowhere */
 };
 
 /* Runs until the service ends; the result is the exit status of kanmond. */

@@ -36,6 +36,19 @@ struct kmn_module {
 	bool serial;                    /* not safe with threads: one call at a time, all from one thread */
 };
 
+#define KMN_GUARDS_MAX 8u
+#define KMN_GUARD_NAME_MAX_BYTES 64u
+
+/* A place beside the ledger that holds its last head: `guard "NAME" { }` (server/ledger/guard.h, server/keeper/guard.c). */
+struct kmn_guard {
+	const char *name;
+	const char *path; /* of a file, for people to read; NULL: an object */
+	int fd;           /* the file, open for reading and writing; -1: an object */
+	unsigned module;  /* index in modules, of an object */
+	const char *token;
+	uint32_t every_ms; /* least time between two updates */
+};
+
 /* What runs: body of gateway.start. */
 struct kmn_build {
 	const char *version;
@@ -64,6 +77,12 @@ struct kmn_keeper_setup {
 	uint32_t lease_ms;           /* an instance without a connection is lost after this */
 	uint32_t request_lifetime_s; /* of a request whose rule says no `expires` */
 	uint32_t spawn_ms;           /* SPAWN to KMN_W_READY; longer and the worker is killed */
+	uint32_t reserve_mib;        /* of disk space that the ledger takes before it needs it; 0: none */
+	uint32_t low_water_mib;      /* of free disk space; below it classes A and B are refused; 0: no limit */
+	uint32_t scrub_ms;           /* from one sealed segment that is read again to the next; 0: none are */
+	const struct kmn_guard *guards;
+	unsigned guard_count;
+	const char *authorised; /* signed note that lets the ledger go on behind a guard; NULL: there is none */
 	struct kmn_limits limits;
 	struct kmn_build build;
 };

@@ -53,6 +53,10 @@ static const struct { const char *text, *says; } refused[] = {
 	{ WHOLE "lease = 1x\n",                                          ":10: lease is a number" },
 	{ WHOLE "lease = 99999999999999999999\n",                        ":10: lease is a number" },
 	{ WHOLE "limits {\n\n\tinstances = 4097\n}\n",                   ":12: instances is a number from 1 to 4096" },
+	{ WHOLE "low-water = -1\n",                                       "low-water is a number from 0" },
+	{ WHOLE "guard \"g\" { }\n",                                      "guard \"g\" has either path, or module and token" },
+	{ WHOLE "guard \"g\" { path = a token = t }\n",                   "guard \"g\" has either path, or module and token" },
+	{ WHOLE "guard \"g\" { module = nowhere token = t }\n",           "there is no module \"nowhere\"" },
 	{ WHOLE "limits { wishes = 3 }\n",                               ":10: " },
 	{ WHOLE "log-level = loud\n",                                    ":10: log-level is one of: error" },
 	{ WHOLE "log-level = \"error warning\"\n",                       ":10: log-level is one of" },
@@ -156,7 +160,9 @@ test_print(void)
 	static const char odd[] = NEEDED
 	    "module \"q\\\"\" { path = m.so init-args = \"a \\\"b\\\" \\\\ c\" environment = { \"A=1\", \"B=\" } }\n";
 	static const char two[] = WHOLE "module \"n\" { path = \"/n.so\" environment = { \"A=1\" } }\n";
-	const char *const cases[] = {WHOLE, text, odd, two};
+	static const char guards[] =
+	    WHOLE "low-water = 7\nguard \"disk\" { path = a every = 2 }\nguard \"token\" { module = m token = \"t t\" }\n";
+	const char *const cases[] = {WHOLE, text, odd, two, guards};
 	struct kmn_settings *s;
 	char why[KMN_SETTINGS_WHY_BYTES];
 
