@@ -16,10 +16,9 @@
 #define USER_FILE ".config/kanmon/kanmon.conf"
 #define PATH_MAX_BYTES 4096
 
-enum type { LIST, HASH, TEXT, PATH, NUMBER, CHOICE, SAVINGS };
+enum type { LIST, KEYS, HASH, TEXT, PATH, STATE, NUMBER, CHOICE, SAVINGS };
 
-#define CHOICE_WORDS 2
-static const char *const choices[][CHOICE_WORDS] = {KMN_CLIENT_CHOICE_WORDS};
+static const char *const choices[][KMN_CLIENT_CHOICE_MAX_WORDS] = {KMN_CLIENT_CHOICE_WORDS};
 
 struct row {
 	const char *name;
@@ -93,11 +92,23 @@ set_text(struct kmn_client_settings *s, const struct row *row, const char *value
 		say(why, "%s has %lu to %lu characters", row->name, row->least, row->most);
 		return KMN_E_CONFIG;
 	}
-	copy = row->type == PATH ? beside(s->path, value) : strdup(value);
+	copy = row->type != TEXT ? beside(s->path, value) : strdup(value);
 	if (copy == NULL)
 		return KMN_E_NO_MEMORY;
 	free(*field);
 	*field = copy;
+	return KMN_OK;
+}
+
+/* A path, or the word `none`. */
+static kmn_err
+set_state(struct kmn_client_settings *s, const struct row *row, const char *value, char *why)
+{
+	s->stateless = strcmp(value, "none") == 0;
+	if (!s->stateless)
+		return set_text(s, row, value, why);
+	free(s->state);
+	s->state = NULL;
 	return KMN_OK;
 }
 
@@ -137,13 +148,16 @@ set_choice(struct kmn_client_settings *s, const struct row *row, const char *val
 {
 	const char *const *words = choices[row->least];
 
-	for (unsigned i = 0; i < CHOICE_WORDS; i++) {
+	for (unsigned i = 0; i < row->most; i++) {
 		if (strcmp(value, words[i]) == 0) {
 			*(unsigned *)(void *)((char *)s + row->offset) = i;
 			return KMN_OK;
 		}
 	}
-	say(why, "%s is %s or %s", row->name, words[0], words[1]);
+	if (row->most == 2)
+		say(why, "%s is %s or %s", row->name, words[0], words[1]);
+	else
+		say(why, "%s is %s, %s or %s", row->name, words[0], words[1], words[2]);
 	return KMN_E_CONFIG;
 }
 
@@ -212,11 +226,31 @@ add_gateway(struct kmn_client_settings *s, const struct row *row, const char *va
 	return KMN_OK;
 }
 
-static void
-drop_gateways(struct kmn_client_settings *s)
+/* Likewise. name "+" 8 hex digits "+" base64: what is in it, the provider finds out. */
+static kmn_err
+add_log_key(struct kmn_client_settings *s, const struct row *row, const char *value, char *why)
 {
-	while (s->gateway_count > 0)
-		free(s->gateways[--s->gateway_count]);
+	const char *plus = strchr(value, '+');
+
+	if (plus == NULL || plus == value || strspn(plus + 1, "0123456789abcdef") != 8 || plus[9] != '+' ||
+	    plus[10] == '\0' || strlen(value) > KMN_CLIENT_LOG_KEY_MAX_BYTES || s->log_key_count >= row->most) {
+		say(why, "%s is a vkey (name+id+key), at most %lu of them", row->name, row->most);
+		return KMN_E_CONFIG;
+	}
+	if ((s->log_keys[s->log_key_count] = strdup(value)) == NULL)
+		return KMN_E_NO_MEMORY;
+	s->log_key_count++;
+	return KMN_OK;
+}
+
+static void
+drop_list(struct kmn_client_settings *s, enum type type)
+{
+	char **list = type == LIST ? s->gateways : s->log_keys;
+	size_t *count = type == LIST ? &s->gateway_count : &s->log_key_count;
+
+	while (*count > 0)
+		free(list[--*count]);
 }
 
 static kmn_err
@@ -225,11 +259,15 @@ set(struct kmn_client_settings *s, const struct row *row, const char *value, cha
 	switch (row->type) {
 	case LIST:
 		return add_gateway(s, row, value, why);
+	case KEYS:
+		return add_log_key(s, row, value, why);
 	case HASH:
 		return set_hash(s, row, value, why);
 	case TEXT:
 	case PATH:
 		return set_text(s, row, value, why);
+	case STATE:
+		return set_state(s, row, value, why);
 	case NUMBER:
 		return set_number(s, row, value, why);
 	case CHOICE:
@@ -261,7 +299,7 @@ parse(const char *path, cfg_t **cfg_out, char *why)
 
 	*cfg_out = NULL;
 	for (size_t i = 0; i < KMN_COUNT_OF(rows); i++) {
-		if (rows[i].type == LIST)
+		if (rows[i].type == LIST || rows[i].type == KEYS)
 			opts[i] = (cfg_opt_t)CFG_STR_LIST(rows[i].name, NULL, CFGF_NODEFAULT);
 		else
 			opts[i] = (cfg_opt_t)CFG_STR(rows[i].name, NULL, CFGF_NODEFAULT);
@@ -394,7 +432,7 @@ static kmn_err
 apply_profile(struct kmn_client_settings *s, const char *profile, char *why)
 {
 	struct pair pair;
-	bool fresh = true;
+	bool dropped[KEYS + 1] = {false}; /* by the type of a list */
 	kmn_err e = KMN_OK;
 
 	while (e == KMN_OK && profile != NULL && next_pair(&profile, &pair) == 1) {
@@ -402,9 +440,9 @@ apply_profile(struct kmn_client_settings *s, const char *profile, char *why)
 
 		if (row == NULL) /* config, as profile_file() has checked */
 			continue;
-		if (row->type == LIST && fresh) { /* the profile's list stands for the file's whole list */
-			drop_gateways(s);
-			fresh = false;
+		if ((row->type == LIST || row->type == KEYS) && !dropped[row->type]) {
+			drop_list(s, row->type); /* the profile's list stands for the file's whole list */
+			dropped[row->type] = true;
 		}
 		e = set(s, row, pair.value, why);
 	}
@@ -491,10 +529,14 @@ kmn_client_settings_free(struct kmn_client_settings *settings)
 {
 	if (settings == NULL)
 		return;
-	drop_gateways(settings);
+	drop_list(settings, LIST);
+	drop_list(settings, KEYS);
 	free(settings->path);
 	free(settings->origin);
 	free(settings->certificate);
 	free(settings->key);
+	free(settings->types);
+	free(settings->state);
+	free(settings->cosign_key);
 	free(settings);
 }

@@ -18,6 +18,8 @@
 #include "kanmon/err.h"
 
 #define KMN_CLIENT_GATEWAYS_MAX 16
+#define KMN_CLIENT_LOG_KEYS_MAX 8
+#define KMN_CLIENT_LOG_KEY_MAX_BYTES 320
 #define KMN_CLIENT_CONNECTIONS_MAX 64
 #define KMN_CLIENT_PROFILE_MAX_BYTES 4096
 
@@ -41,6 +43,12 @@
 	    "strict, or inherit: a forked child goes on with its parent's sessions, login and keys") \
 	ROW("savings", savings, SAVINGS, 0, 0, KMN_CLIENT_SAVINGS, \
 	    "answers that need not cross again: info, session, length, find, with commas; or none") \
+	ROW("receipts", receipts, CHOICE, KMN_CLIENT_CHOICE_RECEIPTS, 3, "each", \
+	    "each, batch or off: how the ledger's receipts of answers are verified") \
+	ROW("log-key", log_keys, KEYS, 1, KMN_CLIENT_LOG_KEYS_MAX, NULL, \
+	    "vkey of the ledger's key, or a list of them; needed unless receipts are off") \
+	ROW("state", state, STATE, 1, 4095, NULL, "folder for the ledger's newest head, or none") \
+	ROW("cosign-key", cosign_key, PATH, 1, 4095, NULL, "key file with which accepted heads are cosigned") \
 	ROW("types", types, PATH, 0, 4095, NULL, "description of a vendor's mechanisms and attributes, kanmon-types(5)")
 
 /* What the setting `savings` may name; a set of these is its value (provider/cache.h says what each does). */
@@ -58,16 +66,19 @@ enum kmn_client_saving { KMN_CLIENT_SAVING_ROWS(KMN_CLIENT_SAVING_ENUM) KMN_SAVE
 
 /* The words of a CHOICE (its `least`), by the value of the field; `most` counts them. */
 /* clang-format off */
-enum kmn_client_choice { KMN_CLIENT_CHOICE_ERRORS, KMN_CLIENT_CHOICE_HEAL, KMN_CLIENT_CHOICE_FORK };
+enum kmn_client_choice { KMN_CLIENT_CHOICE_ERRORS, KMN_CLIENT_CHOICE_HEAL, KMN_CLIENT_CHOICE_FORK, KMN_CLIENT_CHOICE_RECEIPTS };
 #define KMN_CLIENT_CHOICE_WORDS \
 	[KMN_CLIENT_CHOICE_ERRORS] = {"standard", "device"}, \
 	[KMN_CLIENT_CHOICE_HEAL] = {"off", "on"}, \
-	[KMN_CLIENT_CHOICE_FORK] = {"strict", "inherit"}
+	[KMN_CLIENT_CHOICE_FORK] = {"strict", "inherit"}, \
+	[KMN_CLIENT_CHOICE_RECEIPTS] = {"each", "batch", "off"}
+#define KMN_CLIENT_CHOICE_MAX_WORDS 3
 /* clang-format on */
 
 enum kmn_client_errors { KMN_CLIENT_ERRORS_STANDARD, KMN_CLIENT_ERRORS_DEVICE };
 enum kmn_client_heal { KMN_CLIENT_HEAL_OFF, KMN_CLIENT_HEAL_ON };
 enum kmn_client_fork { KMN_CLIENT_FORK_STRICT, KMN_CLIENT_FORK_INHERIT };
+enum kmn_client_receipts { KMN_CLIENT_RECEIPTS_EACH, KMN_CLIENT_RECEIPTS_BATCH, KMN_CLIENT_RECEIPTS_OFF };
 
 struct kmn_client_settings {
 	char *path;                              /* the file that was read */
@@ -78,12 +89,18 @@ struct kmn_client_settings {
 	char *certificate; /* paths: relative ones were taken as relative to the file's folder */
 	char *key;
 	char *types; /* path, or NULL: none */
+	char *log_keys[KMN_CLIENT_LOG_KEYS_MAX]; /* their form is checked, the keys are the provider's business */
+	size_t log_key_count;
+	char *state;      /* folder; NULL: the standard one (kanmon.conf(5)) */
+	bool stateless;   /* `state = none`: state is NULL */
+	char *cosign_key; /* path, or NULL: none */
 	uint32_t quorum_wait_s;
 	uint32_t init_wait_s;
 	uint32_t connections;
 	enum kmn_client_errors errors;
 	enum kmn_client_heal heal;
 	enum kmn_client_fork fork;
+	enum kmn_client_receipts receipts;
 	unsigned savings; /* set of enum kmn_client_saving */
 };
 

@@ -104,11 +104,19 @@ kmn_cmd_client_config(int argc, char **argv)
 	char path[KMN_PATH_MAX_BYTES];
 	const char *dir;
 	struct kmn_connection connection = {.certificate = "client.crt", .key = "client.key"};
-	const struct kmn_option options[] = {KMN_CONNECTION_OPTIONS(&connection)};
+	const struct kmn_option options[] = {
+	    KMN_OPTION_TEXT("log", "FILE", "the ledger's public key (log.vkey)", &connection.log_file),
+	    KMN_OPTION_TEXT(
+		"receipts", "each|batch|off", "how answers' receipts are verified (each)", &connection.receipts),
+	    KMN_OPTION_TEXT("state", "DIR", "where the ledger's newest head is kept, or none", &connection.state),
+	    KMN_CONNECTION_OPTIONS(&connection),
+	};
 	int verdict = kmn_options_parse(argc, argv, "client config", options, KMN_COUNT_OF(options), &dir, 1, 1);
 
 	if (verdict != KMN_GO_ON)
 		return verdict;
+	if (connection.log_file == NULL && (connection.receipts == NULL || strcmp(connection.receipts, "off") != 0))
+		return kmn_usage("client config", "--log is needed, or --receipts off");
 	if (kmn_path(path, dir, "kanmon", ".conf") != KMN_OK)
 		return kmn_usage("client config", "the path is too long");
 	return kmn_connection_write("client config", &connection, path);

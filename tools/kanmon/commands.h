@@ -43,10 +43,10 @@ ROW("client new",        client_new,       "NAME --out DIR", \
     "make the certificate and key of an application (a CA host)", \
     "Writes client.crt, client.key and NAME.policy with the line that the policy needs.\n\n" \
     "  kanmon client new ca-prod --tokens root,issuing --out /etc/kanmon\n") \
-ROW("client config",     client_config,    "DIR --gateway ADDRESS:PORT --spki FILE --origin NAME", \
-    "write kanmon.conf: which gateway the provider talks to", \
+ROW("client config",     client_config,    "DIR --gateway ADDRESS:PORT --spki FILE --origin NAME --log FILE", \
+    "write kanmon.conf: which gateway the provider talks to, and by which key it judges the ledger's receipts", \
     "  kanmon client config /etc/kanmon --gateway gw1.example:7443 \\\n" \
-    "      --spki gateway.spki --origin kanmon.example/gw1/2026\n" \
+    "      --spki gateway.spki --origin kanmon.example/gw1/2026 --log log.vkey\n" \
     "  KANMON_CONFIG=/etc/kanmon/kanmon.conf pkcs11-tool --module kanmon-pkcs11.so -L\n") \
 ROW("policy check",      policy_check,     "FILE", \
     "parse a policy, check its signatures and say what is doubtful in it", \

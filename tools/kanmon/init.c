@@ -139,6 +139,17 @@ write_trust(const struct founding *f)
 	return n > 0 && n < (int)sizeof(text) ? write_in(f, "trust", text, 0644) : KMN_E_TOO_BIG;
 }
 
+/* What clients get: the tree's key, by which they judge each receipt. */
+static kmn_err
+write_vkey(const struct founding *f)
+{
+	char line[KMN_VKEY_MAX_BYTES + 1];
+
+	kmn_vkey_format(&f->log, line);
+	strcat(line, "\n");
+	return write_in(f, "log.vkey", line, 0644);
+}
+
 static json_t *
 genesis_body(const struct founding *f)
 {
@@ -252,7 +263,7 @@ found_gateway(struct founding *f)
 	    (e = write_in(f, "gateway.key", f->certificate.key_pem, 0600)) != KMN_OK ||
 	    (e = write_in(f, "gateway.crt", f->certificate.pem, 0644)) != KMN_OK ||
 	    (e = write_in(f, "gateway.spki", spki_line, 0644)) != KMN_OK || (e = write_settings(f)) != KMN_OK ||
-	    (e = write_trust(f)) != KMN_OK || (e = create_ledger(f)) != KMN_OK)
+	    (e = write_trust(f)) != KMN_OK || (e = write_vkey(f)) != KMN_OK || (e = create_ledger(f)) != KMN_OK)
 		return e;
 	return give_ledger(f);
 }

@@ -46,6 +46,11 @@ static const struct {
     {"a number with a sign", WHOLE "init-wait = -1\n", NULL, "0 to 3600", KMN_E_CONFIG},
     {"a number that overflows", WHOLE "init-wait = 99999999999999999999\n", NULL, "0 to 3600", KMN_E_CONFIG},
     {"a third way to tell errors", WHOLE "errors = \"none\"\n", NULL, "standard or device", KMN_E_CONFIG},
+    {"a fourth way to treat receipts", WHOLE "receipts = some\n", NULL, "each, batch or off", KMN_E_CONFIG},
+    {"a ledger key that is none", WHOLE "log-key = AAAA\n", NULL, "vkey", KMN_E_CONFIG},
+    {"a ledger key without its key", WHOLE "log-key = \"a+00112233+\"\n", NULL, "vkey", KMN_E_CONFIG},
+    {"a ledger key with an id in capitals", WHOLE "log-key = \"a+AABBCCDD+AQ==\"\n", NULL, "vkey", KMN_E_CONFIG},
+    {"an empty state", WHOLE "state = \"\"\n", NULL, "1 to 4095", KMN_E_CONFIG},
     {"a profile that is no pair", WHOLE, "hello", "name=value", KMN_E_ARGUMENTS},
     {"a profile with an unknown name", WHOLE, "configdir='/etc'", "name=value", KMN_E_ARGUMENTS},
     {"a profile with an open quote", WHOLE, "origin='a", "name=value", KMN_E_ARGUMENTS},
@@ -94,6 +99,34 @@ test_values(void)
 	CU_ASSERT_EQUAL(s->init_wait_s, 0);
 	CU_ASSERT_EQUAL(s->connections, 2);
 	CU_ASSERT_EQUAL(s->errors, KMN_CLIENT_ERRORS_DEVICE);
+	CU_ASSERT_EQUAL(s->receipts, KMN_CLIENT_RECEIPTS_EACH);
+	CU_ASSERT_EQUAL(s->log_key_count, 0);
+	CU_ASSERT_PTR_NULL(s->state);
+	CU_ASSERT_FALSE(s->stateless);
+	kmn_client_settings_free(s);
+}
+
+static void
+test_receipt_settings(void)
+{
+	struct kmn_client_settings *s;
+	char want[96];
+
+	put(WHOLE "log-key = {\"a+00112233+AQ==\", \"b+44556677+AQ==\"}\nreceipts = batch\nstate = heads\n");
+	CU_ASSERT_EQUAL_FATAL(kmn_client_settings_load(path, NULL, NULL, &s), KMN_OK);
+	CU_ASSERT_EQUAL(s->receipts, KMN_CLIENT_RECEIPTS_BATCH);
+	CU_ASSERT_EQUAL_FATAL(s->log_key_count, 2);
+	CU_ASSERT_STRING_EQUAL(s->log_keys[1], "b+44556677+AQ==");
+	(void)snprintf(want, sizeof(want), "%s/heads", folder);
+	CU_ASSERT_STRING_EQUAL(s->state, want);
+	kmn_client_settings_free(s);
+	CU_ASSERT_EQUAL_FATAL(
+	    kmn_client_settings_load(path, "state=none log-key=c+00112233+AQ== receipts=off", NULL, &s), KMN_OK);
+	CU_ASSERT_EQUAL_FATAL(s->log_key_count, 1);
+	CU_ASSERT_STRING_EQUAL(s->log_keys[0], "c+00112233+AQ==");
+	CU_ASSERT_PTR_NULL(s->state);
+	CU_ASSERT_TRUE(s->stateless);
+	CU_ASSERT_EQUAL(s->receipts, KMN_CLIENT_RECEIPTS_OFF);
 	kmn_client_settings_free(s);
 }
 
@@ -175,6 +208,7 @@ main(int argc, char **argv)
 	static CU_TestInfo tests[] = {
 	    {"each wrong file or profile is told by name", test_cases},
 	    {"values arrive, and paths are beside the file", test_values},
+	    {"what is said of receipts arrives, and state may be none", test_receipt_settings},
 	    {"a list in the profile replaces the file's", test_profile_replaces_the_list},
 	    {"the file is found in the documented order", test_where_the_file_is},
 	    {"the manual has every setting and its default", test_manual},

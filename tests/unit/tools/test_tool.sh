@@ -81,9 +81,16 @@ t 'a second init touches nothing' exits 1 init gw kanmon.example/gw1/2026
 t 'kanmond finds nothing wrong with what init made' kanmond --config gw/kanmond.conf --check
 sed 's|path = .*|path = "/nowhere.so"|' gw/kanmond.conf >gw/elsewhere.conf
 t 'a module that is not there is found before the start' says 'module /nowhere.so: No such file' kanmond --config gw/elsewhere.conf --check
-t 'client config writes the file' kanmon client config ca --gateway 127.0.0.1:7443 --spki gw/gateway.spki --origin kanmon.example/gw1/2026
+t 'the ledger key for clients is the one of the trust file' grep -q -F -x "log $(cat gw/log.vkey)" gw/trust
+config='--gateway 127.0.0.1:7443 --spki gw/gateway.spki --origin kanmon.example/gw1/2026'
+t 'client config writes the file' kanmon client config ca $config --log gw/log.vkey
+t 'with the ledger key in it' grep -q -F -x "log-key = {\"$(cat gw/log.vkey)\"}" ca/kanmon.conf
+t 'a client without the ledger key says that it wants no receipts' exits 2 kanmon client config ca $config
+t 'and may' kanmon client config ca $config --receipts off --state none
+t 'a ledger key that is none is refused' exits 1 kanmon client config ca $config --log gw/gateway.spki
+t 'a mode of receipts that is none is refused' exits 2 kanmon client config ca $config --log gw/log.vkey --receipts some
 t 'custodian config too' kanmon custodian config c/sato --gateway 127.0.0.1:7443 --spki gw/gateway.spki --origin kanmon.example/gw1/2026
-t 'a pin that is none is refused' exits 1 kanmon client config ca --gateway a:1 --spki pass --origin o
+t 'a pin that is none is refused' exits 1 kanmon client config ca --gateway a:1 --spki pass --origin o --receipts off
 t 'a gateway that does not answer is said' says 'does not answer' kanmon status --as c/sato
 t 'and is exit code 1' exits 1 kanmon status --as c/sato
 t 'an approval needs a custodian' exits 2 kanmon approve 4
