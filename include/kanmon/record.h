@@ -72,7 +72,8 @@ ROW(COSIGN, "cosign", \
 ROW(PEER, "peer", \
 	"origin=text note=note old_size=number consistency=list") \
 ROW(ANCHOR, "anchor", \
-	"size=number note=note imprint_alg=text token=b64 gen_time=any policy_oid=text nonce_tsa=any chain_sha256=hash") \
+	"size=number note=note tsa=text imprint_alg=text nonce_tsa=text token=b64 chain_sha256=hash gen_time=number " \
+	"policy_oid=text") \
 ROW(CLOCK, "clock", \
 	"before=number after=number source=text reason=text") \
 ROW(HSM_LOG, "hsm.log", \
@@ -80,9 +81,10 @@ ROW(HSM_LOG, "hsm.log", \
 ROW(RECOVERY, "recovery", \
 	"reason=text last_commit=object dropped?=object open_requests=list guards=list authorised?=refs") \
 ROW(RENEWAL, "renewal", \
-	"kind=text covers=any token=b64 chain_sha256=hash") \
+	"covers=refs tsa=text imprint_alg=text nonce_tsa=text token=b64 chain_sha256=hash gen_time=number policy_oid=text") \
 ROW(REHASH, "rehash", \
-	"alg=text size=number old_root=hash new_root=b64 covers=any") \
+	"alg=text size=number old_root=hash new_root=b64 covers=refs tsa=text imprint_alg=text nonce_tsa=text token=b64 " \
+	"chain_sha256=hash gen_time=number policy_oid=text") \
 ROW(CLOSED, "closed", \
 	"successor=object")
 /* clang-format on */
