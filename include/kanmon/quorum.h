@@ -179,4 +179,8 @@ struct kmn_quorum_counts {
 };
 void kmn_quorum_counts(const struct kmn_quorum *quorum, struct kmn_quorum_counts *counts_out);
 
+/* V5-V7 for the verifier's table (kanmon/checker.h). */
+struct kmn_checker;
+extern const struct kmn_checker kmn_quorum_checker;
+
 #endif

@@ -1,7 +1,8 @@
 /*
  * The offline verifier: a trust file, the files of a ledger, and nothing that
- * a gateway says about itself (docs/ledger.md 8). V1-V4 and V8 are here; who
- * checks more (policy and quorum: V5-V7) is called with each record in order.
+ * a gateway says about itself (docs/ledger.md 8). V1-V3 are made here, while
+ * reading; what records say is the checkers' (kanmon/checker.h): those of the
+ * ledger's own table, and those handed in (policy and quorum: V5-V7).
  */
 #ifndef KANMON_VERIFY_H
 #define KANMON_VERIFY_H
@@ -58,18 +59,14 @@ struct kmn_verify_sink {
 	void *cookie;
 };
 
-/* Called for each record in order once the commit that holds it was right; says findings to `sink`. `tree` has all
- * records before this one, and this one. */
-typedef void kmn_verify_record(void *cookie, const struct kmn_record *record, const struct kmn_place *place,
-    const struct kmn_tree *tree, const struct kmn_verify_sink *sink);
+struct kmn_checker;
 
 struct kmn_verify_settings {
 	struct kmn_store *store;
 	const struct kmn_trust *trust;
 	const char *head; /* text of a checkpoint note that the auditor brought, or NULL */
 	size_t head_len;
-	kmn_verify_record *record; /* may be NULL */
-	void *cookie;
+	const struct kmn_checker *const *more; /* checkers beside the ledger's own, ends with NULL; or NULL */
 	struct kmn_verify_sink sink;
 	uint64_t segment_records, segment_bytes; /* 0: the format's; as in struct kmn_log_settings */
 };
@@ -77,10 +74,13 @@ struct kmn_verify_settings {
 struct kmn_verify_report {
 	unsigned count[KMN_CHECK_COUNT]; /* findings per check */
 	bool done[KMN_CHECK_COUNT];      /* the check was made to its end */
+	bool not_asked[KMN_CHECK_COUNT]; /* the trust file does not ask for it */
 	uint64_t records, segments, blobs;
 	uint64_t open_requests; /* at the head, neither decided nor expired, or running: fails nothing */
-	struct kmn_head head;   /* of the segments, after the last commit */
-	uint64_t signed_size;   /* largest size that the log key signed, of those given */
+	uint64_t requests, results, statements_verified;  /* by quorum's checker */
+	uint64_t signatures_verified, signatures_skipped; /* V7; skipped: no key or data is kept */
+	struct kmn_head head;                             /* of the segments, after the last commit */
+	uint64_t signed_size;                             /* largest size that the log key signed, of those given */
 	bool failed, missing, unwitnessed;
 	int exit_code; /* 0 verified, 1 failed, 2 short of witnesses or anchors, 3 incomplete input */
 };

@@ -1,10 +1,18 @@
-#include "server/ledger/case.h"
+/*
+ * V8: every call has its story, whole. An intent is decided, given up by a
+ * recovery or still open; a decision that allowed has exactly one result, or a
+ * recovery that says nobody knows; every reference points at an earlier record
+ * of the right kind, by index and by leaf hash.
+ */
+#include "config.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "server/ledger/verify.h"
 
 /* How long after its time a request may go undecided: the gateway decides when its clock rings, or when it starts. */
 #define LATE_MS 60000
@@ -23,43 +31,35 @@ struct row {
 	uint8_t flags;
 };
 
-struct kmn_cases {
+struct cases {
+	const struct kmn_checking *checking;
 	struct row *row;
 	uint64_t count, room;
 	uint64_t start; /* last gateway.start, 0: none */
 	uint64_t t;     /* of the last record */
 };
 
-struct kmn_cases *
-kmn_cases_new(void)
+static kmn_err
+begin(const struct kmn_checking *checking, void **state_out)
 {
-	return calloc(1, sizeof(struct kmn_cases));
+	struct cases *cases = calloc(1, sizeof(*cases));
+
+	if ((*state_out = cases) == NULL)
+		return KMN_E_NO_MEMORY;
+	cases->checking = checking;
+	return KMN_OK;
 }
 
-void
-kmn_cases_free(struct kmn_cases *cases)
+static void
+clear(void *state)
 {
-	if (cases == NULL)
-		return;
+	struct cases *cases = state;
+
 	free(cases->row);
 	free(cases);
 }
 
-static void say(const struct kmn_verify_sink *sink, enum kmn_severity severity, const struct kmn_place *place,
-    const char *format, ...) KMN_PRINTF(4, 5);
-
-static void
-say(const struct kmn_verify_sink *sink, enum kmn_severity severity, const struct kmn_place *place, const char *format,
-    ...)
-{
-	char text[256];
-	va_list ap;
-
-	va_start(ap, format);
-	(void)vsnprintf(text, sizeof(text), format, ap);
-	va_end(ap);
-	sink->say(sink->cookie, KMN_V8, severity, place, text);
-}
+#define say(cases, severity, place, ...) kmn_checker_say((cases)->checking, KMN_V8, severity, place, __VA_ARGS__)
 
 /* What the references of each type must point at; KMN_R_UNKNOWN: at anything. */
 static const struct {
@@ -86,19 +86,18 @@ static const struct {
 };
 
 static bool
-ref_holds(const struct kmn_cases *cases, const struct kmn_tree *tree, const json_t *value, enum kmn_record_kind to,
-    uint64_t before, struct kmn_ref *ref)
+ref_holds(const struct cases *cases, const json_t *value, enum kmn_record_kind to, uint64_t before, struct kmn_ref *ref)
 {
 	uint8_t leaf[KMN_HASH_BYTES];
 
-	return kmn_ref_parse(value, ref) && ref->i < before && kmn_tree_leaf(tree, ref->i, leaf) == KMN_OK &&
+	return kmn_ref_parse(value, ref) && ref->i < before &&
+	       kmn_past_leaf(cases->checking->past, ref->i, leaf) == KMN_OK &&
 	       memcmp(leaf, ref->leaf, sizeof(leaf)) == 0 && (to == KMN_R_UNKNOWN || cases->row[ref->i].kind == to);
 }
 
 /* True: all references of the record hold, and may be followed. */
 static bool
-check_refs(const struct kmn_cases *cases, const struct kmn_record *record, const struct kmn_place *place,
-    const struct kmn_tree *tree, const struct kmn_verify_sink *sink)
+check_refs(const struct cases *cases, const struct kmn_record *record, const struct kmn_place *place)
 {
 	struct kmn_ref ref;
 	bool hold = true;
@@ -110,10 +109,10 @@ check_refs(const struct kmn_cases *cases, const struct kmn_record *record, const
 		if (refs[n].in != record->kind)
 			continue;
 		for (size_t at = 0; at < count; at++) {
-			if (ref_holds(cases, tree, refs[n].list ? json_array_get(value, at) : value, refs[n].to,
-				record->i, &ref))
+			if (ref_holds(
+				cases, refs[n].list ? json_array_get(value, at) : value, refs[n].to, record->i, &ref))
 				continue;
-			say(sink, KMN_FINDING, place,
+			say(cases, KMN_FINDING, place,
 			    "\"%s\" refers to record %" PRIu64 ", which is no earlier %s with that leaf",
 			    refs[n].member, ref.i,
 			    refs[n].to == KMN_R_UNKNOWN ? "record" : kmn_record_name(refs[n].to));
@@ -126,7 +125,7 @@ check_refs(const struct kmn_cases *cases, const struct kmn_record *record, const
 }
 
 static void
-take_decision(struct kmn_cases *cases, const struct kmn_record *record)
+take_decision(struct cases *cases, const struct kmn_record *record)
 {
 	struct kmn_ref request;
 	const char *verdict;
@@ -141,8 +140,7 @@ take_decision(struct kmn_cases *cases, const struct kmn_record *record)
 }
 
 static void
-take_result(struct kmn_cases *cases, const struct kmn_record *record, const struct kmn_place *place,
-    const struct kmn_verify_sink *sink)
+take_result(struct cases *cases, const struct kmn_record *record, const struct kmn_place *place)
 {
 	struct kmn_ref request, decision;
 	struct row *row;
@@ -151,21 +149,20 @@ take_result(struct kmn_cases *cases, const struct kmn_record *record, const stru
 		return;
 	row = &cases->row[decision.i];
 	if (row->link != request.i)
-		say(sink, KMN_FINDING, place, "its decision %" PRIu64 " is about another request", decision.i);
+		say(cases, KMN_FINDING, place, "its decision %" PRIu64 " is about another request", decision.i);
 	if (!(row->flags & ALLOWED))
-		say(sink, KMN_FINDING, place, "its decision %" PRIu64 " did not allow the call", decision.i);
+		say(cases, KMN_FINDING, place, "its decision %" PRIu64 " did not allow the call", decision.i);
 	if (row->flags & DONE)
-		say(sink, KMN_FINDING, place, "a second result for decision %" PRIu64, decision.i);
+		say(cases, KMN_FINDING, place, "a second result for decision %" PRIu64, decision.i);
 	if ((row->flags & UNKNOWN) || cases->start > decision.i)
-		say(sink, KMN_FINDING, place, "decision %" PRIu64 " was given up when the gateway started again",
+		say(cases, KMN_FINDING, place, "decision %" PRIu64 " was given up when the gateway started again",
 		    decision.i);
 	row->flags |= DONE;
 }
 
 /* open_requests names what was running or not started; by its decision or by its intent. */
 static void
-take_recovery(struct kmn_cases *cases, const struct kmn_record *record, const struct kmn_place *place,
-    const struct kmn_tree *tree, const struct kmn_verify_sink *sink)
+take_recovery(struct cases *cases, const struct kmn_record *record, const struct kmn_place *place)
 {
 	const json_t *open = json_object_get(record->body, "open_requests");
 	uint8_t leaf[KMN_HASH_BYTES], here[KMN_HASH_BYTES];
@@ -178,9 +175,9 @@ take_recovery(struct kmn_cases *cases, const struct kmn_record *record, const st
 
 		if (!kmn_json_get_number(entry, "i", &i) || !kmn_json_get_b64(entry, "leaf", leaf, sizeof(leaf)) ||
 		    !kmn_json_get_text(entry, "state", &state) || i >= record->i ||
-		    kmn_tree_leaf(tree, i, here) != KMN_OK || memcmp(leaf, here, sizeof(leaf)) != 0 ||
+		    kmn_past_leaf(cases->checking->past, i, here) != KMN_OK || memcmp(leaf, here, sizeof(leaf)) != 0 ||
 		    (cases->row[i].kind != KMN_R_INTENT && cases->row[i].kind != KMN_R_DECISION)) {
-			say(sink, KMN_FINDING, place,
+			say(cases, KMN_FINDING, place,
 			    "open_requests[%zu] is no intent or decision of this ledger with its state", n);
 			continue;
 		}
@@ -194,10 +191,10 @@ take_recovery(struct kmn_cases *cases, const struct kmn_record *record, const st
 	}
 }
 
-kmn_err
-kmn_cases_record(struct kmn_cases *cases, const struct kmn_record *record, const struct kmn_place *place,
-    const struct kmn_tree *tree, const struct kmn_verify_sink *sink)
+static kmn_err
+take_record(void *state, const struct kmn_record *record, const struct kmn_place *place)
 {
+	struct cases *cases = state;
 	struct row *grown, *row;
 
 	if (cases->count == cases->room) {
@@ -209,7 +206,7 @@ kmn_cases_record(struct kmn_cases *cases, const struct kmn_record *record, const
 	row = &cases->row[cases->count++];
 	*row = (struct row){.kind = (uint8_t)record->kind};
 	cases->t = record->t;
-	if (!check_refs(cases, record, place, tree, sink))
+	if (!check_refs(cases, record, place))
 		return KMN_OK;
 	switch (record->kind) {
 	case KMN_R_INTENT:
@@ -220,10 +217,10 @@ kmn_cases_record(struct kmn_cases *cases, const struct kmn_record *record, const
 		take_decision(cases, record);
 		break;
 	case KMN_R_RESULT:
-		take_result(cases, record, place, sink);
+		take_result(cases, record, place);
 		break;
 	case KMN_R_RECOVERY:
-		take_recovery(cases, record, place, tree, sink);
+		take_recovery(cases, record, place);
 		break;
 	case KMN_R_GATEWAY_START:
 		cases->start = record->i;
@@ -234,23 +231,26 @@ kmn_cases_record(struct kmn_cases *cases, const struct kmn_record *record, const
 	return KMN_OK;
 }
 
-void
-kmn_cases_end(const struct kmn_cases *cases, const struct kmn_verify_sink *sink, uint64_t *open_out)
+static kmn_err
+end(void *state)
 {
-	*open_out = 0;
+	struct cases *cases = state;
+	uint64_t *open_out = &cases->checking->report->open_requests;
+
 	for (uint64_t i = 0; i < cases->count; i++) {
 		const struct row *row = &cases->row[i];
 		struct kmn_place place = {NULL, 0, i};
 
 		if (row->kind == KMN_R_INTENT && !(row->flags & SETTLED)) {
 			if (cases->t > row->expires + LATE_MS)
-				say(sink, KMN_FINDING, &place, "an intent without decision or recovery, past its time");
+				say(cases, KMN_FINDING, &place,
+				    "an intent without decision or recovery, past its time");
 			else
 				++*open_out;
 		}
 		if ((row->flags & (ALLOWED | DONE | UNKNOWN)) == ALLOWED) {
 			if (cases->start > i)
-				say(sink, KMN_FINDING, &place,
+				say(cases, KMN_FINDING, &place,
 				    "a decision that allowed a call, without result or recovery, before the gateway "
 				    "started again");
 			else
@@ -260,6 +260,16 @@ kmn_cases_end(const struct kmn_cases *cases, const struct kmn_verify_sink *sink,
 	if (*open_out > 0) {
 		struct kmn_place place = {NULL, 0, UINT64_MAX};
 
-		say(sink, KMN_INFO, &place, "%" PRIu64 " requests are open at the head", *open_out);
+		say(cases, KMN_INFO, &place, "%" PRIu64 " requests are open at the head", *open_out);
 	}
+	cases->checking->report->done[KMN_V8] = true;
+	return KMN_OK;
 }
+
+/* What refers to something, and what things are. */
+#define BODIES \
+	(KMN_KIND(INTENT) | KMN_KIND(STATEMENT) | KMN_KIND(APPROVAL) | KMN_KIND(REJECTION) | KMN_KIND(VETO) | \
+	    KMN_KIND(DECISION) | KMN_KIND(RESULT) | KMN_KIND(REDELIVER) | KMN_KIND(ACTION) | KMN_KIND(LOG_KEY) | \
+	    KMN_KIND(CUSTODIAN_CREDENTIAL) | KMN_KIND(RECOVERY))
+
+const struct kmn_checker kmn_cases_checker = {"cases", KMN_KINDS_ALL, BODIES, begin, take_record, end, clear};

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kanmon/log.h"
+#include "kanmon/checker.h"
 #include "kanmon/quorum.h"
 #include "tools/kanmon/audit.h"
 #include "tools/kanmon/options.h"
@@ -32,11 +32,7 @@ static const char *const severities[] = {"note", "finding", "FATAL", "missing"};
 struct audit {
 	struct kmn_store *store;
 	struct kmn_trust trust;
-	struct kmn_quorum *quorum;
-	const struct kmn_tree *tree; /* while a record is looked at */
-	struct kmn_quorum_counts counts;
-	unsigned told[KMN_CHECK_COUNT]; /* findings of quorum, by check */
-	json_t *findings;               /* with --json, else NULL */
+	json_t *findings; /* with --json, else NULL */
 };
 
 static void
@@ -68,84 +64,35 @@ say(void *cookie, enum kmn_check check, enum kmn_severity severity, const struct
 	(void)json_array_append_new(audit->findings, row);
 }
 
-static kmn_err
-get_blob(void *cookie, const uint8_t sha256[32], uint8_t **bytes_out, size_t *len_out)
-{
-	struct audit *audit = cookie;
-
-	return kmn_blob_read(audit->store, sha256, bytes_out, len_out);
-}
-
-static bool
-is_head(void *cookie, const struct kmn_head *head)
-{
-	struct audit *audit = cookie;
-	struct kmn_head here;
-
-	return kmn_tree_head(audit->tree, head->size, &here) == KMN_OK &&
-	       memcmp(here.root, head->root, KMN_HASH_BYTES) == 0;
-}
-
-static enum kmn_check
-check_of(const char *name)
-{
-	long n = name[0] == 'V' ? strtol(name + 1, NULL, 10) : 0;
-
-	return n >= 1 && n < KMN_CHECK_COUNT ? (enum kmn_check)n : KMN_V6;
-}
-
-static void
-check_pin(struct audit *audit, const struct kmn_place *place, const struct kmn_verify_sink *sink)
-{
-	const struct kmn_policy *policy = kmn_quorum_policy(audit->quorum);
-
-	if (policy == NULL || memcmp(kmn_policy_sha256(policy), audit->trust.policy_sha256, KMN_HASH_BYTES) != 0)
-		sink->say(sink->cookie, KMN_V5, KMN_FINDING, place, "policy 1 is not the one that the trust file pins");
-}
-
-static void
-apply(void *cookie, const struct kmn_record *record, const struct kmn_place *place, const struct kmn_tree *tree,
-    const struct kmn_verify_sink *sink)
-{
-	struct audit *audit = cookie;
-	struct kmn_finding finding;
-	kmn_err e;
-
-	audit->tree = tree;
-	e = kmn_quorum_apply(audit->quorum, record, &finding);
-	if (e == KMN_E_CORRUPT) {
-		struct kmn_place at = {
-		    finding.i == record->i ? place->file : NULL, finding.i == record->i ? place->line : 0, finding.i};
-
-		sink->say(sink->cookie, check_of(finding.check), KMN_FINDING, &at, finding.text);
-	} else if (e != KMN_OK) {
-		sink->say(sink->cookie, KMN_V6, KMN_MISSING, place, kmn_err_text(e));
-	}
-	if (record->i == 0)
-		check_pin(audit, place, sink);
-}
+/* The checks that know what records mean; the ledger's own are always made. */
+static const struct kmn_checker *const more[] = {
+    &kmn_quorum_checker,
+    NULL,
+};
 
 static const char *
 check_word(const struct kmn_verify_report *report, enum kmn_check check)
 {
 	if (report->count[check] > 0)
 		return "FAILED";
+	if (report->not_asked[check])
+		return "not asked for";
 	return report->done[check] ? "ok" : "not checked";
 }
 
 static void
-print_table(const struct audit *audit, const struct kmn_verify_report *report)
+print_table(const struct kmn_verify_report *report)
 {
 	(void)printf("\n");
 	for (enum kmn_check check = KMN_V1; check < KMN_CHECK_COUNT; check++) {
-		(void)printf("V%-3d %-12s %s", (int)check, check_word(report, check), says[check]);
+		(void)printf("V%-3d %-13s %s", (int)check, check_word(report, check), says[check]);
 		if (report->count[check] > 0)
 			(void)printf(" (%u findings)", report->count[check]);
 		if (check == KMN_V6 && report->done[check])
-			(void)printf(" (%" PRIu64 " statements)", audit->counts.statements_verified);
+			(void)printf(" (%" PRIu64 " statements)", report->statements_verified);
 		if (check == KMN_V7 && report->done[check])
 			(void)printf(" (%" PRIu64 " verified, %" PRIu64 " without key or data)",
-			    audit->counts.signatures_verified, audit->counts.signatures_skipped);
+			    report->signatures_verified, report->signatures_skipped);
 		if (check == KMN_V8 && report->done[check] && report->open_requests > 0)
 			(void)printf(" (%" PRIu64 " open at the head)", report->open_requests);
 		(void)printf("\n");
@@ -165,7 +112,7 @@ print_human(const struct audit *audit, const char *path, const struct kmn_verify
 	char root[KMN_B64_LEN(KMN_HASH_BYTES) + 1];
 
 	kmn_b64(report->head.root, KMN_HASH_BYTES, root);
-	print_table(audit, report);
+	print_table(report);
 	(void)printf("\nledger   ");
 	kmn_audit_text(stdout, path, 0);
 	(void)printf("\norigin   ");
@@ -175,7 +122,7 @@ print_human(const struct audit *audit, const char *path, const struct kmn_verify
 	    report->head.size > report->signed_size ? report->head.size - report->signed_size : 0);
 	(void)printf("read     %" PRIu64 " records in %" PRIu64 " segments, %" PRIu64 " blobs; %" PRIu64
 		     " requests, %" PRIu64 " results\n",
-	    report->records, report->segments, report->blobs, audit->counts.requests, audit->counts.results);
+	    report->records, report->segments, report->blobs, report->requests, report->results);
 	(void)printf("%s\n", verdicts[report->exit_code]);
 }
 
@@ -192,9 +139,9 @@ print_json(struct audit *audit, const struct kmn_verify_report *report)
 	    audit->trust.origin, "exit", report->exit_code, "verdict", verdicts[report->exit_code], "head",
 	    kmn_head_json(&report->head), "signed_size", (json_int_t)report->signed_size, "segments",
 	    (json_int_t)report->segments, "blobs", (json_int_t)report->blobs, "open_requests",
-	    (json_int_t)report->open_requests, "requests", (json_int_t)audit->counts.requests, "signatures_verified",
-	    (json_int_t)audit->counts.signatures_verified, "signatures_skipped",
-	    (json_int_t)audit->counts.signatures_skipped, "checks", checks, "findings", audit->findings);
+	    (json_int_t)report->open_requests, "requests", (json_int_t)report->requests, "signatures_verified",
+	    (json_int_t)report->signatures_verified, "signatures_skipped", (json_int_t)report->signatures_skipped,
+	    "checks", checks, "findings", audit->findings);
 	(void)json_dumpf(all, stdout, JSON_INDENT(2) | JSON_SORT_KEYS);
 	(void)printf("\n");
 	json_decref(all);
@@ -203,26 +150,19 @@ print_json(struct audit *audit, const struct kmn_verify_report *report)
 static int
 run(struct audit *audit, const char *path, const char *head, size_t head_len)
 {
-	struct kmn_quorum_settings quorum = {get_blob, is_head, audit};
 	struct kmn_verify_settings settings = {.store = audit->store,
 	    .trust = &audit->trust,
 	    .head = head,
 	    .head_len = head_len,
-	    .record = apply,
-	    .cookie = audit,
+	    .more = more,
 	    .sink = {say, audit}};
 	struct kmn_verify_report report;
-	kmn_err e = kmn_quorum_new(&quorum, &audit->quorum);
+	kmn_err e = kmn_verify(&settings, &report);
 
-	if (e == KMN_OK)
-		e = kmn_verify(&settings, &report);
 	if (e != KMN_OK) {
 		(void)fprintf(stderr, "kanmon audit: %s\n", kmn_err_text(e));
 		return KMN_AUDIT_INCOMPLETE;
 	}
-	kmn_quorum_counts(audit->quorum, &audit->counts);
-	/* quorum saw every record if the reading came to its end */
-	report.done[KMN_V5] = report.done[KMN_V6] = report.done[KMN_V7] = report.done[KMN_V8];
 	if (audit->findings != NULL)
 		print_json(audit, &report);
 	else
@@ -275,7 +215,6 @@ kmn_cmd_audit_verify(int argc, char **argv)
 		exit_code = run(&audit, words[0], head, head_len);
 	}
 	json_decref(audit.findings);
-	kmn_quorum_free(audit.quorum);
 	kmn_store_files_free(audit.store);
 	free(head);
 	return exit_code;

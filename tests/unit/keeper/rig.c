@@ -24,7 +24,7 @@
 #include "kanmon/quorum.h"
 #include "kanmon/roles.h"
 #include "kanmon/say.h"
-#include "kanmon/verify.h"
+#include "kanmon/checker.h"
 #include "tests/unit/quorum/world.h"
 #include "tests/unit/run.h"
 
@@ -532,32 +532,14 @@ said(void *cookie, enum kmn_check check, enum kmn_severity severity, const struc
 		printf("# V%d record %lld: %s\n", (int)check, (long long)place->index, text);
 }
 
-static kmn_err
-blob(void *cookie, const uint8_t sha256[32], uint8_t **bytes_out, size_t *len_out)
-{
-	return kmn_blob_read(cookie, sha256, bytes_out, len_out);
-}
-
-static void
-judge(void *cookie, const struct kmn_record *record, const struct kmn_place *place, const struct kmn_tree *tree,
-    const struct kmn_verify_sink *sink)
-{
-	struct kmn_finding finding;
-
-	(void)tree;
-	if (kmn_quorum_apply(cookie, record, &finding) == KMN_E_CORRUPT)
-		sink->say(sink->cookie, KMN_V6, KMN_FINDING, place, finding.text);
-}
-
 int
 rig_verify(struct rig *rig)
 {
 	uint8_t secret[KMN_ED25519_SECRET_BYTES], policy_sha256[KMN_HASH_BYTES];
 	char vkey[KMN_VKEY_MAX_BYTES], path[128], trust_text[1024], b64[64], *text;
-	struct kmn_quorum_settings quorum = {.blob = blob};
-	struct kmn_verify_settings settings = {.record = judge, .sink = {.say = said}};
+	static const struct kmn_checker *const more[] = {&kmn_quorum_checker, NULL};
+	struct kmn_verify_settings settings = {.more = more, .sink = {.say = said}};
 	struct kmn_verify_report report;
-	struct kmn_quorum *q;
 	struct kmn_trust trust;
 	struct kmn_store *here;
 	size_t len;
@@ -574,12 +556,8 @@ rig_verify(struct rig *rig)
 	CU_ASSERT_EQUAL_FATAL(kmn_trust_parse(trust_text, strlen(trust_text), &trust, NULL), KMN_OK);
 	snprintf(path, sizeof(path), "%s/ledger", rig->dir);
 	CU_ASSERT_EQUAL_FATAL(kmn_store_files(path, &settings.store), KMN_OK);
-	quorum.cookie = settings.store;
-	CU_ASSERT_EQUAL_FATAL(kmn_quorum_new(&quorum, &q), KMN_OK);
 	settings.trust = &trust;
-	settings.cookie = q;
 	CU_ASSERT_EQUAL(kmn_verify(&settings, &report), KMN_OK);
-	kmn_quorum_free(q);
 	kmn_store_files_free(settings.store);
 	return report.exit_code;
 }

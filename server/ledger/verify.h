@@ -1,0 +1,40 @@
+/* Between the files of the verifier: reading (verify.c), files beside the segments (verify_files.c), checkers. */
+#ifndef KANMON_LEDGER_VERIFY_H
+#define KANMON_LEDGER_VERIFY_H
+
+#include "kanmon/checker.h"
+#include "server/ledger/chain.h"
+
+extern const struct kmn_checker kmn_heads_checker; /* check_heads.c: V3 of records, V4 */
+extern const struct kmn_checker kmn_cases_checker; /* case.c: V8 */
+
+/* The hashes of what was read: past.c. */
+kmn_err kmn_past_new(struct kmn_past **past_out) KMN_MUST_CHECK;
+void kmn_past_free(struct kmn_past *past);
+kmn_err kmn_past_add(struct kmn_past *past, const uint8_t leaf[KMN_HASH_BYTES]) KMN_MUST_CHECK;
+
+/* What is derived from the segments and must agree with them, while these are read. */
+struct kmn_verify_files {
+	const struct kmn_checking *checking;
+	struct {
+		bool there, met;
+		char segment[KMN_SEGMENT_NAME_BYTES];
+		uint64_t offset;
+		struct kmn_head head;
+	} state;      /* state/head: where a commit must have ended */
+	uint8_t *off; /* the .off of the segment being read, as it should be */
+	size_t off_len, off_room;
+};
+
+void kmn_files_begin(struct kmn_verify_files *files, const struct kmn_checking *checking);
+/* A record's line begins at this offset of the segment being read. */
+kmn_err kmn_files_record(struct kmn_verify_files *files, uint64_t offset) KMN_MUST_CHECK;
+void kmn_files_commit(
+    struct kmn_verify_files *files, const char *segment, const struct kmn_head *head, uint64_t offset);
+/* The segment ended; `full`: so its offsets may be there and must be right. */
+void kmn_files_segment(struct kmn_verify_files *files, const char *segment, bool full);
+/* All segments were read: state/head, blobs. */
+void kmn_files_end(struct kmn_verify_files *files);
+void kmn_files_clear(struct kmn_verify_files *files);
+
+#endif
