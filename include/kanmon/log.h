@@ -42,6 +42,12 @@ struct kmn_log_settings {
 	struct kmn_log_sources sources;
 	uint64_t segment_records, segment_bytes; /* 0: the format's; tests make segments small */
 	uint32_t publish_ms;                     /* 0: 1000; at most this long until `checkpoint` follows the ledger */
+	/*
+	 * Called once, before anything is replayed, where state/snapshot holds (kmn_log_snapshot): the records replayed
+	 * are then those that it names, all below `size`, and every one from `size` on. NULL: all are replayed, always.
+	 */
+	kmn_err (*resume)(void *cookie, uint64_t size);
+	uint8_t snapshot_by[KMN_HASH_BYTES]; /* who chose: a snapshot of another build is not used */
 };
 
 /* What opening found (KMN_E_... otherwise). */
@@ -113,6 +119,12 @@ kmn_err kmn_log_inclusion(struct kmn_log *log, uint64_t index, uint64_t size, st
 kmn_err kmn_log_consistency(struct kmn_log *log, uint64_t from, uint64_t to, struct kmn_path *path_out) KMN_MUST_CHECK;
 /* The raw line of a durable record; the caller's to free(). */
 kmn_err kmn_log_line(struct kmn_log *log, uint64_t index, char **line_out, size_t *len_out) KMN_MUST_CHECK;
+
+/*
+ * The records, in ascending order, that make up the owner's state at the size the log has now: what its next opening
+ * replays instead of all. Written once these are durable, authenticated with the log key; a hint all the same.
+ */
+kmn_err kmn_log_snapshot(struct kmn_log *log, const uint64_t *index, size_t count) KMN_MUST_CHECK;
 
 /* Blobs: files named by their SHA-256, durable before put returns, checked at get. */
 kmn_err kmn_log_blob_put(

@@ -57,6 +57,15 @@ void kmn_quorum_free(struct kmn_quorum *quorum);
 kmn_err kmn_quorum_apply(
     struct kmn_quorum *quorum, const struct kmn_record *record, struct kmn_finding *finding_out) KMN_MUST_CHECK;
 
+/*
+ * The records that, applied in order to a new quorum, make one that answers every question as this one does
+ * (kmn_quorum_counts aside: those count what was applied). Ascending; free().
+ */
+kmn_err kmn_quorum_records(const struct kmn_quorum *quorum, uint64_t **index_out, size_t *count_out) KMN_MUST_CHECK;
+/* Said to a new quorum first: records below `size` are such a choice. What they say of requests that are not among
+ * them is passed over, and no finding. */
+void kmn_quorum_resume(struct kmn_quorum *quorum, uint64_t size);
+
 /* The policy in force; NULL before genesis. Borrowed until the next `policy` record. */
 const struct kmn_policy *kmn_quorum_policy(const struct kmn_quorum *quorum);
 

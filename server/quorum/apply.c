@@ -59,6 +59,7 @@ take_policy(struct step *s, const char *note, const char *where)
 	struct kmn_quorum *q = s->q;
 	struct kmn_policy_error error = {0, ""};
 	struct kmn_policy *policy = NULL, **more;
+	uint64_t *more_i;
 	kmn_err e = kmn_policy_accept(note, strlen(note), kmn_quorum_policy(q), &policy, &error);
 
 	if (e == KMN_E_NO_MEMORY) {
@@ -69,12 +70,16 @@ take_policy(struct step *s, const char *note, const char *where)
 		found(s, "V5", "the policy in %s is not valid: line %u: %s", where, error.line, error.text);
 		return;
 	}
-	if ((more = realloc(q->policies, (q->policy_count + 1) * sizeof(*more))) == NULL) {
+	if ((more = realloc(q->policies, (q->policy_count + 1) * sizeof(*more))) != NULL)
+		q->policies = more;
+	if ((more_i = realloc(q->policy_i, (q->policy_count + 1) * sizeof(*more_i))) != NULL)
+		q->policy_i = more_i;
+	if (more == NULL || more_i == NULL) {
 		kmn_policy_free(policy);
 		trouble(s, KMN_E_NO_MEMORY);
 		return;
 	}
-	q->policies = more;
+	q->policy_i[q->policy_count] = s->record->i;
 	q->policies[q->policy_count++] = policy;
 }
 
@@ -152,6 +157,7 @@ end_request(struct step *s, struct request *r, enum kmn_request_state state)
 {
 	r->seen.state = state;
 	r->seen.ended_t = (int64_t)s->record->t;
+	r->ended_i = s->record->i;
 	*(r->seen.held ? &s->q->ended_held : &s->q->ended_free) += 1;
 }
 
@@ -554,6 +560,7 @@ apply_result(struct step *s)
 		return;
 	}
 	s->q->counts.results++;
+	r->answered_i = r->seen.decision_i;
 	r->seen.result_i = s->record->i;
 	r->seen.rv = rv;
 	if (rv == RV_OK)
@@ -612,6 +619,8 @@ apply_recovery(struct step *s)
 		if (kmn_ref_parse(bare, &ref))
 			r = quorum_request(s->q, ref.i);
 		json_decref(bare);
+		if (r == NULL && s->record->i < s->q->resumed) /* ended since, and forgotten when the choice was made */
+			continue;
 		unknown = kmn_json_get_text(item, "state", &state) && strcmp(state, "unknown") == 0;
 		if (r == NULL || memcmp(ref.leaf, r->seen.leaf, sizeof(ref.leaf)) != 0 ||
 		    (!unknown && strcmp(state, "not-started") != 0) ||
@@ -663,6 +672,10 @@ kmn_quorum_apply(struct kmn_quorum *q, const struct kmn_record *record, struct k
 	default:
 		break;
 	}
+	if (record->kind != KMN_R_UNKNOWN)
+		q->last[record->kind] = record->i + 1;
+	if (record->i < q->resumed) /* a choice holds what is kept and nothing else */
+		return s.err;
 	if (q->ended_held > QUORUM_HELD_KEPT)
 		forget_oldest(q, true);
 	if (q->ended_free > QUORUM_FREE_KEPT)

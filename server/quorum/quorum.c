@@ -45,6 +45,7 @@ kmn_quorum_free(struct kmn_quorum *q)
 		kmn_policy_free(q->policies[i]);
 	free(q->requests);
 	free(q->policies);
+	free(q->policy_i);
 	free(q);
 }
 

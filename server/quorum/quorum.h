@@ -21,16 +21,21 @@ struct request {
 	struct kmn_vote *votes;
 	size_t vote_size;
 	uint8_t decision_leaf[KMN_HASH_BYTES];
+	uint64_t answered_i; /* the decision that the last result answered, 0: none */
+	uint64_t ended_i;    /* the record that ended it, 0: it has not */
 };
 
 struct kmn_quorum {
 	struct kmn_quorum_settings settings;
 	struct kmn_policy **policies; /* all versions, the last in force; kept because requests point into them */
+	uint64_t *policy_i;           /* the record of each */
 	size_t policy_count;
 	struct request **requests; /* by index, ascending */
 	size_t count, size;
 	size_t ended_held, ended_free; /* of count */
 	struct kmn_quorum_counts counts;
+	uint64_t resumed;             /* records below it are a choice (kmn_quorum_resume) */
+	uint64_t last[KMN_R_UNKNOWN]; /* of each type: 1 more than the index of the last record, 0: none */
 };
 
 void quorum_request_free(struct request *r);

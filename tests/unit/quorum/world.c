@@ -178,8 +178,8 @@ emit(struct world *w, size_t i, enum kmn_record_kind kind, uint64_t t, json_t *b
 	json_decref(body);
 }
 
-static kmn_err
-apply_line(struct kmn_quorum *q, const struct world *w, size_t i, struct kmn_finding *finding)
+kmn_err
+world_apply(struct world *w, struct kmn_quorum *q, size_t i, struct kmn_finding *finding)
 {
 	struct kmn_record record;
 	kmn_err e;
@@ -195,11 +195,14 @@ kmn_err
 world_append(struct world *w, enum kmn_record_kind kind, json_t *body)
 {
 	size_t i = w->count++;
+	kmn_err e;
 
 	w->t += 10;
 	emit(w, i, kind, w->t, body);
 	kmn_frontier_add(&w->frontier, w->ref[i].leaf);
-	return apply_line(w->quorum, w, i, &w->finding);
+	e = world_apply(w, w->quorum, i, &w->finding);
+	world_shadow(w, e);
+	return e;
 }
 
 void
@@ -231,17 +234,25 @@ world_body(struct world *w, size_t i, json_t **owner)
 	return record.body;
 }
 
-kmn_err
-world_replay(struct world *w, struct kmn_finding *finding_out, struct kmn_quorum **quorum_out)
+struct kmn_quorum *
+world_quorum(struct world *w)
 {
 	struct kmn_quorum_settings settings = {.blob = blob, .cookie = w};
-	struct kmn_quorum *q = NULL;
-	kmn_err e = KMN_OK;
+	struct kmn_quorum *q;
 
 	if (kmn_quorum_new(&settings, &q) != KMN_OK)
 		KMN_BUG("out of memory");
+	return q;
+}
+
+kmn_err
+world_replay(struct world *w, struct kmn_finding *finding_out, struct kmn_quorum **quorum_out)
+{
+	struct kmn_quorum *q = world_quorum(w);
+	kmn_err e = KMN_OK;
+
 	for (size_t i = 0; i < w->count && e == KMN_OK; i++)
-		e = apply_line(q, w, i, finding_out);
+		e = world_apply(w, q, i, finding_out);
 	if (quorum_out != NULL)
 		*quorum_out = q;
 	else
@@ -252,7 +263,6 @@ world_replay(struct world *w, struct kmn_finding *finding_out, struct kmn_quorum
 void
 world_init(struct world *w, const char *rules)
 {
-	struct kmn_quorum_settings settings = {.blob = blob, .cookie = w};
 	char *text = world_policy(1, NULL, rules), *note = world_sign(text, "sato suzuki");
 	char vkey[KMN_VKEY_MAX_BYTES];
 
@@ -260,8 +270,7 @@ world_init(struct world *w, const char *rules)
 	w->t = WORLD_START_MS;
 	kmn_frontier_init(&w->frontier);
 	world_vkey("log", vkey);
-	if (kmn_quorum_new(&settings, &w->quorum) != KMN_OK)
-		KMN_BUG("out of memory");
+	w->quorum = world_quorum(w);
 	if (world_append(w, KMN_R_GENESIS,
 		json_pack("{s:s,s:s,s:s,s:s,s:{},s:{}}", "origin", "kanmon.example/gw1/2026", "suite", "K1", "vkey",
 		    vkey, "policy", note, "hsm", "limits")) != KMN_OK) {
@@ -276,6 +285,8 @@ void
 world_clear(struct world *w)
 {
 	kmn_quorum_free(w->quorum);
+	for (size_t i = 0; i < w->shadows; i++)
+		kmn_quorum_free(w->shadow[i]);
 	for (size_t i = 0; i < w->count; i++)
 		free(w->line[i]);
 	for (size_t i = 0; i < w->blobs; i++)

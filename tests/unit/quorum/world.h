@@ -8,6 +8,7 @@
 
 #define WORLD_RECORDS_MAX 4096
 #define WORLD_BLOBS_MAX 32
+#define WORLD_SHADOWS_MAX 4
 #define WORLD_START_MS 1793000000000 /* 2026-10-26 */
 
 struct world {
@@ -26,6 +27,10 @@ struct world {
 	size_t blobs;
 	struct kmn_finding finding; /* of the last append */
 	uint8_t nonce;
+	/* Made from kmn_quorum_records() on the way, and fed since: each must answer as the whole one does. */
+	struct kmn_quorum *shadow[WORLD_SHADOWS_MAX];
+	size_t shadows;
+	bool found; /* a finding: the state is that of no keeper any more */
 };
 
 /* The key of a name is made of it: sato, sato2, suzuki, tanaka, mori, kato, ito, nobody. */
@@ -45,6 +50,11 @@ void world_clear(struct world *w);
 kmn_err world_append(struct world *w, enum kmn_record_kind kind, json_t *body);
 /* Take back the last record (the live quorum has seen it: only for replays). */
 void world_drop(struct world *w);
+/* shadow.c: after each record, also that a quorum made of the chosen records alone answers as the whole one. */
+void world_shadow(struct world *w, kmn_err said);
+/* Apply record i; make an empty quorum over the world's blobs. */
+kmn_err world_apply(struct world *w, struct kmn_quorum *q, size_t i, struct kmn_finding *finding_out);
+struct kmn_quorum *world_quorum(struct world *w);
 /* Apply all records from the first in a fresh quorum; the first finding. *quorum_out may be NULL. */
 kmn_err world_replay(struct world *w, struct kmn_finding *finding_out, struct kmn_quorum **quorum_out);
 /* Replace a record's line by another body (chain ignored: that is the ledger's check). */

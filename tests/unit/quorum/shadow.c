@@ -1,0 +1,153 @@
+/*
+ * A property of every story that is told in these tests: after each record, a
+ * quorum that is made of the records that kmn_quorum_records() names, and of
+ * those alone, answers every question as the one that took all of them; and
+ * goes on doing so when both take what comes after.
+ */
+#include "config.h"
+
+#include "tests/unit/quorum/world.h"
+#include "server/quorum/policy.h"
+#include "tests/unit/run.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void
+put_hash(FILE *out, const uint8_t hash[KMN_HASH_BYTES])
+{
+	for (size_t n = 0; n < KMN_HASH_BYTES; n++)
+		fprintf(out, "%02x", hash[n]);
+	fputc(' ', out);
+}
+
+static void
+put_request(FILE *out, const struct kmn_quorum *q, const struct kmn_request *r)
+{
+	char *intent = json_dumps(r->intent, JSON_SORT_KEYS);
+	const int64_t when[] = {r->t, r->not_after, r->not_after + 1};
+
+	fprintf(out, "%llu %s held %d version %llu until %lld uses %u of %u decision %llu result %llu end %lld rv %llu",
+	    (unsigned long long)r->i, kmn_request_state_name(r->state), r->held, (unsigned long long)r->policy_version,
+	    (long long)r->not_after, r->used, r->uses, (unsigned long long)r->decision_i,
+	    (unsigned long long)r->result_i, (long long)r->ended_t, (unsigned long long)r->rv);
+	fprintf(out, " rule %s statement %llu [%s] ", r->verdict.rule, (unsigned long long)r->statement_i,
+	    r->statement == NULL ? "" : r->statement);
+	put_hash(out, r->leaf);
+	put_hash(out, r->client_spki_sha256);
+	put_hash(out, r->operation);
+	fprintf(out, "%s\n", intent);
+	free(intent);
+	for (size_t n = 0; n < r->vote_count; n++) {
+		const struct kmn_vote *v = &r->votes[n];
+
+		fprintf(out, " %d %s %s %llu %lld '%s' ", v->decision, v->name, v->person, (unsigned long long)v->i,
+		    (long long)v->t, v->reason);
+		put_hash(out, v->leaf);
+	}
+	for (size_t n = 0; n < KMN_COUNT_OF(when); n++) {
+		const char *ends = kmn_quorum_ends(q, r, when[n]);
+		const struct kmn_request *same = kmn_quorum_find(q, r->client_spki_sha256, r->operation, NULL, when[n]);
+
+		fprintf(out, " %d %s %lld", kmn_quorum_is_met(q, r, when[n]), ends == NULL ? "-" : ends,
+		    same == NULL ? -1LL : (long long)same->i);
+	}
+	fputc('\n', out);
+}
+
+static void
+put_body(FILE *out, const char *what, json_t *body)
+{
+	char *text = json_dumps(body, JSON_SORT_KEYS);
+
+	fprintf(out, " %s %s\n", what, text == NULL ? "none" : text);
+	free(text);
+	json_decref(body);
+}
+
+/* Everything that can be asked. */
+static char *
+answers(const struct kmn_quorum *q)
+{
+	const struct kmn_policy *policy = kmn_quorum_policy(q);
+	struct kmn_quorum_counts counts;
+	char *text = NULL;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+	json_t *body = NULL;
+
+	kmn_quorum_counts(q, &counts);
+	fprintf(out, "policy %llu open %llu unfinished %llu ",
+	    policy == NULL ? 0ULL : (unsigned long long)policy->version, (unsigned long long)counts.open,
+	    (unsigned long long)counts.unfinished);
+	if (policy != NULL)
+		put_hash(out, policy->sha256);
+	for (const struct kmn_request *r = NULL; (r = kmn_quorum_next(q, r, true)) != NULL;) {
+		put_request(out, q, r);
+		if (kmn_quorum_decision_body(q, r, "allow", &body) == KMN_OK)
+			put_body(out, "decision", body);
+	}
+	if (kmn_quorum_open_requests(q, &body) == KMN_OK)
+		put_body(out, "open", body);
+	fclose(out);
+	return text;
+}
+
+static void
+compare(const struct world *w, const struct kmn_quorum *shadow, const char *what)
+{
+	char *whole = answers(w->quorum), *chosen = answers(shadow);
+
+	if (strcmp(whole, chosen) != 0)
+		fprintf(stderr, "# %s, after record %zu:\n# whole:\n%s\n# chosen:\n%s\n", what, w->count - 1, whole,
+		    chosen);
+	CU_ASSERT_STRING_EQUAL(whole, chosen);
+	free(whole);
+	free(chosen);
+}
+
+static struct kmn_quorum *
+resume(struct world *w)
+{
+	struct kmn_quorum *q = world_quorum(w);
+	uint64_t *index;
+	size_t count;
+
+	CU_ASSERT_EQUAL_FATAL(kmn_quorum_records(w->quorum, &index, &count), KMN_OK);
+	kmn_quorum_resume(q, w->count);
+	for (size_t n = 0; n < count; n++) {
+		struct kmn_finding finding;
+
+		CU_ASSERT_TRUE_FATAL(index[n] < w->count && (n == 0 || index[n] > index[n - 1]));
+		CU_ASSERT_EQUAL(world_apply(w, q, index[n], &finding), KMN_OK);
+		CU_ASSERT_STRING_EQUAL(finding.text, "");
+	}
+	free(index);
+	return q;
+}
+
+void
+world_shadow(struct world *w, kmn_err said)
+{
+	/* Thousands of records: now and then. */
+	bool look = w->count <= 64 || w->count % 257 == 0;
+
+	w->found = w->found || said != KMN_OK;
+	for (size_t n = 0; n < w->shadows && !w->found; n++) {
+		struct kmn_finding finding;
+
+		CU_ASSERT_EQUAL(world_apply(w, w->shadow[n], w->count - 1, &finding), KMN_OK);
+		if (look)
+			compare(w, w->shadow[n], "resumed before");
+	}
+	if (!look || w->found)
+		return;
+	struct kmn_quorum *q = resume(w);
+
+	compare(w, q, "resumed here");
+	if (w->shadows < WORLD_SHADOWS_MAX && w->count % 5 == 0)
+		w->shadow[w->shadows++] = q;
+	else
+		kmn_quorum_free(q);
+}
