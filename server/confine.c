@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -30,7 +31,7 @@
 #endif
 
 /*
- * What the gate and the keeper may call; a call in no table fails with EPERM,
+ * What gate, keeper and courier may call; a call in no table fails with EPERM,
  * one of `killed` ends the process. A call that this machine's kernel does not
  * have is skipped.
  */
@@ -64,18 +65,30 @@ static const int keeper_only[] = { /* files under the ledger's folder; socketles
 	SCMP_SYS(faccessat), SCMP_SYS(faccessat2),
 };
 
-/* No error, no fallback of a library leads here in gate or keeper: whoever calls these has taken the process over. */
+static const int courier_only[] = { /* connections out, the resolver's files, libcurl's thread for it */
+	SCMP_SYS(connect), SCMP_SYS(socketpair), SCMP_SYS(ioctl), SCMP_SYS(sendmmsg),
+	SCMP_SYS(openat), SCMP_SYS(newfstatat), SCMP_SYS(statx), SCMP_SYS(pread64), SCMP_SYS(getdents64),
+	SCMP_SYS(faccessat), SCMP_SYS(faccessat2), SCMP_SYS(access), SCMP_SYS(readlink), SCMP_SYS(getpeername),
+};
+
+/* No error, no fallback of a library leads here: whoever calls these has taken the process over. */
 static const int killed[] = {
 	SCMP_SYS(execve), SCMP_SYS(execveat), SCMP_SYS(fork), SCMP_SYS(vfork), SCMP_SYS(ptrace),
 	SCMP_SYS(process_vm_readv), SCMP_SYS(process_vm_writev), SCMP_SYS(pidfd_open), SCMP_SYS(pidfd_getfd),
-	SCMP_SYS(connect), SCMP_SYS(bind), SCMP_SYS(listen), SCMP_SYS(socket), SCMP_SYS(socketpair),
+	SCMP_SYS(listen),
 	SCMP_SYS(setuid), SCMP_SYS(setgid), SCMP_SYS(setreuid), SCMP_SYS(setregid), SCMP_SYS(setresuid),
 	SCMP_SYS(setresgid), SCMP_SYS(setgroups), SCMP_SYS(capset), SCMP_SYS(unshare), SCMP_SYS(setns),
 	SCMP_SYS(chroot), SCMP_SYS(pivot_root), SCMP_SYS(mount), SCMP_SYS(umount2), SCMP_SYS(bpf),
 	SCMP_SYS(perf_event_open), SCMP_SYS(userfaultfd), SCMP_SYS(init_module), SCMP_SYS(finit_module),
 	SCMP_SYS(kexec_load), SCMP_SYS(keyctl), SCMP_SYS(add_key), SCMP_SYS(request_key), SCMP_SYS(io_uring_setup),
 };
-static const int killed_in_keeper[] = { SCMP_SYS(accept), SCMP_SYS(accept4) };
+static const int killed_in_gate[] = {
+	SCMP_SYS(connect), SCMP_SYS(bind), SCMP_SYS(socket), SCMP_SYS(socketpair),
+};
+static const int killed_in_keeper[] = {
+	SCMP_SYS(connect), SCMP_SYS(bind), SCMP_SYS(socket), SCMP_SYS(socketpair), SCMP_SYS(accept), SCMP_SYS(accept4),
+};
+static const int killed_in_courier[] = { SCMP_SYS(bind), SCMP_SYS(accept), SCMP_SYS(accept4) };
 
 /*
  * The worker runs a vendor's code, which may want files, devices, shared
@@ -151,6 +164,30 @@ add_own_signals(scmp_filter_ctx filter, bool by_table)
 		   : seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(tgkill), 1, SCMP_A0(SCMP_CMP_NE, own, 0));
 }
 
+/* Sockets of the Internet alone: libc, refused its local and netlink ones, goes on without them. */
+static int
+add_internet(scmp_filter_ctx filter)
+{
+	static const scmp_datum_t families[] = {AF_INET, AF_INET6};
+	int error = 0;
+
+	for (size_t i = 0; error == 0 && i < KMN_COUNT_OF(families); i++)
+		error =
+		    seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_EQ, families[i], 0));
+	return error;
+}
+
+static int
+fill_courier(scmp_filter_ctx filter)
+{
+	int error;
+
+	if ((error = ADD(filter, SCMP_ACT_ALLOW, courier_only)) == 0 &&
+	    (error = ADD(filter, SCMP_ACT_KILL_PROCESS, killed_in_courier)) == 0 && (error = add_internet(filter)) == 0)
+		error = add_threads(filter, SCMP_ACT_ALLOW, SCMP_ACT_KILL_PROCESS);
+	return error;
+}
+
 static int
 fill_filter(scmp_filter_ctx filter, enum kmn_role role)
 {
@@ -165,8 +202,11 @@ fill_filter(scmp_filter_ctx filter, enum kmn_role role)
 	if ((error = ADD(filter, SCMP_ACT_ALLOW, common)) != 0 ||
 	    (error = ADD(filter, SCMP_ACT_KILL_PROCESS, killed)) != 0 || (error = add_own_signals(filter, true)) != 0)
 		return error;
+	if (role == KMN_ROLE_COURIER)
+		return fill_courier(filter);
 	if (role == KMN_ROLE_GATE) {
-		if ((error = ADD(filter, SCMP_ACT_ALLOW, gate_only)) == 0)
+		if ((error = ADD(filter, SCMP_ACT_ALLOW, gate_only)) == 0 &&
+		    (error = ADD(filter, SCMP_ACT_KILL_PROCESS, killed_in_gate)) == 0)
 			error = add_threads(filter, 0, SCMP_ACT_KILL_PROCESS);
 		return error;
 	}
@@ -204,13 +244,41 @@ filter_calls(enum kmn_role role, char *why)
 	(LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR | \
 	    LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG)
 
+/* What the resolver and libcurl's trust in https look at. A file that is replaced later is seen by the next courier. */
+static const char *const courier_reads[] = {"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/host.conf",
+    "/etc/gai.conf", "/etc/services", "/etc/ssl/certs", "/usr/share/ca-certificates", "/run/systemd/resolve"};
+
+static bool
+let_read(int rules, const char *path)
+{
+	struct landlock_path_beneath_attr one = {
+	    .allowed_access = LANDLOCK_ACCESS_FS_READ_FILE, .parent_fd = open(path, O_PATH | O_CLOEXEC)};
+	bool done;
+
+	if (one.parent_fd < 0)
+		return errno == ENOENT;
+	done = syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &one, 0) == 0;
+	(void)close(one.parent_fd);
+	return done;
+}
+
+static bool
+let_courier_read(int rules)
+{
+	for (size_t i = 0; i < KMN_COUNT_OF(courier_reads); i++)
+		if (!let_read(rules, courier_reads[i]))
+			return false;
+	return true;
+}
+
 /*
- * No file at all, or only those beneath `ledger`. The filter above cannot
- * tell paths apart. A kernel without Landlock is one that is told of, not one
- * that stops service: users and the filter stand on their own.
+ * No file at all; a keeper's, only those beneath `ledger`; a courier's, only
+ * what its table says. The filter above cannot tell paths apart. A kernel
+ * without Landlock is one that is told of, not one that stops service: users
+ * and the filter stand on their own.
  */
 static kmn_err
-bound_files(int ledger, char *why)
+bound_files(enum kmn_role role, int ledger, char *why)
 {
 	struct landlock_ruleset_attr all = {.handled_access_fs = ALL_OF_FILES};
 	struct landlock_path_beneath_attr beneath = {.allowed_access = LEDGER_FILES, .parent_fd = ledger};
@@ -222,6 +290,7 @@ bound_files(int ledger, char *why)
 		return KMN_OK;
 	}
 	done = (ledger < 0 || syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &beneath, 0) == 0) &&
+	       (role != KMN_ROLE_COURIER || let_courier_read(rules)) &&
 	       syscall(SYS_landlock_restrict_self, rules, 0) == 0;
 	if (!done)
 		snprintf(why, KMN_SETTINGS_WHY_BYTES, "Landlock: %s", strerror(errno));
@@ -339,7 +408,7 @@ kmn_confine(const struct kmn_confine *c, char *why_out)
 		    kmn_confine_can_filter() ? "the configuration says so" : "this is a sanitizer's build");
 		return KMN_OK;
 	}
-	if (c->role != KMN_ROLE_WORKER && (e = bound_files(c->ledger, why_out)) != KMN_OK)
+	if (c->role != KMN_ROLE_WORKER && (e = bound_files(c->role, c->ledger, why_out)) != KMN_OK)
 		return e;
 	return filter_calls(c->role, why_out);
 }

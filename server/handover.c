@@ -21,6 +21,7 @@
 #define WORKER_FILES 1024u
 #define KEEPER_SPARE_FILES 64u
 #define GATE_SPARE_FILES 32u
+#define COURIER_FILES 256u
 
 /* ---- the supervisor's files -------------------------------------------------------------------------------------- */
 
@@ -509,7 +510,8 @@ kmn_handover_put(struct kmn_writer *w, enum kmn_role role, const struct kmn_sett
 	kmn_writer_u32(w, user->gid);
 	kmn_writer_u32(w, (uint32_t)getpid());
 	put_limits(w, &settings->limits);
-	put_types(w, settings, material, role == KMN_ROLE_WORKER ? assignment->module : NULL);
+	if (role != KMN_ROLE_COURIER)
+		put_types(w, settings, material, role == KMN_ROLE_WORKER ? assignment->module : NULL);
 	switch (role) {
 	case KMN_ROLE_GATE:
 		put_gate(w, material, listeners);
@@ -517,8 +519,11 @@ kmn_handover_put(struct kmn_writer *w, enum kmn_role role, const struct kmn_sett
 	case KMN_ROLE_KEEPER:
 		put_keeper(w, settings, material);
 		break;
-	default:
+	case KMN_ROLE_WORKER:
 		put_worker(w, assignment);
+		break;
+	default: /* the courier is told all it needs to know by the keeper */
+		break;
 	}
 }
 
@@ -544,6 +549,8 @@ read_message(int fd, uint8_t **bytes_out, size_t *len_out)
 static uint32_t
 files_of(enum kmn_role role, const struct kmn_limits *limits, unsigned modules)
 {
+	if (role == KMN_ROLE_COURIER)
+		return COURIER_FILES;
 	if (role == KMN_ROLE_GATE)
 		return limits->connections + KMN_LISTEN_MAX + GATE_SPARE_FILES;
 	return role == KMN_ROLE_KEEPER ? (limits->instances + 2) * modules + KEEPER_SPARE_FILES : WORKER_FILES;
@@ -573,14 +580,17 @@ kmn_handover_receive(int fd, const struct kmn_handover **handover_out)
 	h.confine.parent = (pid_t)kmn_reader_u32(&r);
 	h.confine.ledger = h.role == KMN_ROLE_KEEPER ? KMN_FIRST_FD : -1;
 	get_limits(&r, &limits);
-	get_types(&r);
+	if (h.role != KMN_ROLE_COURIER)
+		get_types(&r);
 	h.gate.limits = h.keeper.limits = limits;
 	if (h.role == KMN_ROLE_GATE) {
 		get_gate(&r, &h.gate);
 	} else if (h.role == KMN_ROLE_KEEPER) {
 		get_keeper(&r, &h.keeper);
-	} else {
+	} else if (h.role == KMN_ROLE_WORKER) {
 		get_worker(&r, &h.worker);
+	} else {
+		h.courier.keeper = KMN_PEER_FD;
 	}
 	h.confine.files = files_of(h.role, &limits, h.keeper.module_count);
 	*handover_out = &h;

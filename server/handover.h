@@ -60,9 +60,10 @@ struct kmn_handover {
 	enum kmn_role role;
 	enum kmn_say_level log_level;
 	struct kmn_confine confine;
-	struct kmn_gate_setup gate; /* one of the three, as `role` says */
+	struct kmn_gate_setup gate; /* one of the four, as `role` says */
 	struct kmn_keeper_setup keeper;
 	struct kmn_worker_setup worker;
+	struct kmn_courier_setup courier;
 };
 kmn_err kmn_handover_receive(int fd, const struct kmn_handover **handover_out) KMN_MUST_CHECK;
 

@@ -56,6 +56,8 @@ run_role(const struct asked *asked)
 		return EXIT_USAGE;
 	}
 	kmn_say_init(kmn_role_name(h->role), STDERR_FILENO, h->log_level);
+	if (h->role == KMN_ROLE_COURIER && !kmn_courier_prepare())
+		return EXIT_FAILURE;
 	if (kmn_confine(&h->confine, why) != KMN_OK) {
 		kmn_say(KMN_SAY_ERROR, "not confined, so not started: %s", why);
 		return EXIT_FAILURE;
@@ -65,6 +67,8 @@ run_role(const struct asked *asked)
 		return kmn_gate_main(&h->gate);
 	case KMN_ROLE_KEEPER:
 		return kmn_keeper_main(&h->keeper);
+	case KMN_ROLE_COURIER:
+		return kmn_courier_main(&h->courier);
 	default:
 		return kmn_worker_main(&h->worker);
 	}

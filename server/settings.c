@@ -15,11 +15,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "kanmon/messages.h"
+
 #define SECTION_OPTS 24                                    /* rows of one section, at most */
 #define TOP_OPTS (SECTION_OPTS + 4 + KMN_COUNT_OF(manies)) /* of the file itself, with its sections */
 /* Sections of which there may be several, each with a name of its own. */
 #define MODULE "module"
 #define GUARD "guard"
+#define WITNESS "witness"
 
 enum type { TEXT, PATH, LIST, ENVIRONMENT, NUMBER, SECONDS, WORD, LOG, USER };
 
@@ -37,11 +40,13 @@ struct row {
 static bool is_origin(const char *value);
 static bool is_listen(const char *value);
 static bool is_assignment(const char *value);
+static bool is_url(const char *value);
 
 /* clang-format off */
 #define AT(field) offsetof(struct kmn_settings, field)
 #define OF(field) offsetof(struct kmn_module_settings, field)
 #define GUARD_OF(field) offsetof(struct kmn_guard_settings, field)
+#define WITNESS_OF(field) offsetof(struct kmn_witness_settings, field)
 static const struct row rows[] = {
 /*	section   name                    field                          type         least      most  default     words */
 	{"",       "origin",               AT(origin),                    TEXT,            1,      255, NULL,       NULL, is_origin},
@@ -63,6 +68,7 @@ static const struct row rows[] = {
 	{"users",  "gate",                 AT(users[KMN_ROLE_GATE]),      USER,            0,       64, NULL,       NULL, NULL},
 	{"users",  "keeper",               AT(users[KMN_ROLE_KEEPER]),    USER,            0,       64, NULL,       NULL, NULL},
 	{"users",  "worker",               AT(users[KMN_ROLE_WORKER]),    USER,            0,       64, NULL,       NULL, NULL},
+	{"users",  "courier",              AT(users[KMN_ROLE_COURIER]),   USER,            0,       64, NULL,       NULL, NULL},
 	{MODULE,   "path",                 OF(path),                      PATH,            1,     4095, NULL,       NULL, NULL},
 	{MODULE,   "init-args",            OF(init_args),                 TEXT,            0,     4095, NULL,       NULL, NULL},
 	{MODULE,   "environment",          OF(environment),               ENVIRONMENT,     0, KMN_ENVIRONMENT_MAX, NULL, NULL, is_assignment},
@@ -72,6 +78,7 @@ static const struct row rows[] = {
 	{GUARD,    "module",               GUARD_OF(module),              TEXT,            0, KMN_MODULE_NAME_MAX_BYTES, NULL, NULL, NULL},
 	{GUARD,    "token",                GUARD_OF(token),               TEXT,            0,       32, NULL,       NULL, NULL},
 	{GUARD,    "every",                GUARD_OF(every_ms),            SECONDS,         0,     3600, "0",        NULL, NULL},
+	{WITNESS,  "url",                  WITNESS_OF(url),               TEXT,            1, KMN_COURIER_URL_MAX_BYTES, NULL, NULL, is_url},
 	{"limits", "connections",          AT(limits.connections),        NUMBER,          1,    65536, "1024",     NULL, NULL},
 	{"limits", "connections-per-peer", AT(limits.connections_per_peer), NUMBER,        1,    65536, "128",      NULL, NULL},
 	{"limits", "handshake",            AT(limits.handshake_ms),       SECONDS,         1,      600, "10",       NULL, NULL},
@@ -81,6 +88,7 @@ static const struct row rows[] = {
 	{"limits", "requests",             AT(limits.requests),           NUMBER,          1,   100000, "1024",     NULL, NULL},
 	{"limits", "requests-per-client",  AT(limits.requests_per_client), NUMBER,         1,   100000, "64",       NULL, NULL},
 };
+#undef WITNESS_OF
 #undef GUARD_OF
 #undef OF
 #undef AT
@@ -97,9 +105,11 @@ static const struct many {
 	sizeof(struct kmn_module_settings), 1, KMN_MODULES_MAX, KMN_MODULE_NAME_MAX_BYTES},
     {GUARD, offsetof(struct kmn_settings, guards), offsetof(struct kmn_settings, guard_count),
 	sizeof(struct kmn_guard_settings), 0, KMN_GUARDS_MAX, KMN_GUARD_NAME_MAX_BYTES},
+    {WITNESS, offsetof(struct kmn_settings, witnesses), offsetof(struct kmn_settings, witness_count),
+	sizeof(struct kmn_witness_settings), 0, KMN_WITNESSES_MAX, KMN_WITNESS_NAME_MAX_BYTES},
 };
 
-static const char *const role_name[KMN_ROLE_COUNT] = {"gate", "keeper", "worker"};
+static const char *const role_name[KMN_ROLE_COUNT] = {"gate", "keeper", "worker", "courier"};
 
 const char *
 kmn_role_name(enum kmn_role role)
@@ -170,6 +180,16 @@ is_assignment(const char *value)
 	return strncmp(value, "LD_", 3) != 0;
 }
 
+/* Printable, and of a scheme that the courier speaks. */
+static bool
+is_url(const char *value)
+{
+	for (const char *at = value; *at != '\0'; at++)
+		if ((unsigned char)*at <= ' ' || (unsigned char)*at >= 0x7f)
+			return false;
+	return strncmp(value, "http://", 7) == 0 || strncmp(value, "https://", 8) == 0;
+}
+
 /* The number of `value` among the words of a row, or -1. */
 static int
 word_number(const char *words, const char *value)
@@ -227,7 +247,9 @@ judge(const struct row *row, const char *value, unsigned items, char *why, size_
 		if (strlen(value) < row->least || strlen(value) > row->most)
 			snprintf(why, room, "%s has %lu to %lu bytes", row->name, row->least, row->most);
 		else if (bad_form)
-			snprintf(why, room, "%s holds a blank, a '+' or a control byte", row->name);
+			snprintf(why, room, "%s %s", row->name,
+			    row->check == is_url ? "is not http://.. or https://.. without blanks"
+						 : "holds a blank, a '+' or a control byte");
 	}
 }
 
@@ -520,6 +542,12 @@ check_guards(const struct kmn_settings *s, char *why)
 	return KMN_OK;
 }
 
+bool
+kmn_settings_need_courier(const struct kmn_settings *settings)
+{
+	return settings->witness_count > 0;
+}
+
 /* ---- users ------------------------------------------------------------------------------------------------------- */
 
 static kmn_err
@@ -544,7 +572,7 @@ resolve_user(struct kmn_settings *s, enum kmn_role role, char *why)
 		   : complain(why, "%.300s: users: the %s may not be root", s->path, kmn_role_name(role));
 }
 
-/* Three users that differ, or none at all. */
+/* Users that all differ, or none at all. The courier has one where there is a courier. */
 static kmn_err
 resolve_users(struct kmn_settings *s, char *why)
 {
@@ -552,16 +580,23 @@ resolve_users(struct kmn_settings *s, char *why)
 	unsigned given = 0;
 	kmn_err e = KMN_OK;
 
-	for (unsigned role = 0; role < KMN_ROLE_COUNT; role++)
+	for (unsigned role = 0; role < KMN_ROLE_COURIER; role++)
 		given += u[role].text != NULL;
-	if (given == 0)
+	if (given == 0 && u[KMN_ROLE_COURIER].text == NULL)
 		return KMN_OK;
-	if (given < KMN_ROLE_COUNT)
+	if (given < KMN_ROLE_COURIER)
 		return complain(why, "%.300s: users: gate, keeper and worker are given together", s->path);
+	if (kmn_settings_need_courier(s) && u[KMN_ROLE_COURIER].text == NULL)
+		return complain(
+		    why, "%.300s: users: courier is missing, and something is asked over the network", s->path);
 	for (unsigned role = 0; e == KMN_OK && role < KMN_ROLE_COUNT; role++)
-		e = resolve_user(s, (enum kmn_role)role, why);
-	if (e == KMN_OK && (u[0].uid == u[1].uid || u[0].uid == u[2].uid || u[1].uid == u[2].uid))
-		e = complain(why, "%.300s: users: gate, keeper and worker are three different users", s->path);
+		if (u[role].text != NULL)
+			e = resolve_user(s, (enum kmn_role)role, why);
+	for (unsigned a = 0; e == KMN_OK && a < KMN_ROLE_COUNT; a++)
+		for (unsigned b = a + 1; b < KMN_ROLE_COUNT; b++)
+			if (u[b].text != NULL && u[a].uid == u[b].uid)
+				e = complain(why, "%.300s: users: %s and %s are different users", s->path,
+				    kmn_role_name((enum kmn_role)a), kmn_role_name((enum kmn_role)b));
 	return e;
 }
 

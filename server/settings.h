@@ -20,7 +20,7 @@
 #define KMN_LISTEN_MAX 16
 #define KMN_ENVIRONMENT_MAX 64
 
-enum kmn_role { KMN_ROLE_GATE, KMN_ROLE_KEEPER, KMN_ROLE_WORKER, KMN_ROLE_COUNT };
+enum kmn_role { KMN_ROLE_GATE, KMN_ROLE_KEEPER, KMN_ROLE_WORKER, KMN_ROLE_COURIER, KMN_ROLE_COUNT };
 enum kmn_confinement { KMN_CONFINEMENT_FULL, KMN_CONFINEMENT_NO_SECCOMP };
 
 /* Texts of a list; NULL stands at the end. */
@@ -50,6 +50,11 @@ struct kmn_guard_settings {
 	uint32_t every_ms;    /* least time between two updates; 0: a second for a file, a minute for an object */
 };
 
+/* A witness, and where it is asked; its key stands in the policy. */
+struct kmn_witness_settings {
+	char *name, *url;
+};
+
 struct kmn_settings {
 	char *path;                            /* of the file */
 	uint8_t config_sha256[KMN_HASH_BYTES]; /* of its bytes */
@@ -68,6 +73,8 @@ struct kmn_settings {
 	unsigned module_count;
 	struct kmn_guard_settings guards[KMN_GUARDS_MAX];
 	unsigned guard_count;
+	struct kmn_witness_settings witnesses[KMN_WITNESSES_MAX];
+	unsigned witness_count;
 };
 
 /*
@@ -76,13 +83,16 @@ struct kmn_settings {
  */
 kmn_err kmn_settings_load(const char *path, char *why_out, struct kmn_settings **settings_out) KMN_MUST_CHECK;
 
+/* Whether anything in it is asked over the network: then there is a courier. */
+bool kmn_settings_need_courier(const struct kmn_settings *settings);
+
 /* NULL is fine. */
 void kmn_settings_free(struct kmn_settings *settings);
 
 /* Every setting as it is in force, in the form of the file. */
 void kmn_settings_print(const struct kmn_settings *settings, FILE *to);
 
-/* "gate", "keeper", "worker". */
+/* "gate", "keeper", "worker", "courier". */
 const char *kmn_role_name(enum kmn_role role);
 
 #endif

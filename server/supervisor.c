@@ -21,9 +21,9 @@
 #include "server/child.h"
 
 #define KEEPER_DEATHS_FORGOTTEN_MS 3600000 /* a keeper that died longer ago does not count */
-#define GATE_DEATHS_FORGOTTEN_MS 60000
-#define GATE_PAUSE_FIRST_MS 100
-#define GATE_PAUSE_MOST_MS 5000
+#define DEATHS_FORGOTTEN_MS 60000          /* of a gate or a courier */
+#define PAUSE_FIRST_MS 100
+#define PAUSE_MOST_MS 5000
 #define LISTEN_BACKLOG 128
 #define HOW_BYTES 64
 #define ENVIRONMENT_MAX (KMN_ENVIRONMENT_MAX + 8)
@@ -36,19 +36,30 @@ struct worker {
 	pid_t pid;
 };
 
+/* Gate and courier: started again whenever they end. */
+struct standing {
+	enum kmn_role role;
+	uint8_t message; /* that brings a new one to the keeper */
+	pid_t pid;       /* 0: none */
+	int64_t died_ms; /* 0: never */
+	int64_t due_ms;  /* when to start one again; 0: not now */
+	int pause_ms;
+	char why[HOW_BYTES + 16];
+};
+
+enum { GATE, COURIER, STANDING_COUNT };
+
 struct supervisor {
 	const struct kmn_supervisor_options *o;
 	enum phase phase;
 	int signals; /* signalfd */
 	struct kmn_ipc *keeper_ipc;
-	pid_t keeper, gate; /* 0: none */
+	pid_t keeper; /* 0: none */
+	struct standing standing[STANDING_COUNT];
 	LIST_HEAD(, worker) workers;
 	unsigned worker_count;
-	int64_t keeper_died_ms, gate_died_ms; /* 0: never */
-	int64_t gate_due_ms;                  /* when to start a gate again; 0: not now */
-	int64_t stop_due_ms;                  /* STOPPING: until then the keeper may finish */
-	int gate_pause_ms;
-	char gate_why[HOW_BYTES + 16];
+	int64_t keeper_died_ms; /* 0: never */
+	int64_t stop_due_ms;    /* STOPPING: until then the keeper may finish */
 	bool told_ready, done;
 	int exit_status;
 };
@@ -164,22 +175,22 @@ start_keeper(struct supervisor *s)
 }
 
 static void
-start_gate(struct supervisor *s)
+start_standing(struct supervisor *s, struct standing *one)
 {
 	struct kmn_writer w;
 	int peer;
 	kmn_err e;
 
-	s->gate_due_ms = 0;
-	if ((e = start_role(s, KMN_ROLE_GATE, NULL, &s->gate, &peer)) != KMN_OK) {
-		kmn_say(KMN_SAY_ERROR, "the gate does not start: %s", kmn_err_text(e));
-		s->gate = 0;
-		s->gate_due_ms = now_ms() + GATE_PAUSE_MOST_MS;
+	one->due_ms = 0;
+	if ((e = start_role(s, one->role, NULL, &one->pid, &peer)) != KMN_OK) {
+		kmn_say(KMN_SAY_ERROR, "the %s does not start: %s", kmn_role_name(one->role), kmn_err_text(e));
+		one->pid = 0;
+		one->due_ms = now_ms() + PAUSE_MOST_MS;
 		return;
 	}
 	kmn_writer_init(&w, 256);
-	kmn_writer_text(&w, s->gate_why);
-	tell(s, KMN_S_GATE, &w, peer);
+	kmn_writer_text(&w, one->why);
+	tell(s, one->message, &w, peer);
 	(void)close(peer);
 }
 
@@ -239,8 +250,11 @@ take_serving(struct supervisor *s)
 			return;
 		}
 	}
-	snprintf(s->gate_why, sizeof(s->gate_why), "start");
-	start_gate(s);
+	for (unsigned i = 0; i < STANDING_COUNT; i++) {
+		snprintf(s->standing[i].why, sizeof(s->standing[i].why), "start");
+		if (i == GATE || kmn_settings_need_courier(s->o->settings))
+			start_standing(s, &s->standing[i]);
+	}
 	tell_ready(s);
 }
 
@@ -321,6 +335,10 @@ take_message(struct supervisor *s, const struct kmn_ipc_message *m)
 	case KMN_S_SERVING:
 		take_serving(s);
 		return KMN_OK;
+	case KMN_S_KILL_COURIER:
+		if (s->standing[COURIER].pid > 0)
+			(void)kill(s->standing[COURIER].pid, SIGKILL);
+		return KMN_OK;
 	default:
 		return KMN_E_MALFORMED;
 	}
@@ -351,20 +369,23 @@ hear_keeper(struct supervisor *s)
 
 /* ---- ends -------------------------------------------------------------------------------------------------------- */
 
-/* Ends gate and workers and waits for each: what they held is free before anything starts anew. */
+/* Ends all but the keeper and waits for each: what they held is free before anything starts anew. */
 static void
 end_others(struct supervisor *s)
 {
 	struct worker *w, *next;
 
-	if (s->gate > 0)
-		(void)kill(s->gate, SIGKILL);
+	for (unsigned i = 0; i < STANDING_COUNT; i++)
+		if (s->standing[i].pid > 0)
+			(void)kill(s->standing[i].pid, SIGKILL);
 	LIST_FOREACH(w, &s->workers, link)
 	(void)kill(w->pid, SIGKILL);
-	if (s->gate > 0)
-		(void)waitpid(s->gate, NULL, 0);
-	s->gate = 0;
-	s->gate_due_ms = 0;
+	for (unsigned i = 0; i < STANDING_COUNT; i++) {
+		if (s->standing[i].pid > 0)
+			(void)waitpid(s->standing[i].pid, NULL, 0);
+		s->standing[i].pid = 0;
+		s->standing[i].due_ms = 0;
+	}
 	for (w = LIST_FIRST(&s->workers); w != NULL; w = next) {
 		next = LIST_NEXT(w, link);
 		(void)waitpid(w->pid, NULL, 0);
@@ -399,21 +420,22 @@ lose_keeper(struct supervisor *s, int status, const char *how)
 }
 
 static void
-lose_gate(struct supervisor *s, const char *how)
+lose_standing(struct supervisor *s, struct standing *one, const char *how)
 {
 	int64_t now = now_ms();
-	bool soon = s->gate_died_ms != 0 && now - s->gate_died_ms < GATE_DEATHS_FORGOTTEN_MS;
+	bool soon = one->died_ms != 0 && now - one->died_ms < DEATHS_FORGOTTEN_MS;
 
-	s->gate = 0;
-	s->gate_died_ms = now;
-	s->gate_pause_ms = !soon ? 0 : s->gate_pause_ms == 0 ? GATE_PAUSE_FIRST_MS : s->gate_pause_ms * 2;
-	if (s->gate_pause_ms > GATE_PAUSE_MOST_MS)
-		s->gate_pause_ms = GATE_PAUSE_MOST_MS;
-	snprintf(s->gate_why, sizeof(s->gate_why), "the one before: %s", how);
+	one->pid = 0;
+	one->died_ms = now;
+	one->pause_ms = !soon ? 0 : one->pause_ms == 0 ? PAUSE_FIRST_MS : one->pause_ms * 2;
+	if (one->pause_ms > PAUSE_MOST_MS)
+		one->pause_ms = PAUSE_MOST_MS;
+	snprintf(one->why, sizeof(one->why), "the one before: %s", how);
 	if (s->phase != SERVING)
 		return;
-	kmn_say(KMN_SAY_ERROR, "the gate ended: %s; started again in %d ms", how, s->gate_pause_ms);
-	s->gate_due_ms = now + s->gate_pause_ms;
+	kmn_say(
+	    KMN_SAY_ERROR, "the %s ended: %s; started again in %d ms", kmn_role_name(one->role), how, one->pause_ms);
+	one->due_ms = now + one->pause_ms;
 }
 
 static void
@@ -427,10 +449,20 @@ lose_worker(struct supervisor *s, struct worker *w, const char *how)
 	free(w);
 }
 
+static struct standing *
+standing_by_pid(struct supervisor *s, pid_t pid)
+{
+	for (unsigned i = 0; i < STANDING_COUNT; i++)
+		if (s->standing[i].pid == pid)
+			return &s->standing[i];
+	return NULL;
+}
+
 static void
 reap(struct supervisor *s)
 {
 	char how[HOW_BYTES];
+	struct standing *one;
 	struct worker *w;
 	int status;
 	pid_t pid;
@@ -443,8 +475,8 @@ reap(struct supervisor *s)
 			break;
 		if (pid == s->keeper)
 			lose_keeper(s, status, how);
-		else if (pid == s->gate)
-			lose_gate(s, how);
+		else if ((one = standing_by_pid(s, pid)) != NULL)
+			lose_standing(s, one, how);
 		else if (w != NULL)
 			lose_worker(s, w, how);
 	}
@@ -466,7 +498,8 @@ begin_stop(struct supervisor *s, int number)
 	notify_manager("STOPPING=1");
 	s->phase = STOPPING;
 	s->stop_due_ms = now_ms() + s->o->settings->stop_ms;
-	s->gate_due_ms = 0;
+	for (unsigned i = 0; i < STANDING_COUNT; i++)
+		s->standing[i].due_ms = 0;
 	kmn_writer_init(&w, 64);
 	kmn_writer_text(&w, number == SIGINT ? "interrupt" : "terminate");
 	tell(s, KMN_S_STOP, &w, -1);
@@ -485,10 +518,22 @@ hear_signals(struct supervisor *s)
 	}
 }
 
+/* 0: never. */
+static int64_t
+next_due_ms(const struct supervisor *s)
+{
+	int64_t due = s->phase == STOPPING ? s->stop_due_ms : 0;
+
+	for (unsigned i = 0; i < STANDING_COUNT; i++)
+		if (s->standing[i].due_ms != 0 && (due == 0 || s->standing[i].due_ms < due))
+			due = s->standing[i].due_ms;
+	return due;
+}
+
 static int
 milliseconds_left(const struct supervisor *s)
 {
-	int64_t due = s->phase == STOPPING ? s->stop_due_ms : s->gate_due_ms, left;
+	int64_t due = next_due_ms(s), left;
 
 	if (due == 0)
 		return -1;
@@ -504,9 +549,10 @@ keep_times(struct supervisor *s)
 		if (s->keeper > 0)
 			(void)kill(s->keeper, SIGKILL);
 		s->stop_due_ms = now_ms() + 1000;
-	} else if (s->gate_due_ms != 0 && now_ms() >= s->gate_due_ms) {
-		start_gate(s);
 	}
+	for (unsigned i = 0; i < STANDING_COUNT; i++)
+		if (s->standing[i].due_ms != 0 && now_ms() >= s->standing[i].due_ms)
+			start_standing(s, &s->standing[i]);
 }
 
 static void
@@ -545,7 +591,12 @@ open_signals(void)
 int
 kmn_supervisor_run(const struct kmn_supervisor_options *options)
 {
-	struct supervisor s = {.o = options, .exit_status = 1};
+	struct supervisor s = {
+	    .o = options,
+	    .exit_status = 1,
+	    .standing = {[GATE] = {.role = KMN_ROLE_GATE, .message = KMN_S_GATE},
+		[COURIER] = {.role = KMN_ROLE_COURIER, .message = KMN_S_COURIER}},
+	};
 
 	LIST_INIT(&s.workers);
 	if ((s.signals = open_signals()) < 0) {

@@ -8,9 +8,10 @@
  *	    ^                              |
  *	    +------ keeper dies, once -----+---- dies again within an hour ---> ended, exit 1
  *
- * A gate that dies is started again, after a pause that grows while it goes on
- * dying. A worker that dies is the keeper's matter: EXITED. With the keeper
- * die the gate and all workers.
+ * A gate or a courier that dies is started again, after a pause that grows
+ * while it goes on dying. A worker that dies is the keeper's matter: EXITED.
+ * With the keeper die all others. There is a courier only where the
+ * configuration names something to be asked over the network.
  */
 #ifndef KANMON_SERVER_SUPERVISOR_H
 #define KANMON_SERVER_SUPERVISOR_H

@@ -62,18 +62,34 @@
 	    "step between handles: start one; answered by SPAWNED or FAILED") \
 	ROW(KMN_S_KILL, 2, "u32 worker") \
 	ROW(KMN_S_SERVING, 3, "empty: the keeper is ready, the gate may start to accept") \
+	ROW(KMN_S_KILL_COURIER, 4, "empty: it owes an answer for too long") \
 	ROW(KMN_S_SPAWNED, 64, "u32 worker, with its socket") \
 	ROW(KMN_S_FAILED, 65, "u32 worker, text reason") \
 	ROW(KMN_S_EXITED, 66, "u32 worker, text how (exit status or signal)") \
 	ROW(KMN_S_GATE, 67, \
 	    "text why (start, or how the one before ended), with the socket of a new gate; the old one is gone") \
-	ROW(KMN_S_STOP, 68, "text reason: finish, write gateway.stop, exit 0")
+	ROW(KMN_S_STOP, 68, "text reason: finish, write gateway.stop, exit 0") \
+	ROW(KMN_S_COURIER, 69, \
+	    "text why (start, or how the one before ended), with the socket of a new courier; the old one is gone")
+
+/*   symbol                 value  body */
+#define KMN_COURIER_ROWS(ROW) /* keeper -> courier 1.., courier -> keeper 64.. */ \
+	ROW(KMN_COURIER_ASK, 1, \
+	    "u64 tag, u32 limit of the answer in bytes, u32 timeout in ms, text url, text content type (\"\": a GET), " \
+	    "bytes body") \
+	ROW(KMN_COURIER_ANSWER, 64, \
+	    "u64 tag, u16 kmn_err, u16 HTTP status or 0, text content type, bytes body: empty unless KMN_OK")
 
 #define KMN_MESSAGE_ENUM(symbol, value, body) symbol = (value),
 enum kmn_gate_message { KMN_GATE_ROWS(KMN_MESSAGE_ENUM) };
 enum kmn_worker_message { KMN_WORKER_ROWS(KMN_MESSAGE_ENUM) };
 enum kmn_supervisor_message { KMN_SUPERVISOR_ROWS(KMN_MESSAGE_ENUM) };
+enum kmn_courier_message { KMN_COURIER_ROWS(KMN_MESSAGE_ENUM) };
 #undef KMN_MESSAGE_ENUM
+
+#define KMN_COURIER_URL_MAX_BYTES 1024u
+#define KMN_COURIER_TYPE_MAX_BYTES 128u         /* of a content type */
+#define KMN_COURIER_BODY_MAX_BYTES (256u << 10) /* of a question, and the largest limit of an answer */
 
 #define KMN_WF_SIDE 1u   /* an *Init: open a side session for this operation and start it there */
 #define KMN_WF_NOBODY 2u /* these handles named nothing when the call was judged: nor do they for the module now */

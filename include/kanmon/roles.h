@@ -26,6 +26,8 @@ struct kmn_limits {
 
 #define KMN_MODULES_MAX 16u
 #define KMN_MODULE_NAME_MAX_BYTES 64u
+#define KMN_WITNESSES_MAX 32u
+#define KMN_WITNESS_NAME_MAX_BYTES 64u
 
 /* One vendor module: `module "NAME" { }`. */
 struct kmn_module {
@@ -96,9 +98,16 @@ struct kmn_worker_setup {
 	uint32_t keep_warm_ms; /* how often the module hears of sessions that wait for a quorum; 0: every 10 s */
 };
 
-/* server/gate, server/keeper, server/hsm. */
+struct kmn_courier_setup {
+	int keeper; /* socket, for kmn_ipc_new */
+};
+
+/* server/gate, server/keeper, server/hsm, server/courier. */
 int kmn_gate_main(const struct kmn_gate_setup *setup);
 int kmn_keeper_main(const struct kmn_keeper_setup *setup);
 int kmn_worker_main(const struct kmn_worker_setup *setup);
+/* Before confinement: brings libcurl into this process, and into no other. False: it said why not. */
+bool kmn_courier_prepare(void) KMN_MUST_CHECK;
+int kmn_courier_main(const struct kmn_courier_setup *setup);
 
 #endif

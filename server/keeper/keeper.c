@@ -25,6 +25,7 @@
 #define OPEN_IN_A_RECORD 200u /* a line holds no more than some 300 */
 #define SUPERVISOR_QUEUE_BYTES (1u << 20)
 #define GATE_QUEUE_BYTES (64u << 20)
+#define COURIER_QUEUE_BYTES (4u << 20)
 
 /* ---- clocks and chance ------------------------------------------------------------------------------------------ */
 
@@ -213,6 +214,8 @@ flush_all(struct kmn_keeper *k)
 	/* A gate that is gone is the supervisor's to replace: its end is read from its socket. */
 	if (k->gate != NULL && kmn_ipc_flush(k->gate) == KMN_OK)
 		want(k, k->gate, &k->gate);
+	if (k->courier != NULL && kmn_ipc_flush(k->courier) == KMN_OK)
+		want(k, k->courier, &k->courier);
 	for (worker = LIST_FIRST(&k->workers); worker != NULL; worker = next) {
 		next = LIST_NEXT(worker, link);
 		if (worker->ipc != NULL && kmn_ipc_flush(worker->ipc) == KMN_OK)
@@ -234,6 +237,19 @@ told_gate(struct kmn_keeper *k, struct kmn_reader *r, int fd)
 }
 
 static void
+told_courier(struct kmn_keeper *k, struct kmn_reader *r, int fd)
+{
+	struct kmn_ipc *courier;
+	char why[256];
+
+	kmn_reader_text(r, why, sizeof(why));
+	if (kmn_reader_end(r) != KMN_OK || fd < 0 || kmn_ipc_new(fd, COURIER_QUEUE_BYTES, &courier) != KMN_OK)
+		kmn_keeper_fail(k, "the supervisor brings no courier");
+	else
+		kmn_courierlink_take(k, courier, why);
+}
+
+static void
 told_stop(struct kmn_keeper *k, struct kmn_reader *r)
 {
 	kmn_reader_text(r, k->stop_reason, sizeof(k->stop_reason));
@@ -252,6 +268,9 @@ supervisor_message(struct kmn_keeper *k, const struct kmn_ipc_message *m)
 	switch (m->kind) {
 	case KMN_S_GATE:
 		told_gate(k, &r, m->fd);
+		return;
+	case KMN_S_COURIER:
+		told_courier(k, &r, m->fd);
 		return;
 	case KMN_S_STOP:
 		told_stop(k, &r);
@@ -313,6 +332,8 @@ dispatch(struct kmn_keeper *k, const struct epoll_event *event)
 		supervisor_readable(k);
 	} else if (event->data.ptr == &k->gate) {
 		gate_readable(k);
+	} else if (event->data.ptr == &k->courier) {
+		kmn_courierlink_readable(k);
 	} else if (event->data.ptr == k->log) {
 		uint64_t n;
 
@@ -353,6 +374,7 @@ tick(struct kmn_keeper *k)
 	kmn_instance_tick(k);
 	kmn_workerlink_tick(k);
 	kmn_event_tick(k);
+	kmn_courierlink_tick(k);
 	if (k->unrecorded)
 		return;
 	kmn_hold_tick(k);
@@ -525,6 +547,7 @@ free_all(struct kmn_keeper *k)
 {
 	kmn_workerlink_clear(k);
 	kmn_admin_clear(k);
+	kmn_courierlink_clear(k);
 	kmn_ipc_free(k->supervisor);
 	kmn_quorum_free(k->quorum);
 	free(k->policy_note);
@@ -567,6 +590,7 @@ kmn_keeper_main(const struct kmn_keeper_setup *setup)
 	TAILQ_INIT(&k->logins);
 	TAILQ_INIT(&k->ready);
 	TAILQ_INIT(&k->admin_waits);
+	TAILQ_INIT(&k->errands);
 	if ((e = start(k)) != KMN_OK) {
 		kmn_say(KMN_SAY_ERROR, "the keeper does not start: %s", kmn_err_text(e));
 		return 1;

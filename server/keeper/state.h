@@ -209,7 +209,7 @@ struct kmn_call_state {
 	bool in_logins, in_held;
 	void (*in_turn)(struct kmn_call_state *call); /* what it does when its turn in keeper->logins comes */
 	uint64_t turn_us;                             /* when that was; 0: it waits for it */
-	struct kmn_ref request, decision; /* class A */
+	struct kmn_ref request, decision;             /* class A */
 	unsigned use;
 	bool decided; /* a decision allow stands and no result yet */
 
@@ -308,6 +308,9 @@ struct kmn_keeper {
 	bool unrecorded;               /* the ledger takes no records (unrecorded.c) */
 	int64_t stop_at_ms, ticked_ms; /* boot time */
 	struct kmn_ipc *supervisor, *gate;
+	struct kmn_ipc *courier;          /* NULL: none, or none now */
+	TAILQ_HEAD(, kmn_errand) errands; /* what the courier owes an answer to */
+	uint64_t next_errand;
 	struct kmn_store *store;
 	struct kmn_log *log;
 	struct kmn_quorum *quorum;
@@ -387,6 +390,37 @@ void kmn_gatelink_write_counts(struct kmn_keeper *k);
 struct kmn_conn *kmn_conn_get(struct kmn_keeper *k, uint32_t id);
 /* channel.open of a connection, once. */
 kmn_err kmn_conn_open_record(struct kmn_keeper *k, struct kmn_conn *conn) KMN_MUST_CHECK;
+
+/* ---- courierlink.c: what is asked over the network ---------------------------------------------------------------- */
+
+/* What came: `err` is KMN_OK where there was an answer, whatever its status. Views, valid during the call. */
+struct kmn_courier_answer {
+	kmn_err err;
+	unsigned status; /* of HTTP; 0: none came */
+	const char *type;
+	const uint8_t *body;
+	size_t len;
+};
+typedef void kmn_courier_done(struct kmn_keeper *k, void *cookie, const struct kmn_courier_answer *answer);
+
+/*
+ * Has the courier ask: a POST with this content type and body, or a GET where
+ * `type` is "". `url` comes from the configuration and from nowhere else.
+ * `done` is called once, later, unless kmn_courier_forget() comes before; an
+ * answer of more than `limit_bytes` is KMN_E_TOO_BIG. Both sizes are at most
+ * KMN_COURIER_BODY_MAX_BYTES. Fails at once (and then `done` is not called)
+ * where there is no courier now: KMN_E_UNREACHABLE; ask again later.
+ */
+kmn_err kmn_courier_post(struct kmn_keeper *k, const char *url, const char *type, const void *body, size_t len,
+    uint32_t limit_bytes, uint32_t timeout_ms, kmn_courier_done *done, void *cookie) KMN_MUST_CHECK;
+/* The answers to what this cookie asked are dropped. */
+void kmn_courier_forget(struct kmn_keeper *k, const void *cookie);
+void kmn_courierlink_take(struct kmn_keeper *k, struct kmn_ipc *courier, const char *why);
+void kmn_courierlink_lost(struct kmn_keeper *k);
+void kmn_courierlink_readable(struct kmn_keeper *k);
+void kmn_courierlink_tick(struct kmn_keeper *k);
+/* At the keeper's end: nobody is told anything. */
+void kmn_courierlink_clear(struct kmn_keeper *k);
 
 /* ---- instance.c ------------------------------------------------------------------------------------------------ */
 

@@ -29,7 +29,7 @@ calls() {
 		grep -v -E "/(${3:-nothing})\.[ch]:"
 }
 
-for room in include/kanmon transport provider server/ledger server/quorum server/gate server/hsm server/keeper server \
+for room in include/kanmon transport provider server/ledger server/quorum server/gate server/hsm server/courier server/keeper server \
 	tools/kanmon; do
 	t "$room includes no other room's headers" "$(includes "$room" '"(transport|provider|server|tools|tests)/' |
 		grep -v -E "include[[:space:]]+\"$room/[^/]*\"")"
@@ -47,12 +47,16 @@ t 'the gate knows nothing of policy, ledger or modules, and opens no file' \
 	"$(includes server/gate '("kanmon/(log|store|record|quorum|policy|statement|operation|verify|json)\.h"|<(fcntl|dirent|dlfcn|jansson)\.h>)')"
 t 'the worker knows nothing of policy, quorum or ledger' \
 	"$(includes server/hsm '("kanmon/(log|store|record|quorum|policy|statement|operation|verify|json|note)\.h"|<jansson\.h>)')"
+t 'the courier knows nothing of what it carries, and no file' \
+	"$(includes server/courier '("kanmon/(frame|calls|codec|channel|tls|log|store|record|quorum|policy|statement|verify|json|note)\.h"|<(fcntl|dirent|jansson)\.h>)')"
+t 'libcurl is the courier'"'"'s' "$(grep -l -E '^#include <curl/' transport/*.c server/*.[ch] server/*/*.[ch] provider/*.[ch] tools/kanmon/*.[ch] 2>/dev/null |
+	grep -v -x 'server/courier/curl.h')"
 t 'the keeper loads no module and makes no socket' \
 	"$(includes server/keeper '<(dlfcn|netinet/.*|arpa/inet|netdb|sys/socket)\.h>')"
 t 'the supervisor reads no frame, no call and no record' \
 	"$(includes server '"kanmon/(frame|calls|codec|channel|record|log|policy|quorum|statement|tls)\.h"')"
-t 'one file loads modules' \
-	"$(grep -l -E '^#include <dlfcn\.h>' transport/*.c server/*.c server/*/*.c provider/*.c tools/kanmon/*.c 2>/dev/null | grep -v -x -E 'server/hsm/vendor.c|provider/[a-z]*\.c')"
+t 'one file loads modules, and one libcurl' \
+	"$(grep -l -E '^#include <dlfcn\.h>' transport/*.c server/*.c server/*/*.c provider/*.c tools/kanmon/*.c 2>/dev/null | grep -v -x -E 'server/hsm/vendor.c|server/courier/curl.c|provider/[a-z]*\.c')"
 t 'the provider has no JSON, no policy and no ledger' \
 	"$(includes provider '("kanmon/(json|log|store|quorum|policy|statement)\.h"|<jansson\.h>)')"
 t 'the provider never exits, raises, installs a handler or speaks on stdout' \

@@ -113,6 +113,20 @@ try_socket(void)
 }
 
 static int
+try_local_socket(void)
+{
+	return or_errno(socket(AF_UNIX, SOCK_STREAM, 0));
+}
+
+static int
+try_resolver(void)
+{
+	int fd = open("/etc/hosts", O_RDONLY);
+
+	return fd < 0 ? errno : or_errno(open("/etc/hosts", O_RDWR) < 0 && errno == EACCES ? 0 : -1);
+}
+
+static int
 try_connect(void)
 {
 	struct sockaddr_in to = {
@@ -192,25 +206,27 @@ try_abort(void)
 #define KILLED (-SIGSYS)
 #define NOT_ASKED (-1000)
 /* clang-format off */
-static const struct { const char *says; int (*try)(void); int gate, keeper, worker; } cases[] = {
-	{ "open of a file",               try_open,               EPERM,    EACCES,   0 },
-	{ "open in the ledger",           try_open_in_ledger,     EPERM,    0,        NOT_ASKED },
-	{ "all that a ledger does",       try_ledger_work,        EPERM,    0,        NOT_ASKED },
-	{ "open out of the ledger",       try_open_out_of_ledger, EPERM,    EACCES,   NOT_ASKED },
-	{ "execve",                       try_execve,             KILLED,   KILLED,   EPERM },
-	{ "fork",                         try_fork,               KILLED,   KILLED,   EPERM },
-	{ "a thread",                     try_thread,             EPERM,    0,        0 },
-	{ "ptrace",                       try_ptrace,             KILLED,   KILLED,   EPERM },
-	{ "socket",                       try_socket,             KILLED,   KILLED,   0 },
-	{ "connect",                      try_connect,            KILLED,   KILLED,   EINVAL },
-	{ "listen",                       try_listen,             KILLED,   KILLED,   EPERM },
-	{ "accept",                       try_accept,             EINVAL,   KILLED,   EPERM },
-	{ "a signal to another",          try_kill_parent,        EPERM,    EPERM,    EPERM },
-	{ "becoming root again",          try_setuid,             KILLED,   KILLED,   EPERM },
-	{ "epoll and send",               try_loop,               0,        0,        0 },
-	{ "guarded memory",               try_memory,             0,        0,        0 },
-	{ "a line to the operator",       try_say,                0,        0,        0 },
-	{ "abort",                        try_abort,              -SIGABRT, -SIGABRT, -SIGABRT },
+static const struct { const char *says; int (*try)(void); int gate, keeper, worker, courier; } cases[] = {
+	{ "open of a file",               try_open,               EPERM,    EACCES,   0, EACCES },
+	{ "open in the ledger",           try_open_in_ledger,     EPERM,    0,        NOT_ASKED, EACCES },
+	{ "all that a ledger does",       try_ledger_work,        EPERM,    0,        NOT_ASKED, NOT_ASKED },
+	{ "open out of the ledger",       try_open_out_of_ledger, EPERM,    EACCES,   NOT_ASKED, EACCES },
+	{ "execve",                       try_execve,             KILLED,   KILLED,   EPERM, KILLED },
+	{ "fork",                         try_fork,               KILLED,   KILLED,   EPERM, KILLED },
+	{ "a thread",                     try_thread,             EPERM,    0,        0, 0 },
+	{ "ptrace",                       try_ptrace,             KILLED,   KILLED,   EPERM, KILLED },
+	{ "socket",                       try_socket,             KILLED,   KILLED,   0, 0 },
+	{ "connect",                      try_connect,            KILLED,   KILLED,   EINVAL, EINVAL },
+	{ "a local socket",               try_local_socket,       KILLED,   KILLED,   0,         EPERM },
+	{ "reading the resolver's files", try_resolver,           EPERM,    EACCES,   0,         0 },
+	{ "listen",                       try_listen,             KILLED,   KILLED,   EPERM, KILLED },
+	{ "accept",                       try_accept,             EINVAL,   KILLED,   EPERM, KILLED },
+	{ "a signal to another",          try_kill_parent,        EPERM,    EPERM,    EPERM, EPERM },
+	{ "becoming root again",          try_setuid,             KILLED,   KILLED,   EPERM, KILLED },
+	{ "epoll and send",               try_loop,               0,        0,        0, 0 },
+	{ "guarded memory",               try_memory,             0,        0,        0, 0 },
+	{ "a line to the operator",       try_say,                0,        0,        0, 0 },
+	{ "abort",                        try_abort,              -SIGABRT, -SIGABRT, -SIGABRT, -SIGABRT },
 };
 /* clang-format on */
 
@@ -269,7 +285,8 @@ test_role(enum kmn_role role)
 	for (size_t i = 0; kmn_confine_can_filter() && i < KMN_COUNT_OF(cases); i++) {
 		int want = role == KMN_ROLE_GATE     ? cases[i].gate
 			   : role == KMN_ROLE_KEEPER ? cases[i].keeper
-						     : cases[i].worker;
+			   : role == KMN_ROLE_WORKER ? cases[i].worker
+						     : cases[i].courier;
 
 		if (want != NOT_ASKED)
 			check(role, cases[i].says, want, in_role(role, cases[i].try));
@@ -286,6 +303,12 @@ static void
 test_keeper(void)
 {
 	test_role(KMN_ROLE_KEEPER);
+}
+
+static void
+test_courier(void)
+{
+	test_role(KMN_ROLE_COURIER);
 }
 
 static void
@@ -386,6 +409,7 @@ tear_down(void)
 static CU_TestInfo confine_tests[] = {
     {"gate: no file, no process, no way out", test_gate},
     {"keeper: its ledger and nothing else", test_keeper},
+    {"courier: connections out, and no file but the resolver's and the CAs'", test_courier},
     {"worker: files and network, no other process", test_worker},
     {"everybody: no core, no tracer, no rights to come back to", test_everybody},
     {"nobody starts when the supervisor is gone", test_orphan},

@@ -90,6 +90,18 @@ kmn_worker_main(const struct kmn_worker_setup *setup)
 	return report_and_wait(setup->keeper);
 }
 
+bool
+kmn_courier_prepare(void)
+{
+	return true;
+}
+
+int
+kmn_courier_main(const struct kmn_courier_setup *setup)
+{
+	return report_and_wait(setup->keeper);
+}
+
 static int events = -1;
 
 KMN_PRINTF(1, 2)
@@ -133,7 +145,7 @@ hear(const struct kmn_ipc_message *m)
 	uint32_t id = 0;
 
 	kmn_reader_init(&r, m->body, m->len_bytes);
-	if (m->kind != KMN_S_GATE && m->kind != KMN_S_STOP)
+	if (m->kind != KMN_S_GATE && m->kind != KMN_S_COURIER && m->kind != KMN_S_STOP)
 		id = kmn_reader_u32(&r);
 	if (m->kind != KMN_S_SPAWNED)
 		kmn_reader_text(&r, text, sizeof(text));
@@ -141,6 +153,8 @@ hear(const struct kmn_ipc_message *m)
 		event("nonsense %u\n", m->kind);
 	else if (m->kind == KMN_S_GATE)
 		event("gate %u %s\n", pid_of(m->fd), text);
+	else if (m->kind == KMN_S_COURIER)
+		event("courier %u %s\n", pid_of(m->fd), text);
 	else if (m->kind == KMN_S_SPAWNED)
 		event("worker %u %u\n", pid_of(m->fd), id);
 	else if (m->kind == KMN_S_EXITED)
@@ -246,8 +260,9 @@ make_folder(const char *origin)
 	    "ledger\n"
 	    "log-key = log.key\nlog = log\nlease = 5\nstop-wait = 1\nlimits { instances = 1 }\n"
 	    "module \"m\" { path = m.so init-args = \"some args\" environment = { \"KMN_TEST_ROW=a value\" } }\n"
-	    "module \"other\" { path = m.so }\n%s",
-	    origin, geteuid() == 0 ? "users { gate = 61001 keeper = 61002 worker = 61003 }\n" : "");
+	    "module \"other\" { path = m.so }\n%s%s",
+	    origin, strcmp(origin, "asks") == 0 ? "witness \"w\" { url = \"http://127.0.0.1:9\" }\n" : "",
+	    geteuid() == 0 ? "users { gate = 61001 keeper = 61002 worker = 61003 courier = 61004 }\n" : "");
 	return mkdir(ledger, 0750) == 0 && (geteuid() != 0 || chown(ledger, FIRST_USER + 1, FIRST_USER + 1) == 0) &&
 	       write_file("conf", text) && write_file("crt", "CERTIFICATE\n") && write_file("key", "KEY\n") &&
 	       write_file("m.so", "") && write_file("log.key", "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=\n");
@@ -459,6 +474,37 @@ test_gate_killed(void)
 }
 
 static void
+test_courier(void)
+{
+	const char *rest;
+	pid_t courier;
+
+	CU_ASSERT_TRUE_FATAL(start("asks"));
+	for (int nth = 1; nth <= 2; nth++) {
+		courier = wait_pid("courier", nth);
+		CU_ASSERT_TRUE_FATAL(courier > 0);
+		CU_ASSERT_TRUE(end_process(courier, SIGKILL));
+		rest = wait_event("courier", nth + 1);
+		CU_ASSERT_TRUE(rest != NULL && strstr(rest, "killed by signal 9") != NULL);
+	}
+	courier = wait_pid("courier", 3);
+	CU_ASSERT_PTR_NOT_NULL(wait_event("gate", 1));
+	CU_ASSERT_EQUAL(stop(), 0);
+	CU_ASSERT_TRUE(is_gone(courier));
+	remove_folder();
+}
+
+static void
+test_no_courier(void)
+{
+	CU_ASSERT_TRUE_FATAL(start("whole"));
+	CU_ASSERT_PTR_NOT_NULL(wait_event("gate", 1));
+	CU_ASSERT_EQUAL(stop(), 0);
+	CU_ASSERT_PTR_NULL(strstr(read_events(), "courier"));
+	remove_folder();
+}
+
+static void
 test_worker_killed(void)
 {
 	const char *rest;
@@ -580,6 +626,8 @@ static CU_TestInfo supervisor_tests[] = {
     {"all roles start with what they need, and end at SIGTERM", test_life},
     {"each module's workers have what is theirs", test_several_modules},
     {"a gate that dies is started again", test_gate_killed},
+    {"where something is asked over the network there is a courier, and another when it dies", test_courier},
+    {"where nothing is asked there is none", test_no_courier},
     {"a worker that dies is reported", test_worker_killed},
     {"a keeper that dies takes all with it: once more, then no more", test_keeper_killed},
     {"a keeper that never serves ends the service", test_keeper_fails},
