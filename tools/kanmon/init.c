@@ -25,7 +25,7 @@
 
 struct founding {
 	const char *dir, *policy_path, *origin, *module, *init_args;
-	const char *gate_user, *keeper_user, *worker_user;
+	const char *gate_user, *keeper_user, *worker_user, *courier_user;
 	struct kmn_option_list listen, environment;
 	unsigned long days;
 	char module_path[PATH_MAX];
@@ -109,9 +109,13 @@ write_settings(const struct founding *f)
 	put_list(to, "listen", &f->listen);
 	fprintf(
 	    to, "certificate = \"gateway.crt\"\nkey = \"gateway.key\"\nledger = \"ledger\"\nlog-key = \"log.key\"\n");
-	if (f->gate_user != NULL)
-		fprintf(to, "\nusers {\n\tgate = \"%s\"\n\tkeeper = \"%s\"\n\tworker = \"%s\"\n}\n", f->gate_user,
+	if (f->gate_user != NULL) {
+		fprintf(to, "\nusers {\n\tgate = \"%s\"\n\tkeeper = \"%s\"\n\tworker = \"%s\"\n", f->gate_user,
 		    f->keeper_user, f->worker_user);
+		if (f->courier_user != NULL)
+			fprintf(to, "\tcourier = \"%s\"\n", f->courier_user);
+		fprintf(to, "}\n");
+	}
 	fprintf(to, "\nmodule \"hsm\" {\n\tpath = \"%s\"\n", f->module_path);
 	if (f->init_args != NULL)
 		fprintf(to, "\tinit-args = \"%s\"\n", f->init_args);
@@ -238,7 +242,7 @@ give_ledger(const struct founding *f)
 static kmn_err
 check_users(const struct founding *f)
 {
-	const char *const names[] = {f->gate_user, f->keeper_user, f->worker_user};
+	const char *const names[] = {f->gate_user, f->keeper_user, f->worker_user, f->courier_user};
 	kmn_err e = KMN_OK;
 	uid_t uid;
 	gid_t gid;
@@ -295,6 +299,8 @@ check_words(struct founding *f)
 		return kmn_usage("init", "--policy, --origin, --listen and --module are needed");
 	if ((f->gate_user == NULL) != (f->keeper_user == NULL) || (f->gate_user == NULL) != (f->worker_user == NULL))
 		return kmn_usage("init", "the three users are given together");
+	if (f->courier_user != NULL && (f->gate_user == NULL || !kmn_settings_can_hold(f->courier_user)))
+		return kmn_usage("init", "--courier-user is given with the other three");
 	if (realpath(f->module, f->module_path) == NULL)
 		return kmn_usage("init", "%s: %s", f->module, strerror(errno));
 	if (!kmn_settings_can_hold(f->origin) || !kmn_settings_can_hold(f->module_path) ||
@@ -327,6 +333,7 @@ kmn_cmd_init(int argc, char **argv)
 	    KMN_OPTION_TEXT("gate-user", "USER", "name or number; the three users are given together", &f.gate_user),
 	    KMN_OPTION_TEXT("keeper-user", "USER", "owns the ledger", &f.keeper_user),
 	    KMN_OPTION_TEXT("worker-user", "USER", "runs the module", &f.worker_user),
+	    KMN_OPTION_TEXT("courier-user", "USER", "asks witnesses and the like over the network", &f.courier_user),
 	    KMN_OPTION_NUMBER("days", "N", "how long the gateway's certificate is valid (730)", &f.days),
 	    KMN_OPTION_JSON(&json),
 	};
