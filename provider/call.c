@@ -86,21 +86,24 @@ put_u64(struct kmn_writer *w, size_t place, uint64_t value)
 enum outcome { ANSWERED, HELD, REFUSED, BROKEN };
 
 static enum outcome
-take_reply(struct carriage *c, const struct kmn_channel_frame *frame, CK_RV *rv_out)
+take_reply(struct carriage *c, struct kmn_reader *r, CK_RV *rv_out)
 {
-	kmn_err e = kmn_response_decode(
-	    c->id, c->arg, c->arg_count, frame->body + NUMBER_BYTES, frame->len_bytes - NUMBER_BYTES, rv_out);
+	const uint8_t *receipt, *payload;
+	size_t payload_len;
+	kmn_err e;
 
+	(void)kmn_reader_bytes(r, KMN_FRAME_MAX_BYTES, &receipt);
+	payload_len = kmn_reader_rest(r, &payload);
+	if ((e = kmn_reader_end(r)) == KMN_OK)
+		e = kmn_response_decode(c->id, c->arg, c->arg_count, payload, payload_len, rv_out);
 	if (e != KMN_OK) {
 		kmn_debug(KMN_TOPIC_CALL, "%s: call %llu: the reply cannot be read: %s", name_of(c),
 		    (unsigned long long)c->flight.number, kmn_err_text(e));
 		*rv_out = kmn_err_ckr(e);
 	} else {
-		kmn_sessions_late(
-		    &c->app->sessions, c->id, c->arg, frame->body + NUMBER_BYTES, frame->len_bytes - NUMBER_BYTES);
+		kmn_sessions_late(&c->app->sessions, c->id, c->arg, payload, payload_len);
 		if (c->passage != NULL)
-			kmn_cache_learn(c->app->cache, c->link->era, c->passage, frame->body + NUMBER_BYTES,
-			    frame->len_bytes - NUMBER_BYTES, *rv_out);
+			kmn_cache_learn(c->app->cache, c->link->era, c->passage, payload, payload_len, *rv_out);
 	}
 	return ANSWERED;
 }
@@ -163,7 +166,7 @@ hear(struct carriage *c, struct kmn_channel *channel, CK_RV *rv_out, kmn_err *e_
 	if (frame.type == KMN_F_REFUSED && (number == c->flight.number || number == 0))
 		return take_refused(c, &r, e_out);
 	if (number == c->flight.number && frame.type == KMN_F_REPLY)
-		return take_reply(c, &frame, rv_out);
+		return take_reply(c, &r, rv_out);
 	if (number == c->flight.number && frame.type == KMN_F_HELD && !c->ending_wait)
 		return take_held(c, &r);
 	kmn_debug(KMN_TOPIC_CHANNEL, "%s: call %llu: the gateway answered %s for call %llu", name_of(c),

@@ -237,6 +237,10 @@ put_attach(struct kmn_writer *w, const uint8_t client_random[32], uint64_t first
 	kmn_writer_text(w, host);
 	kmn_writer_raw(w, client_random, 32);
 	kmn_writer_u64(w, first_handle);
+	kmn_writer_u8(w, KMN_RECEIPTS_OFF);
+	kmn_writer_text(w, "");
+	kmn_writer_text(w, "");
+	kmn_writer_text(w, "");
 }
 
 static kmn_err
@@ -246,6 +250,7 @@ take_attached(struct kmn_pool *pool, struct kmn_channel *channel, const struct k
 	struct kmn_reader r;
 	uint8_t gateway_random[32];
 	char origin[KMN_FRAME_TEXT_MAX_BYTES + 1];
+	const uint8_t *receipt;
 	uint16_t version;
 	kmn_err e;
 
@@ -255,6 +260,8 @@ take_attached(struct kmn_pool *pool, struct kmn_channel *channel, const struct k
 	kmn_reader_raw(&r, gateway_random, sizeof(gateway_random));
 	pool->lease_ms = kmn_reader_u32(&r);
 	kmn_reader_text(&r, origin, sizeof(origin));
+	(void)kmn_reader_u64(&r);
+	(void)kmn_reader_bytes(&r, KMN_FRAME_MAX_BYTES, &receipt);
 	if ((e = kmn_reader_end(&r)) != KMN_OK)
 		return e;
 	if (version != KMN_FRAME_VERSION || strcmp(origin, pool->settings->origin) != 0) {
@@ -409,6 +416,7 @@ join_once(struct kmn_pool *pool, uint32_t timeout_ms, int interrupt_fd, struct k
 	kmn_writer_u16(&w, KMN_FRAME_VERSION);
 	kmn_writer_raw(&w, pool->instance, sizeof(pool->instance));
 	kmn_writer_raw(&w, proof, sizeof(proof));
+	kmn_writer_text(&w, "");
 	e = introduce(pool, channel, KMN_F_JOIN, &w, interrupt_fd, KMN_F_JOINED, ANSWER_MS, &frame);
 	kmn_writer_clear(&w);
 	if (e != KMN_OK) {

@@ -467,6 +467,34 @@ kmn_view_is_length_query(const struct kmn_call_view *v)
 }
 
 bool
+kmn_view_is_part(const struct kmn_call_view *view)
+{
+	const struct kmn_value *room = kmn_view_nth(view, KMN_KIND_MAYBE_ROOM, 0);
+
+	switch (view->id) {
+	case KMN_C_SignUpdate:
+	case KMN_C_SignMessageBegin:
+	case KMN_C_EncryptMessageBegin:
+	case KMN_C_DecryptMessageBegin:
+		return true;
+	case KMN_C_SignMessageNext: /* the last part is the one that a signature is asked for with */
+		return room != NULL && room->uncounted;
+	default: /* C_MessageSignFinal and its kin end an operation that has given what it had to give */
+		return view->call->effect == KMN_EFFECT_ENDS;
+	}
+}
+
+bool
+kmn_view_is_counted(const struct kmn_call_view *view)
+{
+	const struct kmn_call *row = view->call;
+
+	return row->durability == KMN_DURABILITY_C ||
+	       (row->policy == KMN_POLICY_KEY_USE && row->effect == KMN_EFFECT_STARTS) || kmn_view_is_part(view) ||
+	       kmn_view_is_length_query(view);
+}
+
+bool
 kmn_view_ends_operation(const struct kmn_call_view *v, uint64_t rv)
 {
 	switch (v->call->effect) {

@@ -243,6 +243,10 @@ const struct kmn_template_view *kmn_view_template(const struct kmn_call_view *v,
 const struct kmn_value *kmn_view_room(const struct kmn_call_view *v);
 /* True for "how long is it?": the call has a two-call output and its pointer is NULL. Never ends an operation. */
 bool kmn_view_is_length_query(const struct kmn_call_view *v);
+/* A call that carries into or out of its operation nothing that anybody decides about. */
+bool kmn_view_is_part(const struct kmn_call_view *v);
+/* A call that is counted, not recorded: a query, a start, a part, a length query. Refused, it has its record. */
+bool kmn_view_is_counted(const struct kmn_call_view *v);
 /* Whether this call with that result ends the operations that its row names. */
 bool kmn_view_ends_operation(const struct kmn_call_view *v, uint64_t rv);
 /* Bits of the operations that the flags of a C_SessionCancel name. */

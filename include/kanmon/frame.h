@@ -12,9 +12,10 @@
 #include "kanmon/err.h"
 
 #define KMN_FRAME_ALPN "kanmon/1"
-#define KMN_FRAME_VERSION 1u
+#define KMN_FRAME_VERSION 2u
 #define KMN_FRAME_MAX_BYTES (2u << 20)  /* type and body; a longer frame ends the connection */
-#define KMN_FRAME_FIRST_MAX_BYTES 4096u /* ATTACH, JOIN: before these nothing longer is taken */
+#define KMN_FRAME_FIRST_MAX_BYTES 8192u /* ATTACH, JOIN: before these nothing longer is taken */
+#define KMN_FRAME_HEAD_MAX_BYTES 4096u  /* the note of a head that a client names */
 #define KMN_INSTANCE_ID_BYTES 16
 #define KMN_INSTANCE_SECRET_BYTES 32
 #define KMN_EXPORTER_BYTES 32
@@ -37,9 +38,12 @@
  *  symbol                value  sender   phases  fields                         what they are */
 /* clang-format off */
 #define KMN_FRAME_ROWS(ROW) \
-	ROW(KMN_F_ATTACH,        1,   CLIENT,  FIRST,    "u16 u8 u8 u8 text text raw32 u64", \
-	    "version, ulong bytes, little endian, packed, provider, host, client random, first handle") \
-	ROW(KMN_F_JOIN,          2,   CLIENT,  FIRST,    "u16 raw16 raw32", "version, instance, proof") \
+	ROW(KMN_F_ATTACH,        1,   CLIENT,  FIRST,    "u16 u8 u8 u8 text text raw32 u64 u8 bytes text text", \
+	    "version, ulong bytes, little endian, packed, provider, host, client random, first handle, receipts " \
+	    "(KMN_RECEIPTS_*), note of the newest head that the client accepted, its cosignature line over that head, " \
+	    "vkey of that line; \"\" for none of the last three") \
+	ROW(KMN_F_JOIN,          2,   CLIENT,  FIRST,    "u16 raw16 raw32 bytes", \
+	    "version, instance, proof, note of the newest head that the client accepted or \"\"") \
 	ROW(KMN_F_CALL,          3,   CLIENT,  ATTACHED, "u64 u64 rest", "number, acknowledged, request payload") \
 	ROW(KMN_F_WATCH,         4,   CLIENT,  ATTACHED, "", "this connection carries READY from now on") \
 	ROW(KMN_F_END_WAIT,      5,   CLIENT,  ATTACHED, "u64", "number") \
@@ -48,10 +52,16 @@
 	ROW(KMN_F_ALIAS,         8,   CLIENT,  ATTACHED, "u64 u64", \
 	    "old handle (below the first handle of ATTACH), new handle: this session or object goes by the old one now") \
 	ROW(KMN_F_INTERFACES,    9,   CLIENT,  FIRST,    "u16", "version: which function lists do the modules have?") \
-	ROW(KMN_F_ATTACHED,    128,   GATEWAY, ANY,      "u16 raw16 raw32 u32 text", \
-	    "version, instance, gateway random, lease ms, origin") \
-	ROW(KMN_F_JOINED,      129,   GATEWAY, ANY,      "u64", "highest number seen") \
-	ROW(KMN_F_REPLY,       130,   GATEWAY, ANY,      "u64 rest", "number, response payload") \
+	ROW(KMN_F_COSIGN,       10,   CLIENT,  ATTACHED, "u64 text", \
+	    "size of a head that came from this gateway, cosignature line over it by the key that ATTACH named") \
+	ROW(KMN_F_PROVE,        11,   CLIENT,  ATTACHED, "u64 u64", \
+	    "smaller size, larger size: is the first head a beginning of the second?") \
+	ROW(KMN_F_ATTACHED,    128,   GATEWAY, ANY,      "u16 raw16 raw32 u32 text u64 bytes", \
+	    "version, instance, gateway random, lease ms, origin, number of this channel in the ledger, receipt of a head " \
+	    "(receipt.h) or nothing") \
+	ROW(KMN_F_JOINED,      129,   GATEWAY, ANY,      "u64 u64 bytes", \
+	    "highest number seen, number of this channel in the ledger, receipt of a head or nothing") \
+	ROW(KMN_F_REPLY,       130,   GATEWAY, ANY,      "u64 bytes rest", "number, receipt or nothing, response payload") \
 	ROW(KMN_F_HELD,        131,   GATEWAY, ANY,      "u64 u64", "number, request id (index of its intent record)") \
 	ROW(KMN_F_REFUSED,     132,   GATEWAY, ANY,      "u64 u32 u64 text", \
 	    "number or 0, kmn_err, request id or 2^64-1, reason") \
@@ -63,7 +73,10 @@
 	ROW(KMN_F_NOTICE,      137,   GATEWAY, ANY,      "u8 u64", \
 	    "kind (KMN_NOTICE_*), slot or 2^64-1 for every slot: no answer to anything, between any two frames") \
 	ROW(KMN_F_OFFERED,     138,   GATEWAY, ANY,      "u8 rest", \
-	    "n, n * (u16 version as major * 256 + minor, u64 flags), in the module's order")
+	    "n, n * (u16 version as major * 256 + minor, u64 flags), in the module's order") \
+	ROW(KMN_F_PROVEN,      139,   GATEWAY, ANY,      "u64 u64 bytes", \
+	    "smaller size, larger size, consistency proof as hashes of 32 bytes one after the other") \
+	ROW(KMN_F_COSIGNED,    140,   GATEWAY, ANY,      "u64", "size: the line was taken, or is one too many")
 /* clang-format on */
 
 #define KMN_FRAME_ENUM(symbol, value, sender, phases, fields, what) symbol = (value),
@@ -74,6 +87,14 @@ enum kmn_frame_type { KMN_FRAME_ROWS(KMN_FRAME_ENUM) };
 enum kmn_notice {
 	KMN_NOTICE_SLOT = 1,  /* a token came or went: presence, token info, mechanisms of the slot */
 	KMN_NOTICE_STATE = 2, /* state of the sessions on the slot: login, logout, session death */
+};
+
+/* Which receipts an application asks for with its answers. */
+enum kmn_receipts {
+	KMN_RECEIPTS_OFF,   /* none */
+	KMN_RECEIPTS_BATCH, /* verified soon after the answer */
+	KMN_RECEIPTS_EACH,  /* verified before the answer counts */
+	KMN_RECEIPTS_COUNT
 };
 
 /* Of ATTACH: virtual handles of the new instance begin here at the earliest; 0 and 1 are the same. */

@@ -68,24 +68,6 @@ judge_recorded(struct kmn_call_state *call)
 	}
 }
 
-bool
-kmn_call_is_part(const struct kmn_call_view *view)
-{
-	const struct kmn_value *room = kmn_view_nth(view, KMN_KIND_MAYBE_ROOM, 0);
-
-	switch (view->id) {
-	case KMN_C_SignUpdate:
-	case KMN_C_SignMessageBegin:
-	case KMN_C_EncryptMessageBegin:
-	case KMN_C_DecryptMessageBegin:
-		return true;
-	case KMN_C_SignMessageNext: /* the last part is the one that a signature is asked for with */
-		return room != NULL && room->uncounted;
-	default: /* C_MessageSignFinal and its kin end an operation that has given what it had to give */
-		return view->call->effect == KMN_EFFECT_ENDS;
-	}
-}
-
 /* The operation of which this call carries a part of what is signed; NULL: of none. */
 static struct kmn_operation *
 operation_fed(const struct kmn_call_state *call)
@@ -96,7 +78,7 @@ operation_fed(const struct kmn_call_state *call)
 
 	if (call->session == NULL || kind == 0 ||
 	    (row->effect != KMN_EFFECT_CONTINUES &&
-		(row->effect != KMN_EFFECT_BELONGS || !kmn_call_is_part(&call->view))))
+		(row->effect != KMN_EFFECT_BELONGS || !kmn_view_is_part(&call->view))))
 		return NULL;
 	op = kmn_session_operation(call->session, kind);
 	return op->active ? op : NULL;
@@ -291,8 +273,7 @@ judge(struct kmn_call_state *call)
 	if (key_use && !starts && row->effect != KMN_EFFECT_NONE && call->view.id != KMN_C_DigestKey &&
 	    call->operation == NULL)
 		send_unstarted(call);
-	else if (row->durability == KMN_DURABILITY_C || (key_use && starts) || kmn_call_is_part(&call->view) ||
-		 kmn_view_is_length_query(&call->view))
+	else if (kmn_view_is_counted(&call->view))
 		judge_counted(call);
 	else if (row->durability == KMN_DURABILITY_B)
 		judge_once(call);

@@ -147,6 +147,7 @@ kmn_call_answer(struct kmn_call_state *call)
 	}
 	kmn_writer_init(&w, KMN_FRAME_MAX_BYTES);
 	kmn_writer_u64(&w, call->number);
+	kmn_writer_bytes(&w, NULL, 0);
 	kmn_writer_raw(&w, call->reply, call->reply_len);
 	kmn_gatelink_send(k, call->conn, KMN_F_REPLY, &w);
 	call->conn = NULL;

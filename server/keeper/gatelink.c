@@ -394,6 +394,15 @@ take_frame(struct kmn_keeper *k, struct kmn_conn *conn, uint8_t type, const uint
 		kmn_alias_take(k, conn, old, kmn_reader_u64(&r));
 		break;
 	}
+	case KMN_F_COSIGN:
+		kmn_receipts_cosigned(k, conn, &r);
+		break;
+	case KMN_F_PROVE: {
+		uint64_t from = kmn_reader_u64(&r);
+
+		kmn_receipts_prove(k, conn, from, kmn_reader_u64(&r));
+		break;
+	}
 	default:
 		kmn_admin_take(k, conn, body, len);
 	}

@@ -80,7 +80,9 @@ instance_new(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader *r)
 		uint16_t number;
 		uint8_t first;
 	} here = {1};
+	char line[KMN_FRAME_TEXT_MAX_BYTES + 1], vkey[KMN_FRAME_TEXT_MAX_BYTES + 1];
 	uint8_t client_random[32];
+	const uint8_t *head;
 	uint16_t version = kmn_reader_u16(r);
 	uint8_t ulong_bytes = kmn_reader_u8(r), little = kmn_reader_u8(r), packed = kmn_reader_u8(r);
 
@@ -90,8 +92,12 @@ instance_new(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader *r)
 	kmn_reader_text(r, instance->host, sizeof(instance->host));
 	kmn_reader_raw(r, client_random, sizeof(client_random));
 	instance->first_handle = kmn_reader_u64(r);
+	instance->receipts = kmn_reader_u8(r);
+	(void)kmn_reader_bytes(r, KMN_FRAME_HEAD_MAX_BYTES, &head);
+	kmn_reader_text(r, line, sizeof(line));
+	kmn_reader_text(r, vkey, sizeof(vkey));
 	if (kmn_reader_end(r) != KMN_OK || version != KMN_FRAME_VERSION ||
-	    instance->first_handle >= KMN_FIRST_HANDLE_MAX) {
+	    instance->first_handle >= KMN_FIRST_HANDLE_MAX || instance->receipts >= KMN_RECEIPTS_COUNT) {
 		free(instance);
 		return NULL;
 	}
@@ -164,7 +170,7 @@ kmn_instance_attach(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_read
 		return;
 	}
 	if ((instance = instance_new(k, conn, r)) == NULL) {
-		kmn_gatelink_refuse(k, conn, 0, KMN_E_MALFORMED, NO_REQUEST, "this gateway speaks version 1");
+		kmn_gatelink_refuse(k, conn, 0, KMN_E_MALFORMED, NO_REQUEST, "this gateway speaks version 2");
 		return;
 	}
 	set_conn(instance, conn);
@@ -190,6 +196,8 @@ kmn_instance_ready(struct kmn_keeper *k, struct kmn_instance *instance)
 	kmn_writer_raw(&w, instance->gateway_random, sizeof(instance->gateway_random));
 	kmn_writer_u32(&w, k->setup->lease_ms);
 	kmn_writer_text(&w, kmn_log_origin(k->log));
+	kmn_writer_u64(&w, conn->chan);
+	kmn_writer_bytes(&w, NULL, 0);
 	sodium_memzero(instance->gateway_random, sizeof(instance->gateway_random));
 	kmn_gatelink_send(k, conn, KMN_F_ATTACHED, &w);
 }
@@ -211,12 +219,14 @@ kmn_instance_join(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader
 	uint8_t id[KMN_INSTANCE_ID_BYTES], proof[KMN_HASH_BYTES], want[KMN_HASH_BYTES];
 	uint16_t version = kmn_reader_u16(r);
 	struct kmn_instance *instance;
+	const uint8_t *head;
 	struct kmn_writer w;
 
 	kmn_reader_raw(r, id, sizeof(id));
 	kmn_reader_raw(r, proof, sizeof(proof));
+	(void)kmn_reader_bytes(r, KMN_FRAME_HEAD_MAX_BYTES, &head);
 	if (kmn_reader_end(r) != KMN_OK || version != KMN_FRAME_VERSION) {
-		kmn_gatelink_refuse(k, conn, 0, KMN_E_MALFORMED, NO_REQUEST, "this gateway speaks version 1");
+		kmn_gatelink_refuse(k, conn, 0, KMN_E_MALFORMED, NO_REQUEST, "this gateway speaks version 2");
 		return;
 	}
 	instance = find(k, id);
@@ -237,6 +247,8 @@ kmn_instance_join(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader
 		return;
 	kmn_writer_init(&w, 64);
 	kmn_writer_u64(&w, instance->guard.highest);
+	kmn_writer_u64(&w, conn->chan);
+	kmn_writer_bytes(&w, NULL, 0);
 	kmn_gatelink_send(k, conn, KMN_F_JOINED, &w);
 }
 

@@ -382,7 +382,7 @@ kmn_record_intent(struct kmn_call_state *call, json_t **body_out)
 	if (intent == NULL)
 		return KMN_E_NO_MEMORY;
 	if (call->operation != NULL && (call->operation->kind & KMN_SIGN_OPERATIONS) != 0 &&
-	    kmn_view_room(&call->view) != NULL && !kmn_call_is_part(&call->view) &&
+	    kmn_view_room(&call->view) != NULL && !kmn_view_is_part(&call->view) &&
 	    call->view.call->effect != KMN_EFFECT_CONTINUES)
 		e = take_signed(call, intent);
 	put_arguments(intent, call);

@@ -246,6 +246,7 @@ struct kmn_instance {
 	LIST_HEAD(, kmn_session) sessions[64];
 	LIST_HEAD(, kmn_token) tokens;
 	uint64_t first_handle; /* what it is given begins here */
+	uint8_t receipts;      /* KMN_RECEIPTS_* */
 	bool same_abi;         /* bytes in the client's layout may go to a worker of this machine */
 	uint64_t signatures;   /* class B, for selfcheck by sample */
 	unsigned connections;
@@ -511,6 +512,13 @@ void kmn_lists_read(struct kmn_lists *lists, struct kmn_reader *r);
 /* Answers INTERFACES. */
 void kmn_interfaces_take(struct kmn_keeper *k, struct kmn_conn *conn, uint16_t version);
 
+/* ---- receipt.c -------------------------------------------------------------------------------------------------- */
+
+/* The frame PROVE: answered with a consistency proof between two durable heads. */
+void kmn_receipts_prove(struct kmn_keeper *k, const struct kmn_conn *conn, uint64_t from, uint64_t to);
+/* The frame COSIGN. */
+void kmn_receipts_cosigned(struct kmn_keeper *k, const struct kmn_conn *conn, struct kmn_reader *r);
+
 /* ---- session.c ------------------------------------------------------------------------------------------------- */
 
 struct kmn_session *kmn_session_get(struct kmn_instance *instance, uint64_t handle);
@@ -668,8 +676,6 @@ CK_RV kmn_reason_end(struct kmn_call_state *call, kmn_err reason);
 
 /* Looks at a call that came, and begins it when its session is free. */
 void kmn_call_start(struct kmn_keeper *k, struct kmn_call_state *call);
-/* A call that carries into or out of its operation nothing that anybody decides about. */
-bool kmn_call_is_part(const struct kmn_call_view *view);
 /* It is known where it goes: begins, from the loop. */
 void kmn_call_ready(struct kmn_call_state *call);
 /* It is its turn: asks for facts, judges. */

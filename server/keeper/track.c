@@ -83,7 +83,7 @@ track_start(struct kmn_call_state *call, struct kmn_operation *op)
 static void
 track_message(struct kmn_call_state *call, struct kmn_operation *op, uint64_t rv)
 {
-	if (call->view.id == KMN_C_SignMessageNext && !kmn_call_is_part(&call->view) && rv != CKR_BUFFER_TOO_SMALL &&
+	if (call->view.id == KMN_C_SignMessageNext && !kmn_view_is_part(&call->view) && rv != CKR_BUFFER_TOO_SMALL &&
 	    !kmn_view_is_length_query(&call->view))
 		kmn_operation_next_message(op, call->keeper);
 }

@@ -94,6 +94,10 @@ attach(void)
 	kmn_writer_text(&w, "test");
 	kmn_writer_raw(&w, client_random, sizeof(client_random));
 	kmn_writer_u64(&w, 0);
+	kmn_writer_u8(&w, KMN_RECEIPTS_OFF);
+	kmn_writer_text(&w, "");
+	kmn_writer_text(&w, "");
+	kmn_writer_text(&w, "");
 	if (ask(channel, KMN_F_ATTACH, &w, &frame) != KMN_F_ATTACHED)
 		bail_out("ATTACH", kmn_channel_why(channel));
 	kmn_reader_init(&r, frame.body, frame.len_bytes);
@@ -114,6 +118,7 @@ join_as(struct kmn_channel *channel, const uint8_t id[KMN_INSTANCE_ID_BYTES], co
 	kmn_writer_u16(&w, KMN_FRAME_VERSION);
 	kmn_writer_raw(&w, id, KMN_INSTANCE_ID_BYTES);
 	kmn_writer_raw(&w, proof, KMN_HASH_BYTES);
+	kmn_writer_text(&w, "");
 	return ask(channel, KMN_F_JOIN, &w, frame);
 }
 
@@ -169,7 +174,7 @@ open_session(struct kmn_channel *channel)
 	encode(&q, KMN_C_GetSlotList, list, KMN_COUNT_OF(list));
 	if (call(channel, 1, 1, &q, &frame) != KMN_F_REPLY ||
 	    kmn_response_decode(
-		KMN_C_GetSlotList, list, KMN_COUNT_OF(list), frame.body + 8, frame.len_bytes - 8, &rv) != KMN_OK ||
+		KMN_C_GetSlotList, list, KMN_COUNT_OF(list), frame.body + 12, frame.len_bytes - 12, &rv) != KMN_OK ||
 	    rv != CKR_OK)
 		bail_out("C_GetSlotList", kmn_channel_why(channel));
 	kmn_writer_clear(&q.w);
@@ -179,7 +184,7 @@ open_session(struct kmn_channel *channel)
 		encode(&q, KMN_C_OpenSession, open, kmn_call_row(KMN_C_OpenSession)->param_count);
 		if (call(channel, 2, 2, &q, &frame) != KMN_F_REPLY ||
 		    kmn_response_decode(KMN_C_OpenSession, open, kmn_call_row(KMN_C_OpenSession)->param_count,
-			frame.body + 8, frame.len_bytes - 8, &rv) != KMN_OK ||
+			frame.body + 12, frame.len_bytes - 12, &rv) != KMN_OK ||
 		    rv != CKR_OK)
 			bail_out("C_OpenSession", kmn_channel_why(channel));
 	}

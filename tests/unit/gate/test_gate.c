@@ -299,6 +299,10 @@ put_attach(struct kmn_writer *w)
 	kmn_writer_text(w, "host");
 	kmn_writer_raw(w, zeros, 32);
 	kmn_writer_u64(w, 0);
+	kmn_writer_u8(w, KMN_RECEIPTS_OFF);
+	kmn_writer_text(w, "");
+	kmn_writer_text(w, "");
+	kmn_writer_text(w, "");
 }
 
 /* A CALL's body, C_Logout; `w` is made here. */
@@ -327,6 +331,8 @@ answer_attach(uint32_t id)
 	kmn_writer_raw(&answer, zeros, 32);
 	kmn_writer_u32(&answer, 60000);
 	kmn_writer_text(&answer, "origin");
+	kmn_writer_u64(&answer, 0);
+	kmn_writer_text(&answer, "");
 	send_frame(id, KMN_F_ATTACHED, answer.bytes, answer.len);
 	kmn_writer_clear(&body);
 	kmn_writer_clear(&answer);
@@ -362,7 +368,7 @@ attach(struct kmn_channel *channel, uint32_t id)
 static void
 check_good_client(void)
 {
-	static const uint8_t reply[11] = "\0\0\0\0\0\0\0\1you";
+	static const uint8_t reply[15] = "\0\0\0\0\0\0\0\1\0\0\0\0you";
 	struct kmn_channel *channel = NULL;
 	struct kmn_channel_frame f;
 	struct kmn_writer call;
@@ -703,7 +709,7 @@ static const struct {
     {"a frame of the gateway's", false, {0, 0, 0, 9, KMN_F_READY}, 13, false,
 	"KMN_F_READY: message is not in the form of its kind"},
     {"a type that is none", false, {0, 0, 0, 1, 99}, 5, false, "unknown: message is not in the form of its kind"},
-    {"an ATTACH that claims too much", false, {0, 0, 0x10, 1, KMN_F_ATTACH}, 5, false,
+    {"an ATTACH that claims too much", false, {0, 0, 0x20, 1, KMN_F_ATTACH}, 5, false,
 	"KMN_F_ATTACH: length is over its limit"},
     {"a claim over every limit", true, {0x7f, 0xff, 0xff, 0xff, KMN_F_CALL}, 5, false,
 	"KMN_F_CALL: length is over its limit"},
@@ -756,7 +762,7 @@ test_record_replay(void)
 
 	raw_open_attached(&raw, &o);
 	raw_call(&raw, o.id, 1);
-	send_frame(o.id, KMN_F_REPLY, zeros, 8);
+	send_frame(o.id, KMN_F_REPLY, zeros, 12);
 	CU_ASSERT_FATAL(raw.sent_bytes > 0);
 	CU_ASSERT(send(raw.fd, raw.sent, raw.sent_bytes, MSG_NOSIGNAL) == (ssize_t)raw.sent_bytes);
 	CU_ASSERT(expect_reject("TLS: decryption failed or bad record mac"));
@@ -911,7 +917,7 @@ test_long_frames_and_close(void)
 
 	CU_ASSERT_PTR_NOT_NULL_FATAL(bytes);
 	for (size_t i = 0; i < n; i++)
-		bytes[i] = (uint8_t)(i * 31 >> 3);
+		bytes[i] = i < 12 ? 0 : (uint8_t)(i * 31 >> 3); /* no receipt */
 	CU_ASSERT_FATAL(open_channel(&channel, &o));
 	CU_ASSERT_EQUAL(kmn_channel_send(channel, KMN_F_ADMIN, bytes, n / 2, PATIENCE_MS), KMN_OK);
 	CU_ASSERT(next_message(&m) == KMN_G_FRAME && m.len_bytes == n / 2 + 5 && memcmp(m.body + 5, bytes, n / 2) == 0);

@@ -665,6 +665,10 @@ send_attach(struct rig *rig, uint32_t conn, const struct test_certificate *who, 
 	kmn_writer_text(&w, "localhost");
 	kmn_writer_raw(&w, client_random, 32);
 	kmn_writer_u64(&w, first_handle);
+	kmn_writer_u8(&w, KMN_RECEIPTS_OFF);
+	kmn_writer_text(&w, "");
+	kmn_writer_text(&w, "");
+	kmn_writer_text(&w, "");
 	rig_send(rig, conn, KMN_F_ATTACH, &w);
 }
 
@@ -725,6 +729,7 @@ rig_join(struct rig *rig, const struct rig_app *app, uint32_t conn, const struct
 	kmn_writer_u16(&w, KMN_FRAME_VERSION);
 	kmn_writer_raw(&w, app->id, sizeof(app->id));
 	kmn_writer_raw(&w, proof, sizeof(proof));
+	kmn_writer_text(&w, "");
 	rig_send(rig, conn, KMN_F_JOIN, &w);
 	while (now_ms() < until) {
 		for (size_t i = 0; i < rig->frames; i++)
@@ -774,7 +779,7 @@ rig_call(struct rig *rig, struct rig_app *app, enum kmn_call_id id, struct kmn_a
 		return rv;
 	if (app->acknowledged == app->number)
 		app->acknowledged++;
-	CU_ASSERT_EQUAL(kmn_response_decode(id, arg, count, f.body + 8, f.len - 8, &rv), KMN_OK);
+	CU_ASSERT_EQUAL(kmn_response_decode(id, arg, count, f.body + RIG_REPLY, f.len - RIG_REPLY, &rv), KMN_OK);
 	return rv;
 }
 

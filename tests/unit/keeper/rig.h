@@ -19,6 +19,7 @@
 #define RIG_WORKERS 24
 #define RIG_CONNS 16
 #define RIG_FRAMES 64
+#define RIG_REPLY 12 /* of a REPLY without receipt: number and nothing stand before the response payload */
 
 /* A vendor module as kanmond.conf has it. */
 struct rig_module {

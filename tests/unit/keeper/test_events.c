@@ -52,7 +52,8 @@ fetch(struct rig *rig, struct rig_app *app, uint64_t number, CK_SLOT_ID *slot, u
 	free(payload);
 	if (rig_expect(rig, app->conn, KMN_F_REPLY, &f))
 		CU_ASSERT_EQUAL(
-		    kmn_response_decode(KMN_C_WaitForSlotEvent, arg, 3, f.body + 8, f.len - 8, &rv), KMN_OK);
+		    kmn_response_decode(KMN_C_WaitForSlotEvent, arg, 3, f.body + RIG_REPLY, f.len - RIG_REPLY, &rv),
+		    KMN_OK);
 	return rv;
 }
 
@@ -212,7 +213,7 @@ test_end_of_wait(void)
 	kmn_writer_u64(&w, app.number);
 	rig_send(&rig, 1, KMN_F_END_WAIT, &w);
 	CU_ASSERT_TRUE_FATAL(rig_expect(&rig, 1, KMN_F_REPLY, &f));
-	CU_ASSERT_EQUAL(kmn_response_view_decode(f.body + 8, f.len - 8, &view), KMN_OK);
+	CU_ASSERT_EQUAL(kmn_response_view_decode(f.body + RIG_REPLY, f.len - RIG_REPLY, &view), KMN_OK);
 	CU_ASSERT_EQUAL(view.rv, CKR_FUNCTION_CANCELED);
 	(void)park(&rig, &app, &slot, &payload, &len); /* and one that waits when everything ends */
 	free(payload);

@@ -102,7 +102,8 @@ reply_rv(struct rig *rig, uint32_t conn)
 	struct kmn_response_view view;
 	struct rig_frame f;
 
-	if (!rig_expect(rig, conn, KMN_F_REPLY, &f) || kmn_response_view_decode(f.body + 8, f.len - 8, &view) != KMN_OK)
+	if (!rig_expect(rig, conn, KMN_F_REPLY, &f) ||
+	    kmn_response_view_decode(f.body + RIG_REPLY, f.len - RIG_REPLY, &view) != KMN_OK)
 		return CKR_VENDOR_DEFINED;
 	return (CK_RV)view.rv;
 }

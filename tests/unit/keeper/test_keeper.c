@@ -357,7 +357,8 @@ ask_again(struct rig *rig, struct rig_app *app, const char *data, struct kmn_arg
 	rig_call_raw(
 	    rig, app->conn, app->number, app->acknowledged, payload + sizeof(size_t), *(size_t *)(void *)payload);
 	if (rig_expect(rig, app->conn, KMN_F_REPLY, &f))
-		CU_ASSERT_EQUAL(kmn_response_decode(KMN_C_Sign, arg, 3, f.body + 8, f.len - 8, &rv), KMN_OK);
+		CU_ASSERT_EQUAL(
+		    kmn_response_decode(KMN_C_Sign, arg, 3, f.body + RIG_REPLY, f.len - RIG_REPLY, &rv), KMN_OK);
 	return rv;
 }
 
@@ -489,7 +490,7 @@ test_wait_over(void)
 	kmn_writer_u64(&w, app.number);
 	rig_send(&rig, 1, KMN_F_END_WAIT, &w);
 	CU_ASSERT_TRUE(rig_expect(&rig, 1, KMN_F_REPLY, &f));
-	CU_ASSERT_EQUAL(kmn_response_decode(KMN_C_Sign, arg, 3, f.body + 8, f.len - 8, &rv), KMN_OK);
+	CU_ASSERT_EQUAL(kmn_response_decode(KMN_C_Sign, arg, 3, f.body + RIG_REPLY, f.len - RIG_REPLY, &rv), KMN_OK);
 	CU_ASSERT_EQUAL(rv, CKR_FUNCTION_CANCELED);
 	app.acknowledged = app.number + 1;
 	CU_ASSERT_EQUAL(rig_vote(&rig, 3, request, "sato", "approve"), KMN_OK);
@@ -640,6 +641,7 @@ test_refusals_are_recorded(void)
 	kmn_writer_u16(&w, KMN_FRAME_VERSION);
 	kmn_writer_raw(&w, app.id, sizeof(app.id));
 	kmn_writer_raw(&w, app.secret, sizeof(app.secret));
+	kmn_writer_text(&w, "");
 	rig_send(&rig, 6, KMN_F_JOIN, &w);
 	CU_ASSERT_TRUE(rig_expect_closed(&rig, 6));
 	rig_open(&rig, 7, &rig.other);
@@ -716,7 +718,7 @@ test_disk_full(void)
 	CU_ASSERT_EQUAL_FATAL(prlimit(rig.keeper, RLIMIT_FSIZE, &(struct rlimit){16, 16}, &now), 0);
 	(void)rig_send_sign(&rig, &app, "data", arg, signature, &len);
 	CU_ASSERT_TRUE_FATAL(rig_expect(&rig, 1, KMN_F_REPLY, &f));
-	CU_ASSERT_EQUAL(kmn_response_view_decode(f.body + 8, f.len - 8, &view), KMN_OK);
+	CU_ASSERT_EQUAL(kmn_response_view_decode(f.body + RIG_REPLY, f.len - RIG_REPLY, &view), KMN_OK);
 	CU_ASSERT_EQUAL(view.rv, CKR_DEVICE_ERROR);
 	CU_ASSERT_EQUAL(rig_mock_calls(&rig, "C_Sign"), calls); /* the module was never asked */
 	/* reads go on, and say why; what would need a record does not */

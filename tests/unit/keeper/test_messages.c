@@ -95,7 +95,7 @@ outcome(struct scene *s, enum kmn_call_id id, struct kmn_arg *arg, size_t n, str
 		rig_pump(&s->rig, 20);
 	rig_call_raw(&s->rig, 1, sent->number, s->app.acknowledged, sent->payload, sent->len);
 	if (rig_expect(&s->rig, 1, KMN_F_REPLY, &f))
-		CU_ASSERT_EQUAL(kmn_response_decode(id, arg, n, f.body + 8, f.len - 8, &rv), KMN_OK);
+		CU_ASSERT_EQUAL(kmn_response_decode(id, arg, n, f.body + RIG_REPLY, f.len - RIG_REPLY, &rv), KMN_OK);
 	free(sent->payload);
 	return rv;
 }
@@ -335,7 +335,9 @@ cancel(struct scene *s, CK_FLAGS flags)
 	rig_call_raw(&s->rig, 2, ++s->app.number, s->app.acknowledged, payload, len);
 	free(payload);
 	if (rig_expect(&s->rig, 2, KMN_F_REPLY, &f))
-		CU_ASSERT_EQUAL(kmn_response_decode(KMN_C_SessionCancel, arg, 2, f.body + 8, f.len - 8, &rv), KMN_OK);
+		CU_ASSERT_EQUAL(
+		    kmn_response_decode(KMN_C_SessionCancel, arg, 2, f.body + RIG_REPLY, f.len - RIG_REPLY, &rv),
+		    KMN_OK);
 	return rv;
 }
 

@@ -347,7 +347,7 @@ test_dies_in_flight(void)
 	CU_ASSERT_EQUAL(rig_mock_calls(&rig, "C_Sign"), 1);
 	kill(rig_worker_of(&rig, 1)->pid, SIGKILL);
 	CU_ASSERT_TRUE_FATAL(rig_expect(&rig, 1, KMN_F_REPLY, &f));
-	CU_ASSERT_EQUAL(kmn_response_view_decode(f.body + 8, f.len - 8, &view), KMN_OK);
+	CU_ASSERT_EQUAL(kmn_response_view_decode(f.body + RIG_REPLY, f.len - RIG_REPLY, &view), KMN_OK);
 	CU_ASSERT_EQUAL(view.rv, CKR_DEVICE_ERROR);
 	CU_ASSERT_EQUAL(rig_records(&rig, "recovery", "\"state\":\"unknown\""), 1);
 	rig.spy = NULL;

@@ -274,7 +274,7 @@ ask(struct scene *s, CK_OBJECT_HANDLE key, unsigned n, bool v2_40, uint64_t *req
 			*request = kmn_reader_u64(&r);
 			if (type == KMN_F_HELD)
 				return CKR_OK;
-			if (kmn_response_view_decode(f.body + 8, f.len - 8, &view) == KMN_OK)
+			if (kmn_response_view_decode(f.body + RIG_REPLY, f.len - RIG_REPLY, &view) == KMN_OK)
 				rv = (CK_RV)view.rv;
 			return rv;
 		}

@@ -206,13 +206,17 @@ write_refused(struct connection *c, uint64_t number, kmn_err e)
 static bool
 on_attach(struct connection *c)
 {
-	uint8_t gateway_random[32];
+	uint8_t gateway_random[32], client_random[32], raw[5];
+	const uint8_t *view;
 	struct kmn_writer w;
+	struct kmn_reader r;
 	bool ok;
 
-	struct kmn_reader r;
-
-	kmn_reader_init(&r, c->room + c->len - 8, 8);
+	kmn_reader_init(&r, c->room, c->len);
+	kmn_reader_raw(&r, raw, sizeof(raw));
+	(void)kmn_reader_bytes(&r, KMN_FRAME_TEXT_MAX_BYTES, &view);
+	(void)kmn_reader_bytes(&r, KMN_FRAME_TEXT_MAX_BYTES, &view);
+	kmn_reader_raw(&r, client_random, sizeof(client_random));
 	atomic_store(&g->first_handle, kmn_reader_u64(&r));
 	atomic_store(&g->forgets, 0);
 	atomic_fetch_add(&g->attached, 1);
@@ -221,7 +225,7 @@ on_attach(struct connection *c)
 	(void)RAND_bytes(instance, sizeof(instance));
 	has_instance = true;
 	memset(outcomes, 0, sizeof(outcomes));
-	kmn_instance_secret(gateway_random, c->room + c->len - 40, c->exporter, secret);
+	kmn_instance_secret(gateway_random, client_random, c->exporter, secret);
 	(void)pthread_mutex_unlock(&lock);
 	kmn_writer_init(&w, 256);
 	kmn_writer_u16(&w, KMN_FRAME_VERSION);
@@ -229,6 +233,8 @@ on_attach(struct connection *c)
 	kmn_writer_raw(&w, gateway_random, sizeof(gateway_random));
 	kmn_writer_u32(&w, (uint32_t)atomic_load(&g->lease_ms));
 	kmn_writer_text(&w, "kanmon.example/test");
+	kmn_writer_u64(&w, 0);
+	kmn_writer_text(&w, "");
 	ok = write_frame(c, KMN_F_ATTACHED, &w, false);
 	kmn_writer_clear(&w);
 	return ok;
@@ -257,8 +263,10 @@ on_join(struct connection *c)
 	if (cuts(BREAK_BEFORE_JOINED))
 		return false;
 	atomic_fetch_add(&g->joined, 1);
-	kmn_writer_init(&w, 8);
+	kmn_writer_init(&w, 64);
 	kmn_writer_u64(&w, atomic_load(&g->highest));
+	kmn_writer_u64(&w, 0);
+	kmn_writer_text(&w, "");
 	ok = write_frame(c, KMN_F_JOINED, &w, false);
 	kmn_writer_clear(&w);
 	return ok;
@@ -325,6 +333,7 @@ write_reply(struct connection *c, uint64_t number, uint16_t call, uint64_t rv)
 		return false;
 	kmn_writer_init(&w, 4096);
 	kmn_writer_u64(&w, number);
+	kmn_writer_text(&w, ""); /* no receipt */
 	if (call == KMN_C_GetSlotInfo)
 		put_slot_info(&w, rv);
 	else if (call == KMN_C_WaitForSlotEvent && rv == CKR_OK)

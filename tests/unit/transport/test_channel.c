@@ -234,7 +234,7 @@ act_echo(struct fake *f, SSL *ssl, int fd)
 
 	(void)f;
 	UNTIL_DONE(ssl, fd, SSL_read_ex(ssl, bytes, sizeof(bytes), &n));
-	say_bytes(ssl, fd, "\0\0\0\x0b\x82\0\0\0\0\0\0\0\7hi", 15);
+	say_bytes(ssl, fd, "\0\0\0\x0f\x82\0\0\0\0\0\0\0\7\0\0\0\0hi", 19);
 }
 
 static void
@@ -254,7 +254,7 @@ test_there_and_back(void)
 		CU_ASSERT_STRING_EQUAL(kmn_channel_peer(channel), f.address);
 		CU_ASSERT_EQUAL(kmn_channel_send(channel, KMN_F_DETACH, NULL, 0, PATIENCE_MS), KMN_OK);
 		CU_ASSERT_EQUAL(kmn_channel_receive(channel, PATIENCE_MS, -1, &frame), KMN_OK);
-		CU_ASSERT(frame.type == KMN_F_REPLY && frame.len_bytes == 10 && memcmp(frame.body + 8, "hi", 2) == 0);
+		CU_ASSERT(frame.type == KMN_F_REPLY && frame.len_bytes == 14 && memcmp(frame.body + 12, "hi", 2) == 0);
 		CU_ASSERT_EQUAL(memcmp(kmn_channel_exporter(channel), f.exporter, KMN_EXPORTER_BYTES), 0);
 		kmn_channel_close(channel);
 		kmn_channel_identity_free(identity);
