@@ -48,7 +48,8 @@
 	ROW(KMN_E_LIMIT, "more than one call can carry", CKR_DATA_LEN_RANGE) \
 	ROW(KMN_E_MECHANISM, "policy admits no use of the mechanism", CKR_MECHANISM_INVALID) \
 	ROW(KMN_E_HIDDEN, "policy hides the object", CKR_OBJECT_HANDLE_INVALID) \
-	ROW(KMN_E_TOO_MANY, "too many requests wait", CKR_DEVICE_ERROR)
+	ROW(KMN_E_TOO_MANY, "too many requests wait", CKR_DEVICE_ERROR) \
+	ROW(KMN_E_STALE, "time stamps, witnesses or the clock lag behind what policy asks for", CKR_DEVICE_ERROR)
 
 #define KMN_ERR_NAME(code, text, ckr) code,
 typedef enum { KMN_ERR_ROWS(KMN_ERR_NAME) KMN_ERR_COUNT } kmn_err;

@@ -190,6 +190,14 @@ bool kmn_policy_limits_queries(const struct kmn_policy *policy, const uint8_t cl
 bool kmn_policy_mechanism_possible(
     const struct kmn_policy *policy, const uint8_t client_spki_sha256[32], const char *token, const char *mechanism);
 
+/* What must be fresh for calls to go on: `anchors within 1h refuse A`. One line of each kind at most. */
+enum kmn_policy_limit_kind { KMN_LIMIT_ANCHORS, KMN_LIMIT_COUNT };
+struct kmn_policy_limit {
+	uint64_t within_ms; /* 0: the policy has no such line */
+	char refuse;        /* 'A': class A, 'B': classes A and B, 'N': none, the limit is only watched */
+};
+struct kmn_policy_limit kmn_policy_limit(const struct kmn_policy *policy, enum kmn_policy_limit_kind kind);
+
 /* Is the named person a member of the group? */
 bool kmn_policy_is_member(const struct kmn_policy *policy, const char *group, const char *name);
 

@@ -139,6 +139,19 @@ const struct kmn_request *kmn_quorum_next(const struct kmn_quorum *quorum, const
 /* May a decision `allow` be written now? */
 bool kmn_quorum_is_met(const struct kmn_quorum *quorum, const struct kmn_request *request, int64_t now);
 
+/* Why calls of a class are refused for now. */
+struct kmn_stale {
+	const char *check; /* "V9", "V10": of docs/ledger.md 8 */
+	char reason[KMN_POLICY_REASON_BYTES];
+};
+
+/*
+ * Must calls of class `durability` ('A' or 'B') be refused now, whatever their rule says? So it is while the newest
+ * time stamp is older than the policy lets it be, and while the clock is behind what the ledger has said already.
+ */
+bool kmn_quorum_is_stale(
+    const struct kmn_quorum *quorum, char durability, int64_t now, struct kmn_stale *stale_out) KMN_MUST_CHECK;
+
 /*
  * The verdict that ends the request now, as written in a decision ("rejected", "vetoed", "expired"); NULL: none.
  * To be asked after each vote and when not_after has passed. A policy change ends what is open: "withdrawn".

@@ -11,8 +11,22 @@
 #include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* ---- judging ---------------------------------------------------------------------------------------------------- */
+
+/* Whatever its rule says: past a limit of the policy, or with a clock that lags, calls of its class are refused. */
+static void
+judge_fresh(struct kmn_call_state *call, char durability)
+{
+	struct kmn_stale stale;
+
+	if (!kmn_quorum_is_stale(call->keeper->quorum, durability, kmn_keeper_now_ms(), &stale))
+		return;
+	call->verdict.answer = KMN_ANSWER_REFUSED;
+	call->why = KMN_E_STALE;
+	memcpy(call->verdict.reason, stale.reason, sizeof(stale.reason));
+}
 
 static void
 judge_recorded(struct kmn_call_state *call)
@@ -53,8 +67,12 @@ judge_recorded(struct kmn_call_state *call)
 		    "rule %s: a quorum cannot hold %s; use the one-part call", call->verdict.rule,
 		    call->view.call->name);
 	}
+	if (call->verdict.answer == KMN_ANSWER_FREE)
+		judge_fresh(
+		    call, call->view.call->policy == KMN_POLICY_KEY_USE && call->verdict.durability == 'B' ? 'B' : 'A');
 	if (call->verdict.answer == KMN_ANSWER_REFUSED) {
-		call->why = kmn_mechanisms_hide(call) ? KMN_E_MECHANISM : KMN_E_DENIED;
+		if (call->why == KMN_OK)
+			call->why = kmn_mechanisms_hide(call) ? KMN_E_MECHANISM : KMN_E_DENIED;
 		kmn_call_refuse(call);
 	} else if (call->verdict.answer == KMN_ANSWER_HELD) {
 		kmn_hold_start(call);
@@ -154,6 +172,8 @@ judge_once(struct kmn_call_state *call)
 		snprintf(call->verdict.reason, sizeof(call->verdict.reason),
 		    "rule %s: approval per login is not in this version", call->verdict.rule);
 	}
+	if (call->verdict.answer == KMN_ANSWER_FREE && call->view.id != KMN_C_Logout)
+		judge_fresh(call, 'B');
 	if (call->verdict.answer == KMN_ANSWER_REFUSED)
 		kmn_call_refuse_op(call, kmn_call_refusal_rv(call));
 	else

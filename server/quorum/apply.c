@@ -394,6 +394,17 @@ check_policy_named(struct step *s)
 		found(s, "V6", "it names a policy that is not in force");
 }
 
+/* Whether calls of this class went on when they must not; `grace`: from the judgement to the record. */
+static void
+check_fresh(struct step *s, char durability, int64_t t, int64_t grace)
+{
+	struct kmn_stale stale;
+
+	if (kmn_quorum_is_stale(s->q, durability, t, &stale) &&
+	    kmn_quorum_is_stale(s->q, durability, t - grace, &stale))
+		found(s, stale.check, "class %c went on: %.250s", durability, stale.reason);
+}
+
 static void
 check_allow(struct step *s, const struct request *r)
 {
@@ -407,6 +418,7 @@ check_allow(struct step *s, const struct request *r)
 		found(s, "V6", "allowed, but: %s", r->seen.verdict.reason);
 	if (!r->seen.held && !quorum_is_current(s->q, r))
 		found(s, "V6", "allowed under a policy that has changed since the intent");
+	check_fresh(s, 'A', (int64_t)s->record->t, QUORUM_GRACE_MS);
 }
 
 static const struct {
@@ -597,6 +609,8 @@ apply_op(struct step *s)
 	else if (rv == RV_OK && call->policy == KMN_POLICY_KEY_USE &&
 		 !policy_may_decide(policy, policy_rule(policy, name), call, json_object_get(s->record->body, "key")))
 		found(s, "V6", "%.40s ran with a key of which rule %.64s does not decide", op, name);
+	else if (rv == RV_OK)
+		check_fresh(s, 'B', (int64_t)s->record->t, QUORUM_OP_GRACE_MS);
 }
 
 /* What a crash left open is said once, at the next start. */
@@ -639,6 +653,7 @@ kmn_quorum_apply(struct kmn_quorum *q, const struct kmn_record *record, struct k
 	struct step s = {q, record, finding_out, KMN_OK};
 
 	memset(finding_out, 0, sizeof(*finding_out));
+	q->choosing = record->i < q->resumed;
 	switch (record->kind) {
 	case KMN_R_GENESIS:
 		apply_genesis(&s);
@@ -674,6 +689,8 @@ kmn_quorum_apply(struct kmn_quorum *q, const struct kmn_record *record, struct k
 	}
 	if (record->kind != KMN_R_UNKNOWN)
 		q->last[record->kind] = record->i + 1;
+	quorum_fresh_apply(q, record);
+	q->choosing = false;
 	if (record->i < q->resumed) /* a choice holds what is kept and nothing else */
 		return s.err;
 	if (q->ended_held > QUORUM_HELD_KEPT)

@@ -93,6 +93,7 @@ struct kmn_policy {
 	uint64_t version;
 	int64_t not_before, expires;
 	struct list custodians, peers, tokens, groups, rules;
+	struct kmn_policy_limit limit[KMN_LIMIT_COUNT];
 	struct list owned; /* every string and small array */
 };
 

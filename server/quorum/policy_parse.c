@@ -830,6 +830,32 @@ parse_rule_line(struct parser *p)
 
 /* ---- the whole -------------------------------------------------------------------------------------------------- */
 
+/* The last three words of a line that limits: `within DURATION refuse A|AB|none`. */
+static void
+parse_limit(struct parser *p, enum kmn_policy_limit_kind kind)
+{
+	static const char *const words[] = {"A", "AB", "none"};
+	struct kmn_policy_limit *limit = &p->policy->limit[kind];
+	size_t at = p->words - 4, n = 0;
+	uint64_t seconds;
+
+	if (limit->within_ms != 0)
+		fail(p, "a second `%s` line", p->word[0]);
+	while (n < KMN_COUNT_OF(words) && strcmp(p->word[at + 3], words[n]) != 0)
+		n++;
+	if (strcmp(p->word[at], "within") != 0 || strcmp(p->word[at + 2], "refuse") != 0 || n == KMN_COUNT_OF(words))
+		fail(p, "expected at its end: within DURATION refuse A|AB|none");
+	else if (parse_duration(p, p->word[at + 1], POLICY_LIFETIME_MAX_S, &seconds))
+		*limit = (struct kmn_policy_limit){seconds * 1000, "ABN"[n]};
+}
+
+static void
+parse_anchors_line(struct parser *p)
+{
+	if (count_words(p, 5, 5, "anchors within DURATION refuse A|AB|none"))
+		parse_limit(p, KMN_LIMIT_ANCHORS);
+}
+
 static void
 parse_later(struct parser *p)
 {
@@ -859,6 +885,7 @@ static const struct {
     {"group", parse_group_line},
     {"role", parse_group_line},
     {"rule", parse_rule_line},
+    {"anchors", parse_anchors_line},
     {"stance", parse_later},
     {"witness", parse_later},
     {"default", parse_later},

@@ -10,8 +10,9 @@
  * the record is not later than this.
  */
 #define QUORUM_GRACE_MS 2000
-#define QUORUM_HELD_KEPT 1024 /* requests that ended and can still be shown */
-#define QUORUM_FREE_KEPT 64   /* the same of those that no rule held */
+#define QUORUM_OP_GRACE_MS 60000 /* of class B, whose only record comes after the module's answer */
+#define QUORUM_HELD_KEPT 1024    /* requests that ended and can still be shown */
+#define QUORUM_FREE_KEPT 64      /* the same of those that no rule held */
 
 struct request {
 	struct kmn_request seen;
@@ -35,7 +36,13 @@ struct kmn_quorum {
 	size_t ended_held, ended_free; /* of count */
 	struct kmn_quorum_counts counts;
 	uint64_t resumed;             /* records below it are a choice (kmn_quorum_resume) */
+	bool choosing;                /* one of these is being applied: what it was judged by is not all here */
 	uint64_t last[KMN_R_UNKNOWN]; /* of each type: 1 more than the index of the last record, 0: none */
+	struct {
+		uint64_t policy_t;                /* of the record that brought the policy in force */
+		uint64_t last_t[KMN_LIMIT_COUNT]; /* of the last record that answers a limit, 0: none */
+		uint64_t behind_t; /* the clock went back when the ledger was here; 0: it did not, or never */
+	} fresh;                   /* fresh.c */
 };
 
 void quorum_request_free(struct request *r);
@@ -53,6 +60,9 @@ struct quorum_signers {
 };
 bool quorum_check_note(const struct kmn_quorum *q, const char *note, size_t len, int64_t now,
     struct kmn_note_check *check, struct kmn_statement_said *said, struct quorum_signers *signers);
+
+/* fresh.c: takes a record of any kind. */
+void quorum_fresh_apply(struct kmn_quorum *q, const struct kmn_record *record);
 
 /* The data of an intent, if it is kept: *data_out (free()) is NULL where it is not. */
 kmn_err quorum_data(const struct kmn_quorum *q, const json_t *intent, uint8_t **data_out, size_t *len_out);
