@@ -6,6 +6,8 @@
 
 #include "kanmon/verify.h"
 
+#define KMN_AUDIT_WIDTH 80 /* characters of a line for people */
+
 /* An auditor's exit codes (docs/ledger.md 8). A command line that cannot be understood is incomplete input. */
 enum kmn_audit_exit {
 	KMN_AUDIT_VERIFIED = 0,

@@ -101,6 +101,8 @@ ROW("audit show",        audit_show,       "LEDGER", \
     "Exit: 0 shown; 1 the ledger is damaged; 3 it cannot be read.\n\n" \
     "  kanmon audit show /var/lib/kanmon/gw1/ledger --type result\n" \
     "  kanmon audit show ledger --request 42\n" \
+    "  kanmon audit show ledger --since 2026-11 --key root-ca --custodian sato\n" \
+    "  kanmon audit show ledger --csv > ledger.csv\n" \
     "  kanmon audit show ledger --json | jq 'select(.type==\"approval\").body.note'\n") \
 ROW("audit prove",       audit_prove,      "LEDGER INDEX", \
     "write the proof that a record is in the tree that the checkpoint signs (C2SP tlog-proof)", \

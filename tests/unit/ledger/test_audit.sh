@@ -47,7 +47,7 @@ wait $clients
 back() { for n in $(seq 50); do kanmon status >/dev/null 2>&1 && return; sleep 0.2; done; false; }
 t 'after kill -9 of the keeper the gateway is back' back
 t 'and the ledger verifies' exits 0 audit
-t 'a recovery says what was undecided' says '"type":"recovery"' kanmon audit show "$LEDGER" --type recovery --json
+t 'a recovery says what was undecided' says '"last_commit":.*"type":"recovery"' kanmon audit show "$LEDGER" --type recovery --json
 cp "$LEDGER/checkpoint" early.note
 sign bill
 "$source_dir/tools/sandbox" down "$work/gw" >/dev/null
@@ -57,12 +57,29 @@ t 'as JSON' test 0 = "$(audit "$LEDGER" --json | jq .exit)"
 t 'without a trust file nothing is proven' exits 3 kanmon audit verify "$LEDGER"
 t 'nor without a ledger' exits 3 audit "$work/nowhere"
 
-t 'show has a line for each record' test "$(kanmon audit show "$LEDGER" | wc -l)" = "$(cat "$LEDGER"/seg/*.kl | grep -c '^{')"
-kanmon audit show "$LEDGER" --json >shown
+t 'show has a line for each record' test "$(kanmon audit show "$LEDGER" | grep -c '^20')" = "$(cat "$LEDGER"/seg/*.kl | grep -c '^{')"
+kanmon audit show "$LEDGER" --raw >shown
 cat "$LEDGER"/seg/*.kl | grep '^{' >lines
-t 'show --json writes the raw lines' cmp shown lines
+t 'show --raw writes the lines of the ledger' cmp shown lines
 t 'show --request tells one story' says 'approval .* sato .*-> ok' kanmon audit show "$LEDGER" --request "$id"
-t 'and names key and outcome' says 'result .* root-ca .* of .* sig-verified -> CKR_OK' kanmon audit show "$LEDGER" --request "$id"
+t 'and names key and outcome' test 'root-ca sig-verified CKR_OK' = \
+	"$(kanmon audit show "$LEDGER" --request "$id" --type result --json | jq -r '"\(.key) \(.detail) \(.outcome)"')"
+columns='time,i,type,request,client,custodians,key,key_id,key_spki,token,function,mechanism,rule,detail,outcome'
+t 'as CSV it begins with the names of the columns' test "$columns" = "$(kanmon audit show "$LEDGER" --csv | head -n 1 | tr -d '\r')"
+t 'no line for people is wider than 80 columns' test 80 -ge "$(kanmon audit show "$LEDGER" | wc -L)"
+spki=$(kanmon audit show "$LEDGER" --type result --key root-ca --json | jq -r .key_spki | head -n 1)
+filter() { kanmon audit show "$LEDGER" --type result --function C_Sign --json "$@" | jq -r .i | tr '\n' ' '; }
+t 'a key is found by label, id and hash of its public key' test "$(filter --key root-ca)" = "$(filter --key 01)" -a \
+	"$(filter --key root-ca)" = "$(filter --key "$spki")" -a \
+	"$(filter --key 01)" = "$(filter --key "$(printf %s "$spki" | base64 -d | od -An -v -tx1 | tr -d ' \n')")" -a -n "$(filter --key 01)"
+t 'another key, client, function or custodian finds nothing' test -z "$(filter --key other)$(filter --client other)$(
+	filter --function C_Decrypt)$(filter --custodian sat)"
+t 'a custodian is found by what their votes led to' test "$(filter --custodian tanaka)" = "$(filter --custodian sato)" -a \
+	-n "$(filter --custodian tanaka)"
+t 'what is before since and after until is left out' test -z "$(filter --since 2100)$(filter --until 2001-01)"
+t 'and what is between is shown' test "$(filter)" = "$(filter --since 2001 --until 2099-12-31T23:59:59Z)"
+t 'a time that is none is refused' exits 3 kanmon audit show "$LEDGER" --since yesterday
+t 'a type that is none is refused' exits 3 kanmon audit show "$LEDGER" --type approvals
 
 result=$(kanmon audit show "$LEDGER" --type result --json | jq -r .i | tail -n 1)
 kanmon audit prove "$LEDGER" "$result" >proof
