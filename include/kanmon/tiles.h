@@ -14,10 +14,11 @@
 #ifndef KANMON_TILES_H
 #define KANMON_TILES_H
 
+#include "kanmon/json.h"
 #include "kanmon/store.h"
 #include "kanmon/tree.h"
 
-#define KMN_TILE_HASHES 256
+#define KMN_TILE_HASHES 256u
 #define KMN_TILE_BYTES (KMN_TILE_HASHES * KMN_HASH_BYTES)
 #define KMN_TILE_LEVELS 7      /* of 8 levels of the tree each */
 #define KMN_TILE_NAME_BYTES 40 /* "tile/0/x035/x184/x372/x088/x831" and its NUL */

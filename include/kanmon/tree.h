@@ -41,6 +41,21 @@ size_t kmn_frontier_list(const struct kmn_frontier *f, uint8_t out[KMN_TREE_LEVE
 kmn_err kmn_frontier_load(
     struct kmn_frontier *f, uint64_t size, uint8_t hashes[][KMN_HASH_BYTES], size_t count) KMN_MUST_CHECK;
 
+/*
+ * Proofs from wherever the nodes are: get() gives the root of the leaves n * 2^level .. (n + 1) * 2^level - 1, all of
+ * which are below `size`. Heads and proofs at any size up to that; KMN_E_NOT_FOUND beyond, else what get() says.
+ */
+struct kmn_nodes {
+	kmn_err (*get)(void *cookie, unsigned level, uint64_t n, uint8_t out[KMN_HASH_BYTES]);
+	void *cookie;
+	uint64_t size;
+};
+kmn_err kmn_nodes_head(const struct kmn_nodes *nodes, uint64_t size, struct kmn_head *head_out) KMN_MUST_CHECK;
+kmn_err kmn_nodes_inclusion(
+    const struct kmn_nodes *nodes, uint64_t index, uint64_t size, struct kmn_path *path_out) KMN_MUST_CHECK;
+kmn_err kmn_nodes_consistency(
+    const struct kmn_nodes *nodes, uint64_t from, uint64_t to, struct kmn_path *path_out) KMN_MUST_CHECK;
+
 /* All leaf hashes and the nodes above them, to make proofs from: 64 bytes of memory a leaf. */
 struct kmn_tree;
 struct kmn_tree *kmn_tree_new(void);

@@ -180,45 +180,46 @@ split_level(uint64_t n)
 }
 
 /* MTH of leaves from..to-1, where `from` is a multiple of the power of two that spans to - from. */
-static void
-range_root(const struct kmn_tree *tree, uint64_t from, uint64_t to, uint8_t out[KMN_HASH_BYTES])
+static kmn_err
+range_root(const struct kmn_nodes *nodes, uint64_t from, uint64_t to, uint8_t out[KMN_HASH_BYTES])
 {
 	uint64_t n = to - from;
 	uint8_t right[KMN_HASH_BYTES];
 	unsigned level;
+	kmn_err e;
 
 	if (n == 0) {
 		kmn_sha256("", 0, out);
-		return;
+		return KMN_OK;
 	}
 	if ((n & (n - 1)) == 0) {
 		level = (unsigned)__builtin_ctzll(n);
-		memcpy(out, tree->level[level].hash[from >> level], KMN_HASH_BYTES);
-		return;
+		return nodes->get(nodes->cookie, level, from >> level, out);
 	}
 	level = split_level(n);
-	range_root(tree, from, from + (UINT64_C(1) << level), out);
-	range_root(tree, from + (UINT64_C(1) << level), to, right);
+	if ((e = range_root(nodes, from, from + (UINT64_C(1) << level), out)) != KMN_OK ||
+	    (e = range_root(nodes, from + (UINT64_C(1) << level), to, right)) != KMN_OK)
+		return e;
 	kmn_node_hash(out, right, out);
-}
-
-kmn_err
-kmn_tree_head(const struct kmn_tree *tree, uint64_t size, struct kmn_head *head_out)
-{
-	memset(head_out, 0, sizeof(*head_out));
-	if (size > kmn_tree_size(tree))
-		return KMN_E_NOT_FOUND;
-	head_out->size = size;
-	range_root(tree, 0, size, head_out->root);
 	return KMN_OK;
 }
 
-static void
-path_push(const struct kmn_tree *tree, uint64_t from, uint64_t to, struct kmn_path *path)
+kmn_err
+kmn_nodes_head(const struct kmn_nodes *nodes, uint64_t size, struct kmn_head *head_out)
+{
+	memset(head_out, 0, sizeof(*head_out));
+	if (size > nodes->size)
+		return KMN_E_NOT_FOUND;
+	head_out->size = size;
+	return range_root(nodes, 0, size, head_out->root);
+}
+
+static kmn_err
+path_push(const struct kmn_nodes *nodes, uint64_t from, uint64_t to, struct kmn_path *path)
 {
 	if (path->count == KMN_PATH_MAX_HASHES)
 		KMN_BUG("a path of more than 63 hashes");
-	range_root(tree, from, to, path->hash[path->count++]);
+	return range_root(nodes, from, to, path->hash[path->count++]);
 }
 
 static void
@@ -237,57 +238,98 @@ path_reverse(struct kmn_path *path)
 
 /* PATH of RFC 6962 2.1.1, walked from the root down and then turned round. */
 kmn_err
-kmn_tree_inclusion(const struct kmn_tree *tree, uint64_t index, uint64_t size, struct kmn_path *path_out)
+kmn_nodes_inclusion(const struct kmn_nodes *nodes, uint64_t index, uint64_t size, struct kmn_path *path_out)
 {
 	uint64_t from = 0, to = size;
+	kmn_err e = KMN_OK;
 
 	path_out->count = 0;
-	if (size > kmn_tree_size(tree) || index >= size)
+	if (size > nodes->size || index >= size)
 		return KMN_E_NOT_FOUND;
-	while (to - from > 1) {
+	while (e == KMN_OK && to - from > 1) {
 		uint64_t middle = from + (UINT64_C(1) << split_level(to - from));
 
 		if (index < middle) {
-			path_push(tree, middle, to, path_out);
+			e = path_push(nodes, middle, to, path_out);
 			to = middle;
 		} else {
-			path_push(tree, from, middle, path_out);
+			e = path_push(nodes, from, middle, path_out);
 			from = middle;
 		}
 	}
 	path_reverse(path_out);
-	return KMN_OK;
+	return e;
 }
 
 /* SUBPROOF of RFC 6962 2.1.2, walked from the root down and then turned round. */
 kmn_err
-kmn_tree_consistency(const struct kmn_tree *tree, uint64_t from, uint64_t to, struct kmn_path *path_out)
+kmn_nodes_consistency(const struct kmn_nodes *nodes, uint64_t from, uint64_t to, struct kmn_path *path_out)
 {
 	uint64_t left = 0, right = to, size = from;
 	bool whole = true; /* the old tree's root is what the walk ends at: the verifier has it */
+	kmn_err e = KMN_OK;
 
 	path_out->count = 0;
-	if (to > kmn_tree_size(tree) || from > to)
+	if (to > nodes->size || from > to)
 		return KMN_E_NOT_FOUND;
 	if (from == 0 || from == to)
 		return KMN_OK;
-	while (size != right - left) {
+	while (e == KMN_OK && size != right - left) {
 		uint64_t half = UINT64_C(1) << split_level(right - left);
 
 		if (size <= half) {
-			path_push(tree, left + half, right, path_out);
+			e = path_push(nodes, left + half, right, path_out);
 			right = left + half;
 		} else {
-			path_push(tree, left, left + half, path_out);
+			e = path_push(nodes, left, left + half, path_out);
 			left += half;
 			size -= half;
 			whole = false;
 		}
 	}
-	if (!whole)
-		path_push(tree, left, right, path_out);
+	if (e == KMN_OK && !whole)
+		e = path_push(nodes, left, right, path_out);
 	path_reverse(path_out);
+	return e;
+}
+
+static kmn_err
+tree_node(void *cookie, unsigned level, uint64_t n, uint8_t out[KMN_HASH_BYTES])
+{
+	const struct kmn_tree *tree = cookie;
+
+	memcpy(out, tree->level[level].hash[n], KMN_HASH_BYTES);
 	return KMN_OK;
+}
+
+static struct kmn_nodes
+tree_nodes(const struct kmn_tree *tree)
+{
+	return (struct kmn_nodes){tree_node, (void *)(uintptr_t)tree, kmn_tree_size(tree)};
+}
+
+kmn_err
+kmn_tree_head(const struct kmn_tree *tree, uint64_t size, struct kmn_head *head_out)
+{
+	struct kmn_nodes nodes = tree_nodes(tree);
+
+	return kmn_nodes_head(&nodes, size, head_out);
+}
+
+kmn_err
+kmn_tree_inclusion(const struct kmn_tree *tree, uint64_t index, uint64_t size, struct kmn_path *path_out)
+{
+	struct kmn_nodes nodes = tree_nodes(tree);
+
+	return kmn_nodes_inclusion(&nodes, index, size, path_out);
+}
+
+kmn_err
+kmn_tree_consistency(const struct kmn_tree *tree, uint64_t from, uint64_t to, struct kmn_path *path_out)
+{
+	struct kmn_nodes nodes = tree_nodes(tree);
+
+	return kmn_nodes_consistency(&nodes, from, to, path_out);
 }
 
 kmn_err

@@ -95,105 +95,6 @@ kmn_segments(struct kmn_store *store, uint64_t **first_out, size_t *count_out, s
 	return KMN_OK;
 }
 
-/* One line at `offset` of a segment; whether it is the right one is the caller's question. */
-static kmn_err
-line_at(struct kmn_store *store, const char *segment, uint64_t offset, char **line_out, size_t *len_out)
-{
-	char *line = malloc(KMN_LINE_MAX_BYTES + 1), *lf = NULL;
-	int fd = store->open(store, segment, O_RDONLY);
-	ssize_t got = -1;
-
-	if (fd >= 0 && line != NULL)
-		got = store->pread(store, fd, line, KMN_LINE_MAX_BYTES + 1, offset);
-	if (fd >= 0)
-		(void)store->close(store, fd);
-	if (got > 0)
-		lf = memchr(line, '\n', (size_t)got);
-	if (lf == NULL) {
-		free(line);
-		return KMN_E_NOT_FOUND;
-	}
-	*lf = '\0';
-	*len_out = (size_t)(lf - line);
-	*line_out = line;
-	return KMN_OK;
-}
-
-/* By the derived offsets of a full segment; what they lead to must say the index itself. */
-static kmn_err
-line_by_offsets(
-    struct kmn_store *store, const char *segment, uint64_t nth, uint64_t index, char **line_out, size_t *len_out)
-{
-	char name[KMN_SEGMENT_NAME_BYTES + 4];
-	struct kmn_record record;
-	uint8_t at[4];
-	ssize_t got;
-	kmn_err e;
-	int fd;
-
-	(void)snprintf(name, sizeof(name), "%s.off", segment);
-	if ((fd = store->open(store, name, O_RDONLY)) < 0)
-		return KMN_E_NOT_FOUND;
-	got = store->pread(store, fd, at, sizeof(at), nth * sizeof(at));
-	(void)store->close(store, fd);
-	if (got != sizeof(at))
-		return KMN_E_NOT_FOUND;
-	e = line_at(store, segment, (uint64_t)at[0] << 24 | (uint64_t)at[1] << 16 | (uint64_t)at[2] << 8 | at[3],
-	    line_out, len_out);
-	if (e != KMN_OK)
-		return e;
-	if (kmn_record_parse(*line_out, *len_out, &record, NULL) != KMN_OK || record.i != index) {
-		free(*line_out);
-		*line_out = NULL;
-		e = KMN_E_NOT_FOUND;
-	}
-	kmn_record_clear(&record);
-	return e;
-}
-
-static kmn_err
-line_by_counting(struct kmn_store *store, const char *segment, uint64_t nth, char **line_out, size_t *len_out)
-{
-	char *bytes;
-	size_t len;
-	kmn_err e = kmn_store_read(store, segment, SIZE_MAX / 2, &bytes, &len);
-
-	if (e != KMN_OK)
-		return e;
-	e = KMN_E_NOT_FOUND;
-	for (char *line = bytes, *lf; (lf = memchr(line, '\n', (size_t)(bytes + len - line))) != NULL; line = lf + 1) {
-		if (*line == '#' || nth-- != 0)
-			continue;
-		*len_out = (size_t)(lf - line);
-		e = (*line_out = strndup(line, *len_out)) == NULL ? KMN_E_NO_MEMORY : KMN_OK;
-		break;
-	}
-	free(bytes);
-	return e;
-}
-
-kmn_err
-kmn_store_line(struct kmn_store *store, uint64_t index, char **line_out, size_t *len_out)
-{
-	char segment[KMN_SEGMENT_NAME_BYTES];
-	uint64_t *first, begin;
-	size_t count, n = 0;
-	kmn_err e;
-
-	*line_out = NULL;
-	*len_out = 0;
-	if ((e = kmn_segments(store, &first, &count, NULL)) != KMN_OK)
-		return e;
-	while (n + 1 < count && first[n + 1] <= index)
-		n++;
-	begin = first[n];
-	free(first);
-	(void)snprintf(segment, sizeof(segment), KMN_SEGMENT_NAME, begin);
-	if (line_by_offsets(store, segment, index - begin, index, line_out, len_out) == KMN_OK)
-		return KMN_OK;
-	return line_by_counting(store, segment, index - begin, line_out, len_out);
-}
-
 static void
 drop_batch(struct kmn_walk *walk)
 {
@@ -378,22 +279,39 @@ kmn_store_sync_folder(struct kmn_store *store, const char *folder)
 	return failed < 0 ? KMN_E_IO : KMN_OK;
 }
 
-kmn_err
-kmn_store_replace(struct kmn_store *store, const char *folder, const char *name, const void *bytes, size_t len)
+/* `path`.tmp, written and closed, becomes `path`. */
+static kmn_err
+replace(struct kmn_store *store, const char *path, const void *bytes, size_t len, bool sync)
 {
-	char path[160], tmp[170];
+	char tmp[170];
 	int fd, failed;
 	kmn_err e;
 
-	(void)snprintf(path, sizeof(path), "%s/%s", folder, name);
 	(void)snprintf(tmp, sizeof(tmp), "%s.tmp", path);
 	if ((fd = store->open(store, tmp, O_WRONLY | O_CREAT | O_TRUNC)) < 0)
-		return KMN_E_IO;
+		return fd == -ENOENT ? KMN_E_NOT_FOUND : KMN_E_IO;
 	e = kmn_store_write(store, fd, bytes, len, 0);
-	if (e == KMN_OK && store->sync(store, fd) < 0)
+	if (e == KMN_OK && sync && store->sync(store, fd) < 0)
 		e = KMN_E_IO;
 	failed = store->close(store, fd);
-	if (e == KMN_OK && (failed < 0 || store->rename(store, tmp, path) < 0))
+	return e == KMN_OK && (failed < 0 || store->rename(store, tmp, path) < 0) ? KMN_E_IO : e;
+}
+
+kmn_err
+kmn_store_replace(struct kmn_store *store, const char *folder, const char *name, const void *bytes, size_t len)
+{
+	char path[160];
+	kmn_err e;
+
+	(void)snprintf(path, sizeof(path), "%s/%s", folder, name);
+	e = replace(store, path, bytes, len, true);
+	if (e == KMN_E_NOT_FOUND)
 		e = KMN_E_IO;
 	return e == KMN_OK ? kmn_store_sync_folder(store, folder) : e;
+}
+
+kmn_err
+kmn_store_put(struct kmn_store *store, const char *name, const void *bytes, size_t len)
+{
+	return replace(store, name, bytes, len, false);
 }
