@@ -33,6 +33,9 @@ struct kmn_vkey {
 /* KMN_E_MALFORMED if the name cannot be one (empty, space, '+') or the key is a weak one. */
 kmn_err kmn_vkey_make(
     const char *name, const uint8_t pub[KMN_ED25519_PUBLIC_BYTES], struct kmn_vkey *out) KMN_MUST_CHECK;
+/* The same of a cosigner's key (c2sp.org/tlog-cosignature, type 0x04). */
+kmn_err kmn_vkey_make_cosigner(
+    const char *name, const uint8_t pub[KMN_ED25519_PUBLIC_BYTES], struct kmn_vkey *out) KMN_MUST_CHECK;
 /* Checks the key id too. */
 kmn_err kmn_vkey_parse(const char *text, size_t len, struct kmn_vkey *out) KMN_MUST_CHECK;
 /* NUL-terminated. */
@@ -69,6 +72,14 @@ kmn_err kmn_note_verify(const struct kmn_note *note, const struct kmn_vkey *know
 /* One signature line "— name b64\n" over `text` (which ends with LF); the caller's to free(). */
 kmn_err kmn_note_sign_line(const char *text, size_t len, const struct kmn_vkey *vkey,
     const uint8_t secret[KMN_ED25519_SECRET_BYTES], char **line_out) KMN_MUST_CHECK;
+/*
+ * A cosignature's line (c2sp.org/tlog-cosignature v1, Ed25519) over the text of a checkpoint: that at `seconds` since the
+ * epoch it was the largest consistent head the cosigner had seen of that log. `vkey` has type 0x04. The caller's to free().
+ */
+kmn_err kmn_note_cosign_line(const char *text, size_t len, const struct kmn_vkey *vkey,
+    const uint8_t secret[KMN_ED25519_SECRET_BYTES], uint64_t seconds, char **line_out) KMN_MUST_CHECK;
+/* The time that a cosignature's line states, in seconds since the epoch; false: its length is not that of one. */
+bool kmn_note_cosign_time(const struct kmn_note_line *line, uint64_t *seconds_out) KMN_MUST_CHECK;
 /* A whole note: text, empty line, one signature line. The caller's to free(). */
 kmn_err kmn_note_sign(const char *text, size_t len, const struct kmn_vkey *vkey,
     const uint8_t secret[KMN_ED25519_SECRET_BYTES], char **note_out, size_t *len_out) KMN_MUST_CHECK;
@@ -79,6 +90,10 @@ kmn_err kmn_note_countersign(const char *bytes, size_t len, const struct kmn_vke
 /* Checkpoints: text = origin LF size LF b64(root) LF, nothing else. */
 kmn_err kmn_checkpoint_sign(const char *origin, const struct kmn_head *head, const struct kmn_vkey *vkey,
     const uint8_t secret[KMN_ED25519_SECRET_BYTES], char **note_out, size_t *len_out) KMN_MUST_CHECK;
+/* The text of a checkpoint, as it is signed. KMN_E_MALFORMED if the origin cannot be one. */
+#define KMN_CHECKPOINT_TEXT_BYTES (KMN_NOTE_NAME_MAX_BYTES + 80)
+kmn_err kmn_checkpoint_text(
+    const char *origin, const struct kmn_head *head, char out[KMN_CHECKPOINT_TEXT_BYTES]) KMN_MUST_CHECK;
 /* Reads the text of a checkpoint note; the origin must be the one given. */
 kmn_err kmn_checkpoint_parse(
     const struct kmn_note *note, const char *origin, struct kmn_head *head_out, struct kmn_why *why) KMN_MUST_CHECK;

@@ -10,6 +10,7 @@
 #include "kanmon/note.h"
 #include "kanmon/record.h"
 #include "kanmon/store.h"
+#include "kanmon/tlogpolicy.h"
 
 #define KMN_ORIGIN_MAX_BYTES KMN_NOTE_NAME_MAX_BYTES
 #define KMN_TRUST_MAX_BYTES 65536
@@ -19,7 +20,7 @@ struct kmn_trust {
 	char origin[KMN_ORIGIN_MAX_BYTES + 1];
 	uint8_t policy_sha256[KMN_HASH_BYTES]; /* of the text of policy version 1 */
 	struct kmn_vkey log;
-	bool witnessed; /* a quorum of witnesses is asked for */
+	struct kmn_tlog_policy policy; /* which witnesses are asked for */
 };
 kmn_err kmn_trust_parse(const char *text, size_t len, struct kmn_trust *trust_out, struct kmn_why *why) KMN_MUST_CHECK;
 
@@ -80,7 +81,8 @@ struct kmn_verify_report {
 	uint64_t requests, results, statements_verified;  /* by quorum's checker */
 	uint64_t signatures_verified, signatures_skipped; /* V7; skipped: no key or data is kept */
 	struct kmn_head head;                             /* of the segments, after the last commit */
-	uint64_t signed_size;                             /* largest size that the log key signed, of those given */
+	uint64_t witnessed_size; /* that the trust file's quorum vouches for; 0: none, or not asked */
+	uint64_t signed_size;    /* largest size that the log key signed, of those given */
 	bool failed, missing, unwitnessed;
 	int exit_code; /* 0 verified, 1 failed, 2 short of witnesses or anchors, 3 incomplete input */
 };

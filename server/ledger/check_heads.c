@@ -130,7 +130,7 @@ end(void *state)
 	struct heads *heads = state;
 	const struct kmn_checking *checking = heads->checking;
 	const struct kmn_verify_settings *settings = checking->settings;
-	struct kmn_place checkpoint = {"checkpoint", 0, UINT64_MAX}, nowhere = {NULL, 0, UINT64_MAX};
+	struct kmn_place checkpoint = {"checkpoint", 0, UINT64_MAX};
 
 	if (heads->e == KMN_OK)
 		check_signed(heads, "checkpoint", heads->checkpoint, heads->len);
@@ -141,11 +141,6 @@ end(void *state)
 	else if (heads->e == KMN_E_NOT_FOUND)
 		kmn_checker_say(checking, KMN_V4, KMN_MISSING, &checkpoint,
 		    "not there, and no --head NOTE was given: nothing says how long the ledger must be");
-	if (settings->trust->witnessed) {
-		checking->report->unwitnessed = true;
-		kmn_checker_say(
-		    checking, KMN_V4, KMN_INFO, &nowhere, "the trust file asks for witnesses; none are checked yet");
-	}
 	checking->report->done[KMN_V4] = true;
 	return KMN_OK;
 }

@@ -11,6 +11,7 @@
 const struct kmn_checker *const kmn_ledger_checkers[] = {
     &kmn_heads_checker,
     &kmn_cases_checker,
+    &kmn_witness_checker,
     NULL,
 };
 

@@ -51,10 +51,10 @@ public_ok(const uint8_t pub[KMN_ED25519_PUBLIC_BYTES])
 	return crypto_sign_ed25519_pk_to_curve25519(unused, pub) == 0;
 }
 
-kmn_err
-kmn_vkey_make(const char *name, const uint8_t pub[KMN_ED25519_PUBLIC_BYTES], struct kmn_vkey *out)
+static kmn_err
+vkey_make(uint8_t type, const char *name, const uint8_t pub[KMN_ED25519_PUBLIC_BYTES], struct kmn_vkey *out)
 {
-	struct kmn_vkey vkey = {.type = KMN_NOTE_ED25519}; /* name and pub may be those of *out */
+	struct kmn_vkey vkey = {.type = type}; /* name and pub may be those of *out */
 	bool ok = name_ok(name, strlen(name)) && public_ok(pub);
 
 	if (ok) {
@@ -67,6 +67,18 @@ kmn_vkey_make(const char *name, const uint8_t pub[KMN_ED25519_PUBLIC_BYTES], str
 		return KMN_E_MALFORMED;
 	*out = vkey;
 	return KMN_OK;
+}
+
+kmn_err
+kmn_vkey_make(const char *name, const uint8_t pub[KMN_ED25519_PUBLIC_BYTES], struct kmn_vkey *out)
+{
+	return vkey_make(KMN_NOTE_ED25519, name, pub, out);
+}
+
+kmn_err
+kmn_vkey_make_cosigner(const char *name, const uint8_t pub[KMN_ED25519_PUBLIC_BYTES], struct kmn_vkey *out)
+{
+	return vkey_make(KMN_NOTE_COSIGNATURE, name, pub, out);
 }
 
 /* Lower-case hex, as everything that is compared byte for byte. */
@@ -210,24 +222,35 @@ line_is_by(const struct kmn_note_line *line, const struct kmn_vkey *vkey)
 	       memcmp(line->id, vkey->id, sizeof(vkey->id)) == 0;
 }
 
-/* c2sp.org/tlog-cosignature: u64 seconds, then Ed25519 over "cosignature/v1", "time N" and the note's text. */
+/* c2sp.org/tlog-cosignature: what is signed is "cosignature/v1", "time N" and the note's text; free(). */
+static char *
+cosigned_message(uint64_t seconds, const char *text, size_t text_len, size_t *len_out)
+{
+	char head[64], *message;
+	int head_len = snprintf(head, sizeof(head), "cosignature/v1\ntime %" PRIu64 "\n", seconds);
+
+	*len_out = (size_t)head_len + text_len;
+	if ((message = malloc(*len_out)) == NULL)
+		return NULL;
+	memcpy(message, head, (size_t)head_len);
+	memcpy(message + head_len, text, text_len);
+	return message;
+}
+
+/* u64 seconds, big-endian, at most 2^63 - 1; then Ed25519. */
 static bool
 cosignature_ok(const struct kmn_note *note, const struct kmn_vkey *vkey, const uint8_t *sig)
 {
 	uint64_t seconds = 0;
-	char head[64], *message;
-	int head_len;
+	char *message;
+	size_t len;
 	bool ok;
 
 	for (size_t n = 0; n < 8; n++)
 		seconds = seconds << 8 | sig[n];
-	head_len = snprintf(head, sizeof(head), "cosignature/v1\ntime %" PRIu64 "\n", seconds);
-	if ((message = malloc((size_t)head_len + note->text_len)) == NULL)
+	if (seconds > INT64_MAX || (message = cosigned_message(seconds, note->text, note->text_len, &len)) == NULL)
 		return false;
-	memcpy(message, head, (size_t)head_len);
-	memcpy(message + head_len, note->text, note->text_len);
-	ok = crypto_sign_ed25519_verify_detached(
-		 sig + 8, (const uint8_t *)message, (size_t)head_len + note->text_len, vkey->pub) == 0;
+	ok = crypto_sign_ed25519_verify_detached(sig + 8, (const uint8_t *)message, len, vkey->pub) == 0;
 	free(message);
 	return ok;
 }
@@ -277,25 +300,75 @@ kmn_note_verify(const struct kmn_note *note, const struct kmn_vkey *known, size_
 	return KMN_OK;
 }
 
+static kmn_err
+format_line(const char *name, const uint8_t *raw, size_t len, char **line_out)
+{
+	size_t room = DASH_LEN + strlen(name) + 1 + KMN_B64_LEN(len) + 2;
+	char *line = malloc(room), *at;
+
+	*line_out = line;
+	if (line == NULL)
+		return KMN_E_NO_MEMORY;
+	at = line + snprintf(line, room, DASH "%s ", name);
+	kmn_b64(raw, len, at);
+	strcat(at, "\n");
+	return KMN_OK;
+}
+
+static bool
+text_ok(const char *text, size_t len)
+{
+	return len > 0 && text[len - 1] == '\n' && note_bytes_ok(text, len);
+}
+
 kmn_err
 kmn_note_sign_line(const char *text, size_t len, const struct kmn_vkey *vkey,
     const uint8_t secret[KMN_ED25519_SECRET_BYTES], char **line_out)
 {
 	uint8_t raw[4 + crypto_sign_ed25519_BYTES];
-	char b64[KMN_B64_LEN(sizeof(raw)) + 1], *line;
-	size_t room = DASH_LEN + strlen(vkey->name) + 1 + sizeof(b64) + 1;
 
 	*line_out = NULL;
-	if (len == 0 || text[len - 1] != '\n' || !note_bytes_ok(text, len) || vkey->type != KMN_NOTE_ED25519)
+	if (!text_ok(text, len) || vkey->type != KMN_NOTE_ED25519)
 		return KMN_E_MALFORMED;
-	if ((line = malloc(room)) == NULL)
-		return KMN_E_NO_MEMORY;
 	memcpy(raw, vkey->id, 4);
 	(void)crypto_sign_ed25519_detached(raw + 4, NULL, (const uint8_t *)text, len, secret);
-	kmn_b64(raw, sizeof(raw), b64);
-	(void)snprintf(line, room, DASH "%s %s\n", vkey->name, b64);
-	*line_out = line;
-	return KMN_OK;
+	return format_line(vkey->name, raw, sizeof(raw), line_out);
+}
+
+kmn_err
+kmn_note_cosign_line(const char *text, size_t len, const struct kmn_vkey *vkey,
+    const uint8_t secret[KMN_ED25519_SECRET_BYTES], uint64_t seconds, char **line_out)
+{
+	uint8_t raw[4 + 8 + crypto_sign_ed25519_BYTES];
+	size_t message_len;
+	char *message;
+
+	*line_out = NULL;
+	if (!text_ok(text, len) || vkey->type != KMN_NOTE_COSIGNATURE || seconds > INT64_MAX)
+		return KMN_E_MALFORMED;
+	if ((message = cosigned_message(seconds, text, len, &message_len)) == NULL)
+		return KMN_E_NO_MEMORY;
+	memcpy(raw, vkey->id, 4);
+	for (size_t n = 0; n < 8; n++)
+		raw[4 + n] = (uint8_t)(seconds >> (56 - 8 * n));
+	(void)crypto_sign_ed25519_detached(raw + 12, NULL, (const uint8_t *)message, message_len, secret);
+	free(message);
+	return format_line(vkey->name, raw, sizeof(raw), line_out);
+}
+
+bool
+kmn_note_cosign_time(const struct kmn_note_line *line, uint64_t *seconds_out)
+{
+	uint8_t raw[4 + KMN_NOTE_SIG_MAX_BYTES];
+	size_t len;
+
+	*seconds_out = 0;
+	if (kmn_b64_parse(line->b64, line->b64_len, raw, sizeof(raw), &len) != KMN_OK ||
+	    len != 4 + 8 + crypto_sign_ed25519_BYTES)
+		return false;
+	for (size_t n = 0; n < 8; n++)
+		*seconds_out = *seconds_out << 8 | raw[4 + n];
+	return true;
 }
 
 /* `before` (len bytes), perhaps an empty line, and a signature over the text. */
@@ -352,20 +425,30 @@ kmn_note_countersign(const char *bytes, size_t len, const struct kmn_vkey *vkey,
 }
 
 kmn_err
+kmn_checkpoint_text(const char *origin, const struct kmn_head *head, char out[KMN_CHECKPOINT_TEXT_BYTES])
+{
+	char root[KMN_B64_LEN(KMN_HASH_BYTES) + 1];
+
+	out[0] = '\0';
+	if (!name_ok(origin, strlen(origin)) || strncmp(origin, "kanmon/", 7) == 0)
+		return KMN_E_MALFORMED;
+	kmn_b64(head->root, KMN_HASH_BYTES, root);
+	(void)snprintf(out, KMN_CHECKPOINT_TEXT_BYTES, "%s\n%" PRIu64 "\n%s\n", origin, head->size, root);
+	return KMN_OK;
+}
+
+kmn_err
 kmn_checkpoint_sign(const char *origin, const struct kmn_head *head, const struct kmn_vkey *vkey,
     const uint8_t secret[KMN_ED25519_SECRET_BYTES], char **note_out, size_t *len_out)
 {
-	char text[KMN_NOTE_NAME_MAX_BYTES + 80], root[KMN_B64_LEN(KMN_HASH_BYTES) + 1];
-	int len;
+	char text[KMN_CHECKPOINT_TEXT_BYTES];
+	kmn_err e;
 
 	*note_out = NULL;
 	*len_out = 0;
-	kmn_b64(head->root, KMN_HASH_BYTES, root);
-	len = snprintf(text, sizeof(text), "%s\n%" PRIu64 "\n%s\n", origin, head->size, root);
-	if (len < 0 || (size_t)len >= sizeof(text) || !name_ok(origin, strlen(origin)) ||
-	    strncmp(origin, "kanmon/", 7) == 0)
-		return KMN_E_MALFORMED;
-	return kmn_note_sign(text, (size_t)len, vkey, secret, note_out, len_out);
+	if ((e = kmn_checkpoint_text(origin, head, text)) != KMN_OK)
+		return e;
+	return kmn_note_sign(text, strlen(text), vkey, secret, note_out, len_out);
 }
 
 /* Reads the three fields, then writes them again: only the one form is a checkpoint. */

@@ -39,34 +39,20 @@ expect(struct lines *lines, const char *key, const char **value_out, size_t *len
 	return true;
 }
 
-static bool
-is_word(const char *line, size_t len, const char *word)
+/* The rest is a C2SP tlog-policy. Where it names logs, this one is among them. */
+static kmn_err
+read_policy(struct lines *lines, struct kmn_trust *trust, struct kmn_why *why)
 {
-	return len >= strlen(word) && memcmp(line, word, strlen(word)) == 0 &&
-	       (len == strlen(word) || line[strlen(word)] == ' ');
-}
+	bool named = false;
+	kmn_err e =
+	    kmn_tlog_policy_parse(lines->at, (size_t)(lines->end - lines->at), lines->number + 1, &trust->policy, why);
 
-/*
- * C2SP tlog-policy. Who the witnesses are is for the check of cosignatures;
- * what matters here is whether any are asked for.
- */
-static bool
-read_witnesses(struct lines *lines, struct kmn_trust *trust)
-{
-	unsigned quorums = 0;
-	const char *line;
-	size_t len;
-
-	while (next_line(lines, &line, &len)) {
-		if (len == 0 || line[0] == '#' || is_word(line, len, "log") || is_word(line, len, "witness") ||
-		    is_word(line, len, "group"))
-			continue;
-		if (!is_word(line, len, "quorum") || len < 8)
-			return false;
-		quorums++;
-		trust->witnessed = !(len == 11 && memcmp(line, "quorum none", 11) == 0);
-	}
-	return quorums == 1;
+	for (uint32_t i = 0; i < trust->policy.logs; i++)
+		named = named || memcmp(trust->policy.log[i].pub, trust->log.pub, sizeof(trust->log.pub)) == 0;
+	if (e != KMN_OK || named || trust->policy.logs == 0)
+		return e;
+	kmn_why_set(why, "the policy names logs, and not this one");
+	return KMN_E_MALFORMED;
 }
 
 static bool
@@ -95,6 +81,7 @@ kmn_trust_parse(const char *text, size_t len, struct kmn_trust *trust_out, struc
 {
 	struct kmn_trust trust = {0};
 	struct lines lines = {.at = text, .end = text + len};
+	kmn_err e;
 
 	memset(trust_out, 0, sizeof(*trust_out));
 	if (len > KMN_TRUST_MAX_BYTES) {
@@ -113,10 +100,8 @@ kmn_trust_parse(const char *text, size_t len, struct kmn_trust *trust_out, struc
 		    lines.number);
 		return KMN_E_MALFORMED;
 	}
-	if (!read_witnesses(&lines, &trust)) {
-		kmn_why_set(why, "line %u: not a line of log, witness, group and one quorum", lines.number);
-		return KMN_E_MALFORMED;
-	}
+	if ((e = read_policy(&lines, &trust, why)) != KMN_OK)
+		return e;
 	*trust_out = trust;
 	return KMN_OK;
 }

@@ -397,7 +397,8 @@ test_trust(void)
 	struct said said = {0};
 	struct kmn_trust kept = trust;
 
-	make_trust("# no witnesses yet\nwitness w w+00000000+AA\nquorum w\n");
+	make_trust("# none of them asked\nwitness w witness.example/w0+f4f925ea+BPWS6nPY2APw8DTSNlMdv661zFViYrIIzJRT1syjSiGN\n"
+		   "quorum w\n");
 	CU_ASSERT_EQUAL(verify(&disk, &said), 2);
 	trust = kept;
 	trust.log.pub[0] ^= 1;
@@ -550,7 +551,7 @@ main(int argc, char **argv)
 	    {"every segment dropped, repeated, swapped is found", test_every_segment},
 	    {"a cut at every byte is judged against checkpoint or --head; without both nobody can", test_every_cut},
 	    {"bytes after the last commit are an unrecovered tail", test_unrecovered_tail},
-	    {"another key or origin fails; witnesses asked for are not there yet", test_trust},
+	    {"another key or origin fails; witnesses that never cosigned are exit 2", test_trust},
 	    {"no ledger is incomplete input", test_no_ledger},
 	    {"a malformed trust file is refused", test_bad_trust},
 	    {"every call has its story, whole", test_stories},
