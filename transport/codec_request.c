@@ -466,6 +466,17 @@ kmn_view_is_length_query(const struct kmn_call_view *v)
 	return room != NULL && room->null && !room->uncounted;
 }
 
+const struct kmn_value *
+kmn_view_shown(const struct kmn_call_view *v)
+{
+	const struct kmn_value *data;
+
+	for (size_t i = 0; (data = kmn_view_data(v, i)) != NULL; i++)
+		if (data->param->show != KMN_SHOW_NOTHING)
+			return data;
+	return NULL;
+}
+
 bool
 kmn_view_is_part(const struct kmn_call_view *view)
 {

@@ -6,7 +6,8 @@
 #include <string.h>
 
 #define TYPES(ROW) \
-	ROW(LINE, 1) ROW(SIZE, 2) ROW(PATH, 3) ROW(NOTE, 4) ROW(CONSISTENCY, 5) ROW(OPENING, 6) ROW(REQUEST, 8)
+	ROW(LINE, 1) \
+	ROW(SIZE, 2) ROW(PATH, 3) ROW(NOTE, 4) ROW(CONSISTENCY, 5) ROW(OPENING, 6) ROW(REQUEST, 8) ROW(RESULT, 9)
 
 #define TYPE_ENUM(name, value) T_##name = (value),
 enum type { TYPES(TYPE_ENUM) };
@@ -72,6 +73,7 @@ kmn_receipt_put(const struct kmn_receipt *receipt, struct kmn_writer *w)
 		end(w, place);
 	}
 	put_bytes(w, T_REQUEST, receipt->request, receipt->request_len);
+	put_bytes(w, T_RESULT, receipt->result, receipt->result_len);
 }
 
 /* ---- reading --------------------------------------------------------------------------------------------------- */
@@ -148,6 +150,9 @@ read_field(uint16_t type, struct kmn_reader *r, struct kmn_receipt *receipt)
 	case T_REQUEST:
 		read_text(r, KMN_LINE_MAX_BYTES, &receipt->request, &receipt->request_len);
 		break;
+	case T_RESULT:
+		read_text(r, KMN_LINE_MAX_BYTES, &receipt->result, &receipt->result_len);
+		break;
 	default:
 		kmn_reader_fail(r, KMN_E_MALFORMED);
 	}
@@ -185,7 +190,7 @@ kmn_receipt_decode(const void *bytes, size_t len_bytes, struct kmn_receipt *rece
 		return e;
 	/* A size always; a path with a line, and only then openings and the line's intent. */
 	if ((seen & 1u << T_SIZE) == 0 || (receipt.line != NULL) != ((seen & 1u << T_PATH) != 0) ||
-	    (receipt.line == NULL && (receipt.opening_count > 0 || receipt.request != NULL)))
+	    (receipt.line == NULL && (receipt.opening_count > 0 || receipt.request != NULL || receipt.result != NULL)))
 		return KMN_E_MALFORMED;
 	*receipt_out = receipt;
 	return KMN_OK;
@@ -215,6 +220,21 @@ kmn_receipt_due(const struct kmn_call_view *view, uint64_t rv)
 	return kmn_view_is_counted(view) ? KMN_RECEIPT_NEVER : KMN_RECEIPT_MUST;
 }
 
+size_t
+kmn_receipt_values(const struct kmn_call_view *request, const struct kmn_response_view *response,
+    struct kmn_receipt_value value_out[KMN_RECEIPT_VALUES_MAX])
+{
+	const struct kmn_value *in = request->id != KMN_C_SignMessageNext ? kmn_view_shown(request) : NULL;
+	const struct kmn_result *out = kmn_response_bytes(response);
+	size_t n = 0;
+
+	if (in != NULL)
+		value_out[n++] = (struct kmn_receipt_value){.field = "in", .bytes = in->bytes, .len = in->len};
+	if (out != NULL)
+		value_out[n++] = (struct kmn_receipt_value){.field = "out", .bytes = out->bytes, .len = out->len};
+	return n;
+}
+
 bool
 kmn_receipt_kind_fits(const struct kmn_call *row, enum kmn_record_kind kind)
 {
@@ -222,7 +242,7 @@ kmn_receipt_kind_fits(const struct kmn_call *row, enum kmn_record_kind kind)
 	case KMN_R_SESSION:
 		return row->policy == KMN_POLICY_LOGIN;
 	case KMN_R_RESULT:
-	case KMN_R_REDELIVER:
+	case KMN_R_REDELIVERY:
 		return row->durability == KMN_DURABILITY_A;
 	default:
 		return kind == KMN_R_OP;

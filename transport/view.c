@@ -324,16 +324,10 @@ kmn_ledger_template(const struct kmn_template_view *t)
 json_t *
 kmn_ledger_in(const struct kmn_call_view *v, bool *has_out)
 {
-	const struct kmn_value *data;
+	const struct kmn_value *data = kmn_view_shown(v);
 
-	*has_out = false;
-	for (size_t i = 0; (data = kmn_view_data(v, i)) != NULL; i++) {
-		if (data->param->show == KMN_SHOW_NOTHING)
-			continue;
-		*has_out = true;
-		return shown(data->param->name, data->param->show, data->bytes, data->len);
-	}
-	return NULL;
+	*has_out = data != NULL;
+	return data != NULL ? shown(data->param->name, data->param->show, data->bytes, data->len) : NULL;
 }
 
 json_t *
@@ -354,28 +348,17 @@ kmn_ledger_templates(const struct kmn_call_view *v, bool *has_out)
 json_t *
 kmn_ledger_out(const struct kmn_response_view *v, bool *has_out)
 {
-	*has_out = false;
-	for (size_t i = 0; v->call != NULL && i < v->call->param_count; i++) {
-		const struct kmn_result *r = &v->result[i];
+	static const enum kmn_kind lists[] = {KMN_KIND_SLOTS, KMN_KIND_MECH_TYPES, KMN_KIND_OBJECTS};
+	const struct kmn_result *r = kmn_response_bytes(v);
 
-		if (r->param == NULL || !r->given || r->null)
-			continue;
-		switch (r->param->kind) {
-		case KMN_KIND_ROOM:
-		case KMN_KIND_MAYBE_ROOM:
-		case KMN_KIND_FILL:
-			*has_out = true;
-			return shown(r->param->name, r->param->show, r->bytes, r->len);
-		case KMN_KIND_SLOTS:
-		case KMN_KIND_MECH_TYPES:
-		case KMN_KIND_OBJECTS:
-			*has_out = true;
+	*has_out = true;
+	if (r != NULL)
+		return shown(r->param->name, r->param->show, r->bytes, r->len);
+	for (size_t i = 0; i < KMN_COUNT_OF(lists); i++)
+		if ((r = kmn_response_nth(v, lists[i], 0)) != NULL)
 			return json_pack(
 			    "{s:o, s:o}", "count", number(r->number), "sha256", sha256_of(r->bytes, r->len));
-		default:
-			break;
-		}
-	}
+	*has_out = false;
 	return NULL;
 }
 

@@ -241,6 +241,8 @@ const struct kmn_value *kmn_view_data(const struct kmn_call_view *v, size_t nth)
 const struct kmn_template_view *kmn_view_template(const struct kmn_call_view *v, size_t nth);
 /* The two-call output: NULL if the call has none; ->null is a length query, ->number the capacity. */
 const struct kmn_value *kmn_view_room(const struct kmn_call_view *v);
+/* The input data that the ledger shows: the first DATA argument that may be; NULL: there is none. */
+const struct kmn_value *kmn_view_shown(const struct kmn_call_view *v);
 /* True for "how long is it?": the call has a two-call output and its pointer is NULL. Never ends an operation. */
 bool kmn_view_is_length_query(const struct kmn_call_view *v);
 /* A call that carries into or out of its operation nothing that anybody decides about. */

@@ -109,6 +109,8 @@ bool kmn_log_poisoned(struct kmn_log *log);
 /* Records numbered so far, durable or not. */
 uint64_t kmn_log_size(const struct kmn_log *log);
 const char *kmn_log_origin(const struct kmn_log *log);
+/* The key that signs its checkpoints. */
+const struct kmn_vkey *kmn_log_vkey(const struct kmn_log *log);
 
 /* The signed note of the durable head; the caller's to free(). */
 kmn_err kmn_log_checkpoint(

@@ -12,8 +12,9 @@
  *   5 consistency u64 from, u8 n, n * hash: the tree of `from` leaves is a beginning of this one
  *   6 opening     u8 n, n bytes of field name, salt[32]: of a commitment in line or request
  *   8 request     the raw line of the intent that a `result` names
+ *   9 result      the raw line of the result that a `redelivery` names
  *
- * A receipt of a head (ATTACHED, JOINED) has no line, path, openings, request.
+ * A receipt of a head (ATTACHED, JOINED) has no line, path, openings, request, result.
  */
 #ifndef KANMON_RECEIPT_H
 #define KANMON_RECEIPT_H
@@ -22,7 +23,7 @@
 #include "kanmon/note.h"
 #include "kanmon/record.h"
 
-#define KMN_RECEIPT_MAX_BYTES (96u << 10)
+#define KMN_RECEIPT_MAX_BYTES (128u << 10)
 #define KMN_RECEIPT_NOTE_MAX_BYTES 4096u /* as KMN_FRAME_HEAD_MAX_BYTES */
 #define KMN_RECEIPT_OPENINGS_MAX 16u
 #define KMN_OPENING_FIELD_MAX_BYTES 64u
@@ -50,6 +51,8 @@ struct kmn_receipt {
 	struct kmn_opening opening[KMN_RECEIPT_OPENINGS_MAX];
 	const char *request; /* NULL: none */
 	size_t request_len;
+	const char *result; /* NULL: none */
+	size_t result_len;
 };
 
 /* Appends it. */
@@ -86,7 +89,7 @@ bool kmn_receipt_kind_fits(const struct kmn_call *row, enum kmn_record_kind kind
 	ROW(KIND, "the record is not one that tells the outcome of this call") \
 	ROW(CALL, "the record is of another call") \
 	ROW(ANSWER, "the record is of another answer") \
-	ROW(REQUEST, "the intent is not the one that the record names, or is of another operation") \
+	ROW(REQUEST, "the intent or result is not the one that the record names, or is of another operation") \
 	ROW(KEY, "the record is of another key") \
 	ROW(INPUT, "the record is of other data") \
 	ROW(OPENING, "a commitment is not opened by what was sent and received")
@@ -104,6 +107,14 @@ struct kmn_receipt_value {
 	const void *bytes;
 	size_t len;
 };
+
+/*
+ * The values that the record of such a call shows, as the two messages have them: how many. What a call only ends
+ * (C_SignFinal, C_SignMessageNext) is shown with all that came before, and not among them.
+ */
+#define KMN_RECEIPT_VALUES_MAX 2u
+size_t kmn_receipt_values(const struct kmn_call_view *request, const struct kmn_response_view *response,
+    struct kmn_receipt_value value_out[KMN_RECEIPT_VALUES_MAX]);
 
 /* What the client knows, and holds the receipt against. Everything is borrowed. */
 struct kmn_receipt_expect {
@@ -134,6 +145,7 @@ struct kmn_receipt_found {
 	bool linked;
 	struct kmn_record record;  /* type NULL: a receipt of a head */
 	struct kmn_record request; /* the intent; type NULL: none came */
+	struct kmn_record result;  /* that was handed out again; type NULL: none came */
 };
 
 /*

@@ -59,6 +59,8 @@ ROW(OP, "op", \
 	"rv_name=text out?=any hsm=object dur_us=number req_sha256=hash resp_sha256=hash selfcheck?=text") \
 ROW(REDELIVER, "redeliver", \
 	"result=ref chan=number seq=number") \
+ROW(REDELIVERY, "redelivery", \
+	"result=ref chan=number sess=number seq=number req_sha256=hash rv=number rv_name=text resp_sha256=hash") \
 ROW(POLICY, "policy", \
 	"version=number note=note effective_after=number") \
 ROW(LOG_KEY, "log.key", \

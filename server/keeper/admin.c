@@ -696,7 +696,7 @@ kmn_admin_take(struct kmn_keeper *k, struct kmn_conn *conn, const uint8_t *body,
 		refuse(k, conn, KMN_E_LEDGER, "the ledger cannot be written: see the gateway's log");
 		return;
 	}
-	if (kmn_conn_open_record(k, conn) != KMN_OK)
+	if (kmn_conn_open_record(k, conn, NULL) != KMN_OK)
 		return;
 	kmn_reader_init(&r, body, len);
 	op = kmn_reader_u16(&r);

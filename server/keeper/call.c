@@ -32,6 +32,7 @@ kmn_call_new(struct kmn_keeper *k, struct kmn_conn *conn, uint64_t number, const
 		return NULL;
 	}
 	call->keeper = k;
+	call->told_by = KMN_R_UNKNOWN;
 	call->instance = conn->instance;
 	call->conn = conn;
 	call->chan = conn->chan;
@@ -147,7 +148,13 @@ kmn_call_answer(struct kmn_call_state *call)
 	}
 	kmn_writer_init(&w, KMN_FRAME_MAX_BYTES);
 	kmn_writer_u64(&w, call->number);
-	kmn_writer_bytes(&w, NULL, 0);
+	if (kmn_receipts_put_answer(call, &w) != KMN_OK) {
+		/* Without its proof the answer would be refused, and for another reason than the true one. */
+		kmn_writer_clear(&w);
+		kmn_gatelink_refuse(k, call->conn, call->number, KMN_E_LEDGER, UINT64_MAX, "no receipt can be made");
+		call->conn = NULL;
+		return;
+	}
 	kmn_writer_raw(&w, call->reply, call->reply_len);
 	kmn_gatelink_send(k, call->conn, KMN_F_REPLY, &w);
 	call->conn = NULL;
@@ -172,6 +179,7 @@ kmn_call_finish(struct kmn_call_state *call, uint8_t *reply, size_t len)
 		OPENSSL_cleanse(reply, len);
 		free(reply);
 		call->durability = 'C';
+		call->told_by = KMN_R_UNKNOWN;
 		if (kmn_call_reply_error(call, kmn_reason_end(call, KMN_E_LEDGER), &reply, &len) != KMN_OK)
 			KMN_BUG("out of memory");
 	}
@@ -190,6 +198,7 @@ kmn_call_lost(struct kmn_call_state *call, kmn_err reason)
 	if (call->waits_for > 0)
 		TAILQ_REMOVE(&call->keeper->durable, call, durable);
 	call->waits_for = 0;
+	call->told_by = KMN_R_UNKNOWN;
 	kmn_objects_forget_call(call);
 	kmn_turn_forget(call);
 	if (call->reply != NULL)
@@ -287,10 +296,11 @@ kmn_call_refuse_op(struct kmn_call_state *call, CK_RV rv)
 		KMN_BUG("a refusal cannot be written");
 	kmn_sha256(reply, len, call->resp_sha256);
 	if (kmn_record_op(call, &response, &body) != KMN_OK ||
-	    kmn_keeper_append(call->keeper, KMN_R_OP, body, NULL) != KMN_OK) {
+	    kmn_keeper_append(call->keeper, KMN_R_OP, body, &call->outcome) != KMN_OK) {
 		free(reply);
 		return;
 	}
+	call->told_by = KMN_R_OP;
 	kmn_call_drop_side(call);
 	kmn_call_finish(call, reply, len);
 }
@@ -376,10 +386,11 @@ finish_recorded(struct kmn_call_state *call, const struct kmn_response_view *res
 				 : kmn_record_session(call, response, &body);
 	if (e != KMN_OK)
 		kmn_keeper_fail(call->keeper, "a result cannot be put into words");
-	if (e != KMN_OK || kmn_keeper_append(call->keeper, kind, body, NULL) != KMN_OK) {
+	if (e != KMN_OK || kmn_keeper_append(call->keeper, kind, body, &call->outcome) != KMN_OK) {
 		free(reply);
 		return;
 	}
+	call->told_by = kind;
 	call->decided = false;
 	kmn_track_operation(call, response);
 	kmn_call_finish(call, reply, len);

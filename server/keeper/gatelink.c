@@ -127,11 +127,23 @@ tls_json(const struct kmn_conn *conn)
 	    kmn_json_b64(exporter_sha256, sizeof(exporter_sha256)));
 }
 
-kmn_err
-kmn_conn_open_record(struct kmn_keeper *k, struct kmn_conn *conn)
+static void
+put_cosigner(json_t *provider, const struct kmn_vkey *cosigner)
 {
+	char text[KMN_VKEY_MAX_BYTES];
+
+	kmn_vkey_format(cosigner, text);
+	if (json_object_set_new(provider, "cosigner", json_string(text)) != 0)
+		KMN_BUG("out of memory");
+}
+
+kmn_err
+kmn_conn_open_record(struct kmn_keeper *k, struct kmn_conn *conn, const struct kmn_claim *claim)
+{
+	static const char *const modes[KMN_RECEIPTS_COUNT] = {"off", "batch", "each"};
+	bool has_head = claim != NULL && claim->note_len > 0;
 	const struct kmn_instance *instance = conn->instance;
-	json_t *who, *provider;
+	json_t *who, *provider, *body;
 
 	if (conn->opened)
 		return KMN_OK;
@@ -142,10 +154,16 @@ kmn_conn_open_record(struct kmn_keeper *k, struct kmn_conn *conn)
 				    : json_pack("{s:o, s:o}", "version",
 					  kmn_json_label(instance->provider, strlen(instance->provider)), "host",
 					  kmn_json_label(instance->host, strlen(instance->host)));
-	return kmn_keeper_append(k, KMN_R_CHANNEL_OPEN,
-	    json_pack("{s:I, s:o, s:o, s:o, s:o, s:s, s:s}", "chan", (json_int_t)conn->chan, "instance", who, "peer",
-		peer_json(conn), "tls", tls_json(conn), "provider", provider, "mode", "off", "client_head", "none"),
-	    NULL);
+	if (instance != NULL && instance->cosigns)
+		put_cosigner(provider, &instance->cosigner);
+	body = json_pack("{s:I, s:o, s:o, s:o, s:o, s:s, s:o}", "chan", (json_int_t)conn->chan, "instance", who, "peer",
+	    peer_json(conn), "tls", tls_json(conn), "provider", provider, "mode",
+	    modes[instance != NULL ? instance->receipts : KMN_RECEIPTS_OFF], "client_head",
+	    has_head ? json_stringn(claim->note, claim->note_len) : json_string("none"));
+	if (has_head && claim->line[0] != '\0' &&
+	    json_object_set_new(body, "client_cosig", json_string(claim->line)) != 0)
+		KMN_BUG("out of memory");
+	return kmn_keeper_append(k, KMN_R_CHANNEL_OPEN, body, NULL);
 }
 
 /* {"C_GetInfo":2,..}: all of a connection, or what was not written yet; NULL if there is nothing. */
@@ -188,8 +206,8 @@ kmn_gatelink_write_counts(struct kmn_keeper *k)
 	write_counts(k, conn);
 }
 
-static kmn_err
-record_reject(struct kmn_keeper *k, const struct kmn_conn *conn, const char *reason)
+kmn_err
+kmn_conn_record_reject(struct kmn_keeper *k, const struct kmn_conn *conn, const char *reason)
 {
 	kmn_say(KMN_SAY_WARNING, "%s at %s is refused: %s", conn->peer->name, conn->address, reason);
 	return kmn_keeper_append(k, KMN_R_CHANNEL_REJECT,
@@ -201,14 +219,14 @@ record_reject(struct kmn_keeper *k, const struct kmn_conn *conn, const char *rea
 void
 kmn_gatelink_reject(struct kmn_keeper *k, struct kmn_conn *conn, const char *reason)
 {
-	if (record_reject(k, conn, reason) == KMN_OK || k->unrecorded)
+	if (kmn_conn_record_reject(k, conn, reason) == KMN_OK || k->unrecorded)
 		kmn_gatelink_close(k, conn, reason);
 }
 
 void
 kmn_gatelink_replayed(struct kmn_keeper *k, struct kmn_conn *conn, uint64_t number, const char *reason)
 {
-	if (record_reject(k, conn, reason) == KMN_OK || k->unrecorded)
+	if (kmn_conn_record_reject(k, conn, reason) == KMN_OK || k->unrecorded)
 		kmn_gatelink_refuse(k, conn, number, KMN_E_REPLAY, NO_REQUEST, reason);
 }
 
@@ -395,7 +413,7 @@ take_frame(struct kmn_keeper *k, struct kmn_conn *conn, uint8_t type, const uint
 		break;
 	}
 	case KMN_F_COSIGN:
-		kmn_receipts_cosigned(k, conn, &r);
+		kmn_claim_cosigned(k, conn, &r);
 		break;
 	case KMN_F_PROVE: {
 		uint64_t from = kmn_reader_u64(&r);

@@ -173,6 +173,24 @@ recorded_signature(struct kmn_keeper *k, const struct kmn_request *request, stru
 	return e;
 }
 
+static kmn_err
+append_redelivery(
+    struct kmn_call_state *call, const struct kmn_ref *result, CK_RV rv, const uint8_t *reply, size_t reply_len)
+{
+	char storage[32];
+
+	kmn_sha256(reply, reply_len, call->resp_sha256);
+	call->again = *result;
+	call->told_by = KMN_R_REDELIVERY;
+	return kmn_keeper_append(call->keeper, KMN_R_REDELIVERY,
+	    json_pack("{s:o, s:I, s:I, s:I, s:o, s:I, s:s, s:o}", "result", kmn_ref_json(result), "chan",
+		(json_int_t)call->chan, "sess", kmn_record_number(call->session_handle), "seq",
+		(json_int_t)call->number, "req_sha256", kmn_json_b64(call->req_sha256, KMN_HASH_BYTES), "rv",
+		(json_int_t)rv, "rv_name", kmn_record_rv_name(rv, storage), "resp_sha256",
+		kmn_json_b64(call->resp_sha256, KMN_HASH_BYTES)),
+	    &call->outcome);
+}
+
 /* Hands out the recorded bytes again; the HSM is not asked. False: they cannot be, and the call is a new request. */
 static bool
 redeliver(struct kmn_call_state *call, const struct kmn_request *request)
@@ -192,10 +210,10 @@ redeliver(struct kmn_call_state *call, const struct kmn_request *request)
 	kmn_response_put_bytes(call->view.id, signature, len, room->number, &w);
 	e = kmn_writer_take(&w, &reply, &reply_len);
 	kmn_writer_clear(&w);
-	if (e != KMN_OK || kmn_keeper_append(call->keeper, KMN_R_REDELIVER,
-			       json_pack("{s:o, s:I, s:I}", "result", kmn_ref_json(&ref), "chan",
-				   (json_int_t)call->chan, "seq", (json_int_t)call->number),
-			       NULL) != KMN_OK) {
+	if (e == KMN_OK)
+		e = append_redelivery(
+		    call, &ref, len <= room->number ? CKR_OK : CKR_BUFFER_TOO_SMALL, reply, reply_len);
+	if (e != KMN_OK) {
 		free(reply);
 		return true;
 	}

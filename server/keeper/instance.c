@@ -73,16 +73,14 @@ instance_free(struct kmn_instance *instance)
 }
 
 static struct kmn_instance *
-instance_new(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader *r)
+instance_new(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_claim *claim, struct kmn_reader *r)
 {
 	struct kmn_instance *instance = calloc(1, sizeof(*instance));
 	static const union {
 		uint16_t number;
 		uint8_t first;
 	} here = {1};
-	char line[KMN_FRAME_TEXT_MAX_BYTES + 1], vkey[KMN_FRAME_TEXT_MAX_BYTES + 1];
 	uint8_t client_random[32];
-	const uint8_t *head;
 	uint16_t version = kmn_reader_u16(r);
 	uint8_t ulong_bytes = kmn_reader_u8(r), little = kmn_reader_u8(r), packed = kmn_reader_u8(r);
 
@@ -93,9 +91,9 @@ instance_new(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader *r)
 	kmn_reader_raw(r, client_random, sizeof(client_random));
 	instance->first_handle = kmn_reader_u64(r);
 	instance->receipts = kmn_reader_u8(r);
-	(void)kmn_reader_bytes(r, KMN_FRAME_HEAD_MAX_BYTES, &head);
-	kmn_reader_text(r, line, sizeof(line));
-	kmn_reader_text(r, vkey, sizeof(vkey));
+	kmn_claim_read_head(claim, r);
+	kmn_reader_text(r, claim->line, sizeof(claim->line));
+	kmn_reader_text(r, claim->vkey, sizeof(claim->vkey));
 	if (kmn_reader_end(r) != KMN_OK || version != KMN_FRAME_VERSION ||
 	    instance->first_handle >= KMN_FIRST_HANDLE_MAX || instance->receipts >= KMN_RECEIPTS_COUNT) {
 		free(instance);
@@ -161,7 +159,9 @@ make_room(struct kmn_keeper *k, const struct kmn_conn *conn)
 void
 kmn_instance_attach(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader *r)
 {
+	struct kmn_claim claim = {.note = NULL};
 	struct kmn_instance *instance;
+	const char *reason;
 
 	if (!make_room(k, conn)) {
 		kmn_say(KMN_SAY_WARNING, "an application is refused: all places are taken, see limits in kanmond.conf");
@@ -169,13 +169,20 @@ kmn_instance_attach(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_read
 		    k, conn, 0, KMN_E_BUSY, NO_REQUEST, "too many applications: see limits in kanmond.conf");
 		return;
 	}
-	if ((instance = instance_new(k, conn, r)) == NULL) {
+	if ((instance = instance_new(k, conn, &claim, r)) == NULL) {
 		kmn_gatelink_refuse(k, conn, 0, KMN_E_MALFORMED, NO_REQUEST, "this gateway speaks version 2");
+		return;
+	}
+	if (!kmn_claim_holds(k, &claim, &reason)) {
+		instance_free(instance);
+		kmn_gatelink_reject(k, conn, reason);
 		return;
 	}
 	set_conn(instance, conn);
 	instance->attaching = conn;
-	if (kmn_conn_open_record(k, conn) != KMN_OK)
+	instance->cosigns = claim.cosigner.type != 0;
+	instance->cosigner = claim.cosigner;
+	if (kmn_conn_open_record(k, conn, &claim) != KMN_OK || kmn_claim_take(k, conn, &claim) != KMN_OK)
 		return;
 	if (!kmn_branch_start_all(k, instance) || !kmn_slots_init(k, instance))
 		kmn_instance_end(k, instance, "no memory, or no module for its tokens");
@@ -197,8 +204,12 @@ kmn_instance_ready(struct kmn_keeper *k, struct kmn_instance *instance)
 	kmn_writer_u32(&w, k->setup->lease_ms);
 	kmn_writer_text(&w, kmn_log_origin(k->log));
 	kmn_writer_u64(&w, conn->chan);
-	kmn_writer_bytes(&w, NULL, 0);
 	sodium_memzero(instance->gateway_random, sizeof(instance->gateway_random));
+	if (kmn_receipts_put_head(k, conn, &w) != KMN_OK) {
+		kmn_writer_clear(&w);
+		kmn_gatelink_refuse(k, conn, 0, KMN_E_LEDGER, NO_REQUEST, "no head of the ledger can be signed");
+		return;
+	}
 	kmn_gatelink_send(k, conn, KMN_F_ATTACHED, &w);
 }
 
@@ -218,13 +229,14 @@ kmn_instance_join(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader
 {
 	uint8_t id[KMN_INSTANCE_ID_BYTES], proof[KMN_HASH_BYTES], want[KMN_HASH_BYTES];
 	uint16_t version = kmn_reader_u16(r);
+	struct kmn_claim claim = {.note = NULL};
 	struct kmn_instance *instance;
-	const uint8_t *head;
+	const char *reason;
 	struct kmn_writer w;
 
 	kmn_reader_raw(r, id, sizeof(id));
 	kmn_reader_raw(r, proof, sizeof(proof));
-	(void)kmn_reader_bytes(r, KMN_FRAME_HEAD_MAX_BYTES, &head);
+	kmn_claim_read_head(&claim, r);
 	if (kmn_reader_end(r) != KMN_OK || version != KMN_FRAME_VERSION) {
 		kmn_gatelink_refuse(k, conn, 0, KMN_E_MALFORMED, NO_REQUEST, "this gateway speaks version 2");
 		return;
@@ -242,13 +254,21 @@ kmn_instance_join(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader
 		kmn_gatelink_reject(k, conn, "joins an application without knowing its secret");
 		return;
 	}
-	set_conn(instance, conn);
-	if (kmn_conn_open_record(k, conn) != KMN_OK)
+	if (!kmn_claim_holds(k, &claim, &reason)) {
+		kmn_gatelink_reject(k, conn, reason);
 		return;
-	kmn_writer_init(&w, 64);
+	}
+	set_conn(instance, conn);
+	if (kmn_conn_open_record(k, conn, &claim) != KMN_OK || kmn_claim_take(k, conn, &claim) != KMN_OK)
+		return;
+	kmn_writer_init(&w, KMN_FRAME_FIRST_MAX_BYTES);
 	kmn_writer_u64(&w, instance->guard.highest);
 	kmn_writer_u64(&w, conn->chan);
-	kmn_writer_bytes(&w, NULL, 0);
+	if (kmn_receipts_put_head(k, conn, &w) != KMN_OK) {
+		kmn_writer_clear(&w);
+		kmn_gatelink_refuse(k, conn, 0, KMN_E_LEDGER, NO_REQUEST, "no head of the ledger can be signed");
+		return;
+	}
 	kmn_gatelink_send(k, conn, KMN_F_JOINED, &w);
 }
 

@@ -547,6 +547,7 @@ free_all(struct kmn_keeper *k)
 {
 	kmn_workerlink_clear(k);
 	kmn_admin_clear(k);
+	kmn_receipts_clear(k);
 	kmn_courierlink_clear(k);
 	kmn_ipc_free(k->supervisor);
 	kmn_quorum_free(k->quorum);

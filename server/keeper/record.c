@@ -22,8 +22,8 @@ put(json_t *object, const char *name, json_t *value)
 }
 
 /* A client may say any number for a handle; the largest that a line holds stands for what is beyond. */
-static json_int_t
-number_of(uint64_t number)
+json_int_t
+kmn_record_number(uint64_t number)
 {
 	return (json_int_t)(number < KMN_JSON_INT_MAX ? number : KMN_JSON_INT_MAX);
 }
@@ -375,8 +375,8 @@ kmn_record_intent(struct kmn_call_state *call, json_t **body_out)
 	*body_out = NULL;
 	kmn_keeper_random(nonce, sizeof(nonce));
 	intent = json_pack("{s:I, s:I, s:I, s:s, s:o, s:o, s:o, s:o, s:o, s:I}", "chan", (json_int_t)call->chan, "sess",
-	    number_of(call->session_handle), "seq", (json_int_t)call->number, "op", call->view.call->name, "mech",
-	    mechanism_json(call), "key", kmn_record_key(first_key(call), call->token), "req_sha256",
+	    kmn_record_number(call->session_handle), "seq", (json_int_t)call->number, "op", call->view.call->name,
+	    "mech", mechanism_json(call), "key", kmn_record_key(first_key(call), call->token), "req_sha256",
 	    kmn_json_b64(call->req_sha256, KMN_HASH_BYTES), "nonce_req", kmn_json_b64(nonce, sizeof(nonce)),
 	    "requester", requester_json(call), "expires", expires);
 	if (intent == NULL)
@@ -415,7 +415,7 @@ put_outcome(json_t *body, const struct kmn_call_state *call, const struct kmn_re
 	bool has = false;
 	json_t *out = kmn_ledger_out(response, &has);
 
-	put(body, "rv", json_integer(number_of(response->rv)));
+	put(body, "rv", json_integer(kmn_record_number(response->rv)));
 	put(body, "rv_name", json_string(kmn_record_rv_name(response->rv, storage)));
 	if (has)
 		put(body, "out", out);
@@ -430,8 +430,8 @@ kmn_err
 kmn_record_op(struct kmn_call_state *call, const struct kmn_response_view *response, json_t **body_out)
 {
 	json_t *body = json_pack("{s:I, s:I, s:I, s:s, s:o, s:s, s:o, s:o}", "chan", (json_int_t)call->chan, "sess",
-	    number_of(call->session_handle), "seq", (json_int_t)call->number, "op", call->view.call->name, "mech",
-	    mechanism_json(call), "rule", call->verdict.rule != NULL ? call->verdict.rule : "none", "policy",
+	    kmn_record_number(call->session_handle), "seq", (json_int_t)call->number, "op", call->view.call->name,
+	    "mech", mechanism_json(call), "rule", call->verdict.rule != NULL ? call->verdict.rule : "none", "policy",
 	    kmn_record_policy(call->keeper), "req_sha256", kmn_json_b64(call->req_sha256, KMN_HASH_BYTES));
 	const json_t *in = call->intent != NULL ? json_object_get(call->intent, "in") : NULL;
 	const struct kmn_key_facts *key = first_key(call);
@@ -454,7 +454,7 @@ kmn_record_result(
     struct kmn_call_state *call, const struct kmn_response_view *response, const char *selfcheck, json_t **body_out)
 {
 	json_t *body = json_pack("{s:I, s:I, s:I, s:o, s:o, s:o}", "chan", (json_int_t)call->chan, "sess",
-	    number_of(call->session_handle), "seq", (json_int_t)call->number, "req_sha256",
+	    kmn_record_number(call->session_handle), "seq", (json_int_t)call->number, "req_sha256",
 	    kmn_json_b64(call->req_sha256, KMN_HASH_BYTES), "request", kmn_ref_json(&call->request), "decision",
 	    kmn_ref_json(&call->decision));
 	json_t *made;
@@ -516,8 +516,8 @@ kmn_record_session(struct kmn_call_state *call, const struct kmn_response_view *
 	if (call->view.id == KMN_C_OpenSession)
 		(void)kmn_response_session(response, &session);
 	body = json_pack("{s:I, s:I, s:s, s:I, s:I, s:s, s:I, s:o}", "chan", (json_int_t)call->chan, "sess",
-	    number_of(session), "event", event, "slot", number_of(call->has_slot ? call->slot : 0), "rv",
-	    number_of(response->rv), "rv_name", kmn_record_rv_name(response->rv, storage), "seq",
+	    kmn_record_number(session), "event", event, "slot", kmn_record_number(call->has_slot ? call->slot : 0),
+	    "rv", kmn_record_number(response->rv), "rv_name", kmn_record_rv_name(response->rv, storage), "seq",
 	    (json_int_t)call->number, "req_sha256", kmn_json_b64(call->req_sha256, KMN_HASH_BYTES));
 	if (body == NULL)
 		return KMN_E_NO_MEMORY;

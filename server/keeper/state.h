@@ -54,6 +54,7 @@
 
 struct kmn_keeper;
 struct kmn_call_state;
+struct kmn_claim;
 struct kmn_admin_wait;
 struct kmn_find;
 
@@ -68,6 +69,7 @@ struct kmn_conn {
 	char address[128], tls[16], suite[64];
 	const struct kmn_policy_peer *peer; /* the policy's; never NULL */
 	struct kmn_instance *instance;      /* NULL until ATTACH or JOIN */
+	struct kmn_head sent;               /* the last head that it got, first the one it named; size 0: none */
 	bool opened;                        /* channel.open is written */
 	bool watching;
 	uint64_t admin_calls;
@@ -210,6 +212,9 @@ struct kmn_call_state {
 	void (*in_turn)(struct kmn_call_state *call); /* what it does when its turn in keeper->logins comes */
 	uint64_t turn_us;                             /* when that was; 0: it waits for it */
 	struct kmn_ref request, decision;             /* class A */
+	struct kmn_ref outcome;                       /* the record that tells the answer */
+	struct kmn_ref again;                         /* of a redelivery, the result it hands out */
+	enum kmn_record_kind told_by; /* kind of outcome; KMN_R_UNKNOWN: the answer has no record of its own */
 	unsigned use;
 	bool decided; /* a decision allow stands and no result yet */
 
@@ -247,8 +252,11 @@ struct kmn_instance {
 	LIST_HEAD(, kmn_token) tokens;
 	uint64_t first_handle; /* what it is given begins here */
 	uint8_t receipts;      /* KMN_RECEIPTS_* */
-	bool same_abi;         /* bytes in the client's layout may go to a worker of this machine */
-	uint64_t signatures;   /* class B, for selfcheck by sample */
+	bool cosigns;          /* it has a key to cosign heads with */
+	struct kmn_vkey cosigner;
+	int64_t cosigned_ms; /* boot time of its last `cosign` record; 0: none */
+	bool same_abi;       /* bytes in the client's layout may go to a worker of this machine */
+	uint64_t signatures; /* class B, for selfcheck by sample */
 	unsigned connections;
 	int64_t alone_since_ms; /* boot time when the last connection went, 0: has one */
 };
@@ -341,6 +349,9 @@ struct kmn_keeper {
 	unsigned delivered_next;
 	uint8_t spki_stored[64][KMN_HASH_BYTES]; /* public keys whose blob is known to be kept, a ring */
 	unsigned spki_stored_next;
+	struct kmn_head signed_head; /* that signed_note is of; size 0: none yet */
+	char *signed_note;
+	size_t signed_note_len;
 	uint64_t statements_due; /* intents whose statement record is still to be written */
 };
 
@@ -389,8 +400,10 @@ void kmn_gatelink_notice(const struct kmn_instance *instance, enum kmn_notice ki
 void kmn_gatelink_write_counts(struct kmn_keeper *k);
 /* NULL: it is gone. */
 struct kmn_conn *kmn_conn_get(struct kmn_keeper *k, uint32_t id);
-/* channel.open of a connection, once. */
-kmn_err kmn_conn_open_record(struct kmn_keeper *k, struct kmn_conn *conn) KMN_MUST_CHECK;
+/* channel.open of a connection, once. `claim` NULL: it names no head. */
+kmn_err kmn_conn_open_record(struct kmn_keeper *k, struct kmn_conn *conn, const struct kmn_claim *claim) KMN_MUST_CHECK;
+/* channel.reject, and nothing else. */
+kmn_err kmn_conn_record_reject(struct kmn_keeper *k, const struct kmn_conn *conn, const char *reason) KMN_MUST_CHECK;
 
 /* ---- courierlink.c: what is asked over the network ---------------------------------------------------------------- */
 
@@ -516,8 +529,35 @@ void kmn_interfaces_take(struct kmn_keeper *k, struct kmn_conn *conn, uint16_t v
 
 /* The frame PROVE: answered with a consistency proof between two durable heads. */
 void kmn_receipts_prove(struct kmn_keeper *k, const struct kmn_conn *conn, uint64_t from, uint64_t to);
-/* The frame COSIGN. */
-void kmn_receipts_cosigned(struct kmn_keeper *k, const struct kmn_conn *conn, struct kmn_reader *r);
+/* Appends the receipt of the durable head, as bytes of the frame; empty where no receipts are asked for. */
+kmn_err kmn_receipts_put_head(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_writer *w) KMN_MUST_CHECK;
+/* The same of an answer's record; empty where the answer has none of its own. */
+kmn_err kmn_receipts_put_answer(const struct kmn_call_state *call, struct kmn_writer *w) KMN_MUST_CHECK;
+void kmn_receipts_clear(struct kmn_keeper *k);
+
+/* ---- claim.c ---------------------------------------------------------------------------------------------------- */
+
+/* What a client says at ATTACH or JOIN of heads; "" where it says nothing. */
+struct kmn_claim {
+	const char *note; /* view into the frame */
+	size_t note_len;
+	char line[KMN_FRAME_TEXT_MAX_BYTES + 1]; /* cosignature over it */
+	char vkey[KMN_FRAME_TEXT_MAX_BYTES + 1]; /* of that line, and of later ones */
+	struct kmn_vkey cosigner;                /* read; type 0: none */
+	struct kmn_head head;                    /* of the note; size 0: none, or not of this log */
+};
+/* Reads the note of a head; a failure is kept in r. */
+void kmn_claim_read_head(struct kmn_claim *claim, struct kmn_reader *r);
+/* Whether it can be what it says: *reason_out says why not. */
+bool kmn_claim_holds(const struct kmn_keeper *k, struct kmn_claim *claim, const char **reason_out) KMN_MUST_CHECK;
+/*
+ * Begins the connection's chain of heads with the one that the client named, where it is one of this ledger. A head
+ * that this log signed and does not have is recorded, and said loudly: either the ledger was rolled back, or its key
+ * is somebody else's too.
+ */
+kmn_err kmn_claim_take(struct kmn_keeper *k, struct kmn_conn *conn, const struct kmn_claim *claim) KMN_MUST_CHECK;
+/* The frame COSIGN: a `cosign` record, at most one a minute of each client. The connection may be gone after it. */
+void kmn_claim_cosigned(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader *r);
 
 /* ---- session.c ------------------------------------------------------------------------------------------------- */
 
@@ -747,6 +787,8 @@ kmn_err kmn_record_result(struct kmn_call_state *call, const struct kmn_response
 kmn_err kmn_record_session(
     struct kmn_call_state *call, const struct kmn_response_view *response, json_t **body_out) KMN_MUST_CHECK;
 const char *kmn_record_rv_name(uint64_t rv, char storage[32]);
+/* A number that a client chose, as a line holds it: at most KMN_JSON_INT_MAX. */
+json_int_t kmn_record_number(uint64_t number);
 /* Keeps the DER public key of a key as a blob, once. */
 kmn_err kmn_record_keep_spki(struct kmn_keeper *k, const struct kmn_key_facts *facts) KMN_MUST_CHECK;
 

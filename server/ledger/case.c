@@ -79,6 +79,7 @@ static const struct {
     {KMN_R_RESULT, "request", KMN_R_INTENT, false},
     {KMN_R_RESULT, "decision", KMN_R_DECISION, false},
     {KMN_R_REDELIVER, "result", KMN_R_RESULT, false},
+    {KMN_R_REDELIVERY, "result", KMN_R_RESULT, false},
     {KMN_R_ACTION, "subject", KMN_R_UNKNOWN, false},
     {KMN_R_LOG_KEY, "approvals", KMN_R_APPROVAL, true},
     {KMN_R_CUSTODIAN_CREDENTIAL, "approvals", KMN_R_APPROVAL, true},
@@ -269,7 +270,7 @@ end(void *state)
 /* What refers to something, and what things are. */
 #define BODIES \
 	(KMN_KIND(INTENT) | KMN_KIND(STATEMENT) | KMN_KIND(APPROVAL) | KMN_KIND(REJECTION) | KMN_KIND(VETO) | \
-	    KMN_KIND(DECISION) | KMN_KIND(RESULT) | KMN_KIND(REDELIVER) | KMN_KIND(ACTION) | KMN_KIND(LOG_KEY) | \
+	    KMN_KIND(DECISION) | KMN_KIND(RESULT) | KMN_KIND(REDELIVER) | KMN_KIND(REDELIVERY) | KMN_KIND(ACTION) | KMN_KIND(LOG_KEY) | \
 	    KMN_KIND(CUSTODIAN_CREDENTIAL) | KMN_KIND(RECOVERY))
 
 const struct kmn_checker kmn_cases_checker = {"cases", KMN_KINDS_ALL, BODIES, begin, take_record, end, clear};

@@ -368,6 +368,12 @@ kmn_log_size(const struct kmn_log *log)
 	return log->ahead.front.size;
 }
 
+const struct kmn_vkey *
+kmn_log_vkey(const struct kmn_log *log)
+{
+	return &log->vkey;
+}
+
 const char *
 kmn_log_origin(const struct kmn_log *log)
 {

@@ -227,27 +227,41 @@ check_call(const struct kmn_receipt_expect *expect, const struct kmn_receipt_fou
 	return KMN_RECEIPT_NONE;
 }
 
-/* A result names its intent by leaf hash: the line that has it is that intent, wherever it comes from. */
+/* A record names another by leaf hash: the line that has it is that record, wherever it comes from. */
+static bool
+is_named(const struct kmn_record *by, const char *member, const char *line, size_t len, enum kmn_record_kind kind,
+    struct kmn_record *record, struct kmn_why *why)
+{
+	struct kmn_ref ref;
+
+	return kmn_record_parse(line, len, record, why) == KMN_OK && record->kind == kind &&
+	       kmn_ref_get(by->body, member, &ref) && ref.i == record->i &&
+	       memcmp(ref.leaf, record->leaf, sizeof(ref.leaf)) == 0;
+}
+
 static enum kmn_receipt_fault
 check_request(const struct kmn_receipt_expect *expect, const struct kmn_receipt *receipt,
     struct kmn_receipt_found *found, struct kmn_why *why)
 {
-	struct kmn_ref ref;
+	const struct kmn_record *result = &found->record;
+	bool again = result->kind == KMN_R_REDELIVERY, has_intent = again || result->kind == KMN_R_RESULT;
 	const char *op;
 
-	if (found->record.kind != KMN_R_RESULT) {
-		if (receipt->request == NULL)
-			return KMN_RECEIPT_NONE;
-		kmn_why_set(why, "an intent beside a record that names none");
+	if (again)
+		result = &found->result;
+	if ((receipt->result != NULL) != again || (receipt->request != NULL) != has_intent) {
+		kmn_why_set(why, "the lines that record %llu names are not there, or it names none",
+		    (unsigned long long)found->record.i);
 		return KMN_RECEIPT_REQUEST;
 	}
-	if (receipt->request == NULL ||
-	    kmn_record_parse(receipt->request, receipt->request_len, &found->request, why) != KMN_OK ||
-	    found->request.kind != KMN_R_INTENT || !kmn_ref_get(found->record.body, "request", &ref) ||
-	    ref.i != found->request.i || memcmp(ref.leaf, found->request.leaf, sizeof(ref.leaf)) != 0 ||
-	    !kmn_json_get_text(found->request.body, "op", &op) || strcmp(op, expect->row->name) != 0) {
+	if (again && !is_named(&found->record, "result", receipt->result, receipt->result_len, KMN_R_RESULT,
+			 &found->result, why))
+		return KMN_RECEIPT_REQUEST;
+	if (has_intent &&
+	    (!is_named(result, "request", receipt->request, receipt->request_len, KMN_R_INTENT, &found->request, why) ||
+		!kmn_json_get_text(found->request.body, "op", &op) || strcmp(op, expect->row->name) != 0)) {
 		kmn_why_set(why, "the intent that record %llu names is not there, or is not of %s",
-		    (unsigned long long)found->record.i, expect->row->name);
+		    (unsigned long long)result->i, expect->row->name);
 		return KMN_RECEIPT_REQUEST;
 	}
 	return KMN_RECEIPT_NONE;
@@ -258,6 +272,13 @@ static const json_t *
 shown_in(const struct kmn_receipt_found *found)
 {
 	return found->request.type != NULL ? found->request.body : found->record.body;
+}
+
+/* The record that shows the output: of what is handed out again the first result. */
+static const json_t *
+told_in(const struct kmn_receipt_found *found)
+{
+	return found->result.type != NULL ? found->result.body : found->record.body;
 }
 
 static enum kmn_receipt_fault
@@ -298,16 +319,15 @@ check_commitment(const struct kmn_receipt *receipt, const json_t *shown, const s
 }
 
 static enum kmn_receipt_fault
-check_value(const struct kmn_receipt_expect *expect, const struct kmn_receipt *receipt,
-    const struct kmn_receipt_found *found, const struct kmn_receipt_value *value)
+check_value(
+    const struct kmn_receipt *receipt, const struct kmn_receipt_found *found, const struct kmn_receipt_value *value)
 {
 	const json_t *shown = json_object_get(shown_in(found), value->field);
 	uint8_t hash[KMN_HASH_BYTES];
 	bool same = true;
 
-	(void)expect;
 	if (shown == NULL)
-		shown = json_object_get(found->record.body, value->field);
+		shown = json_object_get(told_in(found), value->field);
 	if (json_object_get(shown, "commit") != NULL)
 		return check_commitment(receipt, shown, value);
 	if (json_object_get(shown, "sha256") != NULL) {
@@ -327,7 +347,7 @@ check_values(const struct kmn_receipt_expect *expect, const struct kmn_receipt *
     const struct kmn_receipt_found *found, struct kmn_why *why)
 {
 	for (size_t i = 0; i < expect->value_count; i++) {
-		enum kmn_receipt_fault fault = check_value(expect, receipt, found, &expect->value[i]);
+		enum kmn_receipt_fault fault = check_value(receipt, found, &expect->value[i]);
 
 		if (fault != KMN_RECEIPT_NONE) {
 			kmn_why_set(why, "member %s is not what was sent or received", expect->value[i].field);
@@ -366,4 +386,5 @@ kmn_receipt_found_clear(struct kmn_receipt_found *found)
 {
 	kmn_record_clear(&found->record);
 	kmn_record_clear(&found->request);
+	kmn_record_clear(&found->result);
 }

@@ -35,15 +35,22 @@
 /* ---- the ledger -------------------------------------------------------------------------------------------------- */
 
 /* The log's key: made of a word, as everything here, so that the trust file needs no state. */
-static void
-log_key(uint8_t secret[KMN_ED25519_SECRET_BYTES], char vkey_text[KMN_VKEY_MAX_BYTES])
+void
+rig_log_key(uint8_t secret[KMN_ED25519_SECRET_BYTES], struct kmn_vkey *vkey)
 {
 	uint8_t seed[32], pub[32];
-	struct kmn_vkey vkey;
 
 	kmn_sha256("rig log key", 11, seed);
 	crypto_sign_seed_keypair(pub, secret, seed);
-	CU_ASSERT_EQUAL_FATAL(kmn_vkey_make(ORIGIN, pub, &vkey), KMN_OK);
+	CU_ASSERT_EQUAL_FATAL(kmn_vkey_make(ORIGIN, pub, vkey), KMN_OK);
+}
+
+static void
+log_key(uint8_t secret[KMN_ED25519_SECRET_BYTES], char vkey_text[KMN_VKEY_MAX_BYTES])
+{
+	struct kmn_vkey vkey;
+
+	rig_log_key(secret, &vkey);
 	kmn_vkey_format(&vkey, vkey_text);
 }
 
@@ -651,12 +658,12 @@ rig_send(struct rig *rig, uint32_t conn, uint8_t type, struct kmn_writer *body)
 
 static void
 send_attach(struct rig *rig, uint32_t conn, const struct test_certificate *who, const uint8_t client_random[32],
-    uint64_t first_handle)
+    uint64_t first_handle, const struct rig_claim *claim)
 {
 	struct kmn_writer w;
 
 	rig_open(rig, conn, who);
-	kmn_writer_init(&w, 1024);
+	kmn_writer_init(&w, KMN_FRAME_FIRST_MAX_BYTES);
 	kmn_writer_u16(&w, KMN_FRAME_VERSION);
 	kmn_writer_u8(&w, sizeof(CK_ULONG));
 	kmn_writer_u8(&w, 1);
@@ -665,11 +672,51 @@ send_attach(struct rig *rig, uint32_t conn, const struct test_certificate *who, 
 	kmn_writer_text(&w, "localhost");
 	kmn_writer_raw(&w, client_random, 32);
 	kmn_writer_u64(&w, first_handle);
-	kmn_writer_u8(&w, KMN_RECEIPTS_OFF);
-	kmn_writer_text(&w, "");
-	kmn_writer_text(&w, "");
-	kmn_writer_text(&w, "");
+	kmn_writer_u8(&w, claim->receipts);
+	kmn_writer_text(&w, claim->head != NULL ? claim->head : "");
+	kmn_writer_text(&w, claim->line != NULL ? claim->line : "");
+	kmn_writer_text(&w, claim->vkey != NULL ? claim->vkey : "");
 	rig_send(rig, conn, KMN_F_ATTACH, &w);
+}
+
+/* What ATTACHED and JOINED end with. */
+static void
+take_head(struct rig_app *app, struct kmn_reader *r)
+{
+	const uint8_t *view;
+
+	app->chan = kmn_reader_u64(r);
+	app->head_receipt_len = kmn_reader_bytes(r, sizeof(app->head_receipt), &view);
+	CU_ASSERT_EQUAL_FATAL(kmn_reader_end(r), KMN_OK);
+	if (app->head_receipt_len > 0)
+		memcpy(app->head_receipt, view, app->head_receipt_len);
+}
+
+static bool
+attach(struct rig *rig, struct rig_app *app, uint32_t conn, const struct test_certificate *who, uint64_t first_handle)
+{
+	uint8_t client_random[32] = {7}, gateway_random[32], exporter[KMN_EXPORTER_BYTES];
+	char origin[256];
+	struct rig_frame f;
+	struct kmn_reader r;
+
+	app->conn = conn;
+	app->number = 0;
+	app->acknowledged = 1;
+	send_attach(rig, conn, who, client_random, first_handle, &app->claim);
+	if (!rig_expect(rig, conn, KMN_F_ATTACHED, &f))
+		return false;
+	kmn_reader_init(&r, f.body, f.len);
+	CU_ASSERT_EQUAL(kmn_reader_u16(&r), KMN_FRAME_VERSION);
+	kmn_reader_raw(&r, app->id, sizeof(app->id));
+	kmn_reader_raw(&r, gateway_random, sizeof(gateway_random));
+	(void)kmn_reader_u32(&r);
+	kmn_reader_text(&r, origin, sizeof(origin));
+	CU_ASSERT_STRING_EQUAL(origin, ORIGIN);
+	take_head(app, &r);
+	exporter_of(conn, exporter);
+	kmn_instance_secret(gateway_random, client_random, exporter, app->secret);
+	return true;
 }
 
 void
@@ -682,32 +729,25 @@ void
 rig_attach_from(
     struct rig *rig, struct rig_app *app, uint32_t conn, const struct test_certificate *who, uint64_t first_handle)
 {
-	uint8_t client_random[32] = {7}, gateway_random[32], exporter[KMN_EXPORTER_BYTES];
-	struct rig_frame f;
-	struct kmn_reader r;
-
 	memset(app, 0, sizeof(*app));
-	app->conn = conn;
-	app->acknowledged = 1;
-	send_attach(rig, conn, who, client_random, first_handle);
-	CU_ASSERT_TRUE_FATAL(rig_expect(rig, conn, KMN_F_ATTACHED, &f));
-	kmn_reader_init(&r, f.body, f.len);
-	CU_ASSERT_EQUAL(kmn_reader_u16(&r), KMN_FRAME_VERSION);
-	kmn_reader_raw(&r, app->id, sizeof(app->id));
-	kmn_reader_raw(&r, gateway_random, sizeof(gateway_random));
-	CU_ASSERT_EQUAL(r.err, KMN_OK);
-	exporter_of(conn, exporter);
-	kmn_instance_secret(gateway_random, client_random, exporter, app->secret);
+	CU_ASSERT_TRUE_FATAL(attach(rig, app, conn, who, first_handle));
+}
+
+bool
+rig_attach_claiming(struct rig *rig, struct rig_app *app, uint32_t conn, const struct test_certificate *who)
+{
+	return attach(rig, app, conn, who, 0);
 }
 
 bool
 rig_attach_refused(struct rig *rig, uint32_t conn, const struct test_certificate *who, kmn_err why)
 {
+	static const struct rig_claim none;
 	uint8_t client_random[32] = {7};
 	struct rig_frame f;
 	struct kmn_reader r;
 
-	send_attach(rig, conn, who, client_random, 0);
+	send_attach(rig, conn, who, client_random, 0, &none);
 	if (!rig_expect(rig, conn, KMN_F_REFUSED, &f))
 		return false;
 	kmn_reader_init(&r, f.body, f.len);
@@ -715,8 +755,30 @@ rig_attach_refused(struct rig *rig, uint32_t conn, const struct test_certificate
 	return kmn_reader_u32(&r) == (uint32_t)why;
 }
 
+static bool
+take_joined(struct rig *rig, struct rig_app *app, uint32_t conn)
+{
+	struct rig_frame f;
+	struct kmn_reader r;
+
+	if (!rig_expect(rig, conn, KMN_F_JOINED, &f))
+		return false;
+	kmn_reader_init(&r, f.body, f.len);
+	(void)kmn_reader_u64(&r);
+	take_head(app, &r);
+	return true;
+}
+
 bool
 rig_join(struct rig *rig, const struct rig_app *app, uint32_t conn, const struct test_certificate *who)
+{
+	struct rig_app joined = *app;
+
+	return rig_join_claiming(rig, &joined, conn, who);
+}
+
+bool
+rig_join_claiming(struct rig *rig, struct rig_app *app, uint32_t conn, const struct test_certificate *who)
 {
 	uint8_t exporter[KMN_EXPORTER_BYTES], proof[KMN_HASH_BYTES];
 	struct kmn_writer w;
@@ -725,16 +787,16 @@ rig_join(struct rig *rig, const struct rig_app *app, uint32_t conn, const struct
 	rig_open(rig, conn, who);
 	exporter_of(conn, exporter);
 	kmn_join_proof(app->secret, exporter, proof);
-	kmn_writer_init(&w, 256);
+	kmn_writer_init(&w, KMN_FRAME_FIRST_MAX_BYTES);
 	kmn_writer_u16(&w, KMN_FRAME_VERSION);
 	kmn_writer_raw(&w, app->id, sizeof(app->id));
 	kmn_writer_raw(&w, proof, sizeof(proof));
-	kmn_writer_text(&w, "");
+	kmn_writer_text(&w, app->claim.head != NULL ? app->claim.head : "");
 	rig_send(rig, conn, KMN_F_JOIN, &w);
 	while (now_ms() < until) {
 		for (size_t i = 0; i < rig->frames; i++)
 			if (rig->frame[i].conn == conn)
-				return rig->frame[i].type == KMN_F_JOINED && rig_expect(rig, conn, KMN_F_JOINED, NULL);
+				return rig->frame[i].type == KMN_F_JOINED && take_joined(rig, app, conn);
 		if (rig->closed[conn % RIG_CONNS])
 			return false;
 		rig_pump(rig, 50);
@@ -767,19 +829,29 @@ rig_call_raw(struct rig *rig, uint32_t conn, uint64_t number, uint64_t acknowled
 CK_RV
 rig_call(struct rig *rig, struct rig_app *app, enum kmn_call_id id, struct kmn_arg *arg, size_t count)
 {
-	struct rig_frame f;
-	uint8_t *payload;
+	struct rig_answer answer = {.id = id};
 	CK_RV rv = CKR_VENDOR_DEFINED;
-	size_t len;
+	struct rig_frame f;
+	struct kmn_reader r;
+	uint8_t *payload;
 
-	rig_payload(id, arg, count, &payload, &len);
-	rig_call_raw(rig, app->conn, ++app->number, app->acknowledged, payload, len);
+	rig_payload(id, arg, count, &payload, &answer.request_len);
+	answer.request = payload;
+	rig_call_raw(rig, app->conn, ++app->number, app->acknowledged, payload, answer.request_len);
+	if (rig_expect(rig, app->conn, KMN_F_REPLY, &f)) {
+		if (app->acknowledged == app->number)
+			app->acknowledged++;
+		kmn_reader_init(&r, f.body, f.len);
+		answer.number = kmn_reader_u64(&r);
+		answer.receipt_len = kmn_reader_bytes(&r, sizeof(f.body), &answer.receipt);
+		answer.response_len = kmn_reader_rest(&r, &answer.response);
+		CU_ASSERT_EQUAL(kmn_reader_end(&r), KMN_OK);
+		CU_ASSERT_EQUAL(kmn_response_decode(id, arg, count, answer.response, answer.response_len, &rv), KMN_OK);
+		answer.rv = rv;
+		if (app->heard != NULL)
+			app->heard(app, &answer);
+	}
 	free(payload);
-	if (!rig_expect(rig, app->conn, KMN_F_REPLY, &f))
-		return rv;
-	if (app->acknowledged == app->number)
-		app->acknowledged++;
-	CU_ASSERT_EQUAL(kmn_response_decode(id, arg, count, f.body + RIG_REPLY, f.len - RIG_REPLY, &rv), KMN_OK);
 	return rv;
 }
 

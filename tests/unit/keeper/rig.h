@@ -12,6 +12,7 @@
 #include "kanmon/codec.h"
 #include "kanmon/frame.h"
 #include "kanmon/ipc.h"
+#include "kanmon/note.h"
 #include "kanmon/record.h"
 #include "kanmon/roles.h"
 #include "tests/unit/transport/certs.h"
@@ -48,7 +49,7 @@ struct rig_frame {
 	uint32_t conn;
 	uint8_t type;
 	size_t len;
-	uint8_t body[4096];
+	uint8_t body[12288];
 };
 
 struct rig {
@@ -95,8 +96,30 @@ void rig_open(struct rig *rig, uint32_t conn, const struct test_certificate *who
 void rig_close(struct rig *rig, uint32_t conn);
 void rig_send(struct rig *rig, uint32_t conn, uint8_t type, struct kmn_writer *body);
 
+/* What an application says of receipts when it attaches or joins; all zero: it wants none. */
+struct rig_claim {
+	uint8_t receipts; /* KMN_RECEIPTS_* */
+	const char *head; /* note, or NULL */
+	const char *line, *vkey;
+};
+
+/* An answer with its receipt, as it came; views. */
+struct rig_answer {
+	enum kmn_call_id id;
+	uint64_t number, rv;
+	const uint8_t *request, *response, *receipt;
+	size_t request_len, response_len, receipt_len;
+};
+
 /* An application: attached, with its numbers. */
 struct rig_app {
+	struct rig_claim claim;
+	/* Called by rig_call() with each answer; may be NULL. */
+	void (*heard)(struct rig_app *app, const struct rig_answer *answer);
+	void *cookie;
+	uint64_t chan;              /* of the connection */
+	uint8_t head_receipt[4096]; /* that came with ATTACHED or JOINED */
+	size_t head_receipt_len;
 	uint32_t conn;
 	uint8_t id[KMN_INSTANCE_ID_BYTES], secret[KMN_INSTANCE_SECRET_BYTES];
 	uint64_t number, acknowledged;
@@ -115,7 +138,10 @@ void rig_attach_from(
     struct rig *rig, struct rig_app *app, uint32_t conn, const struct test_certificate *who, uint64_t first_handle);
 /* True: ATTACH was answered by REFUSED with that error. */
 bool rig_attach_refused(struct rig *rig, uint32_t conn, const struct test_certificate *who, kmn_err why);
+/* The same with what app->claim says; then true too where ATTACHED came and false where the connection was closed. */
+bool rig_attach_claiming(struct rig *rig, struct rig_app *app, uint32_t conn, const struct test_certificate *who);
 bool rig_join(struct rig *rig, const struct rig_app *app, uint32_t conn, const struct test_certificate *who);
+bool rig_join_claiming(struct rig *rig, struct rig_app *app, uint32_t conn, const struct test_certificate *who);
 /* CALL with that number, of a payload made before. */
 void rig_call_raw(
     struct rig *rig, uint32_t conn, uint64_t number, uint64_t acknowledged, const uint8_t *payload, size_t len);
@@ -137,6 +163,8 @@ uint64_t rig_send_sign(
 uint32_t rig_vote(struct rig *rig, uint32_t conn, uint64_t request, const char *name, const char *decision);
 /* ADMIN with that body: the error, and the answer's text in `text` (size bytes). */
 uint32_t rig_admin(struct rig *rig, uint32_t conn, struct kmn_writer *body, char *text, size_t size);
+/* The key of the rig's ledger. */
+void rig_log_key(uint8_t secret[KMN_ED25519_SECRET_BYTES], struct kmn_vkey *vkey);
 
 /* Lines of the mock's log that begin with that word and a blank. */
 unsigned rig_mock_calls(const struct rig *rig, const char *function);

@@ -535,7 +535,7 @@ test_lost_answer(void)
 	CU_ASSERT_EQUAL(memcmp(signature, second, 256), 0);
 	CU_ASSERT_EQUAL(rig_mock_calls(&rig, "C_Sign"), 1);
 	CU_ASSERT_EQUAL(rig_stop(&rig), 0);
-	CU_ASSERT_EQUAL(rig_records(&rig, "redeliver", NULL), 1);
+	CU_ASSERT_EQUAL(rig_records(&rig, "redelivery", NULL), 1);
 	free(rig.spy_cookie);
 	rig_end(&rig);
 }

@@ -227,7 +227,7 @@ test_parts(void)
 	CU_ASSERT_EQUAL(message_init(&s, KMN_C_MessageSignInit, CKM_SHA256_RSA_PKCS, s.root), CKR_OK);
 	CU_ASSERT_EQUAL(call(&s, KMN_C_SignMessage, one, 4), CKR_OK);
 	CU_ASSERT_EQUAL(again_len, 256);
-	CU_ASSERT_EQUAL(rig_records(&s.rig, "redeliver", NULL), 1);
+	CU_ASSERT_EQUAL(rig_records(&s.rig, "redelivery", NULL), 1);
 	end(&s);
 }
 
