@@ -85,8 +85,8 @@ ROW(RECOVERY, "recovery", \
 ROW(RENEWAL, "renewal", \
 	"covers=refs tsa=text imprint_alg=text nonce_tsa=text token=b64 chain_sha256=hash gen_time=number policy_oid=text") \
 ROW(REHASH, "rehash", \
-	"alg=text size=number old_root=hash new_root=b64 covers=refs tsa=text imprint_alg=text nonce_tsa=text token=b64 " \
-	"chain_sha256=hash gen_time=number policy_oid=text") \
+	"alg=text size=number old_root=hash new_root=b64 manifest_sha256=hash tsa=text imprint_alg=text nonce_tsa=text " \
+	"token=b64 chain_sha256=hash gen_time=number policy_oid=text") \
 ROW(CLOSED, "closed", \
 	"successor=object")
 /* clang-format on */

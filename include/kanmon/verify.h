@@ -14,6 +14,10 @@
 
 #define KMN_ORIGIN_MAX_BYTES KMN_NOTE_NAME_MAX_BYTES
 #define KMN_TRUST_MAX_BYTES 65536
+#define KMN_TRUST_TSA_MAX 16
+#define KMN_TRUST_TSA_NAME_MAX_BYTES 64
+#define KMN_ANCHOR_GAP_MS (UINT64_C(25) * 3600 * 1000) /* where neither trust file nor genesis says one */
+#define KMN_ANCHOR_SKEW_MS 10000                       /* clocks of a gateway and a TSA may differ by this */
 
 /* What an auditor is given (docs/ledger.md 9). */
 struct kmn_trust {
@@ -21,6 +25,12 @@ struct kmn_trust {
 	uint8_t policy_sha256[KMN_HASH_BYTES]; /* of the text of policy version 1 */
 	struct kmn_vkey log;
 	struct kmn_tlog_policy policy; /* which witnesses are asked for */
+	size_t tsa_count;              /* 0: no time stamps are asked for */
+	struct kmn_trust_tsa {
+		char name[KMN_TRUST_TSA_NAME_MAX_BYTES + 1];
+		uint8_t root_sha256[KMN_HASH_BYTES]; /* of the DER of its root certificate */
+	} tsa[KMN_TRUST_TSA_MAX];
+	uint64_t anchor_gap_ms; /* longest time without a time stamp; 0: not said */
 };
 kmn_err kmn_trust_parse(const char *text, size_t len, struct kmn_trust *trust_out, struct kmn_why *why) KMN_MUST_CHECK;
 
@@ -70,6 +80,7 @@ struct kmn_verify_settings {
 	const struct kmn_checker *const *more; /* checkers beside the ledger's own, ends with NULL; or NULL */
 	struct kmn_verify_sink sink;
 	uint64_t segment_records, segment_bytes; /* 0: the format's; as in struct kmn_log_settings */
+	uint64_t now_ms;                         /* the auditor's clock; 0: the system's */
 };
 
 struct kmn_verify_report {
@@ -82,8 +93,11 @@ struct kmn_verify_report {
 	uint64_t signatures_verified, signatures_skipped; /* V7; skipped: no key or data is kept */
 	struct kmn_head head;                             /* of the segments, after the last commit */
 	uint64_t witnessed_size; /* that the trust file's quorum vouches for; 0: none, or not asked */
+	uint64_t anchors;        /* that count for V9 */
+	uint64_t anchored_size;  /* records that a time stamp covers */
+	uint64_t anchored_ms;    /* gen_time of the last one */
 	uint64_t signed_size;    /* largest size that the log key signed, of those given */
-	bool failed, missing, unwitnessed;
+	bool failed, missing, unwitnessed, unanchored;
 	int exit_code; /* 0 verified, 1 failed, 2 short of witnesses or anchors, 3 incomplete input */
 };
 

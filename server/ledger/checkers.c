@@ -12,6 +12,8 @@ const struct kmn_checker *const kmn_ledger_checkers[] = {
     &kmn_heads_checker,
     &kmn_cases_checker,
     &kmn_witness_checker,
+    &kmn_anchors_checker,
+    &kmn_clock_checker,
     NULL,
 };
 

@@ -56,6 +56,66 @@ read_policy(struct lines *lines, struct kmn_trust *trust, struct kmn_why *why)
 }
 
 static bool
+begins(const char *line, size_t len, const char *with)
+{
+	return len > strlen(with) && memcmp(line, with, strlen(with)) == 0;
+}
+
+/* `tsa NAME B64`, where B64 is the SHA-256 of the DER of a root certificate. */
+static bool
+read_tsa(const char *line, size_t len, struct kmn_trust *trust)
+{
+	struct kmn_trust_tsa *tsa = &trust->tsa[trust->tsa_count];
+	const char *name = line + 4, *end = line + len;
+	const char *space = len > 4 ? memchr(name, ' ', len - 4) : NULL;
+	size_t got;
+
+	if (trust->tsa_count == KMN_TRUST_TSA_MAX || space == NULL || space == name ||
+	    space - name > KMN_TRUST_TSA_NAME_MAX_BYTES || !kmn_json_text_ok(name, (size_t)(space - name), false) ||
+	    kmn_b64_parse(space + 1, (size_t)(end - space - 1), tsa->root_sha256, KMN_HASH_BYTES, &got) != KMN_OK ||
+	    got != KMN_HASH_BYTES)
+		return false;
+	memcpy(tsa->name, name, (size_t)(space - name));
+	tsa->name[space - name] = '\0';
+	trust->tsa_count++;
+	return true;
+}
+
+/* `anchor-gap SECONDS`: a decimal number without leading zero, at most ten years. */
+static bool
+read_gap(const char *line, size_t len, struct kmn_trust *trust)
+{
+	uint64_t seconds = 0;
+
+	if (trust->anchor_gap_ms != 0 || len < 12 || len > 20 || line[11] == '0')
+		return false;
+	for (size_t n = 11; n < len; n++) {
+		if (line[n] < '0' || line[n] > '9')
+			return false;
+		seconds = seconds * 10 + (uint64_t)(line[n] - '0');
+	}
+	trust->anchor_gap_ms = seconds * 1000;
+	return seconds <= UINT64_C(10) * 366 * 86400;
+}
+
+/* What is asked for beside the log's own signature, up to the empty line. */
+static bool
+read_asked(struct lines *lines, struct kmn_trust *trust)
+{
+	const char *line;
+	size_t len;
+
+	while (next_line(lines, &line, &len)) {
+		if (len == 0)
+			return true;
+		if (!(begins(line, len, "tsa ") && read_tsa(line, len, trust)) &&
+		    !(begins(line, len, "anchor-gap ") && read_gap(line, len, trust)))
+			return false;
+	}
+	return false;
+}
+
+static bool
 read_pins(struct lines *lines, struct kmn_trust *trust)
 {
 	const char *value;
@@ -73,7 +133,7 @@ read_pins(struct lines *lines, struct kmn_trust *trust)
 	if (!expect(lines, "log", &value, &len) || kmn_vkey_parse(value, len, &trust->log) != KMN_OK ||
 	    trust->log.type != KMN_NOTE_ED25519 || strcmp(trust->log.name, trust->origin) != 0)
 		return false;
-	return next_line(lines, &value, &len) && len == 0;
+	return read_asked(lines, trust);
 }
 
 kmn_err
@@ -96,7 +156,7 @@ kmn_trust_parse(const char *text, size_t len, struct kmn_trust *trust_out, struc
 		kmn_why_set(why,
 		    "line %u: the trust file begins with kanmon/trust/v1, origin, policy-sha256, log (named as the "
 		    "origin), "
-		    "an empty line",
+		    "tsa NAME B64 and anchor-gap SECONDS where time stamps are asked for, an empty line",
 		    lines.number);
 		return KMN_E_MALFORMED;
 	}

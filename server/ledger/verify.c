@@ -261,7 +261,7 @@ kmn_verify(const struct kmn_verify_settings *settings, struct kmn_verify_report 
 	kmn_chain_init(&v.walk.chain, settings->trust->origin, settings->segment_records, settings->segment_bytes);
 	if ((e = kmn_past_new(&v.checking.past)) == KMN_OK)
 		e = verify_all(&v);
-	r->exit_code = r->failed ? 1 : r->missing || e != KMN_OK ? 3 : r->unwitnessed ? 2 : 0;
+	r->exit_code = r->failed ? 1 : r->missing || e != KMN_OK ? 3 : r->unwitnessed || r->unanchored ? 2 : 0;
 	kmn_walk_clear(&v.walk);
 	for (size_t n = 0; n < v.checker_count; n++)
 		v.checker[n].row->free(v.checker[n].state);

@@ -8,6 +8,8 @@
 extern const struct kmn_checker kmn_heads_checker;   /* check_heads.c: V3 of records, V4 */
 extern const struct kmn_checker kmn_cases_checker;   /* case.c: V8 */
 extern const struct kmn_checker kmn_witness_checker; /* check_witness.c: V4, cosignatures */
+extern const struct kmn_checker kmn_anchors_checker; /* check_anchors.c: V9 */
+extern const struct kmn_checker kmn_clock_checker;   /* check_clock.c: V10, clocks */
 
 /* The hashes of what was read: past.c. */
 kmn_err kmn_past_new(struct kmn_past **past_out) KMN_MUST_CHECK;
