@@ -46,6 +46,12 @@ struct kmn_policy_peer {
 	const char *const *operators; /* client: names of persons that may not approve its requests, ends with NULL */
 };
 
+/* A witness of this ledger: `witness NAME VKEY`. */
+struct kmn_policy_witness {
+	const char *name; /* of its section in kanmond.conf */
+	const char *vkey; /* as in the line; type 0x04 */
+};
+
 /* A token line: what the HSM must show to be this token. NULL: not said, so not compared. */
 struct kmn_policy_token {
 	const char *name;
@@ -99,6 +105,7 @@ int64_t kmn_policy_expires(const struct kmn_policy *policy);         /* ms since
 const struct kmn_policy_custodian *kmn_policy_custodian_at(const struct kmn_policy *policy, size_t n);
 const struct kmn_policy_peer *kmn_policy_peer_at(const struct kmn_policy *policy, size_t n);
 const struct kmn_policy_token *kmn_policy_token_at(const struct kmn_policy *policy, size_t n);
+const struct kmn_policy_witness *kmn_policy_witness_at(const struct kmn_policy *policy, size_t n);
 const char *kmn_policy_rule_at(const struct kmn_policy *policy, size_t n);
 
 /* The client or terminal that shows this SPKI hash; NULL: nobody. */
@@ -191,10 +198,11 @@ bool kmn_policy_mechanism_possible(
     const struct kmn_policy *policy, const uint8_t client_spki_sha256[32], const char *token, const char *mechanism);
 
 /* What must be fresh for calls to go on: `anchors within 1h refuse A`. One line of each kind at most. */
-enum kmn_policy_limit_kind { KMN_LIMIT_ANCHORS, KMN_LIMIT_COUNT };
+enum kmn_policy_limit_kind { KMN_LIMIT_ANCHORS, KMN_LIMIT_WITNESSES, KMN_LIMIT_COUNT };
 struct kmn_policy_limit {
 	uint64_t within_ms; /* 0: the policy has no such line */
 	char refuse;        /* 'A': class A, 'B': classes A and B, 'N': none, the limit is only watched */
+	uint32_t need;      /* of witnesses: so many; else 1 */
 };
 struct kmn_policy_limit kmn_policy_limit(const struct kmn_policy *policy, enum kmn_policy_limit_kind kind);
 

@@ -647,6 +647,18 @@ apply_recovery(struct step *s)
 	}
 }
 
+static void
+apply_witness(struct step *s)
+{
+	struct kmn_why why = {""};
+	kmn_err e = quorum_witness_apply(s->q, s->record, &why);
+
+	if (e == KMN_E_CORRUPT)
+		found(s, "V4", "cosignatures: %.200s", why.text);
+	else if (e != KMN_OK)
+		trouble(s, e);
+}
+
 kmn_err
 kmn_quorum_apply(struct kmn_quorum *q, const struct kmn_record *record, struct kmn_finding *finding_out)
 {
@@ -689,6 +701,7 @@ kmn_quorum_apply(struct kmn_quorum *q, const struct kmn_record *record, struct k
 	}
 	if (record->kind != KMN_R_UNKNOWN)
 		q->last[record->kind] = record->i + 1;
+	apply_witness(&s);
 	quorum_fresh_apply(q, record);
 	q->choosing = false;
 	if (record->i < q->resumed) /* a choice holds what is kept and nothing else */

@@ -18,6 +18,7 @@ static const struct {
 	const char *check, *what;
 } limits[KMN_LIMIT_COUNT] = {
     [KMN_LIMIT_ANCHORS] = {KMN_R_ANCHOR, "V9", "time stamp"},
+    [KMN_LIMIT_WITNESSES] = {KMN_R_UNKNOWN, "V4", "head cosigned by the witnesses that it takes"}, /* witness.c */
 };
 
 struct kmn_policy_limit
@@ -32,7 +33,7 @@ quorum_fresh_apply(struct kmn_quorum *q, const struct kmn_record *record)
 	uint64_t after;
 
 	for (unsigned kind = 0; kind < KMN_LIMIT_COUNT; kind++)
-		if (record->kind == limits[kind].answers)
+		if (record->kind == limits[kind].answers && record->kind != KMN_R_UNKNOWN)
 			q->fresh.last_t[kind] = record->t;
 	if (record->kind == KMN_R_GENESIS || record->kind == KMN_R_POLICY)
 		q->fresh.policy_t = record->t;

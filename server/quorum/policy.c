@@ -71,6 +71,12 @@ kmn_policy_token_at(const struct kmn_policy *policy, size_t n)
 	return n < policy->tokens.count ? &((const struct token *)policy->tokens.items[n])->seen : NULL;
 }
 
+const struct kmn_policy_witness *
+kmn_policy_witness_at(const struct kmn_policy *policy, size_t n)
+{
+	return n < policy->witnesses.count ? &((const struct witness *)policy->witnesses.items[n])->seen : NULL;
+}
+
 const char *
 kmn_policy_rule_at(const struct kmn_policy *policy, size_t n)
 {

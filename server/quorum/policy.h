@@ -24,6 +24,13 @@ struct custodian {
 	unsigned line;
 };
 
+#define POLICY_WITNESSES_MAX 32
+struct witness {
+	struct kmn_policy_witness seen;
+	struct kmn_vkey key;
+	unsigned line;
+};
+
 struct peer {
 	struct kmn_policy_peer seen;
 	char **tokens, **operators;
@@ -92,7 +99,8 @@ struct kmn_policy {
 	char *origin;
 	uint64_t version;
 	int64_t not_before, expires;
-	struct list custodians, peers, tokens, groups, rules;
+	struct list custodians, peers, tokens, groups, rules, witnesses;
+	unsigned witnesses_line; /* of `witnesses`, 0: there is none */
 	struct kmn_policy_limit limit[KMN_LIMIT_COUNT];
 	struct list owned; /* every string and small array */
 };

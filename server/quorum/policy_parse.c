@@ -846,7 +846,7 @@ parse_limit(struct parser *p, enum kmn_policy_limit_kind kind)
 	if (strcmp(p->word[at], "within") != 0 || strcmp(p->word[at + 2], "refuse") != 0 || n == KMN_COUNT_OF(words))
 		fail(p, "expected at its end: within DURATION refuse A|AB|none");
 	else if (parse_duration(p, p->word[at + 1], POLICY_LIFETIME_MAX_S, &seconds))
-		*limit = (struct kmn_policy_limit){seconds * 1000, "ABN"[n]};
+		*limit = (struct kmn_policy_limit){seconds * 1000, "ABN"[n], 1};
 }
 
 static void
@@ -854,6 +854,46 @@ parse_anchors_line(struct parser *p)
 {
 	if (count_words(p, 5, 5, "anchors within DURATION refuse A|AB|none"))
 		parse_limit(p, KMN_LIMIT_ANCHORS);
+}
+
+static void
+parse_witness_line(struct parser *p)
+{
+	struct witness *w;
+
+	if (!count_words(p, 3, 3, "witness NAME VKEY") || !check_name(p, "witness", p->word[1]))
+		return;
+	if (p->policy->witnesses.count == POLICY_WITNESSES_MAX)
+		fail(p, "more than %d witnesses", POLICY_WITNESSES_MAX);
+	if ((w = list_add(p, &p->policy->witnesses, calloc(1, sizeof(*w)))) == NULL)
+		return;
+	w->line = p->line;
+	w->seen = (struct kmn_policy_witness){keep(p, p->word[1]), keep(p, p->word[2])};
+	if (kmn_vkey_parse(p->word[2], strlen(p->word[2]), &w->key) != KMN_OK || w->key.type != KMN_NOTE_COSIGNATURE)
+		fail(p, "'%.60s' is not a cosigner's verifier key (name+id+key, type 4)", p->word[2]);
+	for (size_t i = 0; i + 1 < p->policy->witnesses.count; i++) {
+		const struct witness *other = p->policy->witnesses.items[i];
+
+		if (memcmp(other->key.pub, w->key.pub, sizeof(w->key.pub)) == 0)
+			fail(p, "the same public key is in line %u", other->line);
+		if (strcmp(other->seen.name, w->seen.name) == 0)
+			fail(p, "witness %s is in line %u already", w->seen.name, other->line);
+	}
+}
+
+static void
+parse_witnesses_line(struct parser *p)
+{
+	uint64_t need;
+
+	if (!count_words(p, 6, 6, "witnesses K within DURATION refuse A|AB|none") ||
+	    !parse_number(p, p->word[1], POLICY_WITNESSES_MAX, &need))
+		return;
+	if (need == 0)
+		fail(p, "0 witnesses are none: leave the line out");
+	parse_limit(p, KMN_LIMIT_WITNESSES);
+	p->policy->limit[KMN_LIMIT_WITNESSES].need = (uint32_t)need;
+	p->policy->witnesses_line = p->line;
 }
 
 static void
@@ -886,8 +926,9 @@ static const struct {
     {"role", parse_group_line},
     {"rule", parse_rule_line},
     {"anchors", parse_anchors_line},
+    {"witness", parse_witness_line},
+    {"witnesses", parse_witnesses_line},
     {"stance", parse_later},
-    {"witness", parse_later},
     {"default", parse_later},
 };
 
@@ -978,6 +1019,25 @@ check_keys(struct parser *p)
 		if ((peer = kmn_policy_peer_get(p->policy, sha256)) != NULL)
 			fail_at(p, c->line, "this key is also the TLS key of %s: one key, one role", peer->name);
 	}
+}
+
+/* A witness' key is nobody's: who runs the gateway's affairs does not witness them. */
+static void
+check_witnesses(struct parser *p)
+{
+	for (size_t i = 0; i < p->policy->witnesses.count; i++) {
+		const struct witness *w = p->policy->witnesses.items[i];
+
+		for (size_t k = 0; k < p->policy->custodians.count; k++) {
+			const struct custodian *c = p->policy->custodians.items[k];
+
+			if (memcmp(c->key.pub, w->key.pub, sizeof(w->key.pub)) == 0)
+				fail_at(p, w->line, "the same public key is in line %u", c->line);
+		}
+	}
+	if (p->policy->witnesses_line != 0 && p->policy->limit[KMN_LIMIT_WITNESSES].need > p->policy->witnesses.count)
+		fail_at(p, p->policy->witnesses_line, "%u witnesses are asked for, and %zu are named",
+		    p->policy->limit[KMN_LIMIT_WITNESSES].need, p->policy->witnesses.count);
 }
 
 static bool
@@ -1096,6 +1156,7 @@ check_whole(struct parser *p)
 	check_groups(p);
 	check_peers(p);
 	check_keys(p);
+	check_witnesses(p);
 	check_rules(p);
 }
 
@@ -1153,6 +1214,7 @@ kmn_policy_free(struct kmn_policy *policy)
 	list_free(&policy->tokens);
 	list_free(&policy->groups);
 	list_free(&policy->rules);
+	list_free(&policy->witnesses);
 	list_free(&policy->owned);
 	free(policy->text);
 	free(policy);

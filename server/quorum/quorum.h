@@ -4,6 +4,7 @@
 
 #include "kanmon/quorum.h"
 #include "kanmon/record.h"
+#include "server/quorum/policy.h"
 
 /*
  * A note or an allowed call is judged a moment before its record gets its time. What was right then stays right if
@@ -43,6 +44,11 @@ struct kmn_quorum {
 		uint64_t last_t[KMN_LIMIT_COUNT]; /* of the last record that answers a limit, 0: none */
 		uint64_t behind_t; /* the clock went back when the ledger was here; 0: it did not, or never */
 	} fresh;                   /* fresh.c */
+	struct quorum_witness {
+		uint8_t pub[KMN_ED25519_PUBLIC_BYTES];
+		uint64_t i, t; /* of the record whose cosignature counted last */
+	} witness[POLICY_WITNESSES_MAX];
+	size_t witnesses; /* witness.c */
 };
 
 void quorum_request_free(struct request *r);
@@ -60,6 +66,9 @@ struct quorum_signers {
 };
 bool quorum_check_note(const struct kmn_quorum *q, const char *note, size_t len, int64_t now,
     struct kmn_note_check *check, struct kmn_statement_said *said, struct quorum_signers *signers);
+
+/* witness.c: takes a record of any kind; KMN_E_CORRUPT: lines of a cosign record that cannot be. */
+kmn_err quorum_witness_apply(struct kmn_quorum *q, const struct kmn_record *record, struct kmn_why *why) KMN_MUST_CHECK;
 
 /* fresh.c: takes a record of any kind. */
 void quorum_fresh_apply(struct kmn_quorum *q, const struct kmn_record *record);

@@ -64,7 +64,7 @@ choose_requests(const struct kmn_quorum *q, struct choice *c)
 }
 
 /* Types of which the last record alone is state. */
-static const enum kmn_record_kind last_of[] = {KMN_R_COSIGN, KMN_R_ANCHOR, KMN_R_CLOCK};
+static const enum kmn_record_kind last_of[] = {KMN_R_ANCHOR, KMN_R_CLOCK};
 
 static void
 choose_last(const struct kmn_quorum *q, struct choice *c)
@@ -74,10 +74,19 @@ choose_last(const struct kmn_quorum *q, struct choice *c)
 			choose(c, q->last[last_of[n]] - 1);
 }
 
+/* What each witness' last cosignature stands in. */
+static void
+choose_cosignatures(const struct kmn_quorum *q, struct choice *c)
+{
+	for (size_t n = 0; n < q->witnesses; n++)
+		choose(c, q->witness[n].i);
+}
+
 static void (*const parts[])(const struct kmn_quorum *, struct choice *) = {
     choose_policies,
     choose_requests,
     choose_last,
+    choose_cosignatures,
 };
 
 static int
