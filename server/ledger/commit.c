@@ -108,15 +108,16 @@ ready_segment(struct kmn_log *log)
 }
 
 /*
- * Pure: what the batch's own bytes lead to, computed a second time, and the
+ * What the batch's own bytes lead to, computed a second time, and the
  * framing lines that close it. The owner computed the same when it queued the
  * records; a flipped bit in memory between the two ends here, not in the tree.
  */
 static kmn_err
-close_batch(struct kmn_batch *batch, struct kmn_chain *chain)
+close_batch(struct kmn_batch *batch, struct kmn_chain *chain, struct kmn_edge *edge)
 {
 	struct kmn_record record = {.t = batch->after.t, .m = batch->after.m, .kind = batch->after.last};
 	struct kmn_head here, there;
+	kmn_err e;
 
 	for (size_t at = 0; at < batch->len;) {
 		const char *lf = memchr(batch->bytes + at, '\n', batch->len - at);
@@ -125,6 +126,8 @@ close_batch(struct kmn_batch *batch, struct kmn_chain *chain)
 			return KMN_E_CORRUPT;
 		kmn_leaf_hash(batch->bytes + at, (size_t)(lf - batch->bytes) - at, record.leaf);
 		kmn_chain_wrote_record(chain, &record, (size_t)(lf - batch->bytes) + 1 - at);
+		if ((e = kmn_edge_add(edge, record.leaf)) != KMN_OK)
+			return e;
 		at = (size_t)(lf - batch->bytes) + 1;
 	}
 	kmn_frontier_head(&chain->front, &here);
@@ -154,7 +157,7 @@ kmn_log_commit(struct kmn_log *log, struct kmn_batch *batch)
 	if ((e = ready_segment(log)) != KMN_OK)
 		return e;
 	after = log->disk;
-	if ((e = close_batch(batch, &after)) != KMN_OK)
+	if ((e = close_batch(batch, &after, &log->disk_edge)) != KMN_OK)
 		return e;
 	if ((e = kmn_store_write(log->store, log->segment_fd, batch->bytes, batch->len, log->disk_offset)) != KMN_OK)
 		return e;
@@ -176,7 +179,8 @@ kmn_log_publish(struct kmn_log *log, const struct kmn_head *head)
 	int state_len;
 	kmn_err e;
 
-	if ((e = kmn_checkpoint_sign(log->vkey.name, head, &log->vkey, log->secret, &note, &len)) != KMN_OK)
+	if ((e = kmn_log_write_tree(log)) != KMN_OK ||
+	    (e = kmn_checkpoint_sign(log->vkey.name, head, &log->vkey, log->secret, &note, &len)) != KMN_OK)
 		return e;
 	e = kmn_store_replace(log->store, ".", "checkpoint", note, len);
 	free(note);
@@ -250,6 +254,13 @@ is_due(const struct timespec *at)
 	return now.tv_sec > at->tv_sec || (now.tv_sec == at->tv_sec && now.tv_nsec >= at->tv_nsec);
 }
 
+/* Something that is durable is not published. The mutex is held. */
+static bool
+has_news(const struct kmn_log *log)
+{
+	return log->durable.size != log->published || kmn_log_snapshot_is_due(log);
+}
+
 /* The next batch to write, or NULL when it is time to publish or to end. The mutex is held. */
 static struct kmn_batch *
 next_work(struct kmn_log *log, const struct timespec *publish_at)
@@ -258,7 +269,7 @@ next_work(struct kmn_log *log, const struct timespec *publish_at)
 	int timed_out = 0;
 
 	while (timed_out == 0 && !log->poisoned && (batch = pop(log)) == NULL && !log->closing) {
-		if (log->durable.size == log->published)
+		if (!has_news(log))
 			(void)pthread_cond_wait(&log->work, &log->mutex);
 		else
 			timed_out = pthread_cond_timedwait(&log->work, &log->mutex, publish_at);
@@ -283,11 +294,15 @@ static void
 run_publish(struct kmn_log *log)
 {
 	struct kmn_head durable = log->durable;
-	kmn_err e;
+	kmn_err e = KMN_OK;
 
-	pthread_mutex_unlock(&log->mutex);
-	e = kmn_log_publish(log, &durable);
-	pthread_mutex_lock(&log->mutex);
+	if (durable.size != log->published) {
+		pthread_mutex_unlock(&log->mutex);
+		e = kmn_log_publish(log, &durable);
+		pthread_mutex_lock(&log->mutex);
+	}
+	if (e == KMN_OK && kmn_log_snapshot_is_due(log))
+		e = kmn_log_write_snapshot(log);
 	if (e != KMN_OK)
 		settle(log, e);
 }
@@ -307,7 +322,7 @@ kmn_log_committer(void *cookie)
 		ended = batch == NULL && log->closing;
 		if (batch != NULL)
 			run_commit(log, batch);
-		if (!log->poisoned && log->durable.size != log->published && (ended || is_due(&publish_at))) {
+		if (!log->poisoned && has_news(log) && (ended || is_due(&publish_at))) {
 			run_publish(log);
 			deadline_after(&publish_at, log->publish_ms);
 		}

@@ -18,6 +18,7 @@
 #include <pthread.h>
 
 #include "server/ledger/chain.h"
+#include "server/ledger/tiles.h"
 
 /* Records on their way to the disk; the owner's while it is the last of the queue, then the committer's. */
 struct kmn_batch {
@@ -38,8 +39,9 @@ struct kmn_log {
 	pthread_t thread;
 	bool running; /* owner: the thread is there */
 
-	struct kmn_chain ahead; /* owner: after the last record that was numbered */
-	struct kmn_tree *tree;  /* owner: leaves of all records, NULL until needed if the log was opened at its tail */
+	struct kmn_chain ahead;              /* owner: after the last record that was numbered */
+	struct kmn_tiles *tiles;             /* owner: the tree of all records that were numbered */
+	uint8_t snapshot_by[KMN_HASH_BYTES]; /* set once */
 
 	pthread_mutex_t mutex; /* guards from here ... */
 	pthread_cond_t work, done;
@@ -47,21 +49,50 @@ struct kmn_log {
 	size_t queued;     /* batches */
 	uint64_t flush_to; /* the committer may take batches that begin below this size */
 	struct kmn_head durable;
-	bool poisoned, closing; /* ... to here */
+	bool poisoned, closing;
+	uint64_t tiled; /* whole tiles of the first so many records are in files */
+	char *snapshot; /* waits until snapshot_size is durable; NULL: none */
+	size_t snapshot_len;
+	uint64_t snapshot_size; /* ... to here */
 
-	struct kmn_chain disk; /* committer: what is on disk */
-	uint64_t disk_offset;  /* committer: end of the open segment */
-	int segment_fd;        /* committer; -1: none is open */
-	uint64_t published;    /* committer: size in `checkpoint` */
+	struct kmn_chain disk;     /* committer: what is on disk */
+	struct kmn_edge disk_edge; /* committer: its tree, and tiles that are not in files yet */
+	uint64_t disk_offset;      /* committer: end of the open segment */
+	int segment_fd;            /* committer; -1: none is open */
+	uint64_t published;        /* committer: size in `checkpoint` */
 };
 
 #define KMN_LOG_QUEUE_MAX_BATCHES 64
 
-/* recover.c: fills in ahead, tree, disk, disk_offset, published, durable. */
+/* recover.c: fills in ahead, tiles, disk, disk_edge, disk_offset, published, durable. */
 kmn_err kmn_log_recover(struct kmn_log *log, const struct kmn_log_settings *settings, kmn_log_replay *replay,
     void *cookie, struct kmn_recovery *recovery, struct kmn_why *why) KMN_MUST_CHECK;
-/* recover.c: all leaves, for proofs of a log that was opened at its tail. */
-kmn_err kmn_log_load_tree(struct kmn_log *log) KMN_MUST_CHECK;
+
+/* tail.c: sets the chain as it was at the last mark, or before the header, of the last segment, and where to read on.
+ * KMN_E_NOT_FOUND: at neither; the chain is then as it was, and offset 0. */
+kmn_err kmn_tail_find(struct kmn_store *store, const uint64_t *first, size_t count, struct kmn_chain *chain,
+    uint64_t *offset_out) KMN_MUST_CHECK;
+
+/* snapshot.c */
+struct kmn_snapshot {
+	uint8_t by[KMN_HASH_BYTES];
+	struct kmn_head head;
+	uint64_t *index;
+	size_t count;
+};
+#define KMN_SNAPSHOT_MAX_BYTES (16u << 20)
+kmn_err kmn_snapshot_write(const struct kmn_snapshot *snapshot, const char *origin, const uint8_t *secret,
+    char **bytes_out, size_t *len_out) KMN_MUST_CHECK;
+kmn_err kmn_snapshot_read(const char *bytes, size_t len, const char *origin, const uint8_t *secret,
+    struct kmn_snapshot *snapshot) KMN_MUST_CHECK;
+void kmn_snapshot_clear(struct kmn_snapshot *snapshot);
+/* The one in the ledger's folder, if it is this log's and was chosen by `by`. */
+bool kmn_snapshot_load(struct kmn_log *log, const uint8_t by[KMN_HASH_BYTES], struct kmn_snapshot *snapshot);
+
+/* derived.c: the committer's. */
+kmn_err kmn_log_write_tree(struct kmn_log *log) KMN_MUST_CHECK;
+bool kmn_log_snapshot_is_due(const struct kmn_log *log);
+kmn_err kmn_log_write_snapshot(struct kmn_log *log) KMN_MUST_CHECK;
 
 /* commit.c */
 void *kmn_log_committer(void *log);

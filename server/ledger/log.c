@@ -71,7 +71,9 @@ log_free(struct kmn_log *log)
 		(void)log->store->close(log->store, log->lock_fd);
 	if (log->event_fd >= 0)
 		(void)close(log->event_fd);
-	kmn_tree_free(log->tree);
+	kmn_tiles_free(log->tiles);
+	kmn_edge_clear(&log->disk_edge);
+	free(log->snapshot);
 	sodium_free(log->secret);
 	(void)pthread_cond_destroy(&log->work);
 	(void)pthread_cond_destroy(&log->done);
@@ -109,6 +111,7 @@ log_new(const struct kmn_log_settings *settings, struct kmn_log **log_out)
 	log->store = settings->store;
 	log->from = settings->sources;
 	log->publish_ms = settings->publish_ms == 0 ? 1000 : settings->publish_ms;
+	memcpy(log->snapshot_by, settings->snapshot_by, sizeof(log->snapshot_by));
 	log->lock_fd = log->segment_fd = log->event_fd = -1;
 	memcpy(log->vkey.pub, settings->secret + KMN_ED25519_SECRET_BYTES - KMN_ED25519_PUBLIC_BYTES,
 	    KMN_ED25519_PUBLIC_BYTES);
@@ -241,8 +244,9 @@ enqueue(struct kmn_log *log, const struct kmn_record *record, const char *line, 
 
 	if (log->poisoned || (batch = batch_for(log, len + 1)) == NULL || !batch_room(batch, len + 1))
 		return KMN_E_LEDGER;
-	if (log->tree != NULL && (e = kmn_tree_add(log->tree, record->leaf)) != KMN_OK)
+	if ((e = kmn_tiles_add(log->tiles, record->leaf)) != KMN_OK)
 		return e;
+	kmn_tiles_written(log->tiles, log->tiled);
 	memcpy(batch->bytes + batch->len, line, len);
 	batch->bytes[batch->len + len] = '\n';
 	batch->len += len + 1;
@@ -392,58 +396,42 @@ kmn_log_checkpoint(struct kmn_log *log, struct kmn_head *head_out, char **note_o
 }
 
 /* Proofs are about durable records only: what is not durable may never have been. */
-static kmn_err
-tree_to(struct kmn_log *log, uint64_t size)
+static bool
+is_durable(struct kmn_log *log, uint64_t size)
 {
 	struct kmn_head durable;
-	kmn_err e;
 
 	kmn_log_durable(log, &durable);
-	if (size > durable.size)
-		return KMN_E_NOT_FOUND;
-	if (log->tree != NULL)
-		return KMN_OK;
-	if ((e = kmn_log_wait(log)) != KMN_OK) /* the leaves are read from the files: all must be there */
-		return e;
-	return kmn_log_load_tree(log);
+	return size <= durable.size;
 }
 
 kmn_err
 kmn_log_head_at(struct kmn_log *log, uint64_t size, struct kmn_head *head_out)
 {
-	kmn_err e = tree_to(log, size);
-
 	memset(head_out, 0, sizeof(*head_out));
-	return e != KMN_OK ? e : kmn_tree_head(log->tree, size, head_out);
+	return is_durable(log, size) ? kmn_tiles_head(log->tiles, size, head_out) : KMN_E_NOT_FOUND;
 }
 
 kmn_err
 kmn_log_inclusion(struct kmn_log *log, uint64_t index, uint64_t size, struct kmn_path *path_out)
 {
-	kmn_err e = tree_to(log, size);
-
 	path_out->count = 0;
-	return e != KMN_OK ? e : kmn_tree_inclusion(log->tree, index, size, path_out);
+	return is_durable(log, size) ? kmn_tiles_inclusion(log->tiles, index, size, path_out) : KMN_E_NOT_FOUND;
 }
 
 kmn_err
 kmn_log_consistency(struct kmn_log *log, uint64_t from, uint64_t to, struct kmn_path *path_out)
 {
-	kmn_err e = tree_to(log, to);
-
 	path_out->count = 0;
-	return e != KMN_OK ? e : kmn_tree_consistency(log->tree, from, to, path_out);
+	return is_durable(log, to) ? kmn_tiles_consistency(log->tiles, from, to, path_out) : KMN_E_NOT_FOUND;
 }
 
 kmn_err
 kmn_log_line(struct kmn_log *log, uint64_t index, char **line_out, size_t *len_out)
 {
-	struct kmn_head durable;
-
 	*line_out = NULL;
 	*len_out = 0;
-	kmn_log_durable(log, &durable);
-	return index < durable.size ? kmn_store_line(log->store, index, line_out, len_out) : KMN_E_NOT_FOUND;
+	return is_durable(log, index + 1) ? kmn_tiles_line(log->tiles, index, line_out, len_out) : KMN_E_NOT_FOUND;
 }
 
 static void
@@ -587,12 +575,15 @@ kmn_err
 kmn_log_create(const struct kmn_log_settings *settings, json_t *genesis, struct kmn_why *why)
 {
 	struct kmn_log *log = NULL;
+	struct kmn_head nothing;
 	kmn_err e = log_new(settings, &log);
 
 	kmn_why_set(why, "%s", "");
 	if (e == KMN_OK) {
 		kmn_chain_init(&log->ahead, settings->origin, settings->segment_records, settings->segment_bytes);
-		e = write_genesis(log, genesis, why);
+		kmn_frontier_head(&log->ahead.front, &nothing);
+		if ((e = kmn_tiles_open(log->store, &nothing, &log->tiles, why)) == KMN_OK)
+			e = write_genesis(log, genesis, why);
 	}
 	log_free(log);
 	json_decref(genesis);

@@ -20,6 +20,7 @@ struct opening {
 	struct kmn_walk walk;
 	uint64_t *first; /* segments */
 	size_t count;
+	bool whole; /* every record is read and replayed */
 };
 
 /* The log may only go on with the key and the name that its genesis says. */
@@ -40,6 +41,19 @@ check_genesis(struct kmn_log *log, const struct kmn_record *record, struct kmn_w
 	return KMN_OK;
 }
 
+/* Who reads all leaves has all tiles: files that are missing or wrong are written again. */
+static kmn_err
+mend_tiles(struct kmn_log *log)
+{
+	kmn_err e = KMN_OK;
+
+	for (const struct kmn_tile *tile = kmn_tiles_edge(log->tiles)->whole; e == KMN_OK && tile != NULL;
+	     tile = tile->next)
+		e = kmn_tile_mend(log->store, tile);
+	kmn_tiles_written(log->tiles, kmn_tiles_size(log->tiles));
+	return e;
+}
+
 static kmn_err
 each_record(
     void *cookie, const struct kmn_record *record, kmn_err body, uint64_t line, uint64_t offset, struct kmn_why *why)
@@ -56,9 +70,9 @@ each_record(
 		memcpy(log->ahead.origin, opening->walk.chain.origin, sizeof(log->ahead.origin));
 		e = check_genesis(log, record, why);
 	}
-	if (e == KMN_OK && log->tree != NULL)
-		e = kmn_tree_add(log->tree, record->leaf);
-	if (e == KMN_OK && opening->replay != NULL)
+	if (e == KMN_OK && (e = kmn_tiles_add(log->tiles, record->leaf)) == KMN_OK && opening->whole)
+		e = mend_tiles(log);
+	if (e == KMN_OK && opening->whole && opening->replay != NULL)
 		e = opening->replay(opening->cookie, record);
 	return e;
 }
@@ -298,101 +312,26 @@ walk_all(struct opening *opening)
 	return e;
 }
 
-/* Offset behind the last "#mark" line of `bytes`, the line itself and the record line before it; false: none. */
-static bool
-last_mark(const char *bytes, size_t len, size_t *record_out, size_t *mark_out, size_t *behind_out)
-{
-	for (size_t end = len; end > 0;) {
-		const char *lf = memrchr(bytes, '\n', end - 1);
-		size_t at = lf == NULL ? 0 : (size_t)(lf - bytes) + 1;
-
-		if (at > 0 && end - at > 6 && memcmp(bytes + at, "#mark ", 6) == 0 && bytes[end - 1] == '\n') {
-			const char *before = memrchr(bytes, '\n', at - 1);
-
-			*record_out = before == NULL ? 0 : (size_t)(before - bytes) + 1;
-			*mark_out = at;
-			*behind_out = end;
-			return true;
-		}
-		end = at;
-	}
-	return false;
-}
-
-static kmn_err
-parse_frontier(const char *line, size_t len, struct kmn_frontier *front)
-{
-	uint8_t list[KMN_TREE_LEVELS][KMN_HASH_BYTES];
-	size_t count = 0, hash_len;
-	const char *at, *end = line + len;
-	uint64_t size = 0;
-
-	for (at = line; at < end && *at >= '0' && *at <= '9' && size <= KMN_JSON_INT_MAX; at++)
-		size = size * 10 + (uint64_t)(*at - '0');
-	for (; at < end && count < KMN_TREE_LEVELS; count++, at += 1 + KMN_B64_LEN(KMN_HASH_BYTES))
-		if ((size_t)(end - at) < 1 + KMN_B64_LEN(KMN_HASH_BYTES) || *at != ' ' ||
-		    kmn_b64_parse(at + 1, KMN_B64_LEN(KMN_HASH_BYTES), list[count], KMN_HASH_BYTES, &hash_len) !=
-			KMN_OK)
-			return KMN_E_CORRUPT;
-	return at == end ? kmn_frontier_load(front, size, list, count) : KMN_E_CORRUPT;
-}
-
-/*
- * Sets the chain as it was at the last mark of the last segment, which says
- * its frontier; the record line before it says the rest. The frontier is a
- * hint: wrong, it fails at the next commit, or against `checkpoint`.
- */
-static kmn_err
-start_at_mark(struct opening *opening, const char *bytes, size_t record, size_t mark, size_t behind)
-{
-	struct kmn_chain *chain = &opening->walk.chain;
-	const char *commit = memchr(bytes + behind, '\n', opening->walk.size - behind);
-	struct kmn_record before;
-	char want[KMN_FRAMING_MAX_BYTES];
-	kmn_err e;
-
-	if (commit == NULL || parse_frontier(bytes + mark + 6, behind - mark - 7, &chain->front) != KMN_OK)
-		return KMN_E_CORRUPT;
-	if ((e = kmn_record_parse(bytes + record, mark - record - 1, &before, NULL)) != KMN_OK)
-		return e;
-	chain->t = before.t;
-	chain->m = before.m;
-	chain->last = before.kind;
-	memcpy(chain->prev, before.leaf, KMN_HASH_BYTES);
-	chain->header = true;
-	chain->commit = chain->front.size;
-	chain->bytes = (uint64_t)(commit - bytes) + 1;
-	e = before.i + 1 == chain->front.size && kmn_chain_commit(chain, want) == chain->bytes - behind &&
-		    memcmp(want, bytes + behind, chain->bytes - behind) == 0
-		? KMN_OK
-		: KMN_E_CORRUPT;
-	kmn_record_clear(&before);
-	return e;
-}
-
 /* The last segment from its last mark on; KMN_E_NOT_FOUND: there is none, or it does not hold. */
 static kmn_err
 walk_tail(struct opening *opening)
 {
 	struct kmn_walk *walk = &opening->walk;
-	uint64_t first = opening->first[opening->count - 1];
-	char name[KMN_SEGMENT_NAME_BYTES], *bytes = NULL;
-	size_t len, record, mark, behind;
+	struct kmn_log *log = opening->log;
+	struct kmn_head head;
+	uint64_t offset;
 	kmn_err e;
 
-	(void)snprintf(name, sizeof(name), KMN_SEGMENT_NAME, first);
-	if ((e = kmn_store_read(opening->log->store, name, SIZE_MAX / 2, &bytes, &len)) != KMN_OK)
+	e = kmn_tail_find(log->store, opening->first, opening->count, &walk->chain, &offset);
+	if (e != KMN_OK && (e != KMN_E_NOT_FOUND || opening->count > 1))
 		return e;
-	walk->size = len;
-	walk->chain.segment = first;
-	e = last_mark(bytes, len, &record, &mark, &behind) &&
-		    start_at_mark(opening, bytes, record, mark, behind) == KMN_OK
-		? KMN_OK
-		: KMN_E_NOT_FOUND;
-	free(bytes);
-	if (e == KMN_OK)
-		e = kmn_walk_file(walk, first, walk->chain.bytes);
-	if (e != KMN_OK || walk->end == KMN_WALK_CLEAN)
+	kmn_frontier_head(&walk->chain.front, &head);
+	e = kmn_tiles_open(log->store, &head, &log->tiles, opening->why);
+	if (e == KMN_E_CORRUPT) /* reading all of it says where */
+		return KMN_E_NOT_FOUND;
+	if (e != KMN_OK)
+		return e;
+	if ((e = kmn_walk_file(walk, walk->chain.segment, offset)) != KMN_OK || walk->end == KMN_WALK_CLEAN)
 		return e;
 	return walk->end == KMN_WALK_STOPPED ? walk->error : recover_tail(opening);
 }
@@ -432,14 +371,6 @@ read_genesis(struct opening *opening)
 	return e;
 }
 
-/* False: a log that was opened at its tail knows the root of its last size only. */
-static bool
-root_at(const struct kmn_log *log, uint64_t size, struct kmn_head *head_out)
-{
-	kmn_frontier_head(&log->ahead.front, head_out);
-	return size == head_out->size || (log->tree != NULL && kmn_tree_head(log->tree, size, head_out) == KMN_OK);
-}
-
 static kmn_err
 check_published(struct opening *opening)
 {
@@ -449,7 +380,9 @@ check_published(struct opening *opening)
 
 	if (e != KMN_OK || head.size == 0)
 		return e;
-	if (root_at(log, head.size, &here) && memcmp(here.root, head.root, KMN_HASH_BYTES) != 0) {
+	if ((e = kmn_tiles_head(log->tiles, head.size, &here)) != KMN_OK)
+		return e;
+	if (memcmp(here.root, head.root, KMN_HASH_BYTES) != 0) {
 		kmn_why_set(opening->why, "the checkpoint has another root at size %" PRIu64, head.size);
 		return KMN_E_CORRUPT;
 	}
@@ -457,22 +390,119 @@ check_published(struct opening *opening)
 	return KMN_OK;
 }
 
+/* From the first record on; with it go all tiles. */
 static kmn_err
-read_ledger(struct opening *opening, bool whole)
+read_whole(struct opening *opening)
+{
+	struct kmn_log *log = opening->log;
+	struct kmn_head nothing;
+	kmn_err e;
+
+	opening->whole = true;
+	kmn_tiles_free(log->tiles);
+	log->tiles = NULL;
+	kmn_chain_init(&opening->walk.chain, log->ahead.origin, log->ahead.max_records, log->ahead.max_bytes);
+	kmn_frontier_head(&opening->walk.chain.front, &nothing);
+	if ((e = kmn_tiles_open(log->store, &nothing, &log->tiles, opening->why)) != KMN_OK)
+		return e;
+	return walk_all(opening);
+}
+
+/* From the last mark on, if that is enough; else all of it, which also says where damage is. */
+static kmn_err
+read_ledger(struct opening *opening)
 {
 	kmn_err e = KMN_E_NOT_FOUND;
 
-	if (!whole) {
-		if ((e = read_genesis(opening)) == KMN_OK)
-			e = walk_tail(opening);
+	if (!opening->whole && (e = read_genesis(opening)) == KMN_OK)
+		e = walk_tail(opening);
+	if (e == KMN_E_NOT_FOUND)
+		e = read_whole(opening);
+	return e;
+}
+
+/* What was read is what the log goes on from; held against what it published. */
+static kmn_err
+settle(struct opening *opening)
+{
+	struct kmn_log *log = opening->log;
+	kmn_err e;
+
+	log->ahead = log->disk = opening->walk.chain;
+	log->disk_offset = opening->walk.chain.bytes;
+	if ((e = check_published(opening)) != KMN_OK ||
+	    (e = kmn_tiles_mend(log->tiles, opening->first[opening->count - 1])) != KMN_OK)
+		return e;
+	kmn_frontier_head(&log->disk.front, &log->durable);
+	log->tiled = log->durable.size;
+	kmn_tiles_written(log->tiles, log->tiled);
+	return KMN_OK;
+}
+
+static kmn_err
+replay_line(void *cookie, uint64_t index, const char *line, size_t len)
+{
+	struct opening *opening = cookie;
+	struct kmn_record record;
+	kmn_err e = kmn_record_parse(line, len, &record, opening->why);
+
+	(void)index;
+	if (e == KMN_OK) {
+		e = kmn_record_check(record.kind, record.body, opening->why) == KMN_OK
+			? opening->replay(opening->cookie, &record)
+			: KMN_E_CORRUPT;
+		kmn_record_clear(&record);
 	}
-	if (e == KMN_E_NOT_FOUND) { /* asked for, or no mark that holds */
-		kmn_chain_init(&opening->walk.chain, opening->log->ahead.origin, opening->log->ahead.max_records,
-		    opening->log->ahead.max_bytes);
-		if ((opening->log->tree = kmn_tree_new()) == NULL)
-			return KMN_E_NO_MEMORY;
-		e = walk_all(opening);
+	return e;
+}
+
+/* The records that a snapshot names, and all that came after: each held against the tree. */
+static kmn_err
+replay_chosen(
+    struct opening *opening, const struct kmn_snapshot *snapshot, kmn_err (*resume)(void *cookie, uint64_t size))
+{
+	struct kmn_tiles *tiles = opening->log->tiles;
+	kmn_err e = resume(opening->cookie, snapshot->head.size);
+
+	for (size_t n = 0; e == KMN_OK && n < snapshot->count; n++)
+		e = kmn_tiles_each(tiles, snapshot->index[n], 1, replay_line, opening);
+	if (e == KMN_OK)
+		e = kmn_tiles_each(
+		    tiles, snapshot->head.size, kmn_tiles_size(tiles) - snapshot->head.size, replay_line, opening);
+	return e;
+}
+
+/* Is it about this ledger? */
+static bool
+lies_on(const struct kmn_snapshot *snapshot, struct kmn_tiles *tiles)
+{
+	struct kmn_head here;
+
+	return kmn_tiles_head(tiles, snapshot->head.size, &here) == KMN_OK &&
+	       memcmp(here.root, snapshot->head.root, KMN_HASH_BYTES) == 0;
+}
+
+/* Reads what must be read, and replays what makes up the state. */
+static kmn_err
+read_and_replay(struct opening *opening, const struct kmn_log_settings *settings)
+{
+	struct kmn_log *log = opening->log;
+	struct kmn_snapshot snapshot = {.index = NULL};
+	bool chosen = false;
+	kmn_err e;
+
+	if (opening->replay != NULL && settings->resume != NULL && (e = read_genesis(opening)) != KMN_OK)
+		return e;
+	if (opening->replay != NULL && settings->resume != NULL)
+		chosen = kmn_snapshot_load(log, settings->snapshot_by, &snapshot);
+	opening->whole = opening->replay != NULL && !chosen;
+	if ((e = read_ledger(opening)) == KMN_OK && (e = settle(opening)) == KMN_OK && chosen && !opening->whole) {
+		if (lies_on(&snapshot, log->tiles))
+			e = replay_chosen(opening, &snapshot, settings->resume);
+		else if ((e = read_whole(opening)) == KMN_OK)
+			e = settle(opening);
 	}
+	kmn_snapshot_clear(&snapshot);
 	return e;
 }
 
@@ -489,40 +519,16 @@ kmn_log_recover(struct kmn_log *log, const struct kmn_log_settings *settings, km
 	    (struct kmn_walk){.store = log->store, .chain = log->ahead, .record = each_record, .cookie = &opening};
 	if ((e = kmn_segments(log->store, &opening.first, &opening.count, why)) != KMN_OK)
 		goto done;
-	if ((e = read_ledger(&opening, replay != NULL)) != KMN_OK)
-		goto done;
-	log->ahead = log->disk = opening.walk.chain;
-	log->disk_offset = opening.walk.chain.bytes;
-	if ((e = check_published(&opening)) != KMN_OK)
+	if ((e = read_and_replay(&opening, settings)) != KMN_OK)
 		goto done;
 	if ((e = find_untold_cut(&opening, log->disk.segment, log->disk_offset)) != KMN_OK)
 		goto done;
-	kmn_frontier_head(&log->disk.front, &log->durable);
+	if ((e = kmn_edge_copy(&log->disk_edge, kmn_tiles_edge(log->tiles))) != KMN_OK)
+		goto done;
 	recovery->last_commit = log->durable;
 	recovery->clean = log->disk.last == KMN_R_GATEWAY_STOP && !recovery->torn;
 done:
 	kmn_walk_clear(&opening.walk);
 	free(opening.first);
-	return e;
-}
-
-static kmn_err
-each_leaf(void *cookie, const struct kmn_record *record, const struct kmn_place *place)
-{
-	(void)place;
-	return kmn_tree_add(((struct kmn_log *)cookie)->tree, record->leaf);
-}
-
-kmn_err
-kmn_log_load_tree(struct kmn_log *log)
-{
-	kmn_err e;
-
-	if ((log->tree = kmn_tree_new()) == NULL)
-		return KMN_E_NO_MEMORY;
-	if ((e = kmn_ledger_read(log->store, each_leaf, log, NULL)) != KMN_OK) {
-		kmn_tree_free(log->tree);
-		log->tree = NULL;
-	}
 	return e;
 }

@@ -131,9 +131,9 @@ copy && printf 'more' >>"bent/$seg"
 t 'bytes after the last commit are an unrecovered tail' found "$seg.*unrecovered tail"
 copy && sed -i "5,\$d" "bent/$seg"
 t 'a cut ledger is less than its checkpoint says' found 'checkpoint|unrecovered tail'
-rm bent/checkpoint bent/state/head
+rm -r bent/checkpoint bent/state
 last=$(grep -bn '^#commit' "$LEDGER/$seg" | sed -n 3p | cut -d: -f1)
-copy && sed -i "$((last + 1)),\$d" "bent/$seg" && rm bent/checkpoint bent/state/head
+copy && sed -i "$((last + 1)),\$d" "bent/$seg" && rm -r bent/checkpoint bent/state
 t 'cut at a commit, without any signed head, nobody can say: incomplete' exits 3 audit bent
 t 'with the head of before it is known to be cut' exits 1 audit bent --head early.note
 copy && rm "bent/$seg"

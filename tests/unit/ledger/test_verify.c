@@ -353,6 +353,7 @@ test_every_cut(void)
 	file->len = whole;
 	memory_drop(&bent, "checkpoint");
 	memory_drop(&bent, "state/head");
+	memory_drop(&bent, "state/tree");
 	for (size_t len = 0; len < whole; len++) {
 		bool clean;
 
