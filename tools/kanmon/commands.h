@@ -104,6 +104,25 @@ ROW("audit show",        audit_show,       "LEDGER", \
     "  kanmon audit show ledger --since 2026-11 --key root-ca --custodian sato\n" \
     "  kanmon audit show ledger --csv > ledger.csv\n" \
     "  kanmon audit show ledger --json | jq 'select(.type==\"approval\").body.note'\n") \
+ROW("audit request",     audit_request,    "LEDGER INDEX", \
+    "tell the whole story of one request, with every digest beside each of its appearances", \
+    "INDEX is the request's, or that of any record about it. The statement is made again, each vote's\n" \
+    "signature and the HSM's are verified again; each comparison is marked equal or DIFFERENT.\n" \
+    "Exit: 0 all equal; 1 something differs, or the ledger is damaged; 3 there is no such request.\n\n" \
+    "  kanmon audit request /var/lib/kanmon/gw1/ledger 42\n") \
+ROW("audit certificates", audit_certificates, "LEDGER", \
+    "list every certificate, CRL, request and OCSP response signed, with fingerprints and approvers", \
+    "Each is made whole again from the data that was signed and the signature in the ledger, so the\n" \
+    "fingerprints (SHA-256, SHA-384, SHA-512) are those of the certificate that was issued.\n" \
+    "Exit: 0 listed; 1 a signature does not verify, or the ledger is damaged; 3 it cannot be read.\n\n" \
+    "  kanmon audit certificates ledger --csv > certificates.csv\n" \
+    "  kanmon audit certificates ledger --out rebuilt\n") \
+ROW("audit reconcile",   audit_reconcile,  "LEDGER --certificates PATH", \
+    "compare what was issued with what the ledger says was signed, both ways", \
+    "Matched are content and signature, also where the HSM was only given a digest. A rogue is signed by a\n" \
+    "key of the ledger and has no record; missing is what a record signed and nobody brought.\n" \
+    "Exit: 0 no rogue; 1 a rogue, or the ledger is damaged; 3 something cannot be read.\n\n" \
+    "  kanmon audit reconcile ledger --certificates /srv/ca/issued\n") \
 ROW("audit prove",       audit_prove,      "LEDGER INDEX", \
     "write the proof that a record is in the tree that the checkpoint signs (C2SP tlog-proof)", \
     "Exit: 0 written; 1 the ledger is damaged; 3 it has no such record, or no checkpoint.\n\n" \
