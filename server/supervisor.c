@@ -399,7 +399,8 @@ static void
 lose_keeper(struct supervisor *s, int status, const char *how)
 {
 	int64_t now = now_ms();
-	bool again = s->keeper_died_ms != 0 && now - s->keeper_died_ms < KEEPER_DEATHS_FORGOTTEN_MS;
+	bool asked = WIFEXITED(status) && WEXITSTATUS(status) == KMN_EXIT_RESTART;
+	bool again = !asked && s->keeper_died_ms != 0 && now - s->keeper_died_ms < KEEPER_DEATHS_FORGOTTEN_MS;
 
 	s->keeper = 0;
 	kmn_ipc_free(s->keeper_ipc);
@@ -412,7 +413,8 @@ lose_keeper(struct supervisor *s, int status, const char *how)
 	}
 	kmn_say(KMN_SAY_ERROR, "the keeper ended: %s; %s", how,
 	    again ? "for the second time: no service any more" : "all processes are started once more");
-	s->keeper_died_ms = now;
+	if (!asked)
+		s->keeper_died_ms = now;
 	if (again)
 		end_service(s, 1);
 	else

@@ -42,12 +42,19 @@ struct kmn_log_settings {
 	struct kmn_log_sources sources;
 	uint64_t segment_records, segment_bytes; /* 0: the format's; tests make segments small */
 	uint32_t publish_ms;                     /* 0: 1000; at most this long until `checkpoint` follows the ledger */
+	uint64_t reserve_bytes; /* disk space taken ahead, in the open segment and for the next; 0: none */
 	/*
 	 * Called once, before anything is replayed, where state/snapshot holds (kmn_log_snapshot): the records replayed
 	 * are then those that it names, all below `size`, and every one from `size` on. NULL: all are replayed, always.
 	 */
 	kmn_err (*resume)(void *cookie, uint64_t size);
 	uint8_t snapshot_by[KMN_HASH_BYTES]; /* who chose: a snapshot of another build is not used */
+	/*
+	 * Committer's thread: a head that is durable, and its signed note, before it becomes `checkpoint`; NULL: nobody
+	 * wants it. KMN_E_AGAIN: not now, it is asked again; any other failure poisons the log.
+	 */
+	kmn_err (*publish)(void *cookie, const struct kmn_head *head, const char *note, size_t len);
+	void *publish_cookie;
 };
 
 /* What opening found (KMN_E_... otherwise). */
@@ -106,6 +113,13 @@ kmn_err kmn_log_wait(struct kmn_log *log) KMN_MUST_CHECK;
 int kmn_log_eventfd(const struct kmn_log *log);
 void kmn_log_durable(struct kmn_log *log, struct kmn_head *head_out);
 bool kmn_log_poisoned(struct kmn_log *log);
+/* It was poisoned by a full disk: nothing on it is doubted, and a new start helps when there is space. */
+bool kmn_log_starved(struct kmn_log *log);
+/* There is no space for what is to be taken ahead. */
+bool kmn_log_is_short(struct kmn_log *log);
+/* A file that holds disk space for the last records of a run on a full disk: made, or given up. */
+#define KMN_LOG_EMERGENCY_BYTES (8u << 20)
+void kmn_log_emergency(struct kmn_store *store, bool keep);
 /* Records numbered so far, durable or not. */
 uint64_t kmn_log_size(const struct kmn_log *log);
 const char *kmn_log_origin(const struct kmn_log *log);
@@ -127,6 +141,8 @@ kmn_err kmn_log_line(struct kmn_log *log, uint64_t index, char **line_out, size_
  * replays instead of all. Written once these are durable, authenticated with the log key; a hint all the same.
  */
 kmn_err kmn_log_snapshot(struct kmn_log *log, const uint64_t *index, size_t count) KMN_MUST_CHECK;
+/* A small derived file in state/, durable before this returns. */
+kmn_err kmn_log_keep_state(struct kmn_log *log, const char *name, const void *bytes, size_t len) KMN_MUST_CHECK;
 
 /* Blobs: files named by their SHA-256, durable before put returns, checked at get. */
 kmn_err kmn_log_blob_put(

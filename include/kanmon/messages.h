@@ -39,6 +39,10 @@
 	ROW(KMN_W_ALIAS, 6, \
 	    "u64 tag, u64 old handle, u64 new handle: the session or object with the new handle goes by the old one " \
 	    "from now on; answered by ALIASED") \
+	ROW(KMN_W_GUARD, 7, \
+	    "u64 tag, text token label, text object label, bool swap, bytes expected value, bytes new value: the value " \
+	    "of a public data object; with swap it becomes the new one if it is the expected one (none: empty); " \
+	    "answered by GUARDED") \
 	ROW(KMN_W_READY, 64, \
 	    "u64 CK_RV of C_Initialize, u16 Cryptoki version, text manufacturer, text library description, u16 " \
 	    "library version, u8 n, n * (u16 version, u64 flags): the function lists of its interface \"PKCS 11\", " \
@@ -51,6 +55,7 @@
 	ROW(KMN_W_ALIASED, 68, \
 	    "u64 tag, u64 CK_RV: CKR_OK; CKR_OBJECT_HANDLE_INVALID: no such new handle; CKR_ARGUMENTS_BAD: the old " \
 	    "one is in use") \
+	ROW(KMN_W_GUARDED, 70, "u64 tag, u64 CK_RV, bytes the value that stands there now; none: empty") \
 	ROW(KMN_W_EVENT, 69, \
 	    "u64 CK_RV, u64 slot: C_WaitForSlotEvent returned; only from a worker that watches, which calls it again " \
 	    "after CKR_OK and never after anything else")

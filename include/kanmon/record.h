@@ -81,7 +81,7 @@ ROW(CLOCK, "clock", \
 ROW(HSM_LOG, "hsm.log", \
 	"source=text rows=note matches=list unmatched=number") \
 ROW(RECOVERY, "recovery", \
-	"reason=text last_commit=object dropped?=object open_requests=list guards=list authorised?=refs") \
+	"reason=text last_commit=object dropped?=object open_requests=list guards=list authorised?=note") \
 ROW(RENEWAL, "renewal", \
 	"covers=refs tsa=text imprint_alg=text nonce_tsa=text token=b64 chain_sha256=hash gen_time=number policy_oid=text") \
 ROW(REHASH, "rehash", \

@@ -102,6 +102,8 @@ struct kmn_courier_setup {
 	int keeper; /* socket, for kmn_ipc_new */
 };
 
+#define KMN_EXIT_RESTART 75 /* of the keeper: it is to be started again, as often as it says so */
+
 /* server/gate, server/keeper, server/hsm, server/courier. */
 int kmn_gate_main(const struct kmn_gate_setup *setup);
 int kmn_keeper_main(const struct kmn_keeper_setup *setup);

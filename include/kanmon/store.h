@@ -26,6 +26,9 @@ struct kmn_store {
 	/* Calls `each` for every name in a folder except "." and "..", in no order; its result other than 0 ends it. */
 	int (*list)(
 	    struct kmn_store *store, const char *folder, int (*each)(void *cookie, const char *name), void *cookie);
+	/* Takes disk space for bytes of a file without changing its size: fallocate KEEP_SIZE. NULL: it cannot. */
+	int (*allocate)(struct kmn_store *store, int fd, uint64_t offset, uint64_t len);
+	int (*remove)(struct kmn_store *store, const char *name); /* a file; NULL: it cannot */
 };
 
 /* Files under the folder `path`, or under the folder open as `dirfd` (which the store then owns). */

@@ -838,6 +838,19 @@ kmn_dispatch_find_key(struct kmn_dispatch *d, const char *token_label, const cha
 }
 
 CK_RV
+kmn_dispatch_guard(struct kmn_dispatch *d, const struct kmn_guard_object *object, uint8_t *value, size_t *len_out)
+{
+	CK_RV rv;
+
+	pthread_rwlock_rdlock(&d->slot_wide);
+	pthread_rwlock_rdlock(&d->visits);
+	rv = kmn_guard_object(d->module, object, value, len_out);
+	pthread_rwlock_unlock(&d->visits);
+	pthread_rwlock_unlock(&d->slot_wide);
+	return rv;
+}
+
+CK_RV
 kmn_dispatch_token(struct kmn_dispatch *d, uint64_t slot, struct kmn_token_facts *facts)
 {
 	return kmn_facts_token(d->module, (CK_SLOT_ID)slot, facts);

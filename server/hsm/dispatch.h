@@ -12,6 +12,7 @@
 #include "kanmon/codec.h"
 #include "kanmon/messages.h"
 #include "server/hsm/facts.h"
+#include "server/hsm/guard.h"
 #include "server/hsm/handles.h"
 #include "server/hsm/vendor.h"
 
@@ -65,6 +66,9 @@ CK_RV kmn_dispatch_describe(
     struct kmn_dispatch *dispatch, uint64_t session, uint64_t object, struct kmn_key_facts *facts_out);
 CK_RV kmn_dispatch_find_key(struct kmn_dispatch *dispatch, const char *token_label, const char *key_label,
     const void *id, size_t id_len, struct kmn_key_facts *facts_out);
+/* guard.h */
+CK_RV kmn_dispatch_guard(struct kmn_dispatch *dispatch, const struct kmn_guard_object *object, uint8_t *value_out,
+    size_t *len_out);
 CK_RV kmn_dispatch_token(struct kmn_dispatch *dispatch, uint64_t slot, struct kmn_token_facts *facts_out);
 
 #endif

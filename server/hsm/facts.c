@@ -323,9 +323,8 @@ kmn_facts_token(CK_FUNCTION_LIST *m, CK_SLOT_ID slot, struct kmn_token_facts *ou
 	return CKR_OK;
 }
 
-/* The slot of the token with that label. */
-static CK_RV
-find_token(CK_FUNCTION_LIST *m, const char *label, CK_SLOT_ID *slot_out)
+CK_RV
+kmn_facts_find_token(CK_FUNCTION_LIST *m, const char *label, CK_SLOT_ID *slot_out)
 {
 	struct kmn_token_facts token;
 	CK_SLOT_ID slots[512]; /* half of them for modules that write more than they were told */
@@ -376,7 +375,7 @@ kmn_facts_find(const struct kmn_facts_source *source, const char *token_label, c
 		memcpy(id_copy, id, id_len);
 		names[count++] = (CK_ATTRIBUTE){CKA_ID, id_copy, (CK_ULONG)id_len};
 	}
-	if ((rv = find_token(source->module, token_label, &slot)) != CKR_OK ||
+	if ((rv = kmn_facts_find_token(source->module, token_label, &slot)) != CKR_OK ||
 	    (rv = open_session(source->module, slot, &session)) != CKR_OK)
 		return rv;
 	rv = CKR_KEY_HANDLE_INVALID;

@@ -41,6 +41,9 @@ struct kmn_token_facts {
 
 CK_RV kmn_facts_token(CK_FUNCTION_LIST *module, CK_SLOT_ID slot, struct kmn_token_facts *facts_out);
 
+/* The slot of the token with that label. CKR_TOKEN_NOT_PRESENT. */
+CK_RV kmn_facts_find_token(CK_FUNCTION_LIST *module, const char *label, CK_SLOT_ID *slot_out);
+
 /* A padded field of the module as text: without the padding, control bytes replaced by '?'. size_bytes > len. */
 void kmn_facts_text(const void *field, size_t len, char *out, size_t size_bytes);
 

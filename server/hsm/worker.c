@@ -182,6 +182,30 @@ run_find_key(struct worker *w, struct job *j, struct kmn_writer *out)
 }
 
 static void
+run_guard(struct worker *w, struct job *j, struct kmn_writer *out)
+{
+	char token[64], label[512];
+	struct kmn_guard_object object = {.token = token, .label = label};
+	uint8_t value[KMN_GUARD_VALUE_MAX_BYTES];
+	struct kmn_reader r;
+	size_t len = 0;
+	CK_RV rv = CKR_ARGUMENTS_BAD;
+
+	kmn_reader_init(&r, j->body, j->len);
+	kmn_reader_text(&r, token, sizeof(token));
+	kmn_reader_text(&r, label, sizeof(label));
+	object.swap = kmn_reader_bool(&r);
+	object.expected_len = kmn_reader_bytes(&r, KMN_GUARD_VALUE_MAX_BYTES, &object.expected);
+	object.next_len = kmn_reader_bytes(&r, KMN_GUARD_VALUE_MAX_BYTES, &object.next);
+	if (kmn_reader_end(&r) == KMN_OK)
+		rv = kmn_dispatch_guard(w->dispatch, &object, value, &len);
+	kmn_writer_u64(out, j->tag);
+	kmn_writer_u64(out, rv);
+	kmn_writer_bytes(out, value, rv == CKR_OK ? len : 0);
+	answer(w, KMN_W_GUARDED, out);
+}
+
+static void
 run_token(struct worker *w, struct job *j, struct kmn_writer *out)
 {
 	struct kmn_token_facts facts;
@@ -229,6 +253,7 @@ static const struct message {
     {KMN_W_DROP, true, run_drop},
     {KMN_W_TOKEN, false, run_token},
     {KMN_W_ALIAS, false, run_alias},
+    {KMN_W_GUARD, false, run_guard},
     {OWN_KEEP_WARM, false, run_keep_warm},
 };
 

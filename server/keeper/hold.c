@@ -548,7 +548,7 @@ kmn_hold_advance(struct kmn_keeper *k, uint64_t request)
 			kmn_keeper_ledger_lost(k, "a decision cannot be recorded");
 		return;
 	}
-	if (!kmn_quorum_is_met(k->quorum, r, now))
+	if (!kmn_quorum_is_met(k->quorum, r, now) || kmn_keeper_holds_back(k) != KMN_OK)
 		return;
 	end_lost(k, request);
 	if ((call = can_run(k, request)) == NULL || !kmn_turn_take(call))

@@ -8,6 +8,7 @@
 #include "server/keeper/state.h"
 
 #include "kanmon/say.h"
+#include "server/keeper/guard.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -327,6 +328,7 @@ static void
 dispatch(struct kmn_keeper *k, const struct epoll_event *event)
 {
 	struct kmn_worker *worker;
+	char why[256];
 
 	if (event->data.ptr == k) {
 		supervisor_readable(k);
@@ -339,7 +341,9 @@ dispatch(struct kmn_keeper *k, const struct epoll_event *event)
 
 		if (read(kmn_log_eventfd(k->log), &n, sizeof(n)) < 0 && errno != EAGAIN)
 			kmn_keeper_fail(k, "the committer does not answer");
-		if (kmn_log_poisoned(k->log))
+		if (kmn_guards_halted(k->guards, why, sizeof(why)))
+			kmn_keeper_fail(k, why);
+		else if (kmn_log_poisoned(k->log))
 			fail_by_disk(k);
 	} else {
 		LIST_FOREACH(worker, &k->workers, link) /* it may have ended in this round */
@@ -363,10 +367,13 @@ something_runs(const struct kmn_keeper *k)
 	return false;
 }
 
+static void begin_when_guards_fit(struct kmn_keeper *k);
+
 static void
 tick(struct kmn_keeper *k)
 {
 	int64_t now = kmn_keeper_boot_ms();
+	char why[256];
 
 	if (now - k->ticked_ms < TICK_MS)
 		return;
@@ -374,9 +381,17 @@ tick(struct kmn_keeper *k)
 	kmn_instance_tick(k);
 	kmn_workerlink_tick(k);
 	kmn_event_tick(k);
+	if (!k->begun) {
+		begin_when_guards_fit(k);
+		return;
+	}
 	kmn_courierlink_tick(k);
+	kmn_space_tick(k);
 	if (k->unrecorded)
 		return;
+	kmn_guards_tick(k);
+	if (kmn_guards_halted(k->guards, why, sizeof(why)))
+		kmn_keeper_fail(k, why);
 	kmn_hold_tick(k);
 	kmn_gatelink_write_counts(k);
 }
@@ -403,7 +418,7 @@ loop(struct kmn_keeper *k)
 			kmn_worker_start_next(k);
 		if (k->login_due && !k->failed)
 			kmn_call_next_login(k);
-		if (k->held_due && !k->failed && !k->unrecorded)
+		if (k->held_due && k->begun && !k->failed && !k->unrecorded)
 			kmn_hold_tick(k);
 	}
 }
@@ -435,7 +450,11 @@ static kmn_err
 open_ledger(struct kmn_keeper *k, struct kmn_recovery *recovery)
 {
 	struct kmn_quorum_settings quorum = {.blob = blob, .cookie = k};
-	struct kmn_log_settings settings = {.origin = k->setup->origin, .secret = k->setup->log_key};
+	struct kmn_log_settings settings = {.origin = k->setup->origin,
+	    .secret = k->setup->log_key,
+	    .reserve_bytes = (uint64_t)k->setup->reserve_mib << 20,
+	    .publish = kmn_guards_publish,
+	    .publish_cookie = k->guards};
 	struct kmn_why why = {""};
 	kmn_err e;
 
@@ -454,7 +473,9 @@ open_ledger(struct kmn_keeper *k, struct kmn_recovery *recovery)
 static kmn_err
 record_recovery(struct kmn_keeper *k, const struct kmn_recovery *recovery)
 {
-	const char *reason = recovery->torn ? "torn tail after an unclean end" : "unclean end";
+	const char *reason = kmn_guards_overruled(k->guards) ? "the quorum accepts this head"
+			     : recovery->torn                ? "torn tail after an unclean end"
+							     : "unclean end";
 	json_t *open, *body, *dropped;
 	bool fits;
 	kmn_err e;
@@ -462,15 +483,19 @@ record_recovery(struct kmn_keeper *k, const struct kmn_recovery *recovery)
 	if ((e = kmn_quorum_open_requests(k->quorum, &open)) != KMN_OK)
 		return e;
 	/* A ledger that was just created has only its genesis: nothing ended uncleanly. */
-	if ((recovery->clean || recovery->last_commit.size == 1) && !recovery->torn && json_array_size(open) == 0) {
+	if ((recovery->clean || recovery->last_commit.size == 1) && !recovery->torn && json_array_size(open) == 0 &&
+	    !kmn_guards_overruled(k->guards)) {
 		json_decref(open);
 		return KMN_OK;
 	}
 	kmn_say(KMN_SAY_WARNING, "recovered: %s%zu calls undecided",
 	    recovery->torn ? "a torn tail was moved aside, " : "", json_array_size(open));
 	fits = json_array_size(open) <= OPEN_IN_A_RECORD;
-	body = json_pack("{s:s, s:o, s:o, s:[]}", "reason", reason, "last_commit",
-	    kmn_head_json(&recovery->last_commit), "open_requests", fits ? json_incref(open) : json_array(), "guards");
+	body = json_pack("{s:s, s:o, s:o, s:o}", "reason", reason, "last_commit", kmn_head_json(&recovery->last_commit),
+	    "open_requests", fits ? json_incref(open) : json_array(), "guards", kmn_guards_json(k->guards, true));
+	if (kmn_guards_overruled(k->guards) &&
+	    json_object_set_new(body, "authorised", json_string(k->setup->authorised)) != 0)
+		KMN_BUG("out of memory");
 	if ((dropped = kmn_recovery_dropped(recovery)) != NULL && json_object_set_new(body, "dropped", dropped) != 0)
 		KMN_BUG("out of memory");
 	e = kmn_keeper_append(k, KMN_R_RECOVERY, body, NULL);
@@ -487,9 +512,9 @@ record_start(struct kmn_keeper *k)
 	const struct kmn_build *build = &k->setup->build;
 
 	return kmn_keeper_append(k, KMN_R_GATEWAY_START,
-	    json_pack("{s:{s:s, s:o}, s:s, s:o, s:[]}", "build", "version", build->version, "binary_sha256",
+	    json_pack("{s:{s:s, s:o}, s:s, s:o, s:o}", "build", "version", build->version, "binary_sha256",
 		kmn_json_b64(build->binary_sha256, KMN_HASH_BYTES), "boot_id", build->boot_id, "config_sha256",
-		kmn_json_b64(build->config_sha256, KMN_HASH_BYTES), "guards"),
+		kmn_json_b64(build->config_sha256, KMN_HASH_BYTES), "guards", kmn_guards_json(k->guards, false)),
 	    NULL);
 }
 
@@ -502,17 +527,43 @@ count_statements_due(struct kmn_keeper *k)
 		k->statements_due += r->held && r->state == KMN_REQUEST_OPEN && r->statement == NULL;
 }
 
+/* The first records, and with them the service: nobody has been heard before. */
 static kmn_err
-start(struct kmn_keeper *k)
+begin(struct kmn_keeper *k)
 {
-	struct kmn_recovery recovery;
 	kmn_err e;
 
-	if ((e = open_ledger(k, &recovery)) != KMN_OK || (e = record_recovery(k, &recovery)) != KMN_OK ||
-	    (e = record_start(k)) != KMN_OK || (e = kmn_log_wait(k->log)) != KMN_OK)
+	kmn_log_emergency(k->store, !kmn_space_is_low(k));
+	if ((e = record_recovery(k, &k->found)) != KMN_OK || (e = record_start(k)) != KMN_OK ||
+	    (e = kmn_log_wait(k->log)) != KMN_OK)
 		return e;
 	count_statements_due(k);
 	k->started_ms = kmn_keeper_now_ms();
+	k->begun = true;
+	return kmn_ipc_queue(k->supervisor, KMN_S_SERVING, NULL, 0);
+}
+
+/* Guards in a module are asked while the loop runs; there is no gate yet, so nothing else happens in it. */
+static void
+begin_when_guards_fit(struct kmn_keeper *k)
+{
+	kmn_err e = kmn_guards_look(k);
+
+	if (e == KMN_E_AGAIN)
+		return;
+	if (e == KMN_OK)
+		e = begin(k);
+	if (e != KMN_OK)
+		kmn_keeper_fail(k, kmn_err_text(e));
+}
+
+static kmn_err
+start(struct kmn_keeper *k)
+{
+	kmn_err e;
+
+	if ((e = kmn_guards_new(k)) != KMN_OK || (e = open_ledger(k, &k->found)) != KMN_OK)
+		return e;
 	if ((k->epoll = epoll_create1(EPOLL_CLOEXEC)) < 0)
 		return KMN_E_IO;
 	if ((e = kmn_ipc_new(k->setup->supervisor, SUPERVISOR_QUEUE_BYTES, &k->supervisor)) != KMN_OK)
@@ -524,7 +575,8 @@ start(struct kmn_keeper *k)
 	for (unsigned m = 0; m < k->setup->module_count; m++)
 		if ((k->house[m] = kmn_worker_new(k, KMN_WORKER_HOUSE, m, NULL)) == NULL)
 			return KMN_E_NO_MEMORY;
-	return kmn_ipc_queue(k->supervisor, KMN_S_SERVING, NULL, 0);
+	begin_when_guards_fit(k);
+	return k->failed ? KMN_E_LEDGER : KMN_OK;
 }
 
 /* Nobody is left waiting: who cannot get an answer is told that there is none. */
@@ -551,6 +603,7 @@ free_all(struct kmn_keeper *k)
 	kmn_courierlink_clear(k);
 	kmn_ipc_free(k->supervisor);
 	kmn_quorum_free(k->quorum);
+	kmn_guards_free(k->guards);
 	free(k->policy_note);
 	kmn_store_files_free(k->store);
 	if (k->epoll >= 0)
@@ -568,12 +621,14 @@ finish(struct kmn_keeper *k)
 		kmn_instance_end(k, instance, "the gateway stops");
 	if (k->gate != NULL)
 		kmn_gatelink_lost(k);
-	if (!k->failed &&
+	if (kmn_space_is_low(k))
+		kmn_log_emergency(k->store, false);
+	if (!k->failed && k->begun &&
 	    kmn_keeper_append(k, KMN_R_GATEWAY_STOP, json_pack("{s:s}", "reason", k->stop_reason), NULL) != KMN_OK)
 		k->failed = true;
 	if (kmn_log_close(k->log) != KMN_OK)
 		k->failed = true;
-	return k->failed ? 1 : 0;
+	return k->restart ? KMN_EXIT_RESTART : k->failed ? 1 : 0;
 }
 
 int

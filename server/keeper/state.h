@@ -322,6 +322,15 @@ struct kmn_keeper {
 	uint64_t next_errand;
 	struct kmn_store *store;
 	struct kmn_log *log;
+	struct kmn_guards *guards; /* guard.c */
+	bool begun;                /* the guards fit: gateway.start is written */
+	bool restart;              /* it ends to be started again, and that is no death (KMN_EXIT_RESTART) */
+	struct {                   /* space.c */
+		bool low;
+		uint64_t looked_us, free_mib;
+		int64_t starved_ms; /* boot time when the disk was full */
+	} space;
+	struct kmn_recovery found; /* what opening the ledger found, until then */
 	struct kmn_quorum *quorum;
 	char *policy_note; /* of the policy in force, as people signed it */
 	int64_t started_ms;
@@ -583,6 +592,15 @@ kmn_err kmn_operation_feed(struct kmn_operation *op, const uint8_t *part, size_t
 
 void kmn_track_session(struct kmn_call_state *call, const struct kmn_response_view *response);
 void kmn_track_operation(struct kmn_call_state *call, const struct kmn_response_view *response);
+
+/* ---- space.c ---------------------------------------------------------------------------------------------------- */
+
+/* Free space is under the low-water mark. */
+bool kmn_space_is_low(struct kmn_keeper *k);
+/* Each second; also when the ledger takes nothing any more. */
+void kmn_space_tick(struct kmn_keeper *k);
+/* Why no call of class A or B may begin now; KMN_OK: it may. */
+kmn_err kmn_keeper_holds_back(struct kmn_keeper *k);
 
 /* ---- unrecorded.c: when the ledger takes no records -------------------------------------------------------------- */
 

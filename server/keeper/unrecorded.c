@@ -22,6 +22,7 @@ kmn_keeper_ledger_lost(struct kmn_keeper *k, const char *why)
 		    "the ledger takes no records: what needs one is refused until the gateway is started again: %s",
 		    why);
 	k->unrecorded = true;
+	k->space.starved_ms = kmn_keeper_boot_ms();
 }
 
 /* Gives nothing away and changes nothing that a record would tell: it is counted, if at all. */
@@ -32,13 +33,23 @@ is_free(const struct kmn_call_state *call)
 	       call->view.id == KMN_C_CloseAllSessions || kmn_view_is_length_query(&call->view);
 }
 
+/* Would use a key, or needs a record of its own before its answer: class A or B. */
+static bool
+is_weighty(const struct kmn_call_state *call)
+{
+	return call->view.call->durability != KMN_DURABILITY_C || call->view.call->policy == KMN_POLICY_KEY_USE;
+}
+
 bool
 kmn_unrecorded_refuses(struct kmn_call_state *call)
 {
-	if (!call->keeper->unrecorded || is_free(call))
+	kmn_err why;
+
+	if (is_free(call) || (!call->keeper->unrecorded && !is_weighty(call)) ||
+	    (why = kmn_keeper_holds_back(call->keeper)) == KMN_OK)
 		return false;
 	call->durability = 'C';
-	kmn_call_finish_rv(call, kmn_reason_end(call, KMN_E_LEDGER));
+	kmn_call_finish_rv(call, kmn_reason_end(call, why));
 	return true;
 }
 

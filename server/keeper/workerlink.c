@@ -347,6 +347,8 @@ answer_of(uint8_t kind)
 		return KMN_W_TOKEN_FACTS;
 	case KMN_W_ALIAS:
 		return KMN_W_ALIASED;
+	case KMN_W_GUARD:
+		return KMN_W_GUARDED;
 	default:
 		return KMN_W_DESCRIPTION;
 	}

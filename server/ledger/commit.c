@@ -65,6 +65,8 @@ open_segment(struct kmn_log *log)
 	char name[KMN_SEGMENT_NAME_BYTES];
 
 	(void)snprintf(name, sizeof(name), KMN_SEGMENT_NAME, log->disk.segment);
+	if (!log->disk.header)
+		(void)kmn_reserve_take_next(log, name);
 	log->segment_fd = log->store->open(log->store, name, O_WRONLY | (log->disk.header ? 0 : O_CREAT));
 	return log->segment_fd < 0 ? KMN_E_IO : KMN_OK;
 }
@@ -95,8 +97,11 @@ ready_segment(struct kmn_log *log)
 	kmn_err e;
 
 	if (log->disk.header && log->disk.front.size > log->disk.segment && kmn_chain_full(&log->disk)) {
-		if (log->segment_fd >= 0 && log->store->close(log->store, log->segment_fd) < 0)
-			return KMN_E_IO;
+		if (log->segment_fd >= 0) {
+			kmn_reserve_give_back(log);
+			if (log->store->close(log->store, log->segment_fd) < 0)
+				return KMN_E_IO;
+		}
 		log->segment_fd = -1;
 		if ((e = write_offsets(log, log->disk.segment)) != KMN_OK)
 			return e;
@@ -159,6 +164,7 @@ kmn_log_commit(struct kmn_log *log, struct kmn_batch *batch)
 	after = log->disk;
 	if ((e = close_batch(batch, &after, &log->disk_edge)) != KMN_OK)
 		return e;
+	kmn_reserve_ahead(log, batch->len);
 	if ((e = kmn_store_write(log->store, log->segment_fd, batch->bytes, batch->len, log->disk_offset)) != KMN_OK)
 		return e;
 	if (log->store->datasync(log->store, log->segment_fd) < 0)
@@ -167,6 +173,7 @@ kmn_log_commit(struct kmn_log *log, struct kmn_batch *batch)
 	after.bytes = log->disk_offset;
 	kmn_chain_wrote_commit(&after, 0);
 	log->disk = after;
+	kmn_reserve_next(log);
 	return KMN_OK;
 }
 
@@ -182,7 +189,10 @@ kmn_log_publish(struct kmn_log *log, const struct kmn_head *head)
 	if ((e = kmn_log_write_tree(log)) != KMN_OK ||
 	    (e = kmn_checkpoint_sign(log->vkey.name, head, &log->vkey, log->secret, &note, &len)) != KMN_OK)
 		return e;
-	e = kmn_store_replace(log->store, ".", "checkpoint", note, len);
+	if (log->publish != NULL) /* guards first: a head that the world sees must not be lost sight of */
+		e = log->publish(log->publish_cookie, head, note, len);
+	if (e == KMN_OK)
+		e = kmn_store_replace(log->store, ".", "checkpoint", note, len);
 	free(note);
 	if (e != KMN_OK)
 		return e;
@@ -210,10 +220,12 @@ ring(struct kmn_log *log)
 static void
 settle(struct kmn_log *log, kmn_err e)
 {
-	if (e != KMN_OK)
+	if (e != KMN_OK) {
 		log->poisoned = true;
-	else if (!log->poisoned) /* a blob may have failed meanwhile: then nothing more is released */
+		log->starved = e == KMN_E_SPACE;
+	} else if (!log->poisoned) { /* a blob may have failed meanwhile: then nothing more is released */
 		kmn_frontier_head(&log->disk.front, &log->durable);
+	}
 	ring(log);
 	pthread_cond_broadcast(&log->done);
 }
@@ -303,7 +315,8 @@ run_publish(struct kmn_log *log)
 	}
 	if (e == KMN_OK && kmn_log_snapshot_is_due(log))
 		e = kmn_log_write_snapshot(log);
-	if (e != KMN_OK)
+	/* Published files are derived: what does not fit on the disk now is written when there is space. */
+	if (e != KMN_OK && e != KMN_E_AGAIN && e != KMN_E_SPACE)
 		settle(log, e);
 }
 

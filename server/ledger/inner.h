@@ -16,6 +16,7 @@
 #define KANMON_LEDGER_INNER_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "server/ledger/chain.h"
 #include "server/ledger/tiles.h"
@@ -35,7 +36,9 @@ struct kmn_log {
 	struct kmn_vkey vkey;        /* set once */
 	uint8_t *secret;             /* set once; sodium_malloc, read-only */
 	uint32_t publish_ms;         /* set once */
-	int lock_fd, event_fd;       /* set once */
+	kmn_err (*publish)(void *cookie, const struct kmn_head *head, const char *note, size_t len); /* set once */
+	void *publish_cookie;                                                                        /* set once */
+	int lock_fd, event_fd;                                                                       /* set once */
 	pthread_t thread;
 	bool running; /* owner: the thread is there */
 
@@ -51,6 +54,7 @@ struct kmn_log {
 	struct kmn_head durable;
 	bool poisoned, closing;
 	uint64_t tiled; /* whole tiles of the first so many records are in files */
+	bool starved;   /* poisoned by a full disk */
 	char *snapshot; /* waits until snapshot_size is durable; NULL: none */
 	size_t snapshot_len;
 	uint64_t snapshot_size; /* ... to here */
@@ -60,6 +64,12 @@ struct kmn_log {
 	uint64_t disk_offset;      /* committer: end of the open segment */
 	int segment_fd;            /* committer; -1: none is open */
 	uint64_t published;        /* committer: size in `checkpoint` */
+
+	uint64_t reserve_bytes;    /* set once */
+	uint64_t reserved_to;      /* committer: the open segment has disk space up to here */
+	bool reserve_off;          /* committer: this file system cannot */
+	bool next_ready;           /* committer: seg/next.tmp is there */
+	atomic_bool reserve_short; /* any */
 };
 
 #define KMN_LOG_QUEUE_MAX_BATCHES 64
@@ -93,6 +103,12 @@ bool kmn_snapshot_load(struct kmn_log *log, const uint8_t by[KMN_HASH_BYTES], st
 kmn_err kmn_log_write_tree(struct kmn_log *log) KMN_MUST_CHECK;
 bool kmn_log_snapshot_is_due(const struct kmn_log *log);
 kmn_err kmn_log_write_snapshot(struct kmn_log *log) KMN_MUST_CHECK;
+
+/* reserve.c, committer: before a batch is written; the next segment's file; a segment is sealed. */
+void kmn_reserve_ahead(struct kmn_log *log, size_t len);
+void kmn_reserve_next(struct kmn_log *log);
+bool kmn_reserve_take_next(struct kmn_log *log, const char *name);
+void kmn_reserve_give_back(struct kmn_log *log);
 
 /* commit.c */
 void *kmn_log_committer(void *log);

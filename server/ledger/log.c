@@ -112,6 +112,9 @@ log_new(const struct kmn_log_settings *settings, struct kmn_log **log_out)
 	log->from = settings->sources;
 	log->publish_ms = settings->publish_ms == 0 ? 1000 : settings->publish_ms;
 	memcpy(log->snapshot_by, settings->snapshot_by, sizeof(log->snapshot_by));
+	log->reserve_bytes = settings->reserve_bytes;
+	log->publish = settings->publish;
+	log->publish_cookie = settings->publish_cookie;
 	log->lock_fd = log->segment_fd = log->event_fd = -1;
 	memcpy(log->vkey.pub, settings->secret + KMN_ED25519_SECRET_BYTES - KMN_ED25519_PUBLIC_BYTES,
 	    KMN_ED25519_PUBLIC_BYTES);
@@ -432,6 +435,12 @@ kmn_log_line(struct kmn_log *log, uint64_t index, char **line_out, size_t *len_o
 	*line_out = NULL;
 	*len_out = 0;
 	return is_durable(log, index + 1) ? kmn_tiles_line(log->tiles, index, line_out, len_out) : KMN_E_NOT_FOUND;
+}
+
+kmn_err
+kmn_log_keep_state(struct kmn_log *log, const char *name, const void *bytes, size_t len)
+{
+	return kmn_store_replace(log->store, "state", name, bytes, len);
 }
 
 static void

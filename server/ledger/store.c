@@ -139,6 +139,19 @@ files_list(struct kmn_store *store, const char *folder, int (*each)(void *cookie
 	return ended;
 }
 
+static int
+files_allocate(struct kmn_store *store, int fd, uint64_t offset, uint64_t len)
+{
+	(void)store;
+	return result(fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)len));
+}
+
+static int
+files_remove(struct kmn_store *store, const char *name)
+{
+	return result(unlinkat(files_dir(store), name, 0));
+}
+
 kmn_err
 kmn_store_files_at(int dirfd, struct kmn_store **store_out)
 {
@@ -149,7 +162,8 @@ kmn_store_files_at(int dirfd, struct kmn_store **store_out)
 		return KMN_E_NO_MEMORY;
 	files->dirfd = dirfd;
 	files->store = (struct kmn_store){files_open, files_close, files_pread, files_pwrite, files_sync,
-	    files_datasync, files_truncate, files_size, files_rename, files_mkdir, files_lock, files_list};
+	    files_datasync, files_truncate, files_size, files_rename, files_mkdir, files_lock, files_list,
+	    files_allocate, files_remove};
 	*store_out = &files->store;
 	return KMN_OK;
 }

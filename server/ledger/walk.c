@@ -259,7 +259,7 @@ kmn_store_write(struct kmn_store *store, int fd, const void *bytes, size_t len, 
 		ssize_t n = store->pwrite(store, fd, at, len, offset);
 
 		if (n <= 0)
-			return KMN_E_IO;
+			return n == -ENOSPC || n == -EDQUOT ? KMN_E_SPACE : KMN_E_IO;
 		at += n;
 		len -= (size_t)n;
 		offset += (uint64_t)n;
@@ -289,7 +289,7 @@ replace(struct kmn_store *store, const char *path, const void *bytes, size_t len
 
 	(void)snprintf(tmp, sizeof(tmp), "%s.tmp", path);
 	if ((fd = store->open(store, tmp, O_WRONLY | O_CREAT | O_TRUNC)) < 0)
-		return fd == -ENOENT ? KMN_E_NOT_FOUND : KMN_E_IO;
+		return fd == -ENOENT ? KMN_E_NOT_FOUND : fd == -ENOSPC || fd == -EDQUOT ? KMN_E_SPACE : KMN_E_IO;
 	e = kmn_store_write(store, fd, bytes, len, 0);
 	if (e == KMN_OK && sync && store->sync(store, fd) < 0)
 		e = KMN_E_IO;

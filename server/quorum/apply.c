@@ -2,6 +2,8 @@
 
 #include "server/quorum/quorum.h"
 
+#include "kanmon/rescue.h"
+
 #include "server/quorum/policy.h"
 
 #include <stdarg.h>
@@ -613,6 +615,53 @@ apply_op(struct step *s)
 		check_fresh(s, 'B', (int64_t)s->record->t, QUORUM_OP_GRACE_MS);
 }
 
+/* A guard that was overruled stands, with its head, in a note of the quorum about this very ledger. */
+static void
+check_overruled(struct step *s, const struct kmn_rescue *rescue, const json_t *guard)
+{
+	const char *name, *verdict;
+	struct kmn_head head;
+	bool named = false;
+
+	if (!kmn_json_get_text(guard, "verdict", &verdict) || !kmn_json_get_text(guard, "name", &name) ||
+	    !kmn_json_get_number(guard, "size", &head.size) ||
+	    !kmn_json_get_b64(guard, "root", head.root, KMN_HASH_BYTES)) {
+		found(s, "V10", "recovery: a guard without name, verdict, size or root");
+		return;
+	}
+	if (strcmp(verdict, "overruled") != 0)
+		return;
+	for (unsigned i = 0; i < rescue->guards; i++)
+		named = named || (strcmp(rescue->guard[i].name, name) == 0 && rescue->guard[i].head.size == head.size &&
+				     memcmp(rescue->guard[i].head.root, head.root, KMN_HASH_BYTES) == 0);
+	if (!named)
+		found(s, "V10", "recovery overrules guard '%.64s' with %llu records, and nobody authorised that", name,
+		    (unsigned long long)head.size);
+}
+
+/* The ledger goes on though a guard held another head: only by the policy's quorum. */
+static void
+check_authorised(struct step *s)
+{
+	const json_t *guards = json_object_get(s->record->body, "guards"), *guard;
+	struct kmn_rescue rescue = {.guards = 0};
+	struct kmn_why why = {""};
+	const char *note = NULL;
+	size_t n;
+
+	if (json_object_get(s->record->body, "authorised") != NULL) {
+		if (!kmn_json_get_text(s->record->body, "authorised", &note) || kmn_quorum_policy(s->q) == NULL ||
+		    kmn_rescue_accept(kmn_quorum_policy(s->q), note, strlen(note), &rescue, &why) != KMN_OK) {
+			found(s, "V10", "recovery: the note that authorises it does not count: %.200s", why.text);
+			return;
+		}
+		if (rescue.ledger.size > s->record->i ||
+		    (s->q->settings.head != NULL && !s->q->settings.head(s->q->settings.cookie, &rescue.ledger)))
+			found(s, "V10", "recovery: the note that authorises it is about another ledger");
+	}
+	json_array_foreach(guards, n, guard) check_overruled(s, &rescue, guard);
+}
+
 /* What a crash left open is said once, at the next start. */
 static void
 apply_recovery(struct step *s)
@@ -621,6 +670,7 @@ apply_recovery(struct step *s)
 	json_t *item;
 	size_t n;
 
+	check_authorised(s);
 	json_array_foreach(list, n, item)
 	{
 		struct kmn_ref ref = {.i = 0};

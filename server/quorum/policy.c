@@ -1015,12 +1015,12 @@ kmn_policy_mechanism_possible(
 
 /* ---- versions ---------------------------------------------------------------------------------------------------- */
 
-/* Do enough persons of a policy's own `role policy` stand under the note? */
-static kmn_err
-check_signed(const struct kmn_note *note, const struct kmn_policy *policy, struct kmn_policy_error *error)
+kmn_err
+policy_check_signed(const struct kmn_note *note, const struct kmn_policy *policy, const char *role_name,
+    struct kmn_policy_error *error)
 {
 	size_t n = policy->custodians.count, count = 0, persons = 0;
-	const struct group *role = policy_group(policy, "policy", true);
+	const struct group *role = policy_group(policy, role_name, true);
 	struct kmn_vkey *known = calloc(n + 1, sizeof(*known));
 	bool *verified = calloc(n + 1, sizeof(*verified));
 	struct kmn_why why = {""};
@@ -1046,8 +1046,8 @@ check_signed(const struct kmn_note *note, const struct kmn_policy *policy, struc
 	}
 	if (persons < role->least) {
 		snprintf(error->text, sizeof(error->text),
-		    "signed by %zu of the %u persons that role policy of version %llu asks for", persons, role->least,
-		    (unsigned long long)policy->version);
+		    "signed by %zu of the %u persons that role %s of version %llu asks for", persons, role->least,
+		    role_name, (unsigned long long)policy->version);
 		e = KMN_E_SIGNATURE;
 	}
 done:
@@ -1089,8 +1089,8 @@ kmn_policy_accept(const char *bytes, size_t len, const struct kmn_policy *before
 	}
 	if ((e = kmn_policy_parse(note.text, note.text_len, &policy, error)) != KMN_OK ||
 	    (e = check_follows(policy, before, error)) != KMN_OK ||
-	    (e = check_signed(&note, policy, error)) != KMN_OK ||
-	    (before != NULL && (e = check_signed(&note, before, error)) != KMN_OK))
+	    (e = policy_check_signed(&note, policy, "policy", error)) != KMN_OK ||
+	    (before != NULL && (e = policy_check_signed(&note, before, "policy", error)) != KMN_OK))
 		goto done;
 	*policy_out = policy;
 	policy = NULL;

@@ -111,6 +111,9 @@ const struct custodian *policy_person(const struct kmn_policy *policy, const cha
 const struct token *policy_token(const struct kmn_policy *policy, const char *name);
 bool policy_is_in_role(const struct kmn_policy *policy, const char *role, const char *name);
 unsigned policy_role_least(const struct kmn_policy *policy, const char *role); /* 0: there is no such role */
+/* Do enough persons of that role stand under the note? KMN_E_SIGNATURE. */
+kmn_err policy_check_signed(const struct kmn_note *note, const struct kmn_policy *policy, const char *role_name,
+    struct kmn_policy_error *error) KMN_MUST_CHECK;
 /* Could the rule have decided this call with a recorded key, for any client it names? False: another decides before. */
 bool policy_may_decide(
     const struct kmn_policy *policy, const struct rule *rule, const struct kmn_call *call, const json_t *key);

@@ -44,8 +44,6 @@ lint_groups(struct linter *l)
 		else if (g->least == 1 && strcmp(g->name, "veto") != 0)
 			say(l, g->line, "%s %s: any one of %u persons decides alone", g->role ? "role" : "group",
 			    g->name, g->persons);
-		if (g->role && strcmp(g->name, "recovery") == 0)
-			say(l, g->line, "role recovery has no effect in this version");
 	}
 	if (policy_group(l->policy, "veto", true) == NULL)
 		say(l, 0, "no `role veto` line: nobody can stop a request that has its approvals");

@@ -146,6 +146,8 @@ keeper_process(const struct rig *rig, int fd)
 	snprintf(path + strlen(path), 8, ".log");
 	kmn_say_init("keeper", open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600), KMN_SAY_DEBUG);
 	path[strlen(path) - 4] = '\0';
+	if (rig->plan.adapt != NULL)
+		rig->plan.adapt(&setup, rig->plan.adapt_cookie);
 	exit(kmn_keeper_main(&setup));
 }
 
@@ -201,7 +203,7 @@ tell_keeper(struct rig *rig, uint8_t kind, uint32_t id, const char *text, int fd
 	if (text != NULL)
 		kmn_writer_text(&w, text);
 	/* A keeper that has just ended hears of no worker any more. */
-	if (kmn_ipc_send(rig->supervisor, kind, w.bytes, w.len, fd) != KMN_OK && kind != KMN_S_EXITED)
+	if (kmn_ipc_send(rig->supervisor, kind, w.bytes, w.len, fd) != KMN_OK && kind != KMN_S_EXITED && rig->serving)
 		CU_FAIL("the keeper listens");
 	kmn_writer_clear(&w);
 }
@@ -416,11 +418,12 @@ rig_expect_closed(struct rig *rig, uint32_t conn)
 
 /* ---- start and end ----------------------------------------------------------------------------------------------- */
 
-void
-rig_restart(struct rig *rig)
+bool
+rig_try(struct rig *rig)
 {
 	int pair[2];
 	int64_t until = now_ms() + WAIT_MS;
+	siginfo_t gone = {.si_pid = 0};
 
 	rig->serving = rig->pinned = false;
 	rig->frames = 0;
@@ -430,9 +433,35 @@ rig_restart(struct rig *rig)
 	CU_ASSERT_EQUAL_FATAL(kmn_ipc_new(pair[0], 1 << 22, &rig->gate), KMN_OK);
 	tell_keeper(rig, KMN_S_GATE, 0, "start", pair[1]);
 	close(pair[1]);
-	while (!(rig->serving && rig->pinned) && now_ms() < until)
+	while (!(rig->serving && rig->pinned) && now_ms() < until && gone.si_pid == 0) {
 		rig_pump(rig, 100);
-	CU_ASSERT_TRUE_FATAL(rig->serving && rig->pinned);
+		(void)waitid(P_PID, (id_t)rig->keeper, &gone, WEXITED | WNOHANG | WNOWAIT);
+	}
+	if (gone.si_pid != 0)
+		rig->ended = rig_wait(rig);
+	return gone.si_pid == 0 && rig->serving && rig->pinned;
+}
+
+void
+rig_restart(struct rig *rig)
+{
+	CU_ASSERT_TRUE_FATAL(rig_try(rig));
+}
+
+bool
+rig_said(const struct rig *rig, const char *text)
+{
+	char path[128], line[2048];
+	bool found = false;
+	FILE *from;
+
+	snprintf(path, sizeof(path), "%s/ledger.log", rig->dir);
+	from = fopen(path, "r");
+	while (from != NULL && !found && fgets(line, sizeof(line), from) != NULL)
+		found = strstr(line, text) != NULL;
+	if (from != NULL)
+		fclose(from);
+	return found;
 }
 
 struct rig_worker *

@@ -34,6 +34,9 @@ struct rig_plan {
 	unsigned module_count;
 	const char *tokens;      /* of the clients: "mock-1" */
 	const char *token_lines; /* "token mock-1\n" */
+	/* In the keeper's process, before its main: may set what else it wants. NULL: nothing. */
+	void (*adapt)(struct kmn_keeper_setup *setup, void *cookie);
+	void *adapt_cookie;
 };
 
 struct rig_worker {
@@ -60,6 +63,7 @@ struct rig {
 	struct kmn_ipc *supervisor, *gate;
 	struct rig_worker worker[RIG_WORKERS];
 	bool serving, pinned;
+	int ended; /* exit status of a keeper that did not come to serve, or -signal */
 	struct rig_frame frame[RIG_FRAMES];
 	size_t frames;
 	bool closed[RIG_CONNS]; /* by connection */
@@ -74,6 +78,10 @@ void rig_start(struct rig *rig, const char *rules);
 void rig_start_with(struct rig *rig, const struct rig_plan *plan, const char *rules);
 /* A keeper again, over the same ledger. */
 void rig_restart(struct rig *rig);
+/* The same of one that may not come to serve: false, it has ended by itself (rig->ended). */
+bool rig_try(struct rig *rig);
+/* Whether the keeper's log has a line with that text. */
+bool rig_said(const struct rig *rig, const char *text);
 /* Stops it with KMN_S_STOP: the exit status, or -signal. */
 int rig_stop(struct rig *rig);
 /* SIGKILL to the keeper; workers end by their closed sockets. */
