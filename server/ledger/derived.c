@@ -13,21 +13,19 @@
 kmn_err
 kmn_log_write_tree(struct kmn_log *log)
 {
-	struct kmn_tile *tile;
 	uint8_t *bytes;
 	size_t len;
 	kmn_err e = KMN_OK;
 
-	while (e == KMN_OK && (tile = kmn_edge_take(&log->disk_edge)) != NULL) {
-		e = kmn_tile_write(log->store, tile);
-		free(tile);
-	}
+	/* One that does not fit on the disk now stays, and is written at the next time. */
+	while (log->disk_edge.whole != NULL && (e = kmn_tile_write(log->store, log->disk_edge.whole)) == KMN_OK)
+		free(kmn_edge_take(&log->disk_edge));
 	if (e != KMN_OK || (e = kmn_edge_write(&log->disk_edge, &bytes, &len)) != KMN_OK)
 		return e;
 	e = kmn_store_put(log->store, "state/tree", bytes, len);
 	free(bytes);
 	if (e != KMN_OK)
-		return KMN_E_IO;
+		return e == KMN_E_SPACE ? e : KMN_E_IO;
 	pthread_mutex_lock(&log->mutex);
 	log->tiled = log->disk_edge.size;
 	pthread_mutex_unlock(&log->mutex);
