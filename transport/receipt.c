@@ -3,6 +3,7 @@
 
 #include "kanmon/receipt.h"
 
+#include <sodium.h>
 #include <string.h>
 
 #define TYPES(ROW) \
@@ -210,6 +211,30 @@ kmn_receipt_path_decode(const void *bytes, size_t len_bytes, struct kmn_path *pa
 	return KMN_OK;
 }
 
+/* ---- commitments -------------------------------------------------------------------------------------------------- */
+
+void
+kmn_commitment(const char *field, const uint8_t salt[KMN_OPENING_SALT_BYTES], const void *value, size_t len,
+    uint8_t out[KMN_HASH_BYTES])
+{
+	static const char domain[] = "kanmon/commit/v1"; /* its NUL is part of it */
+	uint8_t field_len = (uint8_t)strlen(field), be[8];
+	crypto_hash_sha256_state h;
+
+	for (size_t i = 0; i < sizeof(be); i++)
+		be[i] = (uint8_t)((uint64_t)len >> (56 - 8 * i));
+	(void)crypto_hash_sha256_init(&h);
+	(void)crypto_hash_sha256_update(&h, (const uint8_t *)domain, sizeof(domain));
+	(void)crypto_hash_sha256_update(&h, &field_len, 1);
+	(void)crypto_hash_sha256_update(&h, (const uint8_t *)field, field_len);
+	(void)crypto_hash_sha256_update(&h, salt, KMN_OPENING_SALT_BYTES);
+	(void)crypto_hash_sha256_update(&h, be, sizeof(be));
+	if (len > 0)
+		(void)crypto_hash_sha256_update(&h, value, len);
+	(void)crypto_hash_sha256_final(&h, out);
+	sodium_memzero(&h, sizeof(h));
+}
+
 /* ---- which answers have one ------------------------------------------------------------------------------------ */
 
 enum kmn_receipt_due
@@ -229,9 +254,11 @@ kmn_receipt_values(const struct kmn_call_view *request, const struct kmn_respons
 	size_t n = 0;
 
 	if (in != NULL)
-		value_out[n++] = (struct kmn_receipt_value){.field = "in", .bytes = in->bytes, .len = in->len};
+		value_out[n++] = (struct kmn_receipt_value){
+		    .field = "in", .show = in->param->show, .bytes = in->bytes, .len = in->len};
 	if (out != NULL)
-		value_out[n++] = (struct kmn_receipt_value){.field = "out", .bytes = out->bytes, .len = out->len};
+		value_out[n++] = (struct kmn_receipt_value){
+		    .field = "out", .show = out->param->show, .bytes = out->bytes, .len = out->len};
 	return n;
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "kanmon/json.h"
+#include "kanmon/receipt.h"
 
 #define CLEAR_MAX_BYTES 1024u     /* a longer public attribute stands by its hash */
 #define OUT_CLEAR_MAX_BYTES 5120u /* a longer signature likewise */
@@ -95,18 +96,30 @@ in_clear(const void *bytes, size_t len, size_t max)
 	return len <= max ? json_pack("{s:o}", "b64", kmn_json_b64(bytes, len)) : kmn_ledger_digest(bytes, len);
 }
 
-/* Bytes as a row says they are shown. */
 static json_t *
-shown(const char *what, enum kmn_show show, const void *bytes, size_t len)
+committed(const char *field, const uint8_t *salt, const void *bytes, size_t len)
 {
-	switch (show) {
+	uint8_t commitment[KMN_HASH_BYTES];
+
+	kmn_commitment(field, salt, bytes, len, commitment);
+	return json_pack("{s:o, s:o}", "commit", kmn_json_b64(commitment, sizeof(commitment)), "len", number(len));
+}
+
+/* Bytes as a row says they are shown, under the member `field`. */
+static json_t *
+shown(const struct kmn_param *param, const char *field, const uint8_t *salt, const void *bytes, size_t len)
+{
+	switch (param->show) {
 	case KMN_SHOW_VALUE:
 		return in_clear(bytes, len, OUT_CLEAR_MAX_BYTES);
 	case KMN_SHOW_DIGEST:
 		return kmn_ledger_digest(bytes, len);
-	case KMN_SHOW_NOTHING:
 	case KMN_SHOW_COMMITMENT:
-		return kmn_ledger_redacted(what, len);
+		if (salt != NULL)
+			return committed(field, salt, bytes, len);
+		return kmn_ledger_redacted(param->name, len);
+	case KMN_SHOW_NOTHING:
+		return kmn_ledger_redacted(param->name, len);
 	}
 	return NULL;
 }
@@ -204,7 +217,10 @@ kmn_ledger_mechanism(const struct kmn_mech_view *m)
 	crypto_hash_sha256_init(&sha);
 	if (ok && !none && m->form == KMN_MECH_STRUCT)
 		ok = put_fields(params, m, &sha);
-	if (ok && !none && m->form == KMN_MECH_BYTES) {
+	/* Bytes of a vendor's that no table knows may be anything: a PIN, a seed. */
+	if (ok && !none && m->form == KMN_MECH_BYTES && kmn_mechanism_row(m->type) == NULL)
+		ok = set(params, "parameter", kmn_ledger_redacted("parameter", m->size));
+	else if (ok && !none && m->form == KMN_MECH_BYTES) {
 		if (m->len > 0)
 			crypto_hash_sha256_update(&sha, m->bytes, m->size);
 		ok = set(params, "parameter", kmn_ledger_digest(m->bytes, m->size));
@@ -265,6 +281,36 @@ bytes_json(const struct kmn_attribute *known, const struct kmn_attribute_view *a
 	return in_clear(a->bytes, a->len, CLEAR_MAX_BYTES);
 }
 
+/* Whether any attribute inside, at whatever depth, is one that must not be shown. */
+static bool
+holds_hidden(const struct kmn_template_view *t)
+{
+	struct kmn_attribute_view a;
+	size_t at = 0;
+
+	while (kmn_template_next(t, &at, &a)) {
+		const struct kmn_attribute *known = kmn_attribute_row(a.type);
+
+		if (known == NULL || !known->public)
+			return true;
+		if ((a.form == KMN_VALUE_TEMPLATE || a.form == KMN_ROOM_TEMPLATE) && holds_hidden(&a.nested))
+			return true;
+	}
+	return false;
+}
+
+/* One level fits the depth of a ledger line; the deeper ones stand by their hash, if nothing in them is hidden. */
+static json_t *
+nested_json(const struct kmn_attribute_view *a, const char *name, unsigned depth)
+{
+	if (depth <= 1)
+		return template_json(&a->nested, depth + 1);
+	if (holds_hidden(&a->nested))
+		return kmn_ledger_redacted(name, a->nested.size);
+	return json_pack(
+	    "{s:o, s:o}", "count", number(a->nested.count), "sha256", sha256_of(a->nested.rows, a->nested.size));
+}
+
 static json_t *
 attribute_json(const struct kmn_attribute_view *a, const char *name, unsigned depth)
 {
@@ -281,10 +327,7 @@ attribute_json(const struct kmn_attribute_view *a, const char *name, unsigned de
 		return ulongs_json(a);
 	case KMN_VALUE_TEMPLATE:
 	case KMN_ROOM_TEMPLATE:
-		/* One level fits the depth of a ledger line; the deeper ones stand by their hash. */
-		return depth > 1 ? json_pack("{s:o, s:o}", "count", number(a->nested.count), "sha256",
-				       sha256_of(a->nested.rows, a->nested.size))
-				 : template_json(&a->nested, depth + 1);
+		return nested_json(a, name, depth);
 	default:
 		return json_pack("{s:o}", "len", number(a->len));
 	}
@@ -322,12 +365,12 @@ kmn_ledger_template(const struct kmn_template_view *t)
 /* ---- whole calls --------------------------------------------------------------------------------------------- */
 
 json_t *
-kmn_ledger_in(const struct kmn_call_view *v, bool *has_out)
+kmn_ledger_in(const struct kmn_call_view *v, const uint8_t *salt, bool *has_out)
 {
 	const struct kmn_value *data = kmn_view_shown(v);
 
 	*has_out = data != NULL;
-	return data != NULL ? shown(data->param->name, data->param->show, data->bytes, data->len) : NULL;
+	return data != NULL ? shown(data->param, "in", salt, data->bytes, data->len) : NULL;
 }
 
 json_t *
@@ -346,14 +389,14 @@ kmn_ledger_templates(const struct kmn_call_view *v, bool *has_out)
 }
 
 json_t *
-kmn_ledger_out(const struct kmn_response_view *v, bool *has_out)
+kmn_ledger_out(const struct kmn_response_view *v, const uint8_t *salt, bool *has_out)
 {
 	static const enum kmn_kind lists[] = {KMN_KIND_SLOTS, KMN_KIND_MECH_TYPES, KMN_KIND_OBJECTS};
 	const struct kmn_result *r = kmn_response_bytes(v);
 
 	*has_out = true;
 	if (r != NULL)
-		return shown(r->param->name, r->param->show, r->bytes, r->len);
+		return shown(r->param, "out", salt, r->bytes, r->len);
 	for (size_t i = 0; i < KMN_COUNT_OF(lists); i++)
 		if ((r = kmn_response_nth(v, lists[i], 0)) != NULL)
 			return json_pack(
@@ -377,7 +420,7 @@ argument_json(const struct kmn_value *v)
 		return v->null ? json_string("NULL") : kmn_ledger_template(&v->template);
 	case KMN_KIND_DATA:
 	case KMN_KIND_AAD:
-		return v->null ? json_string("NULL") : shown(v->param->name, v->param->show, v->bytes, v->len);
+		return v->null ? json_string("NULL") : shown(v->param, v->param->name, NULL, v->bytes, v->len);
 	case KMN_KIND_PIN:
 		return json_string(v->null ? "NULL" : "given");
 	case KMN_KIND_LABEL:

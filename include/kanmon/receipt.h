@@ -103,7 +103,8 @@ const char *kmn_receipt_fault_text(enum kmn_receipt_fault fault);
 
 /* A value of the caller's, by the field that the record shows it under. */
 struct kmn_receipt_value {
-	const char *field; /* "in", "out" */
+	const char *field;  /* "in", "out" */
+	enum kmn_show show; /* how the record has to show it */
 	const void *bytes;
 	size_t len;
 };

@@ -26,13 +26,15 @@ json_t *kmn_ledger_redacted(const char *what, uint64_t len);
 
 /*
  * The input data of a call as its row says (first DATA argument that is shown),
- * or NULL with *has_out false where the call has none: member `in`.
+ * or NULL with *has_out false where the call has none: member `in`. `salt` is
+ * KMN_OPENING_SALT_BYTES, for a value that is committed to; with NULL such a
+ * value is redacted.
  */
-json_t *kmn_ledger_in(const struct kmn_call_view *v, bool *has_out);
+json_t *kmn_ledger_in(const struct kmn_call_view *v, const uint8_t *salt, bool *has_out);
 /* All templates of a call: one object, or {"pPublicKeyTemplate":..,"pPrivateKeyTemplate":..}: member `template`. */
 json_t *kmn_ledger_templates(const struct kmn_call_view *v, bool *has_out);
-/* What came back, as the row says ({"b64"}, {"sha256","len"}, {"redacted","len"}, {"count","sha256"}): member `out`. */
-json_t *kmn_ledger_out(const struct kmn_response_view *v, bool *has_out);
+/* What came back, as the row says ({"b64"}, {"sha256","len"}, {"commit","len"}, {"count","sha256"}): member `out`. */
+json_t *kmn_ledger_out(const struct kmn_response_view *v, const uint8_t *salt, bool *has_out);
 /* Every argument by its PKCS#11 name, in row order: for `kanmon audit show`, logs and traces. */
 json_t *kmn_ledger_arguments(const struct kmn_call_view *v);
 /* "CKR_OK", or "CKR_0x80000001" for a number that has no name. */

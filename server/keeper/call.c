@@ -109,6 +109,7 @@ kmn_call_free(struct kmn_call_state *call)
 	kmn_objects_forget_call(call);
 	kmn_branch_forget(call->instance, call);
 	kmn_call_leave_turn(call);
+	kmn_salts_forget(call);
 	json_decref(call->intent);
 	if (call->joined != NULL)
 		OPENSSL_clear_free(call->joined, KMN_KEEPER_SPOOL_MAX);
@@ -166,6 +167,8 @@ release(struct kmn_call_state *call)
 	call->step = KMN_STEP_DONE;
 	/* The request may have carried a PIN: from here on only its outcome is needed. */
 	OPENSSL_cleanse(call->bytes, call->len);
+	if (call->instance->receipts == KMN_RECEIPTS_OFF)
+		kmn_salts_forget(call); /* nobody will ask for them */
 	kmn_call_answer(call);
 	kmn_call_leave_turn(call);
 }

@@ -299,6 +299,7 @@ decided_alike(struct kmn_call_state *call, const struct kmn_request *r)
 	return alike;
 }
 
+/* Also what is committed to: a salt makes it another value each time. */
 static bool
 has_redacted(json_t *value)
 {
@@ -306,7 +307,7 @@ has_redacted(json_t *value)
 	json_t *member;
 	size_t i;
 
-	if (json_object_get(value, "redacted") != NULL)
+	if (json_object_get(value, "redacted") != NULL || json_object_get(value, "commit") != NULL)
 		return true;
 	json_object_foreach(value, name, member) if (has_redacted(member)) return true;
 	json_array_foreach(value, i, member) if (has_redacted(member)) return true;

@@ -142,6 +142,17 @@ read_lines(const struct kmn_call_state *call, char *line[3], struct kmn_receipt 
 	return e;
 }
 
+static void
+put_openings(const struct kmn_call_state *call, struct kmn_receipt *receipt)
+{
+	static const char *const fields[KMN_SALTS] = {"in", "out"};
+
+	for (size_t i = 0; call->salts != NULL && i < KMN_SALTS; i++)
+		if (call->salts->drawn[i])
+			receipt->opening[receipt->opening_count++] = (struct kmn_opening){
+			    .field = fields[i], .field_len = strlen(fields[i]), .salt = call->salts->salt[i]};
+}
+
 kmn_err
 kmn_receipts_put_answer(const struct kmn_call_state *call, struct kmn_writer *w)
 {
@@ -156,6 +167,7 @@ kmn_receipts_put_answer(const struct kmn_call_state *call, struct kmn_writer *w)
 	}
 	if ((e = put_head(k, call->conn, &receipt)) == KMN_OK && (e = read_lines(call, line, &receipt)) == KMN_OK &&
 	    (e = kmn_log_inclusion(k->log, call->outcome.i, receipt.size, &receipt.path)) == KMN_OK) {
+		put_openings(call, &receipt);
 		put_receipt(&receipt, w);
 		e = w->err;
 	}

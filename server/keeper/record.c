@@ -344,9 +344,29 @@ requester_json(const struct kmn_call_state *call)
 	    call->peer_name);
 }
 
+/* A salt where the row says that the value is committed to; NULL: it is not. */
+static const uint8_t *
+salt_for(struct kmn_call_state *call, const struct kmn_param *param, enum kmn_salt which)
+{
+	return param != NULL && param->show == KMN_SHOW_COMMITMENT ? kmn_salts_draw(call, which) : NULL;
+}
+
+static void
+put_input(json_t *body, struct kmn_call_state *call)
+{
+	const struct kmn_value *in = kmn_view_shown(&call->view);
+	bool has = false;
+	json_t *value;
+
+	if (in == NULL)
+		return;
+	value = kmn_ledger_in(&call->view, salt_for(call, in->param, KMN_SALT_IN), &has);
+	put(body, "in", value);
+}
+
 /* Member `template`, and what a call says beside mechanism, key and data. */
 static void
-put_arguments(json_t *intent, const struct kmn_call_state *call)
+put_arguments(json_t *intent, struct kmn_call_state *call)
 {
 	bool has = false;
 	json_t *value = kmn_ledger_templates(&call->view, &has);
@@ -355,13 +375,8 @@ put_arguments(json_t *intent, const struct kmn_call_state *call)
 		put(intent, "template", value);
 	else
 		json_decref(value);
-	if (json_object_get(intent, "in") != NULL)
-		return;
-	value = kmn_ledger_in(&call->view, &has);
-	if (has)
-		put(intent, "in", value);
-	else
-		json_decref(value);
+	if (json_object_get(intent, "in") == NULL)
+		put_input(intent, call);
 }
 
 kmn_err
@@ -409,11 +424,13 @@ kmn_record_policy(const struct kmn_keeper *k)
 
 /* rv, rv_name, out, hsm, dur_us, resp_sha256: what every outcome has. */
 static void
-put_outcome(json_t *body, const struct kmn_call_state *call, const struct kmn_response_view *response)
+put_outcome(json_t *body, struct kmn_call_state *call, const struct kmn_response_view *response)
 {
+	const struct kmn_result *bytes = kmn_response_bytes(response);
+	const uint8_t *salt = bytes != NULL ? salt_for(call, bytes->param, KMN_SALT_OUT) : NULL;
 	char storage[32];
 	bool has = false;
-	json_t *out = kmn_ledger_out(response, &has);
+	json_t *out = kmn_ledger_out(response, salt, &has);
 
 	put(body, "rv", json_integer(kmn_record_number(response->rv)));
 	put(body, "rv_name", json_string(kmn_record_rv_name(response->rv, storage)));
@@ -442,6 +459,8 @@ kmn_record_op(struct kmn_call_state *call, const struct kmn_response_view *respo
 		put(body, "key", kmn_record_key(key, call->token));
 	if (in != NULL)
 		put(body, "in", json_deep_copy(in));
+	else if (call->intent == NULL && call->durability == 'B')
+		put_input(body, call);
 	if (call->selfcheck != NULL)
 		put(body, "selfcheck", json_string(call->selfcheck));
 	put_outcome(body, call, response);

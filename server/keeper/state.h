@@ -38,6 +38,7 @@
 #include "kanmon/key.h"
 #include "kanmon/log.h"
 #include "kanmon/quorum.h"
+#include "kanmon/receipt.h"
 #include "kanmon/replay.h"
 #include "kanmon/roles.h"
 
@@ -214,6 +215,7 @@ struct kmn_call_state {
 	struct kmn_ref request, decision;             /* class A */
 	struct kmn_ref outcome;                       /* the record that tells the answer */
 	struct kmn_ref again;                         /* of a redelivery, the result it hands out */
+	struct kmn_salts *salts;                      /* of its commitments, until the client has them; NULL: none */
 	enum kmn_record_kind told_by; /* kind of outcome; KMN_R_UNKNOWN: the answer has no record of its own */
 	unsigned use;
 	bool decided; /* a decision allow stands and no result yet */
@@ -358,6 +360,7 @@ struct kmn_keeper {
 	unsigned delivered_next;
 	uint8_t spki_stored[64][KMN_HASH_BYTES]; /* public keys whose blob is known to be kept, a ring */
 	unsigned spki_stored_next;
+	LIST_HEAD(, kmn_salt_page) salts;
 	struct kmn_head signed_head; /* that signed_note is of; size 0: none yet */
 	char *signed_note;
 	size_t signed_note_len;
@@ -543,6 +546,19 @@ kmn_err kmn_receipts_put_head(struct kmn_keeper *k, struct kmn_conn *conn, struc
 /* The same of an answer's record; empty where the answer has none of its own. */
 kmn_err kmn_receipts_put_answer(const struct kmn_call_state *call, struct kmn_writer *w) KMN_MUST_CHECK;
 void kmn_receipts_clear(struct kmn_keeper *k);
+
+/* ---- salts.c ---------------------------------------------------------------------------------------------------- */
+
+enum kmn_salt { KMN_SALT_IN, KMN_SALT_OUT, KMN_SALTS };
+
+/* One salt for each value that a call's records commit to. */
+struct kmn_salts {
+	uint8_t salt[KMN_SALTS][KMN_OPENING_SALT_BYTES];
+	bool drawn[KMN_SALTS];
+};
+/* Fresh at the first asking, then the same; valid until it is forgotten. */
+const uint8_t *kmn_salts_draw(struct kmn_call_state *call, enum kmn_salt which);
+void kmn_salts_forget(struct kmn_call_state *call);
 
 /* ---- claim.c ---------------------------------------------------------------------------------------------------- */
 

@@ -79,7 +79,7 @@ look_at_views(const struct kmn_call_view *v)
 
 	if (has)
 		look_at_ledger(value);
-	value = kmn_ledger_in(v, &has);
+	value = kmn_ledger_in(v, NULL, &has);
 	if (has)
 		look_at_ledger(value);
 	look_at_ledger(kmn_ledger_mechanism(kmn_view_mechanism(v)));

@@ -201,6 +201,53 @@ test_each(void)
 	rig_end(&rig);
 }
 
+/* ---- values that stay secret ------------------------------------------------------------------------------------- */
+
+/* Random bytes are committed to: the salt that came along opens them, another opens nothing. */
+static void
+heard_random(struct rig_app *app, const struct rig_answer *answer)
+{
+	struct kmn_receipt receipt;
+	struct client *c = app->cookie;
+
+	heard(app, answer);
+	if (answer->id != KMN_C_GenerateRandom)
+		return;
+	CU_ASSERT_EQUAL_FATAL(kmn_receipt_decode(answer->receipt, answer->receipt_len, &receipt), KMN_OK);
+	CU_ASSERT_EQUAL(receipt.opening_count, 1);
+	CU_ASSERT_PTR_NOT_NULL(memmem(receipt.line, receipt.line_len, "{\"commit\":", 10));
+	CU_ASSERT_NOT_EQUAL(memcmp(c->note, receipt.opening[0].salt, KMN_OPENING_SALT_BYTES), 0);
+	memcpy(c->note, receipt.opening[0].salt, KMN_OPENING_SALT_BYTES); /* the next one has another */
+}
+
+static void
+test_commitments(void)
+{
+	struct client c = {.fault = KMN_RECEIPT_NONE};
+	struct rig_app app = {.conn = 0};
+	uint8_t seed[] = "seed";
+	struct rig rig;
+
+	rig_start(&rig, open_rules);
+	CU_ASSERT_TRUE_FATAL(begin(&rig, &app, &c, 1));
+	CU_ASSERT_EQUAL(rig_open_session(&rig, &app), CKR_OK);
+	CU_ASSERT_EQUAL(rig_login(&rig, &app), CKR_OK);
+	app.heard = heard_random;
+	for (int i = 0; i < 3; i++)
+		CU_ASSERT_EQUAL(generate_random(&rig, &app), CKR_OK);
+	CU_ASSERT_EQUAL(c.fault, KMN_RECEIPT_NONE);
+	app.heard = heard;
+	{
+		struct kmn_arg arg[] = {{.u = app.session}, {.p = seed, .u = 4}};
+
+		CU_ASSERT_NOT_EQUAL(rig_call(&rig, &app, KMN_C_SeedRandom, arg, 2), CKR_VENDOR_DEFINED);
+	}
+	CU_ASSERT_EQUAL(rig_stop(&rig), 0);
+	CU_ASSERT_EQUAL(rig_records(&rig, "op", "\"out\":{\"commit\":"), 3);
+	CU_ASSERT_EQUAL(rig_records(&rig, "op", "\"in\":{\"commit\":"), 1);
+	rig_end(&rig);
+}
+
 /* ---- heads of clients -------------------------------------------------------------------------------------------- */
 
 static void
@@ -379,8 +426,9 @@ test_cosign(void)
 static void
 test_prove(void)
 {
-	struct client a = {.fault = KMN_RECEIPT_NONE}, b;
-	struct rig_app app = {.conn = 0}, other = {.conn = 0};
+	struct client c = {.fault = KMN_RECEIPT_NONE};
+	struct rig_app app = {.conn = 0};
+	struct kmn_head first;
 	struct kmn_path path;
 	struct rig_frame f;
 	struct kmn_reader r;
@@ -390,23 +438,24 @@ test_prove(void)
 	size_t len;
 
 	rig_start(&rig, open_rules);
-	CU_ASSERT_TRUE_FATAL(begin(&rig, &app, &a, 1));
-	b = a;
-	CU_ASSERT_TRUE_FATAL(begin(&rig, &other, &b, 2));
-	CU_ASSERT_TRUE(b.head.size > a.head.size);
+	CU_ASSERT_TRUE_FATAL(begin(&rig, &app, &c, 1));
+	first = c.head;
+	CU_ASSERT_EQUAL(rig_open_session(&rig, &app), CKR_OK);
+	CU_ASSERT_EQUAL(rig_login(&rig, &app), CKR_OK);
+	CU_ASSERT_TRUE(c.head.size > first.size);
 	kmn_writer_init(&w, 64);
-	kmn_writer_u64(&w, a.head.size);
-	kmn_writer_u64(&w, b.head.size);
+	kmn_writer_u64(&w, first.size);
+	kmn_writer_u64(&w, c.head.size);
 	rig_send(&rig, 1, KMN_F_PROVE, &w);
 	CU_ASSERT_TRUE_FATAL(rig_expect(&rig, 1, KMN_F_PROVEN, &f));
 	kmn_reader_init(&r, f.body, f.len);
-	CU_ASSERT_EQUAL(kmn_reader_u64(&r), a.head.size);
-	CU_ASSERT_EQUAL(kmn_reader_u64(&r), b.head.size);
+	CU_ASSERT_EQUAL(kmn_reader_u64(&r), first.size);
+	CU_ASSERT_EQUAL(kmn_reader_u64(&r), c.head.size);
 	len = kmn_reader_bytes(&r, sizeof(f.body), &view);
 	CU_ASSERT_EQUAL(kmn_receipt_path_decode(view, len, &path), KMN_OK);
-	CU_ASSERT_EQUAL(kmn_receipt_link(&b.head, &a.head, &path), KMN_RECEIPT_NONE);
-	b.head.root[0] ^= 1;
-	CU_ASSERT_EQUAL(kmn_receipt_link(&a.head, &b.head, &path), KMN_RECEIPT_FORK);
+	CU_ASSERT_EQUAL(kmn_receipt_link(&c.head, &first, &path), KMN_RECEIPT_NONE);
+	c.head.root[0] ^= 1;
+	CU_ASSERT_EQUAL(kmn_receipt_link(&first, &c.head, &path), KMN_RECEIPT_FORK);
 	kmn_writer_init(&w, 64);
 	kmn_writer_u64(&w, 1);
 	kmn_writer_u64(&w, 1000000);
@@ -488,6 +537,7 @@ test_redelivery(void)
 static CU_TestInfo answer_tests[] = {
     {"each recorded answer comes with a receipt that holds, a counted one without", test_each},
     {"an answer that is handed out again proves what it hands out", test_redelivery},
+    {"random bytes and seeds are committed to under fresh salts, which only the client gets", test_commitments},
     CU_TEST_INFO_NULL,
 };
 

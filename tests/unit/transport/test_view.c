@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "kanmon/json.h"
+#include "kanmon/receipt.h"
 #include "kanmon/view.h"
 
 static struct kmn_writer request;
@@ -135,9 +136,12 @@ test_two_templates(void)
 
 	check_line(kmn_ledger_templates(&v, &has),
 	    "{\"pPrivateKeyTemplate\":{},\"pPublicKeyTemplate\":{\"CKA_MODULUS_BITS\":2048}}");
-	CU_ASSERT_PTR_NULL(kmn_ledger_in(&v, &has));
+	CU_ASSERT_PTR_NULL(kmn_ledger_in(&v, NULL, &has));
 	CU_ASSERT_FALSE(has);
 }
+
+static const uint8_t salt[KMN_OPENING_SALT_BYTES] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18,
+    19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31};
 
 static void
 test_data_and_pins(void)
@@ -146,15 +150,21 @@ test_data_and_pins(void)
 	CK_ULONG n = sizeof(out);
 	struct kmn_arg sign[] = {{.u = 9}, {.p = IN("abc"), .u = 3}, {.p = out, .n = &n}};
 	struct kmn_arg login[] = {{.u = 9}, {.u = CKU_USER}, {.p = IN("1234"), .u = 4}};
+	struct kmn_arg state[] = {{.u = 9}, {.p = IN("abc"), .u = 3}, {.u = 0}, {.u = 0}};
 	struct kmn_call_view v = view_of(KMN_C_Sign, sign, 3);
 	bool has;
 
-	check_line(kmn_ledger_in(&v, &has), "{\"len\":3,\"sha256\":\"ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=\"}");
+	check_line(
+	    kmn_ledger_in(&v, NULL, &has), "{\"len\":3,\"sha256\":\"ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=\"}");
 	v = view_of(KMN_C_Encrypt, sign, 3);
-	check_line(kmn_ledger_in(&v, &has), "{\"len\":3,\"redacted\":\"pData\"}");
+	check_line(kmn_ledger_in(&v, NULL, &has), "{\"len\":3,\"redacted\":\"pData\"}");
+	check_line(
+	    kmn_ledger_in(&v, salt, &has), "{\"commit\":\"FxOw/7xRuFiVd45oUS/Kh9zjSbjZEYI1/1fcgpkJBXw=\",\"len\":3}");
+	v = view_of(KMN_C_SetOperationState, state, 4);
+	CU_ASSERT_PTR_NULL(kmn_ledger_in(&v, salt, &has));
 	v = view_of(KMN_C_Login, login, 3);
 	check_line(kmn_ledger_arguments(&v), "{\"hSession\":9,\"pPin\":\"given\",\"userType\":1}");
-	CU_ASSERT_PTR_NULL(kmn_ledger_in(&v, &has));
+	CU_ASSERT_PTR_NULL(kmn_ledger_in(&v, NULL, &has));
 }
 
 /* Of a message: the parameter and what it is bound to are shown, what it says is not. */
@@ -179,17 +189,18 @@ test_messages(void)
 	CU_ASSERT_PTR_NOT_NULL(strstr(text, "\"sha256\":\"ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=\""));
 	free(text);
 	json_decref(arguments);
-	check_line(kmn_ledger_in(&v, &has), "{\"len\":6,\"redacted\":\"pPlaintext\"}");
+	check_line(kmn_ledger_in(&v, NULL, &has), "{\"len\":6,\"redacted\":\"pPlaintext\"}");
 	v = view_of(KMN_C_DecryptMessage, encrypt, 5);
-	check_line(kmn_ledger_in(&v, &has), "{\"len\":6,\"sha256\":\"K7gNU3sdo+OL0wNhqoVWhr3g6s1xYv72ol/pe/Unols=\"}");
+	check_line(
+	    kmn_ledger_in(&v, NULL, &has), "{\"len\":6,\"sha256\":\"K7gNU3sdo+OL0wNhqoVWhr3g6s1xYv72ol/pe/Unols=\"}");
 	v = view_of(KMN_C_LoginUser, login, 4);
 	check_line(
 	    kmn_ledger_arguments(&v), "{\"hSession\":9,\"pPin\":\"given\",\"pUsername\":\"sato\",\"userType\":1}");
-	CU_ASSERT_PTR_NULL(kmn_ledger_in(&v, &has));
+	CU_ASSERT_PTR_NULL(kmn_ledger_in(&v, NULL, &has));
 }
 
 static json_t *
-out_of(enum kmn_call_id id, const char *bytes, bool *has_out)
+out_of(enum kmn_call_id id, const char *bytes, const uint8_t *out_salt, bool *has_out)
 {
 	struct kmn_response_view v;
 	struct kmn_writer w;
@@ -198,7 +209,7 @@ out_of(enum kmn_call_id id, const char *bytes, bool *has_out)
 	kmn_writer_init(&w, 4096);
 	kmn_response_put_bytes(id, bytes, strlen(bytes), 64, &w);
 	CU_ASSERT_EQUAL_FATAL(kmn_response_view_decode(w.bytes, w.len, &v), KMN_OK);
-	out = kmn_ledger_out(&v, has_out);
+	out = kmn_ledger_out(&v, out_salt, has_out);
 	kmn_writer_clear(&w);
 	return out;
 }
@@ -210,16 +221,19 @@ test_results(void)
 	struct kmn_writer w;
 	bool has;
 
-	check_line(out_of(KMN_C_Sign, "abc", &has), "{\"b64\":\"YWJj\"}");
-	check_line(out_of(KMN_C_Decrypt, "abc", &has), "{\"len\":3,\"redacted\":\"pData\"}");
-	check_line(out_of(KMN_C_SignMessageNext, "abc", &has), "{\"b64\":\"YWJj\"}");
-	check_line(out_of(KMN_C_DecryptMessage, "abc", &has), "{\"len\":3,\"redacted\":\"pPlaintext\"}");
-	check_line(out_of(KMN_C_WrapKey, "abc", &has),
+	check_line(out_of(KMN_C_Sign, "abc", NULL, &has), "{\"b64\":\"YWJj\"}");
+	check_line(out_of(KMN_C_Decrypt, "abc", NULL, &has), "{\"len\":3,\"redacted\":\"pData\"}");
+	check_line(out_of(KMN_C_Decrypt, "abc", salt, &has),
+	    "{\"commit\":\"j2w6gpTdq3HRkjwLj4RJ40IiYlBe6/2R0GILy3zwSDs=\",\"len\":3}");
+	check_line(out_of(KMN_C_GetOperationState, "abc", salt, &has), "{\"len\":3,\"redacted\":\"pOperationState\"}");
+	check_line(out_of(KMN_C_SignMessageNext, "abc", NULL, &has), "{\"b64\":\"YWJj\"}");
+	check_line(out_of(KMN_C_DecryptMessage, "abc", NULL, &has), "{\"len\":3,\"redacted\":\"pPlaintext\"}");
+	check_line(out_of(KMN_C_WrapKey, "abc", NULL, &has),
 	    "{\"len\":3,\"sha256\":\"ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=\"}");
 	kmn_writer_init(&w, 4096);
 	kmn_response_put_error(KMN_C_Sign, CKR_DEVICE_ERROR, &w);
 	CU_ASSERT_EQUAL_FATAL(kmn_response_view_decode(w.bytes, w.len, &v), KMN_OK);
-	CU_ASSERT_PTR_NULL(kmn_ledger_out(&v, &has));
+	CU_ASSERT_PTR_NULL(kmn_ledger_out(&v, NULL, &has));
 	CU_ASSERT_FALSE(has);
 	kmn_writer_clear(&w);
 	check_line(json_pack("{s:o}", "rv", kmn_ledger_rv_name(CKR_OK)), "{\"rv\":\"CKR_OK\"}");
