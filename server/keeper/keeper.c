@@ -414,6 +414,7 @@ loop(struct kmn_keeper *k)
 		tick(k);
 		release_durable(k);
 		kmn_turn_run(k);
+		kmn_keeper_snapshot_tick(k);
 		if (k->start_due && !k->failed)
 			kmn_worker_start_next(k);
 		if (k->login_due && !k->failed)
@@ -462,9 +463,20 @@ open_ledger(struct kmn_keeper *k, struct kmn_recovery *recovery)
 	if ((e = kmn_store_files_at(k->setup->ledger, &k->store)) != KMN_OK)
 		return e;
 	settings.store = k->store;
+	settings.resume = kmn_keeper_resume;
+	memcpy(settings.snapshot_by, k->setup->build.binary_sha256, sizeof(settings.snapshot_by));
 	if ((e = kmn_quorum_new(&quorum, &k->quorum)) != KMN_OK)
 		return e;
-	if ((e = kmn_log_open(&settings, replayed, k, recovery, &k->log, &why)) != KMN_OK)
+	e = kmn_log_open(&settings, replayed, k, recovery, &k->log, &why);
+	if (e == KMN_E_CORRUPT && k->resumed) {
+		kmn_say(KMN_SAY_WARNING, "the ledger is read as a whole: %s", why.text);
+		kmn_quorum_free(k->quorum);
+		k->resumed = false;
+		settings.resume = NULL;
+		if ((e = kmn_quorum_new(&quorum, &k->quorum)) == KMN_OK)
+			e = kmn_log_open(&settings, replayed, k, recovery, &k->log, &why);
+	}
+	if (e != KMN_OK)
 		kmn_say(KMN_SAY_ERROR, "ledger %s: %s: %s", k->setup->ledger_path, kmn_err_text(e), why.text);
 	return e;
 }
@@ -626,6 +638,7 @@ finish(struct kmn_keeper *k)
 	if (!k->failed && k->begun &&
 	    kmn_keeper_append(k, KMN_R_GATEWAY_STOP, json_pack("{s:s}", "reason", k->stop_reason), NULL) != KMN_OK)
 		k->failed = true;
+	kmn_keeper_snapshot(k);
 	if (kmn_log_close(k->log) != KMN_OK)
 		k->failed = true;
 	return k->restart ? KMN_EXIT_RESTART : k->failed ? 1 : 0;

@@ -334,7 +334,9 @@ struct kmn_keeper {
 	} space;
 	struct kmn_recovery found; /* what opening the ledger found, until then */
 	struct kmn_quorum *quorum;
-	char *policy_note; /* of the policy in force, as people signed it */
+	bool resumed;           /* it was made of chosen records (snapshot.c) */
+	uint64_t snapshot_size; /* of the ledger, when records were chosen last */
+	char *policy_note;      /* of the policy in force, as people signed it */
 	int64_t started_ms;
 	uint64_t next_tag;
 	uint32_t next_worker;
@@ -617,6 +619,14 @@ bool kmn_space_is_low(struct kmn_keeper *k);
 void kmn_space_tick(struct kmn_keeper *k);
 /* Why no call of class A or B may begin now; KMN_OK: it may. */
 kmn_err kmn_keeper_holds_back(struct kmn_keeper *k);
+
+/* ---- snapshot.c: a start that does not grow with the ledger ------------------------------------------------------ */
+
+/* The log's settings.resume. */
+kmn_err kmn_keeper_resume(void *cookie, uint64_t size) KMN_MUST_CHECK;
+/* Names the records of the state as it is now; the tick does so every few thousand records. */
+void kmn_keeper_snapshot(struct kmn_keeper *k);
+void kmn_keeper_snapshot_tick(struct kmn_keeper *k);
 
 /* ---- unrecorded.c: when the ledger takes no records -------------------------------------------------------------- */
 
