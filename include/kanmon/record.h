@@ -115,6 +115,8 @@ struct kmn_record {
 /* Name of a kind as in the table; the kind of a name. */
 const char *kmn_record_name(enum kmn_record_kind kind);
 enum kmn_record_kind kmn_record_kind(const char *name);
+/* Its row's third column: `name=kind` or `name?=kind`, separated by spaces. */
+const char *kmn_record_members(enum kmn_record_kind kind);
 
 /* Whether a body has exactly the members of its type, each of its kind. Unknown types: KMN_E_NOT_FOUND. */
 kmn_err kmn_record_check(enum kmn_record_kind kind, const json_t *body, struct kmn_why *why) KMN_MUST_CHECK;

@@ -20,6 +20,12 @@ kmn_record_name(enum kmn_record_kind kind)
 	return kind < KMN_R_UNKNOWN ? rows[kind].name : "?";
 }
 
+const char *
+kmn_record_members(enum kmn_record_kind kind)
+{
+	return kind < KMN_R_UNKNOWN ? rows[kind].members : "";
+}
+
 enum kmn_record_kind
 kmn_record_kind(const char *name)
 {
