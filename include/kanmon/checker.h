@@ -17,6 +17,7 @@
 #ifndef KANMON_CHECKER_H
 #define KANMON_CHECKER_H
 
+#include "kanmon/pool.h"
 #include "kanmon/verify.h"
 
 /* The records read so far, as hashes: those before the one that a checker is given, and that one. */
@@ -35,6 +36,7 @@ struct kmn_checking {
 	struct kmn_past *past;
 	struct kmn_verify_report *report;
 	struct kmn_verify_sink sink; /* counts, then tells the caller's */
+	struct kmn_telling *telling; /* what is to be said, in order */
 };
 
 void kmn_checker_say(const struct kmn_checking *checking, enum kmn_check check, enum kmn_severity severity,
@@ -49,13 +51,25 @@ bool kmn_checker_checkpoint(const struct kmn_checking *checking, enum kmn_check 
 /* A head that somebody signed, or that a record states, against the records (V3); false if it was said. */
 bool kmn_checker_head(const struct kmn_checking *checking, const struct kmn_place *place, const struct kmn_head *head);
 
+/*
+ * Work on another thread whose findings are told as if it had been done here: in the order of the ledger, whatever
+ * the number of threads. `run` touches nothing but its own struct; `tell` is called once, on the verifier's thread,
+ * after everything that was said before; it says what was found and frees the work.
+ */
+struct kmn_deferred {
+	struct kmn_task task; /* first: the two are one address; the verifier's */
+	void (*run)(struct kmn_deferred *work);
+	void (*tell)(struct kmn_deferred *work);
+};
+void kmn_checker_defer(const struct kmn_checking *checking, struct kmn_deferred *work);
+
 #define KMN_KIND(id) (UINT64_C(1) << KMN_R_##id)
 #define KMN_KINDS_ALL (~UINT64_C(0))
 
 struct kmn_checker {
 	const char *name;
 	uint64_t kinds;  /* record() is called for these: KMN_KIND(..) | .., or KMN_KINDS_ALL */
-	uint64_t bodies; /* of these record->body and record->owner are there; of others they may be NULL */
+	uint64_t bodies; /* of these record->body is there; of others it may be NULL. record->scan always is */
 	kmn_err (*begin)(const struct kmn_checking *checking, void **state_out);
 	kmn_err (*record)(void *state, const struct kmn_record *record, const struct kmn_place *place);
 	kmn_err (*end)(void *state);

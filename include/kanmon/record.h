@@ -101,15 +101,18 @@ struct kmn_ref {
 	uint8_t leaf[KMN_HASH_BYTES];
 };
 
+struct kmn_scan;
+
 struct kmn_record {
 	uint64_t i, t, m;
 	uint8_t leaf[KMN_HASH_BYTES]; /* leaf hash of the line */
 	uint8_t prev[KMN_HASH_BYTES];
 	uint8_t nonce[KMN_NONCE_BYTES];
-	enum kmn_record_kind kind; /* KMN_R_UNKNOWN: a type this build does not know */
-	const char *type;          /* as it stands in the line; lives as long as the record */
-	const json_t *body;        /* likewise */
-	json_t *owner;             /* the parsed line; kmn_record_clear() lets go of it */
+	enum kmn_record_kind kind;   /* KMN_R_UNKNOWN: a type this build does not know */
+	const char *type;            /* as it stands in the line; lives as long as the record */
+	const json_t *body;          /* likewise */
+	json_t *owner;               /* the parsed line; kmn_record_clear() lets go of it */
+	const struct kmn_scan *scan; /* kanmon/scan.h; only in the verifier, where body and owner may be NULL */
 };
 
 /* Name of a kind as in the table; the kind of a name. */

@@ -79,6 +79,9 @@ struct kmn_verify_settings {
 	size_t head_len;
 	const struct kmn_checker *const *more; /* checkers beside the ledger's own, ends with NULL; or NULL */
 	struct kmn_verify_sink sink;
+	unsigned threads; /* this one included; 0: as one. The outcome is the same with any number */
+	void (*progress)(void *cookie, uint64_t bytes, uint64_t of); /* of the segments; may be NULL */
+	void *cookie;                                                /* of progress */
 	uint64_t segment_records, segment_bytes; /* 0: the format's; as in struct kmn_log_settings */
 	uint64_t now_ms;                         /* the auditor's clock; 0: the system's */
 };

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kanmon/scan.h"
 #include "server/ledger/verify.h"
 
 /* How long after its time a request may go undecided: the gateway decides when its clock rings, or when it starts. */
@@ -24,12 +25,14 @@ enum {
 	UNKNOWN = 8, /* decision: a recovery says that nobody knows */
 };
 
+/* 8 bytes for each record of the ledger. */
 struct row {
-	uint64_t link;    /* intent: its last decision; decision: its intent */
-	uint64_t expires; /* intent */
-	uint8_t kind;     /* enum kmn_record_kind */
-	uint8_t flags;
+	/* intent: until it is settled, when it expires; then its last decision, 0: none. Decision: its intent. */
+	uint64_t value : 53;
+	uint64_t kind : 6; /* enum kmn_record_kind */
+	uint64_t flags : 4;
 };
+_Static_assert(sizeof(struct row) == 8 && KMN_R_UNKNOWN < 64, "a row of eight bytes");
 
 struct cases {
 	const struct kmn_checking *checking;
@@ -59,6 +62,7 @@ clear(void *state)
 	free(cases);
 }
 
+#define VALUE(n) ((n) & KMN_JSON_INT_MAX) /* numbers of a ledger have 53 bits */
 #define say(cases, severity, place, ...) kmn_checker_say((cases)->checking, KMN_V8, severity, place, __VA_ARGS__)
 
 /* What the references of each type must point at; KMN_R_UNKNOWN: at anything. */
@@ -87,13 +91,21 @@ static const struct {
 };
 
 static bool
-ref_holds(const struct cases *cases, const json_t *value, enum kmn_record_kind to, uint64_t before, struct kmn_ref *ref)
+ref_holds(const struct cases *cases, const struct kmn_ref *ref, enum kmn_record_kind to, uint64_t before)
 {
 	uint8_t leaf[KMN_HASH_BYTES];
 
-	return kmn_ref_parse(value, ref) && ref->i < before &&
-	       kmn_past_leaf(cases->checking->past, ref->i, leaf) == KMN_OK &&
+	return ref->i < before && kmn_past_leaf(cases->checking->past, ref->i, leaf) == KMN_OK &&
 	       memcmp(leaf, ref->leaf, sizeof(leaf)) == 0 && (to == KMN_R_UNKNOWN || cases->row[ref->i].kind == to);
+}
+
+/* The n-th reference that row `at` of the table finds in the record. */
+static bool
+get_ref(const struct kmn_record *record, size_t at, size_t n, struct kmn_ref *ref)
+{
+	if (refs[at].list)
+		return kmn_scan_ref_at(record->scan, refs[at].member, n, ref);
+	return n == 0 && kmn_scan_ref(record->scan, refs[at].member, ref);
 }
 
 /* True: all references of the record hold, and may be followed. */
@@ -103,23 +115,21 @@ check_refs(const struct cases *cases, const struct kmn_record *record, const str
 	struct kmn_ref ref;
 	bool hold = true;
 
-	for (size_t n = 0; n < KMN_COUNT_OF(refs); n++) {
-		const json_t *value = json_object_get(record->body, refs[n].member);
-		size_t count = refs[n].list ? json_array_size(value) : value != NULL;
+	for (size_t at = 0; at < KMN_COUNT_OF(refs); at++) {
+		size_t n = 0;
 
-		if (refs[n].in != record->kind)
+		if (refs[at].in != record->kind)
 			continue;
-		for (size_t at = 0; at < count; at++) {
-			if (ref_holds(
-				cases, refs[n].list ? json_array_get(value, at) : value, refs[n].to, record->i, &ref))
+		for (; get_ref(record, at, n, &ref); n++) {
+			if (ref_holds(cases, &ref, refs[at].to, record->i))
 				continue;
 			say(cases, KMN_FINDING, place,
 			    "\"%s\" refers to record %" PRIu64 ", which is no earlier %s with that leaf",
-			    refs[n].member, ref.i,
-			    refs[n].to == KMN_R_UNKNOWN ? "record" : kmn_record_name(refs[n].to));
+			    refs[at].member, ref.i,
+			    refs[at].to == KMN_R_UNKNOWN ? "record" : kmn_record_name(refs[at].to));
 			hold = false;
 		}
-		if (count == 0 && !refs[n].list) /* a malformed body, said already */
+		if (n == 0 && !refs[at].list) /* a malformed body, said already */
 			hold = false;
 	}
 	return hold;
@@ -129,14 +139,13 @@ static void
 take_decision(struct cases *cases, const struct kmn_record *record)
 {
 	struct kmn_ref request;
-	const char *verdict;
 
-	if (!kmn_ref_get(record->body, "request", &request) || !kmn_json_get_text(record->body, "verdict", &verdict))
+	if (!kmn_scan_ref(record->scan, "request", &request) || kmn_scan_member(record->scan, "verdict") == NULL)
 		return;
 	cases->row[request.i].flags |= SETTLED;
-	cases->row[request.i].link = record->i;
-	cases->row[record->i].link = request.i;
-	if (strcmp(verdict, "allow") == 0)
+	cases->row[request.i].value = VALUE(record->i);
+	cases->row[record->i].value = VALUE(request.i);
+	if (kmn_scan_is(record->scan, "verdict", "allow"))
 		cases->row[record->i].flags |= ALLOWED;
 }
 
@@ -146,10 +155,10 @@ take_result(struct cases *cases, const struct kmn_record *record, const struct k
 	struct kmn_ref request, decision;
 	struct row *row;
 
-	if (!kmn_ref_get(record->body, "request", &request) || !kmn_ref_get(record->body, "decision", &decision))
+	if (!kmn_scan_ref(record->scan, "request", &request) || !kmn_scan_ref(record->scan, "decision", &decision))
 		return;
 	row = &cases->row[decision.i];
-	if (row->link != request.i)
+	if (row->value != request.i)
 		say(cases, KMN_FINDING, place, "its decision %" PRIu64 " is about another request", decision.i);
 	if (!(row->flags & ALLOWED))
 		say(cases, KMN_FINDING, place, "its decision %" PRIu64 " did not allow the call", decision.i);
@@ -184,8 +193,10 @@ take_recovery(struct cases *cases, const struct kmn_record *record, const struct
 		}
 		row = &cases->row[i];
 		if (row->kind == KMN_R_INTENT) {
+			if (!(row->flags & SETTLED))
+				row->value = 0;
 			row->flags |= SETTLED;
-			row = &cases->row[row->link];
+			row = &cases->row[row->value];
 		}
 		if (row->kind == KMN_R_DECISION && strcmp(state, "unknown") == 0)
 			row->flags |= UNKNOWN;
@@ -197,6 +208,7 @@ take_record(void *state, const struct kmn_record *record, const struct kmn_place
 {
 	struct cases *cases = state;
 	struct row *grown, *row;
+	uint64_t expires;
 
 	if (cases->count == cases->room) {
 		cases->room = cases->room * 2 + 1024;
@@ -205,14 +217,13 @@ take_record(void *state, const struct kmn_record *record, const struct kmn_place
 		cases->row = grown;
 	}
 	row = &cases->row[cases->count++];
-	*row = (struct row){.kind = (uint8_t)record->kind};
+	*row = (struct row){.kind = record->kind};
 	cases->t = record->t;
 	if (!check_refs(cases, record, place))
 		return KMN_OK;
 	switch (record->kind) {
 	case KMN_R_INTENT:
-		if (!kmn_json_get_number(record->body, "expires", &row->expires))
-			row->expires = 0; /* a malformed body, said already */
+		row->value = kmn_scan_number(record->scan, "expires", &expires) ? VALUE(expires) : 0;
 		break;
 	case KMN_R_DECISION:
 		take_decision(cases, record);
@@ -243,7 +254,7 @@ end(void *state)
 		struct kmn_place place = {NULL, 0, i};
 
 		if (row->kind == KMN_R_INTENT && !(row->flags & SETTLED)) {
-			if (cases->t > row->expires + LATE_MS)
+			if (cases->t > row->value + LATE_MS)
 				say(cases, KMN_FINDING, &place,
 				    "an intent without decision or recovery, past its time");
 			else
@@ -267,10 +278,5 @@ end(void *state)
 	return KMN_OK;
 }
 
-/* What refers to something, and what things are. */
-#define BODIES \
-	(KMN_KIND(INTENT) | KMN_KIND(STATEMENT) | KMN_KIND(APPROVAL) | KMN_KIND(REJECTION) | KMN_KIND(VETO) | \
-	    KMN_KIND(DECISION) | KMN_KIND(RESULT) | KMN_KIND(REDELIVER) | KMN_KIND(REDELIVERY) | KMN_KIND(ACTION) | KMN_KIND(LOG_KEY) | \
-	    KMN_KIND(CUSTODIAN_CREDENTIAL) | KMN_KIND(RECOVERY))
-
-const struct kmn_checker kmn_cases_checker = {"cases", KMN_KINDS_ALL, BODIES, begin, take_record, end, clear};
+const struct kmn_checker kmn_cases_checker = {
+    "cases", KMN_KINDS_ALL, KMN_KIND(RECOVERY), begin, take_record, end, clear};

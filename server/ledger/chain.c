@@ -219,8 +219,7 @@ check_record(const struct kmn_chain *chain, const struct kmn_record *record, str
 }
 
 static kmn_err
-feed_record(struct kmn_chain *chain, const char *line, size_t len, struct kmn_record *record_out, kmn_err *body_out,
-    struct kmn_why *why)
+take_record(struct kmn_chain *chain, const struct kmn_record *record, size_t len, struct kmn_why *why)
 {
 	kmn_err e;
 
@@ -228,14 +227,24 @@ feed_record(struct kmn_chain *chain, const char *line, size_t len, struct kmn_re
 		return refuse(why, "a record between mark and commit");
 	if (chain->front.size - chain->commit >= KMN_LOG_BATCH_MAX_RECORDS)
 		return refuse(why, "more records than a batch can have");
+	if ((e = check_record(chain, record, why)) == KMN_OK)
+		kmn_chain_wrote_record(chain, record, len + 1);
+	return e;
+}
+
+static kmn_err
+feed_record(struct kmn_chain *chain, const char *line, size_t len, struct kmn_record *record_out, kmn_err *body_out,
+    struct kmn_why *why)
+{
+	kmn_err e;
+
 	if ((e = kmn_record_parse(line, len, record_out, why)) != KMN_OK)
 		return e == KMN_E_NO_MEMORY ? e : KMN_E_CORRUPT;
-	if ((e = check_record(chain, record_out, why)) != KMN_OK) {
+	if ((e = take_record(chain, record_out, len, why)) != KMN_OK) {
 		kmn_record_clear(record_out);
 		return e;
 	}
 	*body_out = kmn_record_check(record_out->kind, record_out->body, why);
-	kmn_chain_wrote_record(chain, record_out, len + 1);
 	return KMN_OK;
 }
 
@@ -243,6 +252,25 @@ static bool
 starts(const char *line, size_t len, const char *with)
 {
 	return len >= strlen(with) && memcmp(line, with, strlen(with)) == 0;
+}
+
+static bool
+is_over(const struct kmn_chain *chain)
+{
+	return !kmn_chain_in_batch(chain) && chain->front.size > chain->segment && kmn_chain_full(chain);
+}
+
+kmn_err
+kmn_chain_take(
+    struct kmn_chain *chain, const struct kmn_record *record, size_t len, enum kmn_line *kind_out, struct kmn_why *why)
+{
+	*kind_out = KMN_LINE_HEADER;
+	if (!chain->header)
+		return refuse(why, "not the header of a segment that begins here");
+	if (is_over(chain))
+		return refuse(why, "the segment goes on although it is full");
+	*kind_out = KMN_LINE_RECORD;
+	return take_record(chain, record, len, why);
 }
 
 kmn_err
@@ -253,7 +281,7 @@ kmn_chain_feed(struct kmn_chain *chain, const char *line, size_t len, enum kmn_l
 	*kind_out = KMN_LINE_HEADER;
 	if (!chain->header)
 		return feed_header(chain, line, len, why);
-	if (!kmn_chain_in_batch(chain) && chain->front.size > chain->segment && kmn_chain_full(chain))
+	if (is_over(chain))
 		return refuse(why, "the segment goes on although it is full");
 	if (starts(line, len, "#mark ")) {
 		*kind_out = KMN_LINE_MARK;

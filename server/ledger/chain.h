@@ -50,6 +50,10 @@ void kmn_chain_init(struct kmn_chain *chain, const char *origin, uint64_t max_re
 kmn_err kmn_chain_feed(struct kmn_chain *chain, const char *line, size_t len, enum kmn_line *kind_out,
     struct kmn_record *record_out, kmn_err *body_out, struct kmn_why *why) KMN_MUST_CHECK;
 
+/* The same of a record's line that was read already (`len` without LF); of a genesis the body must be there. */
+kmn_err kmn_chain_take(struct kmn_chain *chain, const struct kmn_record *record, size_t len, enum kmn_line *kind_out,
+    struct kmn_why *why) KMN_MUST_CHECK;
+
 /* After a commit: the segment is full. */
 bool kmn_chain_full(const struct kmn_chain *chain);
 /* The next line is the header of a new segment. */

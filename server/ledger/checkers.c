@@ -31,6 +31,12 @@ kmn_checker_say(const struct kmn_checking *checking, enum kmn_check check, enum 
 	checking->sink.say(checking->sink.cookie, check, severity, place, text);
 }
 
+void
+kmn_checker_defer(const struct kmn_checking *checking, struct kmn_deferred *work)
+{
+	kmn_telling_defer(checking->telling, work);
+}
+
 bool
 kmn_checker_head(const struct kmn_checking *checking, const struct kmn_place *place, const struct kmn_head *head)
 {

@@ -1,36 +1,7 @@
 #include "kanmon/tree.h"
 
-#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
-
-void
-kmn_sha256(const void *bytes, size_t len, uint8_t out[KMN_HASH_BYTES])
-{
-	(void)crypto_hash_sha256(out, bytes, len);
-}
-
-void
-kmn_leaf_hash(const void *line, size_t len, uint8_t out[KMN_HASH_BYTES])
-{
-	static const uint8_t tag = 0;
-	crypto_hash_sha256_state h;
-
-	(void)crypto_hash_sha256_init(&h);
-	(void)crypto_hash_sha256_update(&h, &tag, 1);
-	(void)crypto_hash_sha256_update(&h, line, len);
-	(void)crypto_hash_sha256_final(&h, out);
-}
-
-void
-kmn_node_hash(const uint8_t left[KMN_HASH_BYTES], const uint8_t right[KMN_HASH_BYTES], uint8_t out[KMN_HASH_BYTES])
-{
-	uint8_t both[1 + 2 * KMN_HASH_BYTES] = {1};
-
-	memcpy(both + 1, left, KMN_HASH_BYTES);
-	memcpy(both + 1 + KMN_HASH_BYTES, right, KMN_HASH_BYTES);
-	kmn_sha256(both, sizeof(both), out);
-}
 
 void
 kmn_frontier_init(struct kmn_frontier *f)

@@ -21,7 +21,9 @@ struct verify {
 	struct kmn_verify_report *report;
 	struct kmn_checking checking; /* what checkers see of this */
 	struct kmn_verify_files files;
-	struct kmn_walk walk;
+	struct kmn_sweep sweep;
+	struct kmn_pool *pool;
+	uint64_t bytes, before;            /* of all segments; of those before the one being read */
 	char file[KMN_SEGMENT_NAME_BYTES]; /* the segment being read */
 	struct {
 		const struct kmn_checker *row;
@@ -43,8 +45,7 @@ count_and_tell(
 	}
 	v->fatal = v->fatal || severity == KMN_FATAL;
 	v->report->missing = v->report->missing || severity == KMN_MISSING;
-	if (v->settings->sink.say != NULL)
-		v->settings->sink.say(v->settings->sink.cookie, check, severity, place, text);
+	kmn_telling_say(v->checking.telling, check, severity, place, text);
 }
 
 static void say(struct verify *v, enum kmn_check check, enum kmn_severity severity, const char *file, uint64_t line,
@@ -75,6 +76,7 @@ begin_table(struct verify *v, const struct kmn_checker *const *table)
 		if (v->checker_count == CHECKERS_MAX)
 			KMN_BUG("more checkers than there is room for");
 		v->checker[v->checker_count].row = *table;
+		v->sweep.bodies |= (*table)->kinds & (*table)->bodies;
 		if ((e = (*table)->begin(&v->checking, &v->checker[v->checker_count].state)) == KMN_OK)
 			v->checker_count++;
 	}
@@ -133,6 +135,15 @@ each_commit(void *cookie, const struct kmn_head *head, uint64_t offset)
 }
 
 static void
+each_chunk(void *cookie, uint64_t offset)
+{
+	struct verify *v = cookie;
+
+	if (v->settings->progress != NULL)
+		v->settings->progress(v->settings->cookie, v->before + offset, v->bytes);
+}
+
+static void
 say_bad_line(struct verify *v)
 {
 	static const enum kmn_check checks[] = {[KMN_LINE_HEADER] = KMN_V1,
@@ -140,8 +151,8 @@ say_bad_line(struct verify *v)
 	    [KMN_LINE_MARK] = KMN_V1,
 	    [KMN_LINE_COMMIT] = KMN_V3};
 
-	say(v, checks[v->walk.kind], KMN_FATAL, v->file, v->walk.line, v->walk.chain.front.size, "%s",
-	    v->walk.why.text);
+	say(v, checks[v->sweep.kind], KMN_FATAL, v->file, v->sweep.line, v->sweep.chain.front.size, "%s",
+	    v->sweep.why.text);
 }
 
 /* Whether a gateway has this ledger open now. Asked only about a tail, and the lock is let go of at once. */
@@ -161,50 +172,71 @@ is_being_written(struct kmn_store *store)
 static void
 say_tail(struct verify *v, bool last)
 {
-	struct kmn_walk *walk = &v->walk;
+	struct kmn_sweep *sweep = &v->sweep;
 
 	if (!last)
-		say(v, KMN_V1, KMN_FATAL, v->file, walk->line, walk->good.front.size,
+		say(v, KMN_V1, KMN_FATAL, v->file, sweep->line, sweep->good.front.size,
 		    "the segment does not end with a commit, and another follows");
-	else if (walk->good.front.size == 0)
-		say(v, KMN_V1, KMN_FATAL, v->file, walk->line, UINT64_MAX, "no committed record at all");
+	else if (sweep->good.front.size == 0)
+		say(v, KMN_V1, KMN_FATAL, v->file, sweep->line, UINT64_MAX, "no committed record at all");
 	else if (is_being_written(v->settings->store))
-		say(v, KMN_V1, KMN_INFO, v->file, walk->line, walk->good.front.size,
+		say(v, KMN_V1, KMN_INFO, v->file, sweep->line, sweep->good.front.size,
 		    "a gateway is writing here: %" PRIu64 " bytes after the last commit are not judged",
-		    walk->size - walk->good.bytes);
+		    sweep->size - sweep->good.bytes);
 	else
-		say(v, KMN_V1, KMN_FINDING, v->file, walk->line, walk->good.front.size,
+		say(v, KMN_V1, KMN_FINDING, v->file, sweep->line, sweep->good.front.size,
 		    "unrecovered tail: %" PRIu64 " bytes after the last commit, from offset %" PRIu64,
-		    walk->size - walk->good.bytes, walk->good.bytes);
+		    sweep->size - sweep->good.bytes, sweep->good.bytes);
 }
 
 static kmn_err
 verify_segment(struct verify *v, uint64_t first, bool begins, bool last)
 {
-	struct kmn_walk *walk = &v->walk;
+	struct kmn_sweep *sweep = &v->sweep;
 	kmn_err e;
 
 	(void)snprintf(v->file, sizeof(v->file), KMN_SEGMENT_NAME, first);
-	if (first != walk->chain.front.size || (!begins && !kmn_chain_full(&walk->chain))) {
-		say(v, KMN_V1, KMN_FATAL, v->file, 0, walk->chain.front.size,
+	if (first != sweep->chain.front.size || (!begins && !kmn_chain_full(&sweep->chain))) {
+		say(v, KMN_V1, KMN_FATAL, v->file, 0, sweep->chain.front.size,
 		    "the segments before end with record %" PRIu64 ": one is missing, repeated or cut off",
-		    walk->chain.front.size);
+		    sweep->chain.front.size);
 		return KMN_OK;
 	}
-	kmn_chain_turn(&walk->chain);
-	if ((e = kmn_walk_file(walk, first, 0)) != KMN_OK) {
+	kmn_chain_turn(&sweep->chain);
+	if ((e = kmn_sweep_file(sweep, first)) != KMN_OK) {
 		say(v, KMN_V1, KMN_MISSING, v->file, 0, first, "cannot be read");
 		return e;
 	}
-	if (walk->end == KMN_WALK_STOPPED)
-		return walk->error;
-	if (walk->end == KMN_WALK_BAD)
+	if (sweep->end == KMN_WALK_STOPPED)
+		return sweep->error;
+	if (sweep->end == KMN_WALK_BAD)
 		say_bad_line(v);
-	else if (walk->end == KMN_WALK_TAIL)
+	else if (sweep->end == KMN_WALK_TAIL)
 		say_tail(v, last);
-	kmn_files_segment(&v->files, v->file, !v->fatal && kmn_chain_full(&walk->good));
-	walk->chain = walk->good;
+	kmn_files_segment(&v->files, v->file, !v->fatal && kmn_chain_full(&sweep->good));
+	sweep->chain = sweep->good;
+	v->before += sweep->size;
 	return KMN_OK;
+}
+
+/* For the progress that is shown: a segment that cannot be read is said when its turn comes. */
+static void
+sum_sizes(struct verify *v, const uint64_t *first, size_t count)
+{
+	struct kmn_store *store = v->settings->store;
+
+	for (size_t n = 0; v->settings->progress != NULL && n < count; n++) {
+		char name[KMN_SEGMENT_NAME_BYTES];
+		int64_t size = 0;
+		int fd;
+
+		(void)snprintf(name, sizeof(name), KMN_SEGMENT_NAME, first[n]);
+		if ((fd = store->open(store, name, O_RDONLY)) < 0)
+			continue;
+		size = store->size(store, fd);
+		(void)store->close(store, fd);
+		v->bytes += size > 0 ? (uint64_t)size : 0;
+	}
 }
 
 static kmn_err
@@ -223,6 +255,7 @@ verify_segments(struct verify *v)
 		say(v, KMN_V1, KMN_MISSING, "seg", 0, UINT64_MAX, "no segments: %s", kmn_err_text(e));
 		return e;
 	}
+	sum_sizes(v, first, count);
 	for (size_t n = 0; e == KMN_OK && !v->fatal && n < count; n++, v->report->segments += !v->fatal)
 		e = verify_segment(v, first[n], n == 0, n + 1 == count);
 	free(first);
@@ -242,6 +275,7 @@ verify_all(struct verify *v)
 		return e;
 	kmn_files_end(&v->files);
 	done[KMN_V1] = done[KMN_V2] = done[KMN_V3] = true;
+	kmn_telling_flush(v->checking.telling); /* counts of what was deferred are for `end` */
 	return end_checkers(v);
 }
 
@@ -256,16 +290,27 @@ kmn_verify(const struct kmn_verify_settings *settings, struct kmn_verify_report 
 	v.checking.settings = settings;
 	v.checking.report = r;
 	v.checking.sink = (struct kmn_verify_sink){count_and_tell, &v};
-	v.walk =
-	    (struct kmn_walk){.store = settings->store, .record = each_record, .commit = each_commit, .cookie = &v};
-	kmn_chain_init(&v.walk.chain, settings->trust->origin, settings->segment_records, settings->segment_bytes);
-	if ((e = kmn_past_new(&v.checking.past)) == KMN_OK)
+	v.sweep = (struct kmn_sweep){.store = settings->store,
+	    .ahead = 2 * settings->threads + 1,
+	    .bodies = KMN_KIND(GENESIS) | UINT64_C(1) << KMN_R_UNKNOWN,
+	    .record = each_record,
+	    .commit = each_commit,
+	    .progress = each_chunk,
+	    .cookie = &v};
+	kmn_chain_init(&v.sweep.chain, settings->trust->origin, settings->segment_records, settings->segment_bytes);
+	if ((e = kmn_past_new(&v.checking.past)) == KMN_OK &&
+	    (e = kmn_pool_new(settings->threads, &v.pool)) == KMN_OK &&
+	    (e = kmn_telling_new(&settings->sink, v.pool, &v.checking.telling)) == KMN_OK) {
+		v.sweep.pool = v.pool;
 		e = verify_all(&v);
+		kmn_telling_flush(v.checking.telling);
+	}
 	r->exit_code = r->failed ? 1 : r->missing || e != KMN_OK ? 3 : r->unwitnessed || r->unanchored ? 2 : 0;
-	kmn_walk_clear(&v.walk);
 	for (size_t n = 0; n < v.checker_count; n++)
 		v.checker[n].row->free(v.checker[n].state);
 	kmn_files_clear(&v.files);
+	kmn_telling_free(v.checking.telling);
+	kmn_pool_free(v.pool);
 	kmn_past_free(v.checking.past);
 	return e == KMN_E_NO_MEMORY || e == KMN_E_INTERNAL ? e : KMN_OK;
 }

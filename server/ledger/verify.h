@@ -3,7 +3,7 @@
 #define KANMON_LEDGER_VERIFY_H
 
 #include "kanmon/checker.h"
-#include "server/ledger/chain.h"
+#include "server/ledger/sweep.h"
 
 extern const struct kmn_checker kmn_heads_checker;   /* check_heads.c: V3 of records, V4 */
 extern const struct kmn_checker kmn_cases_checker;   /* case.c: V8 */
@@ -16,6 +16,20 @@ extern const struct kmn_checker kmn_tiles_checker;   /* check_tiles.c: V1 of til
 kmn_err kmn_past_new(struct kmn_past **past_out) KMN_MUST_CHECK;
 void kmn_past_free(struct kmn_past *past);
 kmn_err kmn_past_add(struct kmn_past *past, const uint8_t leaf[KMN_HASH_BYTES]) KMN_MUST_CHECK;
+
+/*
+ * telling.c: findings on their way to the caller's sink. What was found behind work that another thread has not
+ * finished waits for it, so that the order is that of the ledger.
+ */
+kmn_err kmn_telling_new(
+    const struct kmn_verify_sink *sink, struct kmn_pool *pool, struct kmn_telling **telling_out) KMN_MUST_CHECK;
+/* Waits for what is not finished and tells nothing more. */
+void kmn_telling_free(struct kmn_telling *telling);
+void kmn_telling_say(struct kmn_telling *telling, enum kmn_check check, enum kmn_severity severity,
+    const struct kmn_place *place, const char *text);
+void kmn_telling_defer(struct kmn_telling *telling, struct kmn_deferred *work);
+/* Waits for all work and tells all. */
+void kmn_telling_flush(struct kmn_telling *telling);
 
 /* What is derived from the segments and must agree with them, while these are read. */
 struct kmn_verify_files {
