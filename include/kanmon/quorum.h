@@ -18,6 +18,7 @@
 #ifndef KANMON_QUORUM_H
 #define KANMON_QUORUM_H
 
+#include "kanmon/operation.h"
 #include "kanmon/policy.h"
 #include "kanmon/statement.h"
 
@@ -34,10 +35,28 @@ typedef kmn_err (*kmn_blob_fn)(void *cookie, const uint8_t sha256[32], uint8_t *
 /* Is this the root of the ledger's first `size` records? NULL in the settings: not asked. */
 typedef bool (*kmn_head_fn)(void *cookie, const struct kmn_head *head);
 
+/*
+ * A signature that a result brought, with all that it must verify by (V7). What comes of it changes no state, so it
+ * may be verified elsewhere and later. Each part is the struct's own.
+ */
+struct kmn_signature {
+	uint64_t request; /* index of its intent */
+	struct kmn_norm norm;
+	struct kmn_pss pss;
+	bool has_pss;
+	uint8_t *spki, *data, *bytes; /* data: NULL where it is not kept */
+	size_t spki_len, data_len, len;
+};
+#define KMN_SIGNATURE_FINDING "the result is no signature of the key over what request %llu says"
+void kmn_signature_free(struct kmn_signature *signature);
+/* Takes a signature over. NULL in the settings: it is verified where it is met. */
+typedef void (*kmn_signature_fn)(void *cookie, const struct kmn_record *record, struct kmn_signature *signature);
+
 struct kmn_quorum_settings {
 	kmn_blob_fn blob; /* may be NULL: no blob is kept */
 	kmn_head_fn head; /* may be NULL: the keeper made the head itself */
 	void *cookie;
+	kmn_signature_fn signature; /* may be NULL; signatures given to it are in no count */
 };
 
 /* A record that says what must not be. In the keeper a broken invariant, for the auditor exit 1. */

@@ -8,18 +8,75 @@ struct scan {
 	bool lf; /* an LF was met in a string */
 };
 
-/* 0-63 of the alphabet, 64: no character of it. */
-static unsigned
-b64_value(char c)
-{
-	if (c >= 'A' && c <= 'Z')
-		return (unsigned)(c - 'A');
-	if (c >= 'a' && c <= 'z')
-		return (unsigned)(c - 'a') + 26;
-	if (c >= '0' && c <= '9')
-		return (unsigned)(c - '0') + 52;
-	return c == '+' ? 62 : c == '/' ? 63 : 64;
-}
+/* Of each byte 1 + its value in the base64 alphabet, 0: no character of it. */
+static const uint8_t b64_values[256] = {
+#define ROW(c, n) [c] = (n) + 1
+    ROW('A', 0),
+    ROW('B', 1),
+    ROW('C', 2),
+    ROW('D', 3),
+    ROW('E', 4),
+    ROW('F', 5),
+    ROW('G', 6),
+    ROW('H', 7),
+    ROW('I', 8),
+    ROW('J', 9),
+    ROW('K', 10),
+    ROW('L', 11),
+    ROW('M', 12),
+    ROW('N', 13),
+    ROW('O', 14),
+    ROW('P', 15),
+    ROW('Q', 16),
+    ROW('R', 17),
+    ROW('S', 18),
+    ROW('T', 19),
+    ROW('U', 20),
+    ROW('V', 21),
+    ROW('W', 22),
+    ROW('X', 23),
+    ROW('Y', 24),
+    ROW('Z', 25),
+    ROW('a', 26),
+    ROW('b', 27),
+    ROW('c', 28),
+    ROW('d', 29),
+    ROW('e', 30),
+    ROW('f', 31),
+    ROW('g', 32),
+    ROW('h', 33),
+    ROW('i', 34),
+    ROW('j', 35),
+    ROW('k', 36),
+    ROW('l', 37),
+    ROW('m', 38),
+    ROW('n', 39),
+    ROW('o', 40),
+    ROW('p', 41),
+    ROW('q', 42),
+    ROW('r', 43),
+    ROW('s', 44),
+    ROW('t', 45),
+    ROW('u', 46),
+    ROW('v', 47),
+    ROW('w', 48),
+    ROW('x', 49),
+    ROW('y', 50),
+    ROW('z', 51),
+    ROW('0', 52),
+    ROW('1', 53),
+    ROW('2', 54),
+    ROW('3', 55),
+    ROW('4', 56),
+    ROW('5', 57),
+    ROW('6', 58),
+    ROW('7', 59),
+    ROW('8', 60),
+    ROW('9', 61),
+    ROW('+', 62),
+    ROW('/', 63),
+#undef ROW
+};
 
 /* Base64 of exactly `bytes` bytes, strict as kmn_b64_parse(). */
 static bool
@@ -32,11 +89,11 @@ b64_exact(const char *text, size_t text_len, uint8_t *out, size_t bytes)
 	if (text_len != KMN_B64_LEN(bytes))
 		return false;
 	for (size_t n = 0; n < text_len - padding; n++) {
-		unsigned value = b64_value(text[n]);
+		unsigned value = b64_values[(uint8_t)text[n]];
 
-		if (value > 63)
+		if (value == 0)
 			return false;
-		bits = bits << 6 | value;
+		bits = bits << 6 | (value - 1);
 		if ((have += 6) >= 8) {
 			have -= 8;
 			*out++ = (uint8_t)(bits >> have);
@@ -129,6 +186,12 @@ number(struct scan *s, uint64_t *out)
 
 static bool value(struct scan *s, unsigned depth, char *type_out);
 
+static bool
+is_name(char c)
+{
+	return (b64_values[(uint8_t)c] != 0 && c != '+' && c != '/') || c == '_';
+}
+
 /* `"name":` of a member, which must sort behind the one before. */
 static bool
 member_name(struct scan *s, const char **name, size_t *len)
@@ -140,7 +203,7 @@ member_name(struct scan *s, const char **name, size_t *len)
 	if (!TAKE(s, "\""))
 		return false;
 	*name = s->at;
-	while (s->at < s->end && (b64_value(*s->at) < 62 || *s->at == '_'))
+	while (s->at < s->end && is_name(*s->at))
 		s->at++;
 	*len = (size_t)(s->at - *name);
 	if (*len == 0 || *len > KMN_JSON_NAME_MAX_BYTES || !TAKE(s, "\":"))

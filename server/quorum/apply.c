@@ -13,6 +13,7 @@
 
 #define RV_OK 0u
 #define RV_BUFFER_TOO_SMALL 0x150u
+#define SIGNATURE_MAX_BYTES 8192
 
 /* One record being taken in: what is found wrong first is kept. */
 struct step {
@@ -517,45 +518,77 @@ key_of(struct step *s, const json_t *intent, size_t *len_out)
 	return NULL;
 }
 
+void
+kmn_signature_free(struct kmn_signature *signature)
+{
+	if (signature == NULL)
+		return;
+	free(signature->spki);
+	free(signature->data);
+	free(signature->bytes);
+	free(signature);
+}
+
+/* All that the signature of a result is to be verified by; NULL: it cannot be, which is said or counted. */
+static struct kmn_signature *
+gather_signature(struct step *s, const struct request *r, const char *b64)
+{
+	struct kmn_signature *sig = calloc(1, sizeof(*sig));
+	const json_t *params = json_object_get(json_object_get(r->intent, "mech"), "params");
+	kmn_err e;
+
+	if (sig == NULL || (sig->bytes = malloc(strlen(b64) + 1)) == NULL) {
+		trouble(s, KMN_E_NO_MEMORY);
+		goto failed;
+	}
+	sig->request = r->seen.i;
+	sig->has_pss = kmn_pss_from_json(params, &sig->pss) == KMN_OK;
+	if (kmn_norm_from_json(json_object_get(r->intent, "norm"), &sig->norm) != KMN_OK ||
+	    kmn_b64_parse(b64, strlen(b64), sig->bytes, SIGNATURE_MAX_BYTES, &sig->len) != KMN_OK) {
+		found(s, "V7", "the signature or its normal form is malformed");
+		goto failed;
+	}
+	sig->spki = key_of(s, r->intent, &sig->spki_len);
+	if (sig->spki == NULL || (strcmp(sig->norm.scheme, "rsa-pss") == 0 && !sig->has_pss)) {
+		s->q->counts.signatures_skipped++;
+		goto failed;
+	}
+	if ((e = quorum_data(s->q, r->intent, &sig->data, &sig->data_len)) == KMN_OK)
+		return sig;
+	if (e == KMN_E_NOT_FOUND)
+		s->q->counts.signatures_skipped++;
+	else
+		found(s, "V7", "the blob of the data is not what its name says");
+failed:
+	kmn_signature_free(sig);
+	return NULL;
+}
+
 /* V7: what came back verifies under the key that the intent names, over what the intent says was signed. */
 static void
 check_signature(struct step *s, const struct request *r)
 {
-	const json_t *norm_json = json_object_get(r->intent, "norm"), *mech = json_object_get(r->intent, "mech");
-	uint8_t signature[8192], *spki = NULL, *data = NULL;
-	size_t spki_len = 0, data_len = 0, signature_len = 0;
-	struct kmn_norm norm;
-	struct kmn_pss pss;
+	struct kmn_signature *sig;
 	const char *b64;
-	bool has_pss;
 	kmn_err e;
 
-	if (norm_json == NULL || !kmn_json_get_text(json_object_get(s->record->body, "out"), "b64", &b64))
+	if (json_object_get(r->intent, "norm") == NULL ||
+	    !kmn_json_get_text(json_object_get(s->record->body, "out"), "b64", &b64) ||
+	    (sig = gather_signature(s, r, b64)) == NULL)
 		return;
-	has_pss = kmn_pss_from_json(json_object_get(mech, "params"), &pss) == KMN_OK;
-	if (kmn_norm_from_json(norm_json, &norm) != KMN_OK ||
-	    kmn_b64_parse(b64, strlen(b64), signature, sizeof(signature), &signature_len) != KMN_OK) {
-		found(s, "V7", "the signature or its normal form is malformed");
-		return;
-	}
-	spki = key_of(s, r->intent, &spki_len);
-	if (spki == NULL || (strcmp(norm.scheme, "rsa-pss") == 0 && !has_pss)) {
-		free(spki);
-		s->q->counts.signatures_skipped++;
+	if (s->q->settings.signature != NULL) {
+		s->q->settings.signature(s->q->settings.cookie, s->record, sig);
 		return;
 	}
-	if ((e = quorum_data(s->q, r->intent, &data, &data_len)) == KMN_OK)
-		e = kmn_operation_verify_signature(
-		    spki, spki_len, &norm, has_pss ? &pss : NULL, data, data_len, signature, signature_len);
-	free(spki);
-	free(data);
+	e = kmn_operation_verify_signature(sig->spki, sig->spki_len, &sig->norm, sig->has_pss ? &sig->pss : NULL,
+	    sig->data, sig->data_len, sig->bytes, sig->len);
+	kmn_signature_free(sig);
 	if (e == KMN_E_NOT_FOUND)
 		s->q->counts.signatures_skipped++;
 	else if (e == KMN_OK)
 		s->q->counts.signatures_verified++;
 	else
-		found(s, "V7", "the result is no signature of the key over what request %llu says",
-		    (unsigned long long)r->seen.i);
+		found(s, "V7", KMN_SIGNATURE_FINDING, (unsigned long long)r->seen.i);
 }
 
 static void

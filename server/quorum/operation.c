@@ -480,23 +480,46 @@ done:
 }
 
 kmn_err
+kmn_operation_read_key(const uint8_t *spki, size_t spki_len, EVP_PKEY **key_out)
+{
+	const uint8_t *at = spki;
+
+	*key_out = d2i_PUBKEY_ex(NULL, &at, (long)spki_len, NULL, NULL);
+	if (*key_out != NULL && at == spki + spki_len)
+		return KMN_OK;
+	EVP_PKEY_free(*key_out);
+	*key_out = NULL;
+	return KMN_E_MALFORMED;
+}
+
+void
+kmn_operation_free_key(EVP_PKEY *key)
+{
+	EVP_PKEY_free(key);
+}
+
+kmn_err
+kmn_operation_verify_with(EVP_PKEY *key, const struct kmn_norm *norm, const struct kmn_pss *pss, const uint8_t *data,
+    size_t data_len, const uint8_t *signature, size_t signature_len)
+{
+	if (strcmp(norm->scheme, "eddsa") != 0)
+		return verify_digest(key, norm, pss, signature, signature_len);
+	if (data == NULL)
+		return KMN_E_NOT_FOUND;
+	if (!kmn_norm_is_of(norm, data, data_len))
+		return KMN_E_SIGNATURE;
+	return verify_eddsa(key, data, data_len, signature, signature_len);
+}
+
+kmn_err
 kmn_operation_verify_signature(const uint8_t *spki, size_t spki_len, const struct kmn_norm *norm,
     const struct kmn_pss *pss, const uint8_t *data, size_t data_len, const uint8_t *signature, size_t signature_len)
 {
-	const uint8_t *at = spki;
-	EVP_PKEY *key = d2i_PUBKEY_ex(NULL, &at, (long)spki_len, NULL, NULL);
-	kmn_err e;
+	EVP_PKEY *key;
+	kmn_err e = kmn_operation_read_key(spki, spki_len, &key);
 
-	if (key == NULL || at != spki + spki_len)
-		e = KMN_E_MALFORMED;
-	else if (strcmp(norm->scheme, "eddsa") != 0)
-		e = verify_digest(key, norm, pss, signature, signature_len);
-	else if (data == NULL)
-		e = KMN_E_NOT_FOUND;
-	else if (!kmn_norm_is_of(norm, data, data_len))
-		e = KMN_E_SIGNATURE;
-	else
-		e = verify_eddsa(key, data, data_len, signature, signature_len);
+	if (e == KMN_OK)
+		e = kmn_operation_verify_with(key, norm, pss, data, data_len, signature, signature_len);
 	EVP_PKEY_free(key);
 	return e;
 }

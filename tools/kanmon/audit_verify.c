@@ -5,6 +5,7 @@
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "kanmon/checker.h"
 #include "kanmon/quorum.h"
@@ -33,7 +34,33 @@ struct audit {
 	struct kmn_store *store;
 	struct kmn_trust trust;
 	json_t *findings; /* with --json, else NULL */
+	unsigned long threads;
+	bool structure; /* what records say is left out */
+	bool bar;       /* a line on the terminal shows how far it is */
+	int percent;    /* that it shows */
 };
+
+/* On a terminal only, and beside what is printed: scripts see nothing of it. */
+static void
+show_progress(void *cookie, uint64_t bytes, uint64_t of)
+{
+	struct audit *audit = cookie;
+	int percent = of == 0 ? 100 : (int)((double)bytes / (double)of * 100);
+
+	if (percent == audit->percent)
+		return;
+	audit->percent = percent;
+	(void)fprintf(
+	    stderr, "\r[%-40.*s] %3d %%", percent * 40 / 100, "########################################", percent);
+}
+
+static void
+hide_progress(struct audit *audit)
+{
+	if (audit->bar && audit->percent >= 0)
+		(void)fprintf(stderr, "\r%-50s\r", "");
+	audit->percent = -1;
+}
 
 static void
 say(void *cookie, enum kmn_check check, enum kmn_severity severity, const struct kmn_place *place, const char *text)
@@ -42,6 +69,7 @@ say(void *cookie, enum kmn_check check, enum kmn_severity severity, const struct
 	json_t *row;
 
 	if (audit->findings == NULL) {
+		hide_progress(audit);
 		(void)printf("%-8s V%-2d ", severities[severity], (int)check);
 		if (place->file != NULL)
 			kmn_audit_text(stdout, place->file, 0);
@@ -103,7 +131,7 @@ static const char *const verdicts[] = {
     [KMN_AUDIT_VERIFIED] = "VERIFIED: every check that the trust file asks for holds",
     [KMN_AUDIT_FAILED] = "FAILED",
     [KMN_AUDIT_SHORT] = "VERIFIED, BUT SHORT of the witnesses or anchors that the trust file asks for",
-    [KMN_AUDIT_INCOMPLETE] = "INCOMPLETE: input is missing that a check needs",
+    [KMN_AUDIT_INCOMPLETE] = "INCOMPLETE: input is missing that a check needs, or checks were left out",
 };
 
 static void
@@ -154,11 +182,17 @@ run(struct audit *audit, const char *path, const char *head, size_t head_len)
 	    .trust = &audit->trust,
 	    .head = head,
 	    .head_len = head_len,
-	    .more = more,
-	    .sink = {say, audit}};
+	    .more = audit->structure ? NULL : more,
+	    .sink = {say, audit},
+	    .threads = (unsigned)audit->threads,
+	    .progress = audit->bar ? show_progress : NULL,
+	    .cookie = audit};
 	struct kmn_verify_report report;
 	kmn_err e = kmn_verify(&settings, &report);
 
+	hide_progress(audit);
+	if (audit->structure && (report.exit_code == KMN_AUDIT_VERIFIED || report.exit_code == KMN_AUDIT_SHORT))
+		report.exit_code = KMN_AUDIT_INCOMPLETE;
 	if (e != KMN_OK) {
 		(void)fprintf(stderr, "kanmon audit: %s\n", kmn_err_text(e));
 		return KMN_AUDIT_INCOMPLETE;
@@ -186,17 +220,27 @@ read_trust(struct audit *audit, const char *path)
 	return e;
 }
 
+static unsigned long
+processors(void)
+{
+	long n = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return n < 1 ? 1 : n > 16 ? 16 : (unsigned long)n;
+}
+
 int
 kmn_cmd_audit_verify(int argc, char **argv)
 {
 	const char *trust = NULL, *head_path = NULL, *words[1];
 	bool json = false;
+	struct audit audit = {.percent = -1};
 	const struct kmn_option options[] = {
 	    KMN_OPTION_TEXT("trust", "FILE", "what to hold the ledger against", &trust),
 	    KMN_OPTION_TEXT("head", "NOTE", "a signed checkpoint that the ledger must contain", &head_path),
+	    KMN_OPTION_NUMBER("threads", "N", "threads to use (as many as there are processors)", &audit.threads),
+	    KMN_OPTION_FLAG("structure", "files, chain, tree and story only: V1-V4, V8", &audit.structure),
 	    KMN_OPTION_JSON(&json),
 	};
-	struct audit audit = {0};
 	char *head = NULL;
 	size_t head_len = 0;
 	int parsed = kmn_options_parse(argc, argv, "audit verify", options, KMN_COUNT_OF(options), words, 1, 1);
@@ -208,6 +252,9 @@ kmn_cmd_audit_verify(int argc, char **argv)
 		(void)kmn_usage("audit verify", "verify needs --trust FILE: without it nothing is proven");
 		return KMN_AUDIT_INCOMPLETE;
 	}
+	if (audit.threads == 0)
+		audit.threads = processors();
+	audit.bar = isatty(STDERR_FILENO);
 	if (sodium_init() >= 0 && read_trust(&audit, trust) == KMN_OK &&
 	    kmn_audit_open(words[0], &audit.store) == KMN_OK &&
 	    (head_path == NULL || kmn_audit_file(head_path, KMN_NOTE_MAX_BYTES, &head, &head_len) == KMN_OK)) {
