@@ -17,7 +17,7 @@
 #ifndef KANMON_CHECKER_H
 #define KANMON_CHECKER_H
 
-#include "kanmon/pool.h"
+#include "kanmon/crew.h"
 #include "kanmon/verify.h"
 
 /* The records read so far, as hashes: those before the one that a checker is given, and that one. */

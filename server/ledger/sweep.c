@@ -168,7 +168,7 @@ read_ahead(struct kmn_sweep *sweep, int fd)
 		if (sweep->next == NULL)
 			sweep->next = chunk;
 		sweep->given++;
-		kmn_pool_give(sweep->pool, &chunk->task);
+		kmn_crew_give(sweep->crew, &chunk->task);
 	}
 	return KMN_OK;
 }
@@ -277,7 +277,7 @@ sweep_chunks(struct kmn_sweep *sweep, int fd)
 			return e;
 		if ((chunk = sweep->next) == NULL)
 			break;
-		kmn_pool_wait(sweep->pool, &chunk->task);
+		kmn_crew_wait(sweep->crew, &chunk->task);
 		sweep->next = chunk->next;
 		sweep->given--;
 		if (chunk->e != KMN_OK)
@@ -296,7 +296,7 @@ static void
 clear(struct kmn_sweep *sweep)
 {
 	for (; sweep->next != NULL; sweep->next = sweep->next->next)
-		kmn_pool_wait(sweep->pool, &sweep->next->task);
+		kmn_crew_wait(sweep->crew, &sweep->next->task);
 	while (sweep->first != NULL) {
 		struct kmn_sweep_chunk *next = sweep->first->next;
 

@@ -8,13 +8,13 @@
 #define KANMON_LEDGER_SWEEP_H
 
 #include "server/ledger/chain.h"
-#include "kanmon/pool.h"
+#include "kanmon/crew.h"
 
 struct kmn_sweep_chunk;
 
 struct kmn_sweep {
 	struct kmn_store *store;
-	struct kmn_pool *pool;
+	struct kmn_crew *crew;
 	unsigned ahead;         /* chunks that may be read before they are taken */
 	uint64_t bodies;        /* kinds whose body is to be parsed (KMN_KIND) */
 	struct kmn_chain chain; /* after the last line that was right */

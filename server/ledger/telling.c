@@ -19,21 +19,21 @@ struct entry {
 
 struct kmn_telling {
 	const struct kmn_verify_sink *sink;
-	struct kmn_pool *pool;
+	struct kmn_crew *crew;
 	struct entry *first, *last;
 	size_t working; /* entries that are work */
 	bool telling;   /* work says what it found: at once */
 };
 
 kmn_err
-kmn_telling_new(const struct kmn_verify_sink *sink, struct kmn_pool *pool, struct kmn_telling **telling_out)
+kmn_telling_new(const struct kmn_verify_sink *sink, struct kmn_crew *crew, struct kmn_telling **telling_out)
 {
 	struct kmn_telling *telling = calloc(1, sizeof(*telling));
 
 	if ((*telling_out = telling) == NULL)
 		return KMN_E_NO_MEMORY;
 	telling->sink = sink;
-	telling->pool = pool;
+	telling->crew = crew;
 	return KMN_OK;
 }
 
@@ -83,8 +83,8 @@ advance(struct kmn_telling *telling, size_t most)
 		struct kmn_deferred *work = telling->first->work;
 
 		if (work != NULL && telling->working > most)
-			kmn_pool_wait(telling->pool, &work->task);
-		else if (work != NULL && !kmn_pool_is_done(telling->pool, &work->task))
+			kmn_crew_wait(telling->crew, &work->task);
+		else if (work != NULL && !kmn_crew_is_done(telling->crew, &work->task))
 			return;
 		tell_first(telling);
 	}
@@ -156,6 +156,6 @@ kmn_telling_defer(struct kmn_telling *telling, struct kmn_deferred *work)
 	work->task.run = run;
 	put(telling, entry);
 	telling->working++;
-	kmn_pool_give(telling->pool, &work->task);
+	kmn_crew_give(telling->crew, &work->task);
 	advance(telling, WAITING_MAX);
 }

@@ -22,7 +22,7 @@ struct verify {
 	struct kmn_checking checking; /* what checkers see of this */
 	struct kmn_verify_files files;
 	struct kmn_sweep sweep;
-	struct kmn_pool *pool;
+	struct kmn_crew *crew;
 	uint64_t bytes, before;            /* of all segments; of those before the one being read */
 	char file[KMN_SEGMENT_NAME_BYTES]; /* the segment being read */
 	struct {
@@ -299,9 +299,9 @@ kmn_verify(const struct kmn_verify_settings *settings, struct kmn_verify_report 
 	    .cookie = &v};
 	kmn_chain_init(&v.sweep.chain, settings->trust->origin, settings->segment_records, settings->segment_bytes);
 	if ((e = kmn_past_new(&v.checking.past)) == KMN_OK &&
-	    (e = kmn_pool_new(settings->threads, &v.pool)) == KMN_OK &&
-	    (e = kmn_telling_new(&settings->sink, v.pool, &v.checking.telling)) == KMN_OK) {
-		v.sweep.pool = v.pool;
+	    (e = kmn_crew_new(settings->threads, &v.crew)) == KMN_OK &&
+	    (e = kmn_telling_new(&settings->sink, v.crew, &v.checking.telling)) == KMN_OK) {
+		v.sweep.crew = v.crew;
 		e = verify_all(&v);
 		kmn_telling_flush(v.checking.telling);
 	}
@@ -310,7 +310,7 @@ kmn_verify(const struct kmn_verify_settings *settings, struct kmn_verify_report 
 		v.checker[n].row->free(v.checker[n].state);
 	kmn_files_clear(&v.files);
 	kmn_telling_free(v.checking.telling);
-	kmn_pool_free(v.pool);
+	kmn_crew_free(v.crew);
 	kmn_past_free(v.checking.past);
 	return e == KMN_E_NO_MEMORY || e == KMN_E_INTERNAL ? e : KMN_OK;
 }

@@ -22,7 +22,7 @@ kmn_err kmn_past_add(struct kmn_past *past, const uint8_t leaf[KMN_HASH_BYTES]) 
  * finished waits for it, so that the order is that of the ledger.
  */
 kmn_err kmn_telling_new(
-    const struct kmn_verify_sink *sink, struct kmn_pool *pool, struct kmn_telling **telling_out) KMN_MUST_CHECK;
+    const struct kmn_verify_sink *sink, struct kmn_crew *crew, struct kmn_telling **telling_out) KMN_MUST_CHECK;
 /* Waits for what is not finished and tells nothing more. */
 void kmn_telling_free(struct kmn_telling *telling);
 void kmn_telling_say(struct kmn_telling *telling, enum kmn_check check, enum kmn_severity severity,

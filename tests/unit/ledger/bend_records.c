@@ -47,7 +47,7 @@ take(void *cookie, const struct kmn_record *record, const struct kmn_place *plac
 static unsigned
 apply_all(void)
 {
-	struct kmn_quorum_settings settings = {blob, NULL, NULL};
+	struct kmn_quorum_settings settings = {.blob = blob};
 	struct kmn_quorum *quorum;
 	struct kmn_quorum_counts counts;
 	struct kmn_finding finding;
