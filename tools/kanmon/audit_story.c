@@ -673,7 +673,7 @@ kmn_story_read(struct kmn_store *store, uint64_t i, json_t **story_out, struct k
 	    .findings = json_array(),
 	    .notes = json_array(),
 	    .compared = {.groups = json_array()}};
-	struct kmn_quorum_settings settings = {get_blob, is_head, &story};
+	struct kmn_quorum_settings settings = {.blob = get_blob, .head = is_head, .cookie = &story};
 	kmn_err e = resolve(&story, i, why);
 
 	*story_out = NULL;
