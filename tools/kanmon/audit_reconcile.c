@@ -335,12 +335,16 @@ kmn_reconcile_certificates(struct kmn_store *store, const char *ledger, const ch
 int
 kmn_cmd_audit_reconcile(int argc, char **argv)
 {
-	const char *certificates = NULL, *words[1];
+	const char *certificates = NULL, *log = NULL, *format = NULL, *words[1];
+	unsigned long tolerance = 5;
 	struct kmn_store *store = NULL;
 	bool json = false;
 	const struct kmn_option options[] = {
 	    KMN_OPTION_TEXT(
 		"certificates", "PATH", "PEM bundle, DER file, or folder of them: what was issued", &certificates),
+	    KMN_OPTION_TEXT("hsm-log", "FILE", "the HSM's own log, or its counters", &log),
+	    KMN_OPTION_TEXT("format", "FILE", "what its lines mean", &format),
+	    KMN_OPTION_NUMBER("tolerance", "SECONDS", "how far the two clocks may differ (5)", &tolerance),
 	    KMN_OPTION_JSON(&json),
 	};
 	int parsed = kmn_options_parse(argc, argv, "audit reconcile", options, KMN_COUNT_OF(options), words, 1, 1);
@@ -348,12 +352,14 @@ kmn_cmd_audit_reconcile(int argc, char **argv)
 
 	if (parsed != KMN_GO_ON)
 		return parsed == KMN_EXIT_OK ? KMN_EXIT_OK : KMN_AUDIT_INCOMPLETE;
-	if (certificates == NULL) {
-		(void)kmn_usage("audit reconcile", "reconcile needs --certificates PATH");
+	if ((certificates != NULL) == (log != NULL) || (log != NULL) != (format != NULL)) {
+		(void)kmn_usage(
+		    "audit reconcile", "reconcile needs --certificates PATH, or --hsm-log FILE --format FILE");
 		return KMN_AUDIT_INCOMPLETE;
 	}
 	if (sodium_init() >= 0 && kmn_audit_open(words[0], &store) == KMN_OK)
-		exit_code = kmn_reconcile_certificates(store, words[0], certificates, json);
+		exit_code = certificates != NULL ? kmn_reconcile_certificates(store, words[0], certificates, json)
+						 : kmn_reconcile_hsm_log(store, words[0], log, format, tolerance, json);
 	kmn_store_files_free(store);
 	return exit_code;
 }

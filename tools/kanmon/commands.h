@@ -117,12 +117,15 @@ ROW("audit certificates", audit_certificates, "LEDGER", \
     "Exit: 0 listed; 1 a signature does not verify, or the ledger is damaged; 3 it cannot be read.\n\n" \
     "  kanmon audit certificates ledger --csv > certificates.csv\n" \
     "  kanmon audit certificates ledger --out rebuilt\n") \
-ROW("audit reconcile",   audit_reconcile,  "LEDGER --certificates PATH", \
-    "compare what was issued with what the ledger says was signed, both ways", \
-    "Matched are content and signature, also where the HSM was only given a digest. A rogue is signed by a\n" \
-    "key of the ledger and has no record; missing is what a record signed and nobody brought.\n" \
-    "Exit: 0 no rogue; 1 a rogue, or the ledger is damaged; 3 something cannot be read.\n\n" \
-    "  kanmon audit reconcile ledger --certificates /srv/ca/issued\n") \
+ROW("audit reconcile",   audit_reconcile,  "LEDGER (--certificates PATH | --hsm-log FILE --format FILE)", \
+    "compare what was issued, or the HSM's own log, with the ledger, both ways", \
+    "--certificates: matched are content and signature, also where the HSM was only given a digest. A rogue is\n" \
+    "signed by a key of the ledger and has no record; missing is what a record signed and nobody brought.\n" \
+    "--hsm-log: each row of the HSM, or each counter, has its records in the ledger; one that has none is use of\n" \
+    "the HSM behind the gateway's back. --format says what its lines mean (examples: hsm-log.*).\n" \
+    "Exit: 0 all have their records; 1 a rogue, an unmatched row, or a damaged ledger; 3 something cannot be read.\n\n" \
+    "  kanmon audit reconcile ledger --certificates /srv/ca/issued\n" \
+    "  kanmon audit reconcile ledger --hsm-log yubihsm.log --format hsm-log.yubihsm2\n") \
 ROW("audit prove",       audit_prove,      "LEDGER INDEX", \
     "write the proof that a record is in the tree that the checkpoint signs (C2SP tlog-proof)", \
     "Exit: 0 written; 1 the ledger is damaged; 3 it has no such record, or no checkpoint.\n\n" \
