@@ -7,6 +7,7 @@
 #include "config.h"
 
 #include "tests/unit/quorum/world.h"
+#include "kanmon/log.h"
 #include "server/quorum/policy.h"
 #include "tests/unit/run.h"
 
@@ -95,36 +96,46 @@ answers(const struct kmn_quorum *q)
 }
 
 static void
-compare(const struct world *w, const struct kmn_quorum *shadow, const char *what)
+compare(const struct kmn_quorum *all, const struct kmn_quorum *shadow, size_t count, const char *what)
 {
-	char *whole = answers(w->quorum), *chosen = answers(shadow);
+	char *whole = answers(all), *chosen = answers(shadow);
 
 	if (strcmp(whole, chosen) != 0)
-		fprintf(stderr, "# %s, after record %zu:\n# whole:\n%s\n# chosen:\n%s\n", what, w->count - 1, whole,
-		    chosen);
+		fprintf(
+		    stderr, "# %s, after record %zu:\n# whole:\n%s\n# chosen:\n%s\n", what, count - 1, whole, chosen);
 	CU_ASSERT_STRING_EQUAL(whole, chosen);
 	free(whole);
 	free(chosen);
 }
 
+/* Where records are: a world, or a ledger's files. */
+typedef kmn_err apply_fn(void *of, struct kmn_quorum *q, size_t i);
+
+/* An empty quorum takes what the whole one, which has taken `size` records, names. */
 static struct kmn_quorum *
-resume(struct world *w)
+resume(const struct kmn_quorum *all, size_t size, struct kmn_quorum *empty, apply_fn *apply, void *of)
 {
-	struct kmn_quorum *q = world_quorum(w);
 	uint64_t *index;
 	size_t count;
 
-	CU_ASSERT_EQUAL_FATAL(kmn_quorum_records(w->quorum, &index, &count), KMN_OK);
-	kmn_quorum_resume(q, w->count);
+	CU_ASSERT_EQUAL_FATAL(kmn_quorum_records(all, &index, &count), KMN_OK);
+	kmn_quorum_resume(empty, size);
 	for (size_t n = 0; n < count; n++) {
-		struct kmn_finding finding;
-
-		CU_ASSERT_TRUE_FATAL(index[n] < w->count && (n == 0 || index[n] > index[n - 1]));
-		CU_ASSERT_EQUAL(world_apply(w, q, index[n], &finding), KMN_OK);
-		CU_ASSERT_STRING_EQUAL(finding.text, "");
+		CU_ASSERT_TRUE_FATAL(index[n] < size && (n == 0 || index[n] > index[n - 1]));
+		CU_ASSERT_EQUAL(apply(of, empty, index[n]), KMN_OK);
 	}
 	free(index);
-	return q;
+	return empty;
+}
+
+static kmn_err
+apply_of_world(void *of, struct kmn_quorum *q, size_t i)
+{
+	struct kmn_finding finding;
+	kmn_err e = world_apply(of, q, i, &finding);
+
+	CU_ASSERT_STRING_EQUAL(finding.text, "");
+	return e;
 }
 
 void
@@ -132,22 +143,80 @@ world_shadow(struct world *w, kmn_err said)
 {
 	/* Thousands of records: now and then. */
 	bool look = w->count <= 64 || w->count % 257 == 0;
+	struct kmn_quorum *q;
 
 	w->found = w->found || said != KMN_OK;
 	for (size_t n = 0; n < w->shadows && !w->found; n++) {
-		struct kmn_finding finding;
-
-		CU_ASSERT_EQUAL(world_apply(w, w->shadow[n], w->count - 1, &finding), KMN_OK);
+		CU_ASSERT_EQUAL(apply_of_world(w, w->shadow[n], w->count - 1), KMN_OK);
 		if (look)
-			compare(w, w->shadow[n], "resumed before");
+			compare(w->quorum, w->shadow[n], w->count, "resumed before");
 	}
 	if (!look || w->found)
 		return;
-	struct kmn_quorum *q = resume(w);
-
-	compare(w, q, "resumed here");
+	q = resume(w->quorum, w->count, world_quorum(w), apply_of_world, w);
+	compare(w->quorum, q, w->count, "resumed here");
 	if (w->shadows < WORLD_SHADOWS_MAX && w->count % 5 == 0)
 		w->shadow[w->shadows++] = q;
 	else
 		kmn_quorum_free(q);
+}
+
+static kmn_err
+store_blob(void *cookie, const uint8_t sha256[32], uint8_t **bytes_out, size_t *len_out)
+{
+	return kmn_blob_read(cookie, sha256, bytes_out, len_out);
+}
+
+static struct kmn_quorum *
+store_quorum(struct kmn_store *store)
+{
+	struct kmn_quorum_settings settings = {.blob = store_blob, .cookie = store};
+	struct kmn_quorum *q;
+
+	CU_ASSERT_EQUAL_FATAL(kmn_quorum_new(&settings, &q), KMN_OK);
+	return q;
+}
+
+static kmn_err
+apply_of_store(void *of, struct kmn_quorum *q, size_t i)
+{
+	struct kmn_finding finding;
+	struct kmn_record record;
+	char *line;
+	size_t len;
+	kmn_err e;
+
+	if ((e = kmn_store_line(of, i, &line, &len)) != KMN_OK)
+		return e;
+	CU_ASSERT_EQUAL_FATAL(kmn_record_parse(line, len, &record, NULL), KMN_OK);
+	e = kmn_quorum_apply(q, &record, &finding);
+	CU_ASSERT_STRING_EQUAL(finding.text, "");
+	kmn_record_clear(&record);
+	free(line);
+	return e;
+}
+
+void
+shadow_ledger(struct kmn_store *store)
+{
+	struct kmn_quorum *all = store_quorum(store), *shadow[WORLD_SHADOWS_MAX], *q;
+	size_t shadows = 0, count = 0;
+
+	while (apply_of_store(store, all, count) == KMN_OK) {
+		count++;
+		for (size_t n = 0; n < shadows; n++)
+			CU_ASSERT_EQUAL(apply_of_store(store, shadow[n], count - 1), KMN_OK);
+		q = resume(all, count, store_quorum(store), apply_of_store, store);
+		compare(all, q, count, "resumed here");
+		if (shadows < WORLD_SHADOWS_MAX && count % 17 == 0)
+			shadow[shadows++] = q;
+		else
+			kmn_quorum_free(q);
+	}
+	CU_ASSERT_TRUE(count > 1);
+	for (size_t n = 0; n < shadows; n++) {
+		compare(all, shadow[n], count, "resumed before");
+		kmn_quorum_free(shadow[n]);
+	}
+	kmn_quorum_free(all);
 }

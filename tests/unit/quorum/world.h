@@ -52,6 +52,9 @@ kmn_err world_append(struct world *w, enum kmn_record_kind kind, json_t *body);
 void world_drop(struct world *w);
 /* shadow.c: after each record, also that a quorum made of the chosen records alone answers as the whole one. */
 void world_shadow(struct world *w, kmn_err said);
+/* The same of a ledger that a keeper wrote. */
+struct kmn_store;
+void shadow_ledger(struct kmn_store *store);
 /* Apply record i; make an empty quorum over the world's blobs. */
 kmn_err world_apply(struct world *w, struct kmn_quorum *q, size_t i, struct kmn_finding *finding_out);
 struct kmn_quorum *world_quorum(struct world *w);
