@@ -79,4 +79,7 @@ struct kmn_checker {
 /* What bytes, hashes and the log key's signatures can say: always checked. The table ends with NULL. */
 extern const struct kmn_checker *const kmn_ledger_checkers[];
 
+/* V8 of channels: who asked is whom the channel's certificate names. For ledgers of a whole gateway. */
+extern const struct kmn_checker kmn_channels_checker;
+
 #endif

@@ -572,9 +572,13 @@ check_signature(struct step *s, const struct request *r)
 	const char *b64;
 	kmn_err e;
 
-	if (json_object_get(r->intent, "norm") == NULL ||
-	    !kmn_json_get_text(json_object_get(s->record->body, "out"), "b64", &b64) ||
-	    (sig = gather_signature(s, r, b64)) == NULL)
+	if (json_object_get(r->intent, "norm") == NULL)
+		return;
+	if (!kmn_json_get_text(json_object_get(s->record->body, "out"), "b64", &b64)) {
+		found(s, "V7", "a signature was made, and the record does not have it");
+		return;
+	}
+	if ((sig = gather_signature(s, r, b64)) == NULL)
 		return;
 	if (s->q->settings.signature != NULL) {
 		s->q->settings.signature(s->q->settings.cookie, s->record, sig);

@@ -95,6 +95,7 @@ say(void *cookie, enum kmn_check check, enum kmn_severity severity, const struct
 /* The checks that know what records mean; the ledger's own are always made. */
 static const struct kmn_checker *const more[] = {
     &kmn_quorum_checker,
+    &kmn_channels_checker,
     NULL,
 };
 

@@ -592,9 +592,10 @@ test_result_is_verified(void)
 			world_keep(&w, spki, spki_len);
 		CU_ASSERT_EQUAL(world_append(&w, KMN_R_INTENT, intent), KMN_OK);
 		CU_ASSERT_EQUAL(world_decide(&w, r, "allow"), KMN_OK);
-		CU_ASSERT_EQUAL(world_result(&w, r, 0), KMN_OK);
+		CU_ASSERT_EQUAL(world_result(&w, r, 5), KMN_OK);
 		result = json_deep_copy(world_body(&w, 3, &owner));
 		json_decref(owner);
+		json_object_set_new(result, "rv", json_integer(0));
 		raw[40] ^= i == 1;
 		json_object_set_new(result, "out", json_pack("{s:o}", "b64", kmn_json_b64(raw, sizeof(raw))));
 		raw[40] ^= i == 1;

@@ -76,7 +76,7 @@ test_every_line(void)
 		} else if (strncmp(s, "$policy", 7) == 0) {
 			memcpy(hash, kmn_policy_sha256(kmn_quorum_policy(w.quorum)), sizeof(hash));
 		} else if (strncmp(s, "$key", 4) == 0) {
-			world_spki("root-ca key", hash);
+			world_root_spki(hash);
 		} else if (strncmp(s, "$in", 3) == 0) {
 			kmn_sha256("to be signed", 12, hash);
 		} else {

@@ -2,6 +2,9 @@
 
 #include "tests/unit/quorum/world.h"
 
+#include <openssl/ecdsa.h>
+#include <openssl/evp.h>
+#include <openssl/x509.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -153,6 +156,37 @@ world_keep(struct world *w, const uint8_t *bytes, size_t len)
 	w->blob[w->blobs++].len = len;
 }
 
+/* The key `root-ca`: a real one, for a result is nothing without its signature. One for all worlds of a program. */
+static EVP_PKEY *
+root_key(void)
+{
+	static EVP_PKEY *key;
+
+	if (key == NULL && (key = EVP_EC_gen("P-256")) == NULL)
+		KMN_BUG("a key");
+	return key;
+}
+
+void
+world_root_spki(uint8_t out[KMN_HASH_BYTES])
+{
+	uint8_t *spki = NULL;
+	int len = i2d_PUBKEY(root_key(), &spki);
+
+	kmn_sha256(spki, (size_t)len, out);
+	OPENSSL_free(spki);
+}
+
+static void
+keep_root_spki(struct world *w)
+{
+	uint8_t *spki = NULL;
+	int len = i2d_PUBKEY(root_key(), &spki);
+
+	world_keep(w, spki, (size_t)len);
+	OPENSSL_free(spki);
+}
+
 void
 world_head(const struct world *w, struct kmn_head *head_out)
 {
@@ -271,6 +305,7 @@ world_init(struct world *w, const char *rules)
 	kmn_frontier_init(&w->frontier);
 	world_vkey("log", vkey);
 	w->quorum = world_quorum(w);
+	keep_root_spki(w);
 	if (world_append(w, KMN_R_GENESIS,
 		json_pack("{s:s,s:s,s:s,s:s,s:{},s:{}}", "origin", "kanmon.example/gw1/2026", "suite", "K1", "vkey",
 		    vkey, "policy", note, "hsm", "limits")) != KMN_OK) {
@@ -295,6 +330,30 @@ world_clear(struct world *w)
 
 /* ---- requests ---------------------------------------------------------------------------------------------------- */
 
+/* r || s over the data of an intent, as a PKCS#11 module gives it. */
+static json_t *
+signature(struct world *w, const json_t *intent)
+{
+	uint8_t sha256[KMN_HASH_BYTES], der[128], raw[64], *data;
+	size_t len = 0, der_len = sizeof(der);
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	const uint8_t *at = der;
+	ECDSA_SIG *sig;
+
+	if (!kmn_json_get_b64(json_object_get(intent, "in"), "sha256", sha256, sizeof(sha256)) ||
+	    blob(w, sha256, &data, &len) != KMN_OK ||
+	    EVP_DigestSignInit(ctx, NULL, EVP_sha256(), NULL, root_key()) != 1 ||
+	    EVP_DigestSign(ctx, der, &der_len, data, len) != 1 ||
+	    (sig = d2i_ECDSA_SIG(NULL, &at, (long)der_len)) == NULL)
+		KMN_BUG("a signature");
+	BN_bn2binpad(ECDSA_SIG_get0_r(sig), raw, 32);
+	BN_bn2binpad(ECDSA_SIG_get0_s(sig), raw + 32, 32);
+	ECDSA_SIG_free(sig);
+	EVP_MD_CTX_free(ctx);
+	free(data);
+	return kmn_json_b64(raw, sizeof(raw));
+}
+
 json_t *
 world_intent(struct world *w, const char *client, const uint8_t *data, size_t len)
 {
@@ -302,7 +361,7 @@ world_intent(struct world *w, const char *client, const uint8_t *data, size_t le
 	struct kmn_norm norm;
 
 	world_spki(client, spki);
-	world_spki("root-ca key", key);
+	world_root_spki(key);
 	kmn_sha256(data, len, in);
 	nonce[0] = ++w->nonce;
 	if (kmn_operation_normalise(0x1044, NULL, data, len, &norm) != KMN_OK)
@@ -376,9 +435,12 @@ world_result(struct world *w, uint64_t request, uint64_t rv)
 	const struct kmn_request *r = kmn_quorum_request(w->quorum, request);
 	uint8_t zero[KMN_HASH_BYTES] = {0};
 
-	return world_append(w, KMN_R_RESULT,
-	    json_pack("{s:i,s:i,s:i,s:o,s:o,s:o,s:I,s:s,s:{},s:i,s:o}", "chan", 1, "sess", 2, "seq", 3, "req_sha256",
-		kmn_json_b64(zero, sizeof(zero)), "request", kmn_ref_json(&w->ref[request]), "decision",
-		kmn_ref_json(&w->ref[r->decision_i]), "rv", (json_int_t)rv, "rv_name", rv == 0 ? "CKR_OK" : "CKR_OTHER",
-		"hsm", "dur_us", 5, "resp_sha256", kmn_json_b64(zero, sizeof(zero))));
+	json_t *body = json_pack("{s:i,s:i,s:i,s:o,s:o,s:o,s:I,s:s,s:{},s:i,s:o}", "chan", 1, "sess", 2, "seq", 3,
+	    "req_sha256", kmn_json_b64(zero, sizeof(zero)), "request", kmn_ref_json(&w->ref[request]), "decision",
+	    kmn_ref_json(&w->ref[r->decision_i]), "rv", (json_int_t)rv, "rv_name", rv == 0 ? "CKR_OK" : "CKR_OTHER",
+	    "hsm", "dur_us", 5, "resp_sha256", kmn_json_b64(zero, sizeof(zero)));
+
+	if (rv == 0)
+		(void)json_object_set_new(body, "out", json_pack("{s:o}", "b64", signature(w, r->intent)));
+	return world_append(w, KMN_R_RESULT, body);
 }

@@ -55,6 +55,8 @@ void world_shadow(struct world *w, kmn_err said);
 /* The same of a ledger that a keeper wrote. */
 struct kmn_store;
 void shadow_ledger(struct kmn_store *store);
+/* Hash of the SubjectPublicKeyInfo of the key that world_intent names, which is kept as a blob. */
+void world_root_spki(uint8_t out[KMN_HASH_BYTES]);
 /* Apply record i; make an empty quorum over the world's blobs. */
 kmn_err world_apply(struct world *w, struct kmn_quorum *q, size_t i, struct kmn_finding *finding_out);
 struct kmn_quorum *world_quorum(struct world *w);
