@@ -198,6 +198,7 @@ clear(void *state)
 
 #define KINDS \
 	(KMN_KIND(GATEWAY_START) | KMN_KIND(CHANNEL_OPEN) | KMN_KIND(CHANNEL_COUNTS) | KMN_KIND(CHANNEL_CLOSE) | \
-	    KMN_KIND(SESSION) | KMN_KIND(INTENT) | KMN_KIND(RESULT) | KMN_KIND(OP) | KMN_KIND(REDELIVER))
+	    KMN_KIND(SESSION) | KMN_KIND(INTENT) | KMN_KIND(RESULT) | KMN_KIND(OP) | KMN_KIND(REDELIVER) | \
+	    KMN_KIND(REDELIVERY))
 
 const struct kmn_checker kmn_channels_checker = {"channels", KINDS, KINDS, begin, take_record, end, clear};

@@ -84,7 +84,7 @@ def types():
     here = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../../../docs/ledger.md")
     text = open(os.environ.get("LEDGER_MD", here), encoding="utf-8").read()
     rows, name = {}, None
-    for line in text.split("## 4. Types")[1].split("## 5.")[0].split("\n"):
+    for line in text.split("## 4. Types")[1].split("An unknown type")[0].split("\n"):
         if not line.startswith("    "):
             continue
         words = line.split()
@@ -922,7 +922,7 @@ class Ledger:
                     need(r["body"]["policy"] == {"version": p.version, "sha256": b64(p.sha256)}, "not the policy in force")
                     if r["body"]["rv"] == 0:
                         need(r["body"]["rule"] in p.rules and p.need_of(r["body"]["rule"]) == "none", "an op that no rule lets run")
-                elif r["type"] == "redeliver":
+                elif r["type"] in ("redeliver", "redelivery"):
                     self.ref(r, r["body"]["result"], "result", "op")
             except (Bad, KeyError, TypeError, ValueError, IndexError) as bad:
                 self.found("V6-8", r["i"], repr(bad) if not isinstance(bad, Bad) else bad)
