@@ -10,12 +10,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "kanmon/stamp.h"
 #include "kanmon/types.h"
 
 #define PEM_MAX_BYTES (32u << 10)
 #define SEED_TEXT_MAX_BYTES 128u
 #define AUTHORISED_MAX_BYTES (64u << 10)
-#define GUARD_FILE_MS 1000u /* from one update to the next, if nothing else is said */
+#define STAMP_ROOTS_MAX_BYTES (32u << 10) /* of one TSA */
+#define GUARD_FILE_MS 1000u               /* from one update to the next, if nothing else is said */
 #define GUARD_OBJECT_MS 60000u
 #define TYPES_MAX_BYTES (256u << 10) /* of all modules: half of what a handover holds */
 #define WORKER_FILES 1024u
@@ -177,6 +179,27 @@ read_types(const struct kmn_settings *settings, struct kmn_material *m, char *wh
 	return e;
 }
 
+/* Tried here as well: roots that are none stop the start, not the first time stamp. */
+static kmn_err
+read_stamp_roots(const struct kmn_settings *settings, struct kmn_material *m, char *why_out)
+{
+	struct kmn_stamp_roots *roots;
+	struct kmn_why why = {""};
+	size_t len;
+	kmn_err e = KMN_OK;
+
+	for (unsigned i = 0; e == KMN_OK && i < settings->stamp_count; i++) {
+		const char *path = settings->stamps[i].roots;
+
+		e = read_guarded(path, STAMP_ROOTS_MAX_BYTES, false, &m->stamp_roots[i], &len, why_out);
+		if (e == KMN_OK && (e = kmn_stamp_roots_load(m->stamp_roots[i], len, &roots, &why)) != KMN_OK)
+			snprintf(why_out, KMN_SETTINGS_WHY_BYTES, "%.300s: %s", path, why.text);
+		if (e == KMN_OK)
+			kmn_stamp_roots_free(roots);
+	}
+	return e;
+}
+
 kmn_err
 kmn_material_load(const struct kmn_settings *settings, char *why_out, struct kmn_material **material_out)
 {
@@ -191,6 +214,7 @@ kmn_material_load(const struct kmn_settings *settings, char *why_out, struct kmn
 	    (e = read_guarded(settings->key, PEM_MAX_BYTES, true, &m->key, &m->key_bytes, why_out)) != KMN_OK ||
 	    (e = read_log_key(settings->log_key, &m->log_key, why_out)) != KMN_OK ||
 	    (e = check_modules(settings, why_out)) != KMN_OK || (e = read_types(settings, m, why_out)) != KMN_OK ||
+	    (e = read_stamp_roots(settings, m, why_out)) != KMN_OK ||
 	    (e = hash_own_binary(m->binary_sha256, why_out)) != KMN_OK)
 		goto done;
 	read_boot_id(m->boot_id, sizeof(m->boot_id));
@@ -212,6 +236,8 @@ kmn_material_free(struct kmn_material *material)
 	sodium_free(material->key);
 	sodium_free(material->log_key);
 	sodium_free(material->authorised);
+	for (unsigned i = 0; i < KMN_TIME_STAMPS_MAX; i++)
+		sodium_free(material->stamp_roots[i]);
 	for (unsigned i = 0; i < KMN_MODULES_MAX; i++)
 		sodium_free(material->types[i]);
 	free(material);
@@ -421,6 +447,37 @@ get_guards(struct kmn_reader *r, struct kmn_keeper_setup *k)
 }
 
 static void
+put_stamps(struct kmn_writer *w, const struct kmn_settings *s, const struct kmn_material *m)
+{
+	kmn_writer_u32(w, s->stamp_ms);
+	kmn_writer_u32(w, s->stamp_idle_ms);
+	kmn_writer_u32(w, s->stamp_count);
+	for (unsigned i = 0; i < s->stamp_count; i++) {
+		put_text(w, s->stamps[i].name);
+		put_text(w, s->stamps[i].url);
+		put_text(w, m->stamp_roots[i]);
+		put_text(w, s->stamps[i].policy);
+	}
+}
+
+static void
+get_stamps(struct kmn_reader *r, struct kmn_keeper_setup *k)
+{
+	static struct kmn_time_stamp stamps[KMN_TIME_STAMPS_MAX];
+
+	k->stamp_ms = kmn_reader_u32(r);
+	k->stamp_idle_ms = kmn_reader_u32(r);
+	k->time_stamp_count = kmn_reader_count(r, KMN_TIME_STAMPS_MAX, 4);
+	for (unsigned i = 0; i < k->time_stamp_count; i++) {
+		stamps[i].name = get_text(r);
+		stamps[i].url = get_text(r);
+		stamps[i].roots = get_text(r);
+		stamps[i].policy = get_text(r);
+	}
+	k->time_stamps = stamps;
+}
+
+static void
 put_keeper(struct kmn_writer *w, const struct kmn_settings *s, const struct kmn_material *m)
 {
 	put_text(w, s->ledger);
@@ -436,6 +493,7 @@ put_keeper(struct kmn_writer *w, const struct kmn_settings *s, const struct kmn_
 	kmn_writer_u32(w, s->low_water_mib);
 	kmn_writer_u32(w, s->scrub_ms);
 	put_guards(w, s);
+	put_stamps(w, s, m);
 	put_text(w, m->authorised);
 	kmn_writer_raw(w, m->binary_sha256, KMN_HASH_BYTES);
 	kmn_writer_raw(w, s->config_sha256, KMN_HASH_BYTES);
@@ -464,6 +522,7 @@ get_keeper(struct kmn_reader *r, struct kmn_keeper_setup *k)
 	k->low_water_mib = kmn_reader_u32(r);
 	k->scrub_ms = kmn_reader_u32(r);
 	get_guards(r, k);
+	get_stamps(r, k);
 	k->authorised = get_text(r);
 	k->build.version = PACKAGE_VERSION;
 	kmn_reader_raw(r, k->build.binary_sha256, KMN_HASH_BYTES);

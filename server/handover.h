@@ -25,7 +25,8 @@ struct kmn_material {
 	uint8_t *log_key; /* 64 bytes, in guarded memory */
 	uint8_t binary_sha256[KMN_HASH_BYTES];
 	char boot_id[64];
-	char *authorised;             /* signed note of --recovery; NULL: there is none */
+	char *stamp_roots[KMN_TIME_STAMPS_MAX]; /* certificates of TSAs, PEM, by their number */
+	char *authorised;                       /* signed note of --recovery; NULL: there is none */
 	char *types[KMN_MODULES_MAX]; /* texts that describe what a module has of its own, by its number; NULL: none */
 };
 

@@ -23,6 +23,7 @@
 #define MODULE "module"
 #define GUARD "guard"
 #define WITNESS "witness"
+#define STAMP "time-stamp"
 
 enum type { TEXT, PATH, LIST, ENVIRONMENT, NUMBER, SECONDS, WORD, LOG, USER };
 
@@ -41,12 +42,14 @@ static bool is_origin(const char *value);
 static bool is_listen(const char *value);
 static bool is_assignment(const char *value);
 static bool is_url(const char *value);
+static bool is_oid(const char *value);
 
 /* clang-format off */
 #define AT(field) offsetof(struct kmn_settings, field)
 #define OF(field) offsetof(struct kmn_module_settings, field)
 #define GUARD_OF(field) offsetof(struct kmn_guard_settings, field)
 #define WITNESS_OF(field) offsetof(struct kmn_witness_settings, field)
+#define STAMP_OF(field) offsetof(struct kmn_stamp_settings, field)
 static const struct row rows[] = {
 /*	section   name                    field                          type         least      most  default     words */
 	{"",       "origin",               AT(origin),                    TEXT,            1,      255, NULL,       NULL, is_origin},
@@ -62,6 +65,8 @@ static const struct row rows[] = {
 	{"",       "reserve",              AT(reserve_mib),               NUMBER,          0,     1024, "16",       NULL, NULL},
 	{"",       "low-water",            AT(low_water_mib),             NUMBER,          0,  1048576, "64",       NULL, NULL},
 	{"",       "scrub",                AT(scrub_ms),                  SECONDS,         0,    86400, "60",       NULL, NULL},
+	{"",       "time-stamp-every",     AT(stamp_ms),                  SECONDS,         1,    86400, "600",      NULL, NULL},
+	{"",       "time-stamp-idle",      AT(stamp_idle_ms),             SECONDS,         1,   604800, "86400",    NULL, NULL},
 	{"",       "log",                  AT(log),                       LOG,             1,     4095, "stderr",   NULL, NULL},
 	{"",       "log-level",            AT(log_level),                 WORD,            0,        0, "info",     "error warning info debug", NULL},
 	{"",       "confinement",          AT(confinement),               WORD,            0,        0, "full",     "full no-seccomp", NULL},
@@ -79,6 +84,9 @@ static const struct row rows[] = {
 	{GUARD,    "token",                GUARD_OF(token),               TEXT,            0,       32, NULL,       NULL, NULL},
 	{GUARD,    "every",                GUARD_OF(every_ms),            SECONDS,         0,     3600, "0",        NULL, NULL},
 	{WITNESS,  "url",                  WITNESS_OF(url),               TEXT,            1, KMN_COURIER_URL_MAX_BYTES, NULL, NULL, is_url},
+	{STAMP,    "url",                  STAMP_OF(url),                 TEXT,            1, KMN_COURIER_URL_MAX_BYTES, NULL, NULL, is_url},
+	{STAMP,    "roots",                STAMP_OF(roots),               PATH,            1,     4095, NULL,       NULL, NULL},
+	{STAMP,    "policy",               STAMP_OF(policy),              TEXT,            0,      127, NULL,       NULL, is_oid},
 	{"limits", "connections",          AT(limits.connections),        NUMBER,          1,    65536, "1024",     NULL, NULL},
 	{"limits", "connections-per-peer", AT(limits.connections_per_peer), NUMBER,        1,    65536, "128",      NULL, NULL},
 	{"limits", "handshake",            AT(limits.handshake_ms),       SECONDS,         1,      600, "10",       NULL, NULL},
@@ -88,6 +96,7 @@ static const struct row rows[] = {
 	{"limits", "requests",             AT(limits.requests),           NUMBER,          1,   100000, "1024",     NULL, NULL},
 	{"limits", "requests-per-client",  AT(limits.requests_per_client), NUMBER,         1,   100000, "64",       NULL, NULL},
 };
+#undef STAMP_OF
 #undef WITNESS_OF
 #undef GUARD_OF
 #undef OF
@@ -107,6 +116,8 @@ static const struct many {
 	sizeof(struct kmn_guard_settings), 0, KMN_GUARDS_MAX, KMN_GUARD_NAME_MAX_BYTES},
     {WITNESS, offsetof(struct kmn_settings, witnesses), offsetof(struct kmn_settings, witness_count),
 	sizeof(struct kmn_witness_settings), 0, KMN_WITNESSES_MAX, KMN_WITNESS_NAME_MAX_BYTES},
+    {STAMP, offsetof(struct kmn_settings, stamps), offsetof(struct kmn_settings, stamp_count),
+	sizeof(struct kmn_stamp_settings), 0, KMN_TIME_STAMPS_MAX, KMN_TIME_STAMP_NAME_MAX_BYTES},
 };
 
 static const char *const role_name[KMN_ROLE_COUNT] = {"gate", "keeper", "worker", "courier"};
@@ -190,6 +201,16 @@ is_url(const char *value)
 	return strncmp(value, "http://", 7) == 0 || strncmp(value, "https://", 8) == 0;
 }
 
+/* Dotted: digits, single dots between them. */
+static bool
+is_oid(const char *value)
+{
+	size_t len = strlen(value);
+
+	return len >= 3 && strspn(value, "0123456789.") == len && value[0] != '.' && value[len - 1] != '.' &&
+	       strstr(value, "..") == NULL && strchr(value, '.') != NULL;
+}
+
 /* The number of `value` among the words of a row, or -1. */
 static int
 word_number(const char *words, const char *value)
@@ -248,8 +269,9 @@ judge(const struct row *row, const char *value, unsigned items, char *why, size_
 			snprintf(why, room, "%s has %lu to %lu bytes", row->name, row->least, row->most);
 		else if (bad_form)
 			snprintf(why, room, "%s %s", row->name,
-			    row->check == is_url ? "is not http://.. or https://.. without blanks"
-						 : "holds a blank, a '+' or a control byte");
+			    row->check == is_url   ? "is not http://.. or https://.. without blanks"
+			    : row->check == is_oid ? "is not an OID, as 1.2.3"
+						   : "holds a blank, a '+' or a control byte");
 	}
 }
 
@@ -545,7 +567,7 @@ check_guards(const struct kmn_settings *s, char *why)
 bool
 kmn_settings_need_courier(const struct kmn_settings *settings)
 {
-	return settings->witness_count > 0;
+	return settings->witness_count > 0 || settings->stamp_count > 0;
 }
 
 /* ---- users ------------------------------------------------------------------------------------------------------- */

@@ -55,6 +55,13 @@ struct kmn_witness_settings {
 	char *name, *url;
 };
 
+/* A TSA (RFC 3161), and where it is asked. */
+struct kmn_stamp_settings {
+	char *name, *url;
+	char *roots;  /* path of its root certificates, PEM */
+	char *policy; /* dotted OID that it is asked for; NULL: its own */
+};
+
 struct kmn_settings {
 	char *path;                            /* of the file */
 	uint8_t config_sha256[KMN_HASH_BYTES]; /* of its bytes */
@@ -64,6 +71,7 @@ struct kmn_settings {
 	uint32_t lease_ms, request_lifetime_s, spawn_ms, stop_ms;
 	uint32_t reserve_mib, low_water_mib; /* disk space that is kept, and below which no call begins; 0: none */
 	uint32_t scrub_ms;                   /* between two sealed segments that are read again; 0: none are */
+	uint32_t stamp_ms, stamp_idle_ms;    /* between two time stamps, while the ledger grows and while it does not */
 	char *log;                           /* path; NULL: stderr */
 	uint32_t log_level;                  /* enum kmn_say_level */
 	uint32_t confinement;                /* enum kmn_confinement */
@@ -75,6 +83,8 @@ struct kmn_settings {
 	unsigned guard_count;
 	struct kmn_witness_settings witnesses[KMN_WITNESSES_MAX];
 	unsigned witness_count;
+	struct kmn_stamp_settings stamps[KMN_TIME_STAMPS_MAX];
+	unsigned stamp_count;
 };
 
 /*

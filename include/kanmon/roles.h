@@ -24,6 +24,8 @@ struct kmn_limits {
 	uint32_t requests_per_client;
 };
 
+struct kmn_log_sources;
+
 #define KMN_MODULES_MAX 16u
 #define KMN_MODULE_NAME_MAX_BYTES 64u
 #define KMN_WITNESSES_MAX 32u
@@ -36,6 +38,16 @@ struct kmn_module {
 	const char *init_args;          /* CK_C_INITIALIZE_ARGS.pReserved, NULL: none */
 	const char *const *environment; /* "NAME=VALUE", NULL at the end */
 	bool serial;                    /* not safe with threads: one call at a time, all from one thread */
+};
+
+#define KMN_TIME_STAMPS_MAX 4u
+#define KMN_TIME_STAMP_NAME_MAX_BYTES 64u
+
+/* A TSA (RFC 3161): `time-stamp "NAME" { }`. */
+struct kmn_time_stamp {
+	const char *name, *url;
+	const char *roots;  /* certificates in PEM, which are PEM and have a root (kmn_stamp_roots_load) */
+	const char *policy; /* dotted OID; NULL: the TSA's own */
 };
 
 #define KMN_GUARDS_MAX 8u
@@ -84,6 +96,11 @@ struct kmn_keeper_setup {
 	uint32_t scrub_ms;           /* from one sealed segment that is read again to the next; 0: none are */
 	const struct kmn_guard *guards;
 	unsigned guard_count;
+	const struct kmn_time_stamp *time_stamps;
+	unsigned time_stamp_count;
+	uint32_t stamp_ms;                     /* between two time stamps while the ledger grows */
+	uint32_t stamp_idle_ms;                /* and while it does not */
+	const struct kmn_log_sources *sources; /* clocks and chance of tests; NULL: the system's */
 	const char *authorised; /* signed note that lets the ledger go on behind a guard; NULL: there is none */
 	struct kmn_limits limits;
 	struct kmn_build build;

@@ -83,7 +83,7 @@ struct kmn_verify_settings {
 	void (*progress)(void *cookie, uint64_t bytes, uint64_t of); /* of the segments; may be NULL */
 	void *cookie;                                                /* of progress */
 	uint64_t segment_records, segment_bytes; /* 0: the format's; as in struct kmn_log_settings */
-	uint64_t now_ms;                         /* the auditor's clock; 0: the system's */
+	uint64_t now_ms;                         /* the auditor's clock; 0: whether the newest time stamp still holds is not asked */
 };
 
 struct kmn_verify_report {

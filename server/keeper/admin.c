@@ -646,6 +646,7 @@ status_json(struct kmn_keeper *k)
 	const struct kmn_policy *policy = kmn_keeper_policy(k);
 	const struct kmn_request *r = NULL;
 	const struct kmn_worker *worker;
+	struct kmn_stale stale;
 	struct kmn_head head;
 	int open = 0, workers = 0;
 	json_t *hsm = json_object();
@@ -663,11 +664,13 @@ status_json(struct kmn_keeper *k)
 			     kmn_json_label(first->manufacturer, strlen(first->manufacturer)), "library",
 			     kmn_json_label(first->description, strlen(first->description))));
 	}
-	return json_pack("{s:s, s:s, s:I, s:I, s:o, s:I, s:o, s:i, s:i, s:i, s:o}", "origin", kmn_log_origin(k->log),
-	    "version", k->setup->build.version, "started", (json_int_t)k->started_ms, "size", (json_int_t)head.size,
-	    "root", kmn_json_b64(head.root, KMN_HASH_BYTES), "policy_version", (json_int_t)kmn_policy_version(policy),
-	    "policy_sha256", kmn_json_b64(kmn_policy_sha256(policy), KMN_HASH_BYTES), "requests_open", open,
-	    "instances", (int)kmn_instance_count(k), "workers", workers, "hsm", hsm);
+	return json_pack("{s:s, s:s, s:I, s:I, s:o, s:I, s:o, s:i, s:i, s:i, s:o, s:o, s:s}", "origin",
+	    kmn_log_origin(k->log), "version", k->setup->build.version, "started", (json_int_t)k->started_ms, "size",
+	    (json_int_t)head.size, "root", kmn_json_b64(head.root, KMN_HASH_BYTES), "policy_version",
+	    (json_int_t)kmn_policy_version(policy), "policy_sha256",
+	    kmn_json_b64(kmn_policy_sha256(policy), KMN_HASH_BYTES), "requests_open", open, "instances",
+	    (int)kmn_instance_count(k), "workers", workers, "hsm", hsm, "time_stamps", kmn_anchor_status(k), "class_a",
+	    kmn_quorum_is_stale(k->quorum, 'A', kmn_keeper_now_ms(), &stale) ? stale.reason : "open");
 }
 
 static void

@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define STALE_SOON_MS 60000
+
 /* ---- judging ---------------------------------------------------------------------------------------------------- */
 
 /* Whatever its rule says: past a limit of the policy, or with a clock that lags, calls of its class are refused. */
@@ -21,6 +23,7 @@ judge_fresh(struct kmn_call_state *call, char durability)
 {
 	struct kmn_stale stale;
 
+	kmn_clock_tick(call->keeper);
 	if (!kmn_quorum_is_stale(call->keeper->quorum, durability, kmn_keeper_now_ms(), &stale))
 		return;
 	call->verdict.answer = KMN_ANSWER_REFUSED;
@@ -124,8 +127,23 @@ feed_part(struct kmn_call_state *call)
 static void
 refuse_use(struct kmn_call_state *call)
 {
-	call->why = kmn_mechanisms_hide(call) ? KMN_E_MECHANISM : KMN_E_DENIED;
+	if (call->why == KMN_OK)
+		call->why = kmn_mechanisms_hide(call) ? KMN_E_MECHANISM : KMN_E_DENIED;
 	kmn_call_refuse_op(call, kmn_call_refusal_rv(call));
+}
+
+/* An operation that must not end now does not begin; one that may come too late begins where it can be stopped. */
+static void
+judge_start(struct kmn_call_state *call)
+{
+	char durability = call->verdict.durability;
+	struct kmn_stale soon;
+
+	if (call->verdict.answer == KMN_ANSWER_FREE)
+		judge_fresh(call, durability);
+	if (call->verdict.answer == KMN_ANSWER_FREE &&
+	    kmn_quorum_is_stale(call->keeper->quorum, durability, kmn_keeper_now_ms() + STALE_SOON_MS, &soon))
+		call->starts_side = true;
 }
 
 /* What gives nothing away is counted, not recorded singly; the policy is asked all the same. */
@@ -146,6 +164,7 @@ judge_counted(struct kmn_call_state *call)
 		call->starts_side = v->answer == KMN_ANSWER_HELD || v->content_missing;
 		if (v->content_missing)
 			v->answer = KMN_ANSWER_HELD;
+		judge_start(call);
 		if (v->answer != KMN_ANSWER_REFUSED && kmn_record_intent(call, &call->intent) != KMN_OK)
 			v->answer = KMN_ANSWER_REFUSED;
 	} else if (v->answer == KMN_ANSWER_HELD && call->operation == NULL && !kmn_view_is_length_query(&call->view)) {

@@ -649,17 +649,32 @@ kmn_call_decide_and_run(struct kmn_call_state *call)
 {
 	struct kmn_keeper *k = call->keeper;
 	const struct kmn_request *request = kmn_quorum_request(k->quorum, call->request.i);
+	struct kmn_stale stale;
 	json_t *body;
+	kmn_err e;
 
 	if (request != NULL && (request->verdict.answer == KMN_ANSWER_REFUSED || (request->held && !call->parked))) {
 		kmn_call_deny(call); /* a bound of content in time was passed between judging and writing */
 		return;
 	}
+	if (request == NULL)
+		KMN_BUG("a decision without its request");
+	/* From here to the record it is one moment: a clock that is set back in between allows nothing. */
+	kmn_clock_tick(k);
+	if (kmn_quorum_is_stale(k->quorum, 'A', k->clock.now, &stale)) {
+		call->why = KMN_E_STALE;
+		kmn_call_deny(call);
+		return;
+	}
+	request = kmn_quorum_request(k->quorum, call->request.i);
 	if (request == NULL || kmn_quorum_decision_body(k->quorum, request, "allow", &body) != KMN_OK)
 		KMN_BUG("a decision cannot be recorded");
 	call->step = KMN_STEP_START;
 	call->use = request->used + 1;
-	if (kmn_keeper_append(k, KMN_R_DECISION, body, &call->decision) != KMN_OK)
+	k->clock.held = true;
+	e = kmn_keeper_append(k, KMN_R_DECISION, body, &call->decision);
+	k->clock.held = false;
+	if (e != KMN_OK)
 		return;
 	call->decided = true;
 	kmn_keeper_when_durable(call, run);

@@ -537,10 +537,14 @@ can_run(struct kmn_keeper *k, uint64_t request)
 void
 kmn_hold_advance(struct kmn_keeper *k, uint64_t request)
 {
-	const struct kmn_request *r = kmn_quorum_request(k->quorum, request);
-	int64_t now = kmn_keeper_now_ms();
+	const struct kmn_request *r;
+	int64_t now;
 	struct kmn_call_state *call;
 	const char *verdict;
+
+	kmn_clock_tick(k);
+	r = kmn_quorum_request(k->quorum, request);
+	now = kmn_keeper_now_ms();
 
 	if (r == NULL || !r->held || (r->state != KMN_REQUEST_OPEN && r->state != KMN_REQUEST_OFFERED))
 		return;

@@ -28,7 +28,7 @@
 #define GATE_QUEUE_BYTES (64u << 20)
 #define COURIER_QUEUE_BYTES (4u << 20)
 
-/* ---- clocks and chance ------------------------------------------------------------------------------------------ */
+/* ---- time and chance ------------------------------------------------------------------------------------------ */
 
 static uint64_t
 clock_ns(clockid_t clock)
@@ -38,18 +38,6 @@ clock_ns(clockid_t clock)
 	if (clock_gettime(clock, &ts) != 0)
 		KMN_BUG("no clock");
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
-int64_t
-kmn_keeper_now_ms(void)
-{
-	return (int64_t)(clock_ns(CLOCK_REALTIME) / 1000000u);
-}
-
-int64_t
-kmn_keeper_boot_ms(void)
-{
-	return (int64_t)(clock_ns(CLOCK_BOOTTIME) / 1000000u);
 }
 
 uint64_t
@@ -99,23 +87,21 @@ apply(struct kmn_keeper *k, const struct kmn_record *record, struct kmn_finding 
 	return kmn_quorum_apply(k->quorum, record, finding);
 }
 
-kmn_err
-kmn_keeper_append(struct kmn_keeper *k, enum kmn_record_kind kind, json_t *body, struct kmn_ref *ref_out)
+/* One record with the time that was sampled. The body is stolen. */
+static kmn_err
+append_one(struct kmn_keeper *k, enum kmn_record_kind kind, json_t *body, struct kmn_ref *ref_out, uint64_t *t_out)
 {
 	struct kmn_finding finding;
 	struct kmn_record record;
 	struct kmn_why why;
 	kmn_err e;
 
-	if (k->failed || k->unrecorded) {
-		json_decref(body);
-		return KMN_E_LEDGER;
-	}
 	if ((e = kmn_log_append(k->log, kind, body, ref_out, &record, &why)) != KMN_OK) {
 		kmn_say(KMN_SAY_ERROR, "record %s: %s: %s", kmn_record_name(kind), kmn_err_text(e), why.text);
 		kmn_keeper_ledger_lost(k, "the ledger takes no records");
 		return KMN_E_LEDGER;
 	}
+	*t_out = record.t;
 	e = apply(k, &record, &finding);
 	kmn_record_clear(&record);
 	if (e == KMN_E_CORRUPT) {
@@ -125,6 +111,31 @@ kmn_keeper_append(struct kmn_keeper *k, enum kmn_record_kind kind, json_t *body,
 	}
 	if (e != KMN_OK)
 		kmn_keeper_fail(k, kmn_err_text(e));
+	kmn_anchor_note_record(k, kind);
+	return e;
+}
+
+kmn_err
+kmn_keeper_append(struct kmn_keeper *k, enum kmn_record_kind kind, json_t *body, struct kmn_ref *ref_out)
+{
+	json_t *step;
+	uint64_t t;
+	kmn_err e = KMN_OK;
+
+	if (k->failed || k->unrecorded) {
+		json_decref(body);
+		return KMN_E_LEDGER;
+	}
+	kmn_clock_sample(k);
+	if ((step = kmn_clock_step(k)) != NULL)
+		e = append_one(k, KMN_R_CLOCK, step, NULL, &t);
+	if (e != KMN_OK) {
+		json_decref(body);
+		return e;
+	}
+	e = append_one(k, kind, body, ref_out, &t);
+	if (e == KMN_OK && kind == KMN_R_GATEWAY_START && (step = kmn_clock_start(k, t)) != NULL)
+		e = append_one(k, KMN_R_CLOCK, step, NULL, &t);
 	return e;
 }
 
@@ -392,8 +403,19 @@ tick(struct kmn_keeper *k)
 	kmn_guards_tick(k);
 	if (kmn_guards_halted(k->guards, why, sizeof(why)))
 		kmn_keeper_fail(k, why);
+	kmn_clock_tick(k);
 	kmn_hold_tick(k);
 	kmn_gatelink_write_counts(k);
+	kmn_anchor_tick(k);
+}
+
+/* Told to stop, nothing runs (or takes too long), and the last time stamp is there. */
+static bool
+may_end(struct kmn_keeper *k)
+{
+	if (!k->stopping || (something_runs(k) && kmn_keeper_boot_ms() < k->stop_at_ms))
+		return false;
+	return !kmn_anchor_stopping(k);
 }
 
 static void
@@ -401,7 +423,7 @@ loop(struct kmn_keeper *k)
 {
 	struct epoll_event events[64];
 
-	while (!k->failed && !(k->stopping && (!something_runs(k) || kmn_keeper_boot_ms() >= k->stop_at_ms))) {
+	while (!k->failed && !may_end(k)) {
 		int n;
 
 		kmn_log_flush(k->log);
@@ -459,7 +481,8 @@ open_ledger(struct kmn_keeper *k, struct kmn_recovery *recovery)
 	struct kmn_why why = {""};
 	kmn_err e;
 
-	kmn_log_sources_system(&settings.sources);
+	kmn_clock_log_sources(k, &settings.sources);
+	kmn_clock_sample(k);
 	if ((e = kmn_store_files_at(k->setup->ledger, &k->store)) != KMN_OK)
 		return e;
 	settings.store = k->store;
@@ -549,6 +572,8 @@ begin(struct kmn_keeper *k)
 	if ((e = record_recovery(k, &k->found)) != KMN_OK || (e = record_start(k)) != KMN_OK ||
 	    (e = kmn_log_wait(k->log)) != KMN_OK)
 		return e;
+	if ((e = kmn_anchor_start(k)) != KMN_OK)
+		return e;
 	count_statements_due(k);
 	k->started_ms = kmn_keeper_now_ms();
 	k->begun = true;
@@ -613,6 +638,7 @@ free_all(struct kmn_keeper *k)
 	kmn_admin_clear(k);
 	kmn_receipts_clear(k);
 	kmn_courierlink_clear(k);
+	kmn_anchor_clear(k);
 	kmn_ipc_free(k->supervisor);
 	kmn_quorum_free(k->quorum);
 	kmn_guards_free(k->guards);
@@ -654,6 +680,7 @@ kmn_keeper_main(const struct kmn_keeper_setup *setup)
 	if (sodium_init() < 0 || (k = calloc(1, sizeof(*k))) == NULL)
 		return 1;
 	k->setup = setup;
+	kmn_clock_init(k);
 	TAILQ_INIT(&k->starting);
 	TAILQ_INIT(&k->durable);
 	TAILQ_INIT(&k->logins);

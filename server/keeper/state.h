@@ -366,6 +366,16 @@ struct kmn_keeper {
 	struct kmn_head signed_head; /* that signed_note is of; size 0: none yet */
 	char *signed_note;
 	size_t signed_note_len;
+	struct {
+		int64_t now, boot; /* of the record that is made now */
+		int64_t offset;    /* of the wall clock from the boot clock, as records have it */
+		bool running;      /* gateway.start is written */
+		bool held;         /* the next record has the sample that was judged by */
+	} clock;
+	struct kmn_stamping *stamping;      /* one for each TSA; NULL: there is none */
+	uint64_t told;                      /* records that are not about the ledger itself */
+	uint8_t chain_kept[KMN_HASH_BYTES]; /* blob with the certificates of the last time stamp */
+	int64_t stamp_until_ms;             /* boot time: how long the end waits for a time stamp; 0: not asked */
 	uint64_t statements_due; /* intents whose statement record is still to be written */
 };
 
@@ -393,6 +403,28 @@ void kmn_keeper_fail(struct kmn_keeper *k, const char *why);
 void kmn_keeper_ledger_lost(struct kmn_keeper *k, const char *why);
 /* Go on with `then` when everything appended so far is durable. */
 void kmn_keeper_when_durable(struct kmn_call_state *call, void (*then)(struct kmn_call_state *call));
+
+/* ---- clock.c: the wall clock against the boot clock -------------------------------------------------------------- */
+
+void kmn_clock_init(struct kmn_keeper *k);
+/* What the ledger takes its times from: the sample of the record that is being made. */
+void kmn_clock_log_sources(struct kmn_keeper *k, struct kmn_log_sources *out);
+void kmn_clock_sample(struct kmn_keeper *k);
+/* The body of a `clock` record that must come first, NULL: none. After kmn_clock_sample(). */
+json_t *kmn_clock_step(struct kmn_keeper *k) KMN_MUST_CHECK;
+/* The same after gateway.start, whose time came to be `t`. */
+json_t *kmn_clock_start(struct kmn_keeper *k, uint64_t t) KMN_MUST_CHECK;
+void kmn_clock_tick(struct kmn_keeper *k);
+
+/* ---- anchor.c: time stamps ---------------------------------------------------------------------------------------- */
+
+kmn_err kmn_anchor_start(struct kmn_keeper *k) KMN_MUST_CHECK;
+void kmn_anchor_clear(struct kmn_keeper *k);
+void kmn_anchor_note_record(struct kmn_keeper *k, enum kmn_record_kind kind);
+void kmn_anchor_tick(struct kmn_keeper *k);
+/* Nothing runs any more: asks for a last time stamp, once; whether one is still to be waited for. */
+bool kmn_anchor_stopping(struct kmn_keeper *k);
+json_t *kmn_anchor_status(const struct kmn_keeper *k) KMN_MUST_CHECK;
 
 /* ---- gatelink.c: connections and frames ----------------------------------------------------------------------- */
 

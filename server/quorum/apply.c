@@ -415,7 +415,7 @@ check_allow(struct step *s, const struct request *r)
 
 	if (!kmn_json_get_number(s->record->body, "use", &use) || use != r->seen.used + 1 || use > r->seen.uses)
 		found(s, "V6", "use %llu of %u", (unsigned long long)use, r->seen.uses);
-	if (r->seen.held && !kmn_quorum_is_met(s->q, &r->seen, judged_at(s)))
+	if (r->seen.held && !quorum_votes_meet(s->q, &r->seen, judged_at(s)))
 		found(s, "V6", "allowed, but rule %s is not met (votes, expiry, veto or policy)", r->seen.verdict.rule);
 	if (r->seen.verdict.answer == KMN_ANSWER_REFUSED)
 		found(s, "V6", "allowed, but: %s", r->seen.verdict.reason);

@@ -208,14 +208,21 @@ quorum_is_vetoed(const struct kmn_quorum *q, const struct request *r)
 bool
 kmn_quorum_is_met(const struct kmn_quorum *q, const struct kmn_request *request, int64_t now)
 {
+	struct kmn_stale stale;
+
+	return !kmn_quorum_is_stale(q, 'A', now, &stale) && quorum_votes_meet(q, request, now);
+}
+
+bool
+quorum_votes_meet(const struct kmn_quorum *q, const struct kmn_request *request, int64_t now)
+{
 	const struct request *r = whole(request);
 	const char *names[POLICY_WORDS_MAX];
 	size_t n = voters(r, KMN_APPROVE, names, KMN_COUNT_OF(names));
-	struct kmn_stale stale;
 
-	return !kmn_quorum_is_stale(q, 'A', now, &stale) && r->seen.held && r->seen.state == KMN_REQUEST_OFFERED &&
-	       quorum_is_current(q, r) && now <= r->seen.not_after && now < r->policy->expires &&
-	       r->seen.used < r->seen.uses && !quorum_is_vetoed(q, r) && n >= r->seen.verdict.independent &&
+	return r->seen.held && r->seen.state == KMN_REQUEST_OFFERED && quorum_is_current(q, r) &&
+	       now <= r->seen.not_after && now < r->policy->expires && r->seen.used < r->seen.uses &&
+	       !quorum_is_vetoed(q, r) && n >= r->seen.verdict.independent &&
 	       kmn_policy_is_met(r->policy, &r->seen.verdict, names, n);
 }
 

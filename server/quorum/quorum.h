@@ -55,6 +55,8 @@ void quorum_request_free(struct request *r);
 struct request *quorum_request(const struct kmn_quorum *q, uint64_t i);
 bool quorum_has_ended(const struct request *r);
 bool quorum_is_vetoed(const struct kmn_quorum *q, const struct request *r);
+/* kmn_quorum_is_met(), but for what must be fresh. */
+bool quorum_votes_meet(const struct kmn_quorum *q, const struct kmn_request *request, int64_t now);
 bool quorum_is_current(const struct kmn_quorum *q, const struct request *r);
 
 /* Who signed a note, as far as the policy in force knows them. */

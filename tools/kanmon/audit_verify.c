@@ -5,6 +5,7 @@
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "kanmon/checker.h"
@@ -185,6 +186,7 @@ run(struct audit *audit, const char *path, const char *head, size_t head_len)
 	    .head_len = head_len,
 	    .more = audit->structure ? NULL : more,
 	    .sink = {say, audit},
+	    .now_ms = (uint64_t)time(NULL) * 1000,
 	    .threads = (unsigned)audit->threads,
 	    .progress = audit->bar ? show_progress : NULL,
 	    .cookie = audit};

@@ -200,7 +200,7 @@ tell_keeper(struct rig *rig, uint8_t kind, uint32_t id, const char *text, int fd
 	struct kmn_writer w;
 
 	kmn_writer_init(&w, 512);
-	if (kind != KMN_S_STOP && kind != KMN_S_GATE)
+	if (kind != KMN_S_STOP && kind != KMN_S_GATE && kind != KMN_S_COURIER)
 		kmn_writer_u32(&w, id);
 	if (text != NULL)
 		kmn_writer_text(&w, text);
@@ -352,10 +352,25 @@ pass_on(struct rig *rig, struct rig_worker *w, bool to_worker)
 		worker_gone(rig, w, rig->supervisor != NULL);
 }
 
+static void
+from_courier(struct rig *rig)
+{
+	struct kmn_ipc_message m;
+	kmn_err e;
+
+	while ((e = kmn_ipc_poll(rig->courier, &m)) == KMN_OK)
+		if (rig->plan.errand != NULL)
+			rig->plan.errand(rig, &m);
+	if (e != KMN_E_AGAIN) {
+		kmn_ipc_free(rig->courier);
+		rig->courier = NULL;
+	}
+}
+
 void
 rig_pump(struct rig *rig, int ms)
 {
-	struct pollfd fds[2 + 2 * RIG_WORKERS];
+	struct pollfd fds[3 + 2 * RIG_WORKERS];
 	nfds_t n = 0;
 
 	fds[n++] = (struct pollfd){.fd = rig->supervisor != NULL ? kmn_ipc_fd(rig->supervisor) : -1, .events = POLLIN};
@@ -366,8 +381,11 @@ rig_pump(struct rig *rig, int ms)
 		fds[n++] = (struct pollfd){.fd = w->pid != 0 ? kmn_ipc_fd(w->keeper) : -1, .events = POLLIN};
 		fds[n++] = (struct pollfd){.fd = w->pid > 0 ? kmn_ipc_fd(w->worker) : -1, .events = POLLIN};
 	}
+	fds[n++] = (struct pollfd){.fd = rig->courier != NULL ? kmn_ipc_fd(rig->courier) : -1, .events = POLLIN};
 	if (poll(fds, n, ms) <= 0)
 		return;
+	if (fds[n - 1].revents != 0)
+		from_courier(rig);
 	if (fds[0].revents != 0)
 		from_supervised(rig);
 	if (fds[1].revents != 0)
@@ -435,6 +453,12 @@ rig_try(struct rig *rig)
 	CU_ASSERT_EQUAL_FATAL(kmn_ipc_new(pair[0], 1 << 22, &rig->gate), KMN_OK);
 	tell_keeper(rig, KMN_S_GATE, 0, "start", pair[1]);
 	close(pair[1]);
+	if (rig->plan.errand != NULL) {
+		CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+		CU_ASSERT_EQUAL_FATAL(kmn_ipc_new(pair[0], 1 << 22, &rig->courier), KMN_OK);
+		tell_keeper(rig, KMN_S_COURIER, 0, "start", pair[1]);
+		close(pair[1]);
+	}
 	while (!(rig->serving && rig->pinned) && now_ms() < until && gone.si_pid == 0) {
 		rig_pump(rig, 100);
 		(void)waitid(P_PID, (id_t)rig->keeper, &gone, WEXITED | WNOHANG | WNOWAIT);
@@ -539,7 +563,8 @@ rig_wait(struct rig *rig)
 	}
 	kmn_ipc_free(rig->supervisor);
 	kmn_ipc_free(rig->gate);
-	rig->supervisor = rig->gate = NULL;
+	kmn_ipc_free(rig->courier);
+	rig->supervisor = rig->gate = rig->courier = NULL;
 	for (size_t i = 0; i < RIG_WORKERS; i++)
 		if (rig->worker[i].pid != 0)
 			worker_gone(rig, &rig->worker[i], false);
@@ -590,7 +615,8 @@ rig_verify(struct rig *rig)
 	free(text);
 	kmn_store_files_free(here);
 	snprintf(trust_text, sizeof(trust_text),
-	    "kanmon/trust/v1\norigin " ORIGIN "\npolicy-sha256 %s\nlog %s\n\nquorum none\n", b64, vkey);
+	    "kanmon/trust/v1\norigin " ORIGIN "\npolicy-sha256 %s\nlog %s\n%s\nquorum none\n", b64, vkey,
+	    rig->plan.trust == NULL ? "" : rig->plan.trust);
 	CU_ASSERT_EQUAL_FATAL(kmn_trust_parse(trust_text, strlen(trust_text), &trust, NULL), KMN_OK);
 	snprintf(path, sizeof(path), "%s/ledger", rig->dir);
 	CU_ASSERT_EQUAL_FATAL(kmn_store_files(path, &settings.store), KMN_OK);

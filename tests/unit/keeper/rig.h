@@ -28,6 +28,8 @@ struct rig_module {
 	const char *environment[4];          /* "NAME=VALUE" */
 };
 
+struct rig;
+
 /* What a ledger and a keeper are made with; NULL and 0: what rig_start() has. */
 struct rig_plan {
 	const struct rig_module *modules;
@@ -37,6 +39,9 @@ struct rig_plan {
 	/* In the keeper's process, before its main: may set what else it wants. NULL: nothing. */
 	void (*adapt)(struct kmn_keeper_setup *setup, void *cookie);
 	void *adapt_cookie;
+	void (*errand)(
+	    struct rig *rig, struct kmn_ipc_message *message); /* KMN_COURIER_ASK: the test is the courier too */
+	const char *trust;                                     /* lines of tsa and anchor-gap */
 };
 
 struct rig_worker {
@@ -60,7 +65,7 @@ struct rig {
 	struct rig_plan plan;
 	struct kmn_worker_setup spawning; /* of the worker that is being started */
 	pid_t keeper;
-	struct kmn_ipc *supervisor, *gate;
+	struct kmn_ipc *supervisor, *gate, *courier;
 	struct rig_worker worker[RIG_WORKERS];
 	bool serving, pinned;
 	int ended; /* exit status of a keeper that did not come to serve, or -signal */
