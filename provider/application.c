@@ -29,7 +29,7 @@ static unsigned calls;                      /* inside */
 
 /*
  * With fork=inherit what the child goes on with must be whole, so these locks
- * are taken around the fork. Both are held only for moments, and nothing is
+ * are taken around the fork. All are held only for moments, and nothing is
  * called meanwhile that could fork. Without it nobody waits.
  */
 static atomic_bool inheriting;
@@ -42,8 +42,10 @@ before_fork(void)
 		return;
 	(void)pthread_mutex_lock(&lock);
 	is_whole = true;
-	if (application != NULL)
+	if (application != NULL) {
 		kmn_heal_lock(application->heal);
+		kmn_receipts_lock(application->receipts);
+	}
 }
 
 static void
@@ -51,8 +53,10 @@ after_fork_in_parent(void)
 {
 	if (!is_whole)
 		return;
-	if (application != NULL)
+	if (application != NULL) {
+		kmn_receipts_unlock(application->receipts);
 		kmn_heal_unlock(application->heal);
+	}
 	is_whole = false;
 	(void)pthread_mutex_unlock(&lock);
 }
@@ -64,8 +68,10 @@ forget_parent(void)
 	struct kmn_application *app = application;
 	bool inherits = is_whole && phase == RUNNING;
 
-	if (is_whole && app != NULL)
+	if (is_whole && app != NULL) {
+		kmn_receipts_unlock(app->receipts);
 		kmn_heal_unlock(app->heal);
+	}
 	(void)pthread_mutex_init(&lock, NULL);
 	is_prepared = kmn_cond_init(&changed) == KMN_OK;
 	kmn_client_settings_after_fork();
@@ -77,6 +83,7 @@ forget_parent(void)
 	if (app == NULL)
 		return;
 	kmn_links_abandon(&app->links);
+	kmn_receipts_abandon(app->receipts);
 	kmn_types_drop(app->types);
 	kmn_wake_clear(&app->ending);
 	kmn_wake_clear(&app->quitting);
@@ -125,6 +132,7 @@ application_free(struct kmn_application *app)
 		return;
 	kmn_links_clear(&app->links);
 	kmn_heal_free(app->heal);
+	kmn_receipts_free(app->receipts);
 	kmn_channel_identity_free(app->identity);
 	kmn_client_settings_free(app->settings);
 	kmn_types_drop(app->types);
@@ -176,6 +184,7 @@ static kmn_err
 application_new(struct kmn_client_settings *settings, struct kmn_application **app_out)
 {
 	struct kmn_application *app = calloc(1, sizeof(*app));
+	struct kmn_pool_parts parts;
 	kmn_err e = KMN_E_NO_MEMORY;
 
 	*app_out = NULL;
@@ -190,7 +199,11 @@ application_new(struct kmn_client_settings *settings, struct kmn_application **a
 	if ((e = kmn_wake_init(&app->ending)) != KMN_OK || (e = kmn_wake_init(&app->quitting)) != KMN_OK ||
 	    (e = load_types(app)) != KMN_OK || (e = kmn_identity_load(app->settings, &app->identity)) != KMN_OK ||
 	    (e = kmn_cache_new(app->settings->savings, &app->cache)) != KMN_OK ||
-	    (e = kmn_links_init(&app->links, app->settings, app->identity, &app->ending)) != KMN_OK)
+	    (e = kmn_receipts_new(app->settings, &app->receipts)) != KMN_OK)
+		goto done;
+	parts = (struct kmn_pool_parts){
+	    .settings = app->settings, .identity = app->identity, .receipts = app->receipts, .ending = &app->ending};
+	if ((e = kmn_links_init(&app->links, &parts)) != KMN_OK)
 		goto done;
 	*app_out = app;
 	app = NULL;
@@ -272,7 +285,8 @@ kmn_application_start(const char *profile)
 		kmn_debug(KMN_TOPIC_CONFIG, "C_Initialize: %s", kmn_err_text(e));
 		set(NULL, NONE);
 		application_free(app);
-		return e == KMN_E_NO_MEMORY || e == KMN_E_ARGUMENTS ? kmn_err_ckr(e) : CKR_FUNCTION_FAILED;
+		return e == KMN_E_NO_MEMORY || e == KMN_E_ARGUMENTS || e == KMN_E_RECEIPT ? kmn_err_ckr(e)
+											  : CKR_FUNCTION_FAILED;
 	}
 	set(app, RUNNING);
 	return CKR_OK;
@@ -293,6 +307,7 @@ application_inherit(struct kmn_application *from, struct kmn_application **app_o
 		return e;
 	}
 	kmn_links_inherit(&(*app_out)->links, &from->links);
+	kmn_receipts_inherit((*app_out)->receipts, from->receipts);
 	(*app_out)->heal = from->heal;
 	from->heal = NULL;
 	kmn_heal_after_fork((*app_out)->heal, (*app_out)->links.era + 1);
@@ -374,6 +389,7 @@ kmn_application_finish(void)
 {
 	struct kmn_application *app = NULL;
 	CK_RV rv = CKR_CRYPTOKI_NOT_INITIALIZED;
+	kmn_err e;
 
 	if (!lock_own())
 		return rv;
@@ -390,8 +406,8 @@ kmn_application_finish(void)
 	if (app == NULL)
 		return rv;
 	drain(app);
-	kmn_links_detach(&app->links);
+	e = kmn_links_detach(&app->links);
 	set(NULL, NONE);
 	application_free(app);
-	return CKR_OK;
+	return e == KMN_E_RECEIPT ? kmn_err_ckr(e) : CKR_OK;
 }

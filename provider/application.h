@@ -36,6 +36,7 @@
 struct kmn_application {
 	struct kmn_client_settings *settings;  /* set once */
 	struct kmn_channel_identity *identity; /* set once */
+	struct kmn_book *receipts;             /* set once */
 	struct kmn_types *types;               /* set once; NULL: none. In use as long as the application is */
 	struct kmn_links links;
 	struct kmn_sessions sessions;

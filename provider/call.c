@@ -9,6 +9,7 @@
 
 #include "provider/call.h"
 
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +19,7 @@
 #include "provider/fate.h"
 #include "provider/host.h"
 #include "provider/provider.h"
+#include "provider/wire.h"
 
 #define NUMBER_BYTES 8u
 #define HEAD_BYTES 16u /* number, acknowledged */
@@ -52,9 +54,11 @@ struct carriage {
 	uint64_t request;     /* id of the request, when held */
 	struct breaks breaks;
 	unsigned renumbered;
-	bool broke;                        /* a connection did, somewhere on the way */
-	const struct kmn_passage *passage; /* past the cache; NULL for the provider's own calls */
-	struct company *company;           /* calls that go along with it */
+	uint64_t channel[KMN_RECEIPTS_CHANNELS]; /* that it was sent on, as the ledger numbers them */
+	size_t channels;                         /* how many; more than there is room for: not all are known */
+	bool broke;                              /* a connection did, somewhere on the way */
+	const struct kmn_passage *passage;       /* past the cache; NULL for the provider's own calls */
+	struct company *company;                 /* calls that go along with it */
 };
 
 /* The C_FindObjects that go along with a C_FindObjectsInit, unasked: see ahead.h. */
@@ -80,22 +84,56 @@ put_u64(struct kmn_writer *w, size_t place, uint64_t value)
 	kmn_writer_patch_u32(w, place + 4, (uint32_t)value);
 }
 
+static bool
+is_session_call(enum kmn_call_id id)
+{
+	return kmn_call_row(id)->param[0].kind == KMN_KIND_SESSION;
+}
+
 /* ---- one exchange ------------------------------------------------------------------------------------------------ */
 
 /* What came for the call. */
 enum outcome { ANSWERED, HELD, REFUSED, BROKEN };
 
-static enum outcome
-take_reply(struct carriage *c, struct kmn_reader *r, CK_RV *rv_out)
+/* A connection that carries the call: the record of its outcome may name any of them. */
+static void
+note_channel(struct carriage *c, struct kmn_channel *channel)
 {
-	const uint8_t *receipt, *payload;
-	size_t payload_len;
-	kmn_err e;
+	uint64_t number = kmn_trail_channel(kmn_pool_trail(c->link->pool, channel));
 
-	(void)kmn_reader_bytes(r, KMN_FRAME_MAX_BYTES, &receipt);
-	payload_len = kmn_reader_rest(r, &payload);
-	if ((e = kmn_reader_end(r)) == KMN_OK)
-		e = kmn_response_decode(c->id, c->arg, c->arg_count, payload, payload_len, rv_out);
+	for (size_t i = 0; i < c->channels && i < KMN_RECEIPTS_CHANNELS; i++)
+		if (c->channel[i] == number)
+			return;
+	if (c->channels < KMN_RECEIPTS_CHANNELS)
+		c->channel[c->channels] = number;
+	c->channels++;
+}
+
+/* Whether the ledger stands for the answer. */
+static kmn_err
+judge_receipt(struct carriage *c, struct kmn_channel *channel, const uint8_t *receipt, size_t receipt_len,
+    const uint8_t *payload, size_t payload_len)
+{
+	const struct kmn_wire wire = {
+	    .pool = c->link->pool, .channel = channel, .interrupt_fd = kmn_wake_fd(&c->app->quitting)};
+	struct kmn_claim claim;
+	kmn_err e = kmn_claim_make(
+	    c->flight.number, c->w.bytes + HEAD_BYTES, c->w.len - HEAD_BYTES, payload, payload_len, &claim);
+
+	if (e != KMN_OK)
+		return e;
+	claim.channel_count = c->channels <= KMN_RECEIPTS_CHANNELS ? c->channels : 0;
+	memcpy(claim.channel, c->channel, claim.channel_count * sizeof(claim.channel[0]));
+	return kmn_receipts_take(
+	    c->app->receipts, kmn_pool_trail(c->link->pool, channel), &claim, receipt, receipt_len, &wire);
+}
+
+/* What the ledger stands for goes into the caller's memory. */
+static void
+give_reply(struct carriage *c, const uint8_t *payload, size_t payload_len, CK_RV *rv_out)
+{
+	kmn_err e = kmn_response_decode(c->id, c->arg, c->arg_count, payload, payload_len, rv_out);
+
 	if (e != KMN_OK) {
 		kmn_debug(KMN_TOPIC_CALL, "%s: call %llu: the reply cannot be read: %s", name_of(c),
 		    (unsigned long long)c->flight.number, kmn_err_text(e));
@@ -105,7 +143,35 @@ take_reply(struct carriage *c, struct kmn_reader *r, CK_RV *rv_out)
 		if (c->passage != NULL)
 			kmn_cache_learn(c->app->cache, c->link->era, c->passage, payload, payload_len, *rv_out);
 	}
-	return ANSWERED;
+}
+
+/* The frame is copied: to ask for a proof takes another one, which wipes it. */
+static enum outcome
+take_reply(struct carriage *c, struct kmn_channel *channel, struct kmn_reader *r, CK_RV *rv_out, kmn_err *e_out)
+{
+	const uint8_t *receipt, *payload;
+	size_t receipt_len = kmn_reader_bytes(r, KMN_RECEIPT_MAX_BYTES, &receipt),
+	       payload_len = kmn_reader_rest(r, &payload);
+	uint8_t *copy;
+
+	if ((*e_out = kmn_reader_end(r)) != KMN_OK)
+		return BROKEN;
+	if (kmn_receipts_mode(c->app->receipts) == KMN_RECEIPTS_OFF) {
+		give_reply(c, payload, payload_len, rv_out);
+		return ANSWERED;
+	}
+	if ((copy = malloc(receipt_len + payload_len + 1)) == NULL) {
+		*e_out = KMN_E_NO_MEMORY;
+		return BROKEN;
+	}
+	memcpy(copy, receipt, receipt_len);
+	memcpy(copy + receipt_len, payload, payload_len);
+	*e_out = judge_receipt(c, channel, copy, receipt_len, copy + receipt_len, payload_len);
+	if (*e_out == KMN_OK)
+		give_reply(c, copy + receipt_len, payload_len, rv_out);
+	sodium_memzero(copy, receipt_len + payload_len);
+	free(copy);
+	return *e_out == KMN_OK ? ANSWERED : *e_out == KMN_E_RECEIPT || *e_out == KMN_E_IO ? REFUSED : BROKEN;
 }
 
 static enum outcome
@@ -120,6 +186,8 @@ take_held(struct carriage *c, struct kmn_reader *r)
 		c->deadline_ms = kmn_now_ms() + (uint64_t)c->app->settings->quorum_wait_s * 1000u;
 	c->held = true;
 	c->request = request;
+	if (is_session_call(c->id))
+		kmn_receipts_held(c->app->receipts, c->arg[0].u, request);
 	return HELD;
 }
 
@@ -143,6 +211,7 @@ ask(struct carriage *c, struct kmn_channel *channel)
 {
 	uint64_t acknowledged = kmn_flights_ask(&c->link->flights, &c->flight);
 
+	note_channel(c, channel);
 	put_u64(&c->w, 0, c->flight.number);
 	put_u64(&c->w, NUMBER_BYTES, acknowledged);
 	if (c->ending_wait)
@@ -166,7 +235,7 @@ hear(struct carriage *c, struct kmn_channel *channel, CK_RV *rv_out, kmn_err *e_
 	if (frame.type == KMN_F_REFUSED && (number == c->flight.number || number == 0))
 		return take_refused(c, &r, e_out);
 	if (number == c->flight.number && frame.type == KMN_F_REPLY)
-		return take_reply(c, &r, rv_out);
+		return take_reply(c, channel, &r, rv_out, e_out);
 	if (number == c->flight.number && frame.type == KMN_F_HELD && !c->ending_wait)
 		return take_held(c, &r);
 	kmn_debug(KMN_TOPIC_CHANNEL, "%s: call %llu: the gateway answered %s for call %llu", name_of(c),
@@ -182,9 +251,15 @@ static void hear_company(struct company *company, struct kmn_channel *channel);
 static enum outcome
 exchange(struct carriage *c, struct kmn_channel *channel, CK_RV *rv_out, kmn_err *e_out)
 {
+	const struct kmn_wire wire = {
+	    .pool = c->link->pool, .channel = channel, .interrupt_fd = kmn_wake_fd(&c->app->quitting)};
 	enum outcome outcome = BROKEN;
 
-	*e_out = ask(c, channel);
+	*e_out = kmn_receipts_settle(c->app->receipts, &wire);
+	if (*e_out == KMN_E_RECEIPT)
+		return REFUSED;
+	if (*e_out == KMN_OK)
+		*e_out = ask(c, channel);
 	if (*e_out == KMN_OK && c->company != NULL)
 		*e_out = ask_company(c->company, channel);
 	if (*e_out == KMN_OK)
@@ -570,12 +645,6 @@ is_close(enum kmn_call_id id)
 	return id == KMN_C_CloseSession || id == KMN_C_CloseAllSessions;
 }
 
-static bool
-is_session_call(enum kmn_call_id id)
-{
-	return kmn_call_row(id)->param[0].kind == KMN_KIND_SESSION;
-}
-
 static void
 remember_slot(struct kmn_application *app, CK_SLOT_ID id, const CK_SLOT_INFO *info)
 {
@@ -668,6 +737,39 @@ rv_of_answer(struct carriage *c, CK_RV rv)
 	return rv;
 }
 
+/* ---- a ledger that was found wrong ------------------------------------------------------------------------------- */
+
+/* What the ledger has nothing to say about; all else ends with CKR_DEVICE_ERROR from then on. */
+static bool
+is_harmless(enum kmn_call_id id)
+{
+	switch (id) {
+	case KMN_C_GetInfo:
+	case KMN_C_GetSlotList:
+	case KMN_C_GetSlotInfo:
+	case KMN_C_GetTokenInfo:
+	case KMN_C_GetMechanismList:
+	case KMN_C_GetMechanismInfo:
+	case KMN_C_GetSessionInfo:
+	case KMN_C_WaitForSlotEvent:
+		return true;
+	default:
+		return is_close(id);
+	}
+}
+
+/* The token is there all the same: what is wrong is not the HSM. */
+static CK_RV
+rv_of_wrong_ledger(struct carriage *c)
+{
+	CK_SLOT_INFO *info = c->arg[1].p;
+
+	if (c->id != KMN_C_GetSlotInfo || !recall_slot(c->app, c->arg[0].u, info))
+		return kmn_err_ckr(KMN_E_RECEIPT);
+	info->flags |= CKF_TOKEN_PRESENT;
+	return CKR_OK;
+}
+
 /* ---- on whichever link there is ---------------------------------------------------------------------------------- */
 
 /* Whether the link can know what the call names. *stale_out: it cannot, and the gateway need not be asked. */
@@ -746,7 +848,7 @@ run(struct carriage *c, const struct kmn_call_view *view)
 		if (c->app->heal != NULL && rv == CKR_OK)
 			kmn_heal_forget(c->app->heal, view);
 	} else {
-		rv = kmn_err_ckr(e);
+		rv = e == KMN_E_RECEIPT ? rv_of_wrong_ledger(c) : kmn_err_ckr(e);
 	}
 	kmn_sessions_learn(&c->app->sessions, c->id, c->arg, rv);
 	kmn_cache_return(c->app->cache, c->link != NULL ? c->link->era : 0, c->passage, rv, c->broke);
@@ -908,6 +1010,17 @@ find(struct carriage *c)
 	return rv;
 }
 
+static void
+after_call(struct carriage *c, CK_RV rv)
+{
+	if (rv != CKR_OK)
+		return;
+	if (is_close(c->id))
+		kmn_receipts_forget(c->app->receipts, c->id == KMN_C_CloseSession ? c->arg[0].u : 0);
+	if (c->id == KMN_C_GetSessionInfo && kmn_receipts_failed(c->app->receipts))
+		((CK_SESSION_INFO *)c->arg[1].p)->ulDeviceError = KMN_E_RECEIPT;
+}
+
 CK_RV
 kmn_provider_call(enum kmn_call_id id, enum kmn_list list, struct kmn_arg *arg, size_t arg_count)
 {
@@ -919,12 +1032,15 @@ kmn_provider_call(enum kmn_call_id id, enum kmn_list list, struct kmn_arg *arg, 
 		return CKR_CRYPTOKI_NOT_INITIALIZED;
 	kmn_host_errors_take(&errors);
 	kmn_sessions_fill(&c.app->sessions, id, arg);
-	if (id == KMN_C_FindObjectsInit)
+	if (kmn_receipts_failed(c.app->receipts) && !is_harmless(id))
+		rv = kmn_err_ckr(KMN_E_RECEIPT);
+	else if (id == KMN_C_FindObjectsInit)
 		rv = find_init(&c);
 	else if (id == KMN_C_FindObjects)
 		rv = find(&c);
 	else
 		rv = answer(&c);
+	after_call(&c, rv);
 	kmn_host_errors_return(&errors);
 	kmn_application_leave(c.app);
 	return rv;

@@ -17,6 +17,7 @@ static const char *const words[KMN_TOPIC_COUNT] = {
     [KMN_TOPIC_CALL] = "call",
     [KMN_TOPIC_WAIT] = "wait",
     [KMN_TOPIC_HEAL] = "heal",
+    [KMN_TOPIC_RECEIPT] = "receipt",
 };
 
 static atomic_uint topics; /* a bit for each topic */

@@ -14,6 +14,7 @@ enum kmn_topic {
 	KMN_TOPIC_CALL,    /* number, function, result; refusals with their reason */
 	KMN_TOPIC_WAIT,    /* calls held for approval, with the id of the request */
 	KMN_TOPIC_HEAL,    /* what is built up again, and what is not */
+	KMN_TOPIC_RECEIPT, /* what does not hold, and where the evidence is */
 	KMN_TOPIC_COUNT
 };
 

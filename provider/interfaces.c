@@ -6,6 +6,8 @@
  * its own; what came of it is one word, written once. So there is no lock that
  * a forked child could find held, and nothing to free when the module is
  * unloaded. Two threads that ask at the same time get the same answer.
+ *
+ * kanmon's own interface comes last, always, and only to who asks for it by name.
  */
 #include "config.h"
 
@@ -20,6 +22,7 @@
 #include "provider/application.h"
 #include "provider/debug.h"
 #include "provider/host.h"
+#include "provider/vendor.h"
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -40,6 +43,9 @@ static CK_INTERFACE interfaces[] = {
     {name, &kmn_function_list_3_2, 0},
     {name, &kmn_function_list_3_2, CKF_INTERFACE_FORK_SAFE},
 };
+
+static CK_UTF8CHAR vendor_name[] = KMN_INTERFACE_NAME;
+static CK_INTERFACE vendor = {vendor_name, &kmn_vendor_list, 0};
 
 /* What is offered: four bits each from the lowest on, 1 + the number in interfaces[], until 0. All 0: not asked yet. */
 static atomic_uint_fast64_t offered;
@@ -183,13 +189,15 @@ known(void)
 	return atomic_compare_exchange_strong(&offered, &none, word) ? word : none;
 }
 
-/* Interface number `nth` of those offered; NULL after the last. */
+/* Interface number `nth` of those offered, and our own after them; NULL after that. */
 static CK_INTERFACE *
 nth_of(uint64_t word, unsigned nth)
 {
 	uint64_t number = nth < OFFERED_MAX ? word >> nth * BITS & 0xf : 0;
 
-	return number == 0 ? NULL : &interfaces[number - 1];
+	if (number != 0)
+		return &interfaces[number - 1];
+	return nth == 0 || (nth <= OFFERED_MAX && (word >> (nth - 1) * BITS & 0xf) != 0) ? &vendor : NULL;
 }
 
 /* ---- what the application asks ----------------------------------------------------------------------------------- */
@@ -223,7 +231,7 @@ fits(const CK_INTERFACE *i, const CK_UTF8CHAR *wanted, const CK_VERSION *version
 	CK_VERSION has;
 
 	memcpy(&has, i->pFunctionList, sizeof(has));
-	return (wanted == NULL || strcmp((const char *)wanted, (const char *)i->pInterfaceName) == 0) &&
+	return (wanted == NULL ? i != &vendor : strcmp((const char *)wanted, (const char *)i->pInterfaceName) == 0) &&
 	       (version == NULL || (version->major == has.major && version->minor == has.minor)) &&
 	       (flags & ~i->flags) == 0;
 }

@@ -10,12 +10,9 @@
 #define HANDLES_APART UINT64_C(0x10000)
 
 kmn_err
-kmn_links_init(struct kmn_links *links, const struct kmn_client_settings *settings,
-    struct kmn_channel_identity *identity, const struct kmn_wake *ending)
+kmn_links_init(struct kmn_links *links, const struct kmn_pool_parts *parts)
 {
-	links->settings = settings;
-	links->identity = identity;
-	links->ending = ending;
+	links->parts = *parts;
 	if (pthread_mutex_init(&links->lock, NULL) != 0)
 		return KMN_E_NO_MEMORY;
 	return kmn_cond_init(&links->changed);
@@ -118,7 +115,7 @@ link_new(struct kmn_links *links, struct kmn_link **link_out)
 	link->users = 1;
 	link->first_handle = next_first_handle(links);
 	if ((e = kmn_flights_init(&link->flights)) != KMN_OK ||
-	    (e = kmn_pool_new(links->settings, links->identity, links->ending, &link->pool)) != KMN_OK) {
+	    (e = kmn_pool_new(&links->parts, &link->pool)) != KMN_OK) {
 		link_free(link);
 		return e;
 	}
@@ -225,11 +222,11 @@ kmn_links_end(struct kmn_links *links)
 	(void)pthread_mutex_unlock(&links->lock);
 }
 
-void
+kmn_err
 kmn_links_detach(struct kmn_links *links)
 {
-	if (links->current != NULL)
-		kmn_pool_detach(links->current->pool);
+	return links->current != NULL ? kmn_pool_detach(links->current->pool)
+				      : kmn_receipts_finish(links->parts.receipts, NULL);
 }
 
 void

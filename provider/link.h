@@ -29,12 +29,10 @@ struct kmn_link {
 };
 
 struct kmn_links {
-	const struct kmn_client_settings *settings; /* set once */
-	struct kmn_channel_identity *identity;      /* set once, borrowed */
-	const struct kmn_wake *ending;              /* set once */
-	_Atomic(struct kmn_link *) newest;          /* all there are; changed under the lock */
-	atomic_uint_fast64_t highest;               /* handle that was seen */
-	pthread_mutex_t lock;                       /* guards what is below */
+	struct kmn_pool_parts parts;       /* set once */
+	_Atomic(struct kmn_link *) newest; /* all there are; changed under the lock */
+	atomic_uint_fast64_t highest;      /* handle that was seen */
+	pthread_mutex_t lock;              /* guards what is below */
 	pthread_cond_t changed;
 	struct kmn_link *current;
 	uint32_t era; /* links made so far, here and in a parent */
@@ -43,9 +41,8 @@ struct kmn_links {
 	kmn_err last;      /* what the last one came to */
 };
 
-/* settings, identity and ending outlive the links. */
-kmn_err kmn_links_init(struct kmn_links *links, const struct kmn_client_settings *settings,
-    struct kmn_channel_identity *identity, const struct kmn_wake *ending) KMN_MUST_CHECK;
+/* What the parts point at outlives the links. */
+kmn_err kmn_links_init(struct kmn_links *links, const struct kmn_pool_parts *parts) KMN_MUST_CHECK;
 /* When no call is under way. */
 void kmn_links_clear(struct kmn_links *links);
 
@@ -68,8 +65,8 @@ void kmn_links_inherit(struct kmn_links *links, struct kmn_links *parent);
 
 /* C_Finalize, once it has raised `ending`: all waits end. */
 void kmn_links_end(struct kmn_links *links);
-/* C_Finalize: says goodbye. No call is under way. */
-void kmn_links_detach(struct kmn_links *links);
+/* C_Finalize: says goodbye. No call is under way. Errors as of kmn_pool_detach. */
+kmn_err kmn_links_detach(struct kmn_links *links) KMN_MUST_CHECK;
 
 /* In a forked child: closes the sockets, says nothing, frees nothing. Async-signal-safe. */
 void kmn_links_abandon(struct kmn_links *links);

@@ -14,6 +14,7 @@
 #include "kanmon/reader.h"
 #include "kanmon/writer.h"
 #include "provider/debug.h"
+#include "provider/wire.h"
 
 #define SLOTS (KMN_CLIENT_CONNECTIONS_MAX + 2) /* and the one that watches, and a last one that says goodbye */
 #define CONNECT_MS 5000u                       /* one attempt */
@@ -37,11 +38,13 @@ struct kmn_pool {
 	const struct kmn_client_settings *settings; /* set once */
 	const struct kmn_wake *ending;              /* set once */
 	struct kmn_channel_identity *identity;      /* set once, borrowed */
+	struct kmn_book *receipts;                  /* set once, borrowed */
 	uint8_t instance[KMN_INSTANCE_ID_BYTES];    /* set by attach */
 	char name[NAME_BYTES];                      /* the same as the ledger writes it */
 	uint8_t *secret;                            /* sodium_malloc; set by attach */
 	uint32_t lease_ms;                          /* set by attach */
 	_Atomic(struct kmn_channel *) open[SLOTS];  /* all there are, for a forked child to close */
+	struct kmn_trail *trail[SLOTS];             /* of each, with the thread that has it */
 	atomic_uint notices[KMN_NOTICE_STATE + 1];  /* by kind: how many came */
 	atomic_uint_fast64_t heard_ms;              /* last frame of the gateway */
 	pthread_mutex_t lock;                       /* guards what is below */
@@ -55,8 +58,7 @@ struct kmn_pool {
 };
 
 kmn_err
-kmn_pool_new(const struct kmn_client_settings *settings, struct kmn_channel_identity *identity,
-    const struct kmn_wake *ending, struct kmn_pool **pool_out)
+kmn_pool_new(const struct kmn_pool_parts *parts, struct kmn_pool **pool_out)
 {
 	struct kmn_pool *pool = calloc(1, sizeof(*pool));
 	kmn_err e = KMN_E_NO_MEMORY;
@@ -64,9 +66,10 @@ kmn_pool_new(const struct kmn_client_settings *settings, struct kmn_channel_iden
 	*pool_out = NULL;
 	if (pool == NULL)
 		return e;
-	pool->settings = settings;
-	pool->identity = identity;
-	pool->ending = ending;
+	pool->settings = parts->settings;
+	pool->identity = parts->identity;
+	pool->receipts = parts->receipts;
+	pool->ending = parts->ending;
 	TAILQ_INIT(&pool->waiters);
 	(void)pthread_mutex_init(&pool->lock, NULL);
 	if (sodium_init() < 0 || (pool->secret = sodium_malloc(KMN_INSTANCE_SECRET_BYTES)) == NULL) {
@@ -80,26 +83,42 @@ kmn_pool_new(const struct kmn_client_settings *settings, struct kmn_channel_iden
 /* ---- one connection ---------------------------------------------------------------------------------------------- */
 
 static void
-enlist(struct kmn_pool *pool, struct kmn_channel *channel)
+enlist(struct kmn_pool *pool, struct kmn_channel *channel, struct kmn_trail *trail)
 {
 	for (size_t i = 0; i < SLOTS; i++) {
 		struct kmn_channel *none = NULL;
 
-		if (atomic_compare_exchange_strong(&pool->open[i], &none, channel))
+		if (atomic_compare_exchange_strong(&pool->open[i], &none, channel)) {
+			pool->trail[i] = trail;
 			return;
+		}
 	}
+}
+
+struct kmn_trail *
+kmn_pool_trail(struct kmn_pool *pool, const struct kmn_channel *channel)
+{
+	for (size_t i = 0; i < SLOTS; i++)
+		if (atomic_load(&pool->open[i]) == channel)
+			return pool->trail[i];
+	return NULL;
 }
 
 /* Out of the list first: a child forked in between leaves a descriptor open, but never touches freed memory. */
 static void
 discard(struct kmn_pool *pool, struct kmn_channel *channel)
 {
-	for (size_t i = 0; i < SLOTS; i++) {
-		struct kmn_channel *same = channel;
+	struct kmn_trail *trail = NULL;
 
-		if (atomic_compare_exchange_strong(&pool->open[i], &same, NULL))
-			break;
+	for (size_t i = 0; i < SLOTS; i++) {
+		if (atomic_load(&pool->open[i]) != channel)
+			continue;
+		trail = pool->trail[i];
+		pool->trail[i] = NULL; /* before the slot is another's */
+		atomic_store(&pool->open[i], NULL);
+		break;
 	}
+	kmn_trail_unref(trail);
 	kmn_channel_close(channel);
 }
 
@@ -108,11 +127,17 @@ static kmn_err
 connect_one(struct kmn_pool *pool, uint32_t timeout_ms, int interrupt_fd, struct kmn_channel **channel_out)
 {
 	char why[KMN_CHANNEL_WHY_BYTES] = "";
-	kmn_err e = kmn_channel_open(pool->identity, timeout_ms, interrupt_fd, why, channel_out);
+	struct kmn_trail *trail = kmn_trail_new();
+	kmn_err e = KMN_E_NO_MEMORY;
 
+	*channel_out = NULL;
+	if (trail != NULL)
+		e = kmn_channel_open(pool->identity, timeout_ms, interrupt_fd, why, channel_out);
 	if (e == KMN_OK)
-		enlist(pool, *channel_out);
-	else if (e != KMN_E_CANCELED)
+		enlist(pool, *channel_out, trail);
+	else
+		kmn_trail_unref(trail);
+	if (e != KMN_OK && e != KMN_E_CANCELED)
 		kmn_debug(KMN_TOPIC_CHANNEL, "%s: %s", kmn_err_text(e), why);
 	return e;
 }
@@ -219,6 +244,38 @@ introduce(struct kmn_pool *pool, struct kmn_channel *channel, uint8_t type, cons
 
 /* ---- attach ------------------------------------------------------------------------------------------------------ */
 
+/* What this process knows of the ledger: the head that it names, and for ATTACH its own signature over that. */
+static void
+put_head(struct kmn_pool *pool, const struct kmn_channel *channel, struct kmn_writer *w, bool attaches)
+{
+	char line[KMN_FRAME_TEXT_MAX_BYTES], vkey[KMN_FRAME_TEXT_MAX_BYTES];
+	struct kmn_seen named;
+
+	kmn_receipts_name(pool->receipts, kmn_pool_trail(pool, channel), &named);
+	if (attaches)
+		kmn_writer_u8(w, kmn_receipts_mode(pool->receipts));
+	kmn_writer_bytes(w, named.note, named.note_len);
+	if (!attaches)
+		return;
+	kmn_receipts_cosignature(pool->receipts, &named, line, sizeof(line), vkey, sizeof(vkey));
+	kmn_writer_text(w, line);
+	kmn_writer_text(w, vkey);
+}
+
+/* The end of ATTACHED and JOINED: the connection's number in the ledger, and the head it begins with. */
+static kmn_err
+take_head(struct kmn_pool *pool, const struct kmn_channel *channel, struct kmn_reader *r)
+{
+	uint64_t number = kmn_reader_u64(r);
+	const uint8_t *receipt;
+	size_t len = kmn_reader_bytes(r, KMN_RECEIPT_MAX_BYTES, &receipt);
+	kmn_err e = kmn_reader_end(r);
+
+	if (e == KMN_OK)
+		e = kmn_receipts_greet(pool->receipts, kmn_pool_trail(pool, channel), number, receipt, len);
+	return e;
+}
+
 static void
 put_attach(struct kmn_writer *w, const uint8_t client_random[32], uint64_t first_handle)
 {
@@ -237,10 +294,6 @@ put_attach(struct kmn_writer *w, const uint8_t client_random[32], uint64_t first
 	kmn_writer_text(w, host);
 	kmn_writer_raw(w, client_random, 32);
 	kmn_writer_u64(w, first_handle);
-	kmn_writer_u8(w, KMN_RECEIPTS_OFF);
-	kmn_writer_text(w, "");
-	kmn_writer_text(w, "");
-	kmn_writer_text(w, "");
 }
 
 static kmn_err
@@ -250,9 +303,7 @@ take_attached(struct kmn_pool *pool, struct kmn_channel *channel, const struct k
 	struct kmn_reader r;
 	uint8_t gateway_random[32];
 	char origin[KMN_FRAME_TEXT_MAX_BYTES + 1];
-	const uint8_t *receipt;
 	uint16_t version;
-	kmn_err e;
 
 	kmn_reader_init(&r, frame->body, frame->len_bytes);
 	version = kmn_reader_u16(&r);
@@ -260,17 +311,15 @@ take_attached(struct kmn_pool *pool, struct kmn_channel *channel, const struct k
 	kmn_reader_raw(&r, gateway_random, sizeof(gateway_random));
 	pool->lease_ms = kmn_reader_u32(&r);
 	kmn_reader_text(&r, origin, sizeof(origin));
-	(void)kmn_reader_u64(&r);
-	(void)kmn_reader_bytes(&r, KMN_FRAME_MAX_BYTES, &receipt);
-	if ((e = kmn_reader_end(&r)) != KMN_OK)
-		return e;
+	if (r.err != KMN_OK)
+		return r.err;
 	if (version != KMN_FRAME_VERSION || strcmp(origin, pool->settings->origin) != 0) {
 		kmn_debug(KMN_TOPIC_CONFIG, "the gateway's origin is %s, the configuration says %s", origin,
 		    pool->settings->origin);
 		return KMN_E_PEER;
 	}
 	kmn_instance_secret(gateway_random, client_random, kmn_channel_exporter(channel), pool->secret);
-	return KMN_OK;
+	return take_head(pool, channel, &r);
 }
 
 static kmn_err
@@ -288,9 +337,11 @@ attach_once(struct kmn_pool *pool, uint64_t first_handle, uint32_t connect_ms, u
 		e = KMN_E_INTERNAL;
 		goto done;
 	}
+	if ((e = connect_one(pool, connect_ms, interrupt_fd, &channel)) != KMN_OK)
+		goto done;
 	put_attach(&w, client_random, first_handle);
-	if ((e = connect_one(pool, connect_ms, interrupt_fd, &channel)) != KMN_OK ||
-	    (e = introduce(pool, channel, KMN_F_ATTACH, &w, interrupt_fd, KMN_F_ATTACHED, answer_ms, &frame)) !=
+	put_head(pool, channel, &w, true);
+	if ((e = introduce(pool, channel, KMN_F_ATTACH, &w, interrupt_fd, KMN_F_ATTACHED, answer_ms, &frame)) !=
 		KMN_OK ||
 	    (e = take_attached(pool, channel, &frame, client_random)) != KMN_OK)
 		goto done;
@@ -406,6 +457,7 @@ join_once(struct kmn_pool *pool, uint32_t timeout_ms, int interrupt_fd, struct k
 	struct kmn_channel_frame frame;
 	struct kmn_channel *channel;
 	struct kmn_writer w;
+	struct kmn_reader r;
 	kmn_err e;
 
 	*channel_out = NULL;
@@ -416,9 +468,14 @@ join_once(struct kmn_pool *pool, uint32_t timeout_ms, int interrupt_fd, struct k
 	kmn_writer_u16(&w, KMN_FRAME_VERSION);
 	kmn_writer_raw(&w, pool->instance, sizeof(pool->instance));
 	kmn_writer_raw(&w, proof, sizeof(proof));
-	kmn_writer_text(&w, "");
+	put_head(pool, channel, &w, false);
 	e = introduce(pool, channel, KMN_F_JOIN, &w, interrupt_fd, KMN_F_JOINED, ANSWER_MS, &frame);
 	kmn_writer_clear(&w);
+	if (e == KMN_OK) {
+		kmn_reader_init(&r, frame.body, frame.len_bytes);
+		(void)kmn_reader_u64(&r); /* the highest number seen */
+		e = take_head(pool, channel, &r);
+	}
 	if (e != KMN_OK) {
 		discard(pool, channel);
 		return e;
@@ -445,7 +502,7 @@ judge(struct kmn_pool *pool, kmn_err *e)
 	} else if (*e == KMN_E_INSTANCE) {
 		pool->lost = true;
 		tell_all(pool);
-	} else if (*e != KMN_E_CANCELED && *e != KMN_E_NO_MEMORY) {
+	} else if (*e != KMN_E_CANCELED && *e != KMN_E_NO_MEMORY && *e != KMN_E_RECEIPT) {
 		if (pool->down_since_ms == 0)
 			pool->down_since_ms = now;
 		again = !pool->ended && now - pool->down_since_ms < pool->lease_ms;
@@ -603,7 +660,9 @@ kmn_pool_watch(struct kmn_pool *pool, uint64_t timeout_ms, struct kmn_channel **
 		discard(pool, *channel_out);
 		*channel_out = NULL;
 	}
-	return e == KMN_OK || e == KMN_E_INSTANCE || e == KMN_E_CANCELED || e == KMN_E_NO_MEMORY ? e : KMN_E_AGAIN;
+	return e == KMN_OK || e == KMN_E_INSTANCE || e == KMN_E_CANCELED || e == KMN_E_RECEIPT || e == KMN_E_NO_MEMORY
+		   ? e
+		   : KMN_E_AGAIN;
 }
 
 void
@@ -656,12 +715,11 @@ kmn_pool_lease_ms(const struct kmn_pool *pool)
 
 /* ---- the end ----------------------------------------------------------------------------------------------------- */
 
-void
-kmn_pool_detach(struct kmn_pool *pool)
+/* The last connection: one that is there, or where it can be had at once another. NULL: none. */
+static struct kmn_channel *
+last_channel(struct kmn_pool *pool)
 {
-	struct kmn_channel_frame frame;
 	struct kmn_channel *channel = NULL;
-	kmn_err e = KMN_OK;
 
 	while (channel == NULL && pool->idle_count > 0) {
 		channel = pool->idle[--pool->idle_count];
@@ -670,16 +728,29 @@ kmn_pool_detach(struct kmn_pool *pool)
 			channel = NULL;
 		}
 	}
-	if (channel == NULL && !pool->lost && pool->down_since_ms == 0)
-		e = join_once(pool, GOODBYE_MS, -1, &channel);
-	if (e != KMN_OK || channel == NULL)
-		return;
+	if (channel == NULL && !pool->lost && pool->down_since_ms == 0 &&
+	    join_once(pool, GOODBYE_MS, -1, &channel) != KMN_OK)
+		channel = NULL;
+	return channel;
+}
+
+kmn_err
+kmn_pool_detach(struct kmn_pool *pool)
+{
+	struct kmn_channel *channel = last_channel(pool);
+	struct kmn_wire wire = {.pool = pool, .channel = channel, .interrupt_fd = -1};
+	kmn_err settled = kmn_receipts_finish(pool->receipts, channel != NULL ? &wire : NULL), e;
+	struct kmn_channel_frame frame;
+
+	if (channel == NULL)
+		return settled;
 	e = kmn_channel_send(channel, KMN_F_DETACH, NULL, 0, GOODBYE_MS);
 	if (e == KMN_OK)
 		e = kmn_pool_receive(pool, channel, GOODBYE_MS, -1, &frame);
 	if (e != KMN_OK)
 		kmn_debug(KMN_TOPIC_CHANNEL, "detach: %s", kmn_err_text(e));
 	discard(pool, channel);
+	return settled;
 }
 
 void

@@ -24,25 +24,36 @@
 #include "kanmon/channel.h"
 #include "kanmon/client_settings.h"
 #include "kanmon/frame.h"
+#include "provider/receipts.h"
 #include "provider/wake.h"
 
 struct kmn_pool;
 
-/* Connects nothing. `settings`, `identity` and `ending` (raised when C_Finalize begins) outlive the pool. */
-kmn_err kmn_pool_new(const struct kmn_client_settings *settings, struct kmn_channel_identity *identity,
-    const struct kmn_wake *ending, struct kmn_pool **pool_out) KMN_MUST_CHECK;
+/* What all pools of an application are made from; it outlives them. */
+struct kmn_pool_parts {
+	const struct kmn_client_settings *settings;
+	struct kmn_channel_identity *identity;
+	struct kmn_book *receipts;
+	const struct kmn_wake *ending; /* raised when C_Finalize begins */
+};
+
+/* Connects nothing. */
+kmn_err kmn_pool_new(const struct kmn_pool_parts *parts, struct kmn_pool **pool_out) KMN_MUST_CHECK;
 /* Closes all connections that are not taken. NULL is fine. */
 void kmn_pool_free(struct kmn_pool *pool);
 
 /* Makes this process an application of the gateway, whose handles begin at `first_handle`; tries for init-wait. */
 kmn_err kmn_pool_attach(struct kmn_pool *pool, uint64_t first_handle) KMN_MUST_CHECK;
-/* Says that the application is finished, if that needs no long wait. */
-void kmn_pool_detach(struct kmn_pool *pool);
+/*
+ * Settles what is open with the ledger and says that the application is finished, if that needs no long wait.
+ * KMN_E_RECEIPT: something that was given to the application was not proven.
+ */
+kmn_err kmn_pool_detach(struct kmn_pool *pool) KMN_MUST_CHECK;
 
 /*
  * A connection for one call: an idle one that is still alive, or a new one.
  * Errors: KMN_E_INSTANCE (lost), KMN_E_UNREACHABLE (the lease is over),
- * KMN_E_CANCELED (C_Finalize), KMN_E_NO_MEMORY.
+ * KMN_E_CANCELED (C_Finalize), KMN_E_RECEIPT (the ledger is another), KMN_E_NO_MEMORY.
  */
 kmn_err kmn_pool_take(struct kmn_pool *pool, struct kmn_channel **channel_out) KMN_MUST_CHECK;
 void kmn_pool_give(struct kmn_pool *pool, struct kmn_channel *channel);
@@ -51,7 +62,7 @@ void kmn_pool_drop(struct kmn_pool *pool, struct kmn_channel *channel);
 
 /*
  * The connection that listens for READY, in one attempt of at most timeout_ms.
- * Errors: KMN_E_INSTANCE, KMN_E_CANCELED, KMN_E_NO_MEMORY; all others are KMN_E_AGAIN.
+ * Errors: KMN_E_INSTANCE, KMN_E_CANCELED, KMN_E_RECEIPT, KMN_E_NO_MEMORY; all others are KMN_E_AGAIN.
  */
 kmn_err kmn_pool_watch(struct kmn_pool *pool, uint64_t timeout_ms, struct kmn_channel **channel_out) KMN_MUST_CHECK;
 /* Closes it. NULL is fine. */
@@ -79,6 +90,9 @@ unsigned kmn_pool_notices(struct kmn_pool *pool, enum kmn_notice kind);
  */
 #define KMN_HEARD_MS 50u
 bool kmn_pool_look(struct kmn_pool *pool, unsigned notices_out[KMN_NOTICE_STATE + 1]);
+
+/* The receipts of a connection that was taken. */
+struct kmn_trail *kmn_pool_trail(struct kmn_pool *pool, const struct kmn_channel *channel);
 
 /* C_Finalize has begun and raised `ending`: whoever wants or waits for a connection gets KMN_E_CANCELED. */
 void kmn_pool_end(struct kmn_pool *pool);

@@ -52,7 +52,8 @@
 	ROW(KMN_E_STALE, "time stamps, witnesses or the clock lag behind what policy asks for", CKR_DEVICE_ERROR) \
 	ROW(KMN_E_SPACE, "the ledger's disk is nearly full", CKR_DEVICE_ERROR) \
 	ROW(KMN_E_ROLLBACK, "a guard holds a later head than this ledger, or another one", CKR_DEVICE_ERROR) \
-	ROW(KMN_E_GUARD, "a guard of the ledger cannot be written", CKR_DEVICE_ERROR)
+	ROW(KMN_E_GUARD, "a guard of the ledger cannot be written", CKR_DEVICE_ERROR) \
+	ROW(KMN_E_RECEIPT, "the ledger does not prove what it must", CKR_DEVICE_ERROR)
 
 #define KMN_ERR_NAME(code, text, ckr) code,
 typedef enum { KMN_ERR_ROWS(KMN_ERR_NAME) KMN_ERR_COUNT } kmn_err;

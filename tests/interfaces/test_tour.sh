@@ -89,6 +89,7 @@ origin = "nowhere"
 certificate = "$work/mock-3.2/client/client.crt"
 key = "$work/mock-3.2/client/client.key"
 init-wait = 1
+receipts = off
 END
 nowhere() {
 	local from=$SECONDS

@@ -54,18 +54,20 @@ write_pem(const char *folder, const char *name, X509 *certificate, EVP_PKEY *key
 	return fclose(f) == 0 && ok;
 }
 
+/* Over `key` (taken; NULL: a new one), in files called `name`. */
 static bool
-make_certificate(const char *folder, const char *name, char spki_out[64])
+make_certificate(const char *folder, const char *name, const char *subject_name, EVP_PKEY *key, char spki_out[64])
 {
-	EVP_PKEY *key = EVP_EC_gen("P-256");
 	X509 *x = X509_new();
 	X509_NAME *subject = X509_NAME_new();
 	uint8_t *der = NULL, hash[32];
 	int len;
 	bool ok;
 
+	if (key == NULL)
+		key = EVP_EC_gen("P-256");
 	ok = key != NULL && x != NULL && subject != NULL && X509_set_version(x, 2) == 1 &&
-	     X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8, (const uint8_t *)name, -1, -1, 0) == 1 &&
+	     X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8, (const uint8_t *)subject_name, -1, -1, 0) == 1 &&
 	     ASN1_INTEGER_set(X509_get_serialNumber(x), 1) == 1 && X509_set_subject_name(x, subject) == 1 &&
 	     X509_set_issuer_name(x, subject) == 1 && X509_gmtime_adj(X509_getm_notBefore(x), -60) != NULL &&
 	     X509_gmtime_adj(X509_getm_notAfter(x), 3600) != NULL && X509_set_pubkey(x, key) == 1 &&
@@ -99,6 +101,8 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards what is below
 static struct outcome outcomes[GATEWAY_NUMBERS];
 static uint8_t instance[16], secret[32];
 static bool has_instance;
+static uint8_t receipts; /* KMN_RECEIPTS_*, of the last ATTACH */
+static atomic_ulong channels;
 
 static void
 nap(long ms)
@@ -131,6 +135,8 @@ struct connection {
 	uint8_t *room;
 	size_t len; /* of the last frame's body */
 	uint8_t type;
+	uint64_t channel;
+	struct ledger_reader reader;
 };
 
 static bool
@@ -203,6 +209,39 @@ write_refused(struct connection *c, uint64_t number, kmn_err e)
 
 /* ---- frames ------------------------------------------------------------------------------------------------------ */
 
+static enum lie
+lie_now(void)
+{
+	return (enum lie)atomic_load(&g->lie);
+}
+
+/* The head that the client names, by its size. */
+static void
+take_named(struct connection *c, struct kmn_reader *r)
+{
+	struct kmn_note note;
+	struct kmn_head head = {0};
+	const uint8_t *named;
+	size_t len = kmn_reader_bytes(r, KMN_FRAME_HEAD_MAX_BYTES, &named);
+
+	if (len > 0 && (kmn_note_parse((const char *)named, len, &note, NULL) != KMN_OK ||
+			   kmn_checkpoint_parse(&note, LEDGER_ORIGIN, &head, NULL) != KMN_OK))
+		atomic_fetch_add(&g->wrong, 1);
+	c->reader.from = head.size;
+	c->channel = atomic_fetch_add(&channels, 1) + 1;
+}
+
+/* The channel's number, and the head. */
+static void
+put_head(struct connection *c, struct kmn_writer *w)
+{
+	kmn_writer_u64(w, c->channel);
+	if (receipts != KMN_RECEIPTS_OFF)
+		ledger_put_head(lie_now(), &c->reader, w);
+	else
+		kmn_writer_bytes(w, "", 0);
+}
+
 static bool
 on_attach(struct connection *c)
 {
@@ -218,6 +257,14 @@ on_attach(struct connection *c)
 	(void)kmn_reader_bytes(&r, KMN_FRAME_TEXT_MAX_BYTES, &view);
 	kmn_reader_raw(&r, client_random, sizeof(client_random));
 	atomic_store(&g->first_handle, kmn_reader_u64(&r));
+	receipts = kmn_reader_u8(&r);
+	take_named(c, &r);
+	kmn_reader_text(&r, g->cosignature, sizeof(g->cosignature));
+	kmn_reader_text(&r, g->cosigner, sizeof(g->cosigner));
+	if (g->cosignature[0] != '\0') {
+		atomic_store(&g->cosigned_size, (unsigned long)c->reader.from);
+		atomic_fetch_add(&g->cosigned_attach, 1);
+	}
 	atomic_store(&g->forgets, 0);
 	atomic_fetch_add(&g->attached, 1);
 	(void)RAND_bytes(gateway_random, sizeof(gateway_random));
@@ -227,14 +274,13 @@ on_attach(struct connection *c)
 	memset(outcomes, 0, sizeof(outcomes));
 	kmn_instance_secret(gateway_random, client_random, c->exporter, secret);
 	(void)pthread_mutex_unlock(&lock);
-	kmn_writer_init(&w, 256);
+	kmn_writer_init(&w, FRAME_ROOM);
 	kmn_writer_u16(&w, KMN_FRAME_VERSION);
 	kmn_writer_raw(&w, instance, sizeof(instance));
 	kmn_writer_raw(&w, gateway_random, sizeof(gateway_random));
 	kmn_writer_u32(&w, (uint32_t)atomic_load(&g->lease_ms));
-	kmn_writer_text(&w, "kanmon.example/test");
-	kmn_writer_u64(&w, 0);
-	kmn_writer_text(&w, "");
+	kmn_writer_text(&w, lie_now() == LIE_ORIGIN_IN_HELLO ? "kanmon.example/other" : LEDGER_ORIGIN);
+	put_head(c, &w);
 	ok = write_frame(c, KMN_F_ATTACHED, &w, false);
 	kmn_writer_clear(&w);
 	return ok;
@@ -244,6 +290,7 @@ static bool
 on_join(struct connection *c)
 {
 	uint8_t want[32];
+	struct kmn_reader r;
 	struct kmn_writer w;
 	bool known, right, ok;
 
@@ -263,10 +310,12 @@ on_join(struct connection *c)
 	if (cuts(BREAK_BEFORE_JOINED))
 		return false;
 	atomic_fetch_add(&g->joined, 1);
-	kmn_writer_init(&w, 64);
+	kmn_reader_init(&r, c->room + 50, c->len - 50);
+	take_named(c, &r);
+	c->reader.joined = true;
+	kmn_writer_init(&w, FRAME_ROOM);
 	kmn_writer_u64(&w, atomic_load(&g->highest));
-	kmn_writer_u64(&w, 0);
-	kmn_writer_text(&w, "");
+	put_head(c, &w);
 	ok = write_frame(c, KMN_F_JOINED, &w, false);
 	kmn_writer_clear(&w);
 	return ok;
@@ -323,25 +372,89 @@ put_slot_info(struct kmn_writer *w, uint64_t rv)
 	kmn_struct_put(w, KMN_KIND_SLOT_INFO, &info);
 }
 
+static const char signature[] = "a signature of the fake gateway";
+
+static void
+put_session_info(struct kmn_writer *w)
+{
+	static const CK_SESSION_INFO info = {.slotID = 1, .state = CKS_RO_USER_FUNCTIONS};
+
+	kmn_message_begin(w, KMN_C_GetSessionInfo);
+	kmn_writer_u64(w, CKR_OK);
+	kmn_writer_u8(w, KMN_OUTPUT_WHOLE);
+	kmn_struct_put(w, KMN_KIND_SESSION_INFO, &info);
+}
+
+static void
+put_response(struct kmn_writer *w, uint16_t call, uint64_t rv)
+{
+	if (call == KMN_C_GetSlotInfo)
+		put_slot_info(w, rv);
+	else if (call == KMN_C_GetSessionInfo && receipts != KMN_RECEIPTS_OFF)
+		put_session_info(w);
+	else if (call == KMN_C_WaitForSlotEvent && rv == CKR_OK)
+		put_number(w, KMN_C_WaitForSlotEvent, EVENT_SLOT);
+	else if (call == KMN_C_OpenSession && atomic_load(&g->handle) != 0)
+		put_number(w, KMN_C_OpenSession, atomic_load(&g->handle));
+	else if (call == KMN_C_Sign && rv == CKR_OK)
+		kmn_response_put_bytes(KMN_C_Sign, signature, sizeof(signature), UINT64_MAX, w);
+	else
+		kmn_response_put_error((enum kmn_call_id)call, rv, w);
+}
+
+/* The receipt of a CALL that is in c->room, if it has one. */
+static void
+put_receipt(struct connection *c, uint64_t rv, const struct kmn_writer *response, struct kmn_writer *w)
+{
+	struct kmn_call_view view;
+	struct ledger_call call;
+	const struct kmn_value *in;
+	struct kmn_writer hashed;
+
+	if (receipts == KMN_RECEIPTS_OFF || c->type != KMN_F_CALL ||
+	    kmn_call_view_decode(c->room + 16, c->len - 16, &view) != KMN_OK ||
+	    kmn_receipt_due(&view, rv) != KMN_RECEIPT_MUST) {
+		ledger_put_none(receipts != KMN_RECEIPTS_OFF ? lie_now() : LIE_NONE, &c->reader, w);
+		return;
+	}
+	kmn_writer_init(&hashed, FRAME_ROOM);
+	kmn_writer_raw(&hashed, c->room, 8);
+	kmn_writer_raw(&hashed, c->room + 16, c->len - 16);
+	in = kmn_view_data(&view, 0);
+	call = (struct ledger_call){.id = view.id,
+	    .chan = c->channel,
+	    .rv = rv,
+	    .request = hashed.bytes,
+	    .request_len = hashed.len,
+	    .in = in != NULL ? in->bytes : NULL,
+	    .in_len = in != NULL ? in->len : 0,
+	    .out = view.id == KMN_C_Sign ? (const uint8_t *)signature : NULL,
+	    .out_len = sizeof(signature),
+	    .response = response->bytes,
+	    .response_len = response->len};
+	for (size_t i = 0; i < 8; i++)
+		call.number = call.number << 8 | c->room[i];
+	if (!kmn_view_session(&view, &call.session))
+		call.session = 0;
+	ledger_put_answer(lie_now(), &c->reader, &call, w);
+	kmn_writer_clear(&hashed);
+}
+
 static bool
 write_reply(struct connection *c, uint64_t number, uint16_t call, uint64_t rv)
 {
-	struct kmn_writer w;
+	struct kmn_writer w, response;
 	bool stays = atomic_load(&g->idle_cut) == 0, ok;
 
 	if (cuts(BREAK_BEFORE_REPLY) || (atomic_load(&g->chatter) != 0 && !write_notice(c)))
 		return false;
-	kmn_writer_init(&w, 4096);
+	kmn_writer_init(&w, FRAME_ROOM);
+	kmn_writer_init(&response, 4096);
 	kmn_writer_u64(&w, number);
-	kmn_writer_text(&w, ""); /* no receipt */
-	if (call == KMN_C_GetSlotInfo)
-		put_slot_info(&w, rv);
-	else if (call == KMN_C_WaitForSlotEvent && rv == CKR_OK)
-		put_number(&w, KMN_C_WaitForSlotEvent, EVENT_SLOT);
-	else if (call == KMN_C_OpenSession && atomic_load(&g->handle) != 0)
-		put_number(&w, KMN_C_OpenSession, atomic_load(&g->handle));
-	else
-		kmn_response_put_error((enum kmn_call_id)call, rv, &w);
+	put_response(&response, call, rv);
+	put_receipt(c, rv, &response, &w);
+	kmn_writer_raw(&w, response.bytes, response.len);
+	kmn_writer_clear(&response);
 	ok = write_frame(c, KMN_F_REPLY, &w, cuts(BREAK_IN_REPLY)) && stays;
 	if (ok && atomic_load(&g->chatter) != 0)
 		ok = write_notice(c);
@@ -446,6 +559,49 @@ on_call(struct connection *c)
 	rv = o->rv;
 	(void)pthread_mutex_unlock(&lock);
 	return answered ? write_reply(c, number, call, rv) : write_held(c, number);
+}
+
+static bool
+on_prove(struct connection *c)
+{
+	struct kmn_reader r;
+	struct kmn_writer w;
+	uint64_t from, to;
+	bool ok;
+
+	atomic_fetch_add(&g->proofs, 1);
+	if (atomic_load(&g->prove_cuts) > 0 && atomic_fetch_sub(&g->prove_cuts, 1) > 0)
+		return false;
+	kmn_reader_init(&r, c->room, c->len);
+	from = kmn_reader_u64(&r);
+	to = kmn_reader_u64(&r);
+	kmn_writer_init(&w, FRAME_ROOM);
+	kmn_writer_u64(&w, from);
+	kmn_writer_u64(&w, to);
+	ok = ledger_put_proof(lie_now(), from, to, &w) ? write_frame(c, KMN_F_PROVEN, &w, false)
+						       : write_refused(c, 0, KMN_E_NOT_FOUND);
+	kmn_writer_clear(&w);
+	return ok;
+}
+
+static bool
+on_cosign(struct connection *c)
+{
+	struct kmn_reader r;
+	struct kmn_writer w;
+	uint64_t size;
+	bool ok;
+
+	kmn_reader_init(&r, c->room, c->len);
+	size = kmn_reader_u64(&r);
+	kmn_reader_text(&r, g->cosignature, sizeof(g->cosignature));
+	atomic_store(&g->cosigned_size, (unsigned long)size);
+	atomic_fetch_add(&g->cosigned, 1);
+	kmn_writer_init(&w, 8);
+	kmn_writer_u64(&w, size);
+	ok = write_frame(c, KMN_F_COSIGNED, &w, false);
+	kmn_writer_clear(&w);
+	return ok;
 }
 
 static bool
@@ -580,6 +736,12 @@ serve(struct connection *c)
 		case KMN_F_END_WAIT:
 			going = on_end_wait(c);
 			break;
+		case KMN_F_PROVE:
+			going = on_prove(c);
+			break;
+		case KMN_F_COSIGN:
+			going = on_cosign(c);
+			break;
 		case KMN_F_WATCH:
 			watch(c);
 			return;
@@ -672,6 +834,15 @@ is_full(void)
 	return limit > 0 && atomic_load(&g->open) >= (unsigned)limit;
 }
 
+static bool
+open_ledger(void)
+{
+	char path[128];
+
+	(void)snprintf(path, sizeof(path), "%s/ledger", g->folder);
+	return ledger_open(path, g->log_seed);
+}
+
 _Noreturn static void
 gateway_main(pid_t parent)
 {
@@ -679,7 +850,7 @@ gateway_main(pid_t parent)
 	if (getppid() != parent) /* it ended before it could be tied to us */
 		_exit(1);
 	(void)signal(SIGPIPE, SIG_IGN);
-	if (!prepare_tls())
+	if (!prepare_tls() || !open_ledger())
 		_exit(1);
 	for (;;) {
 		pthread_t thread;
@@ -731,8 +902,10 @@ gateway_new(void)
 	made->listener = -1;
 	atomic_store(&made->lease_ms, 10000);
 	strcpy(made->folder, "/tmp/kmn-provider-XXXXXX");
-	if (mkdtemp(made->folder) == NULL || !make_certificate(made->folder, "gateway", made->gateway_spki) ||
-	    !make_certificate(made->folder, "client", client_spki)) {
+	made->log_seed[0] = 42;
+	if (!ledger_vkey(made->log_seed, made->log_vkey) || mkdtemp(made->folder) == NULL ||
+	    !make_certificate(made->folder, "gateway", "gateway", NULL, made->gateway_spki) ||
+	    !make_certificate(made->folder, "client", "client", NULL, client_spki)) {
 		gateway_free(made);
 		return NULL;
 	}
@@ -789,9 +962,34 @@ gateway_configure(const struct gateway *made, const char *more)
 		return false;
 	(void)fprintf(f,
 	    "gateway = \"127.0.0.1:%u\"\ngateway-spki = \"%s\"\norigin = \"kanmon.example/test\"\n"
-	    "certificate = \"client.crt\"\nkey = \"client.key\"\ninit-wait = 1\n%s",
-	    made->port, made->gateway_spki, more);
+	    "certificate = \"client.crt\"\nkey = \"client.key\"\ninit-wait = 1\n%s%s",
+	    made->port, made->gateway_spki, strstr(more, "receipts") == NULL ? "receipts = off\n" : "", more);
 	return fclose(f) == 0 && setenv("KANMON_CONFIG", path, 1) == 0;
+}
+
+bool
+gateway_configure_receipts(const struct gateway *made, const char *mode, const char *more)
+{
+	char text[1024];
+
+	(void)snprintf(text, sizeof(text), "log-key = \"%s\"\nreceipts = %s\n%s%s", made->log_vkey, mode,
+	    strstr(more, "state") == NULL ? "state = state\n" : "", more);
+	return gateway_configure(made, text);
+}
+
+bool
+gateway_rename(struct gateway *made, const char *name)
+{
+	char path[128];
+	EVP_PKEY *key = NULL;
+	FILE *f;
+
+	(void)snprintf(path, sizeof(path), "%s/gateway.key", made->folder);
+	if ((f = fopen(path, "r")) == NULL)
+		return false;
+	key = PEM_read_PrivateKey(f, NULL, NULL, NULL);
+	(void)fclose(f);
+	return key != NULL && make_certificate(made->folder, "gateway", name, key, made->gateway_spki);
 }
 
 bool

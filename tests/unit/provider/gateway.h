@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 #include "kanmon/err.h"
+#include "tests/unit/provider/ledger.h"
 
 /* Rows of offers[] in gateway.c: versions in this order; from the hostile ones on no answer can be taken. */
 enum {
@@ -45,6 +46,10 @@ struct gateway {
 	char gateway_spki[64];
 	int listener; /* closed here, open in the gateway */
 	unsigned port;
+	uint8_t log_seed[32];
+	char log_vkey[KMN_VKEY_MAX_BYTES];
+	char cosigner[KMN_VKEY_MAX_BYTES], cosignature[1024]; /* the last that came, over the head of that size */
+	atomic_ulong cosigned_size;
 
 	/* script */
 	atomic_int break_where, breaks;
@@ -63,11 +68,14 @@ struct gateway {
 	atomic_uint notices;   /* NOTICE of a slot: each watching connection gets so many */
 	atomic_int chatter;    /* a NOTICE before each REPLY, and another after it */
 	atomic_int offer;      /* how INTERFACES is answered: a row of offers[] */
+	atomic_int lie;        /* enum lie: of the ledger */
+	atomic_int prove_cuts; /* so many connections are cut at PROVE */
 
 	/* counts */
 	atomic_uint interfaces;    /* how often INTERFACES was asked */
 	atomic_ulong first_handle; /* of the last ATTACH */
 	atomic_uint attached, joined, detached, watched, asked, runs, repeated, ended_waits, goodbyes;
+	atomic_uint proofs, cosigned, cosigned_attach;
 	atomic_uint wrong; /* a number with other bytes, a wrong proof, a frame of another form */
 	atomic_uint open, open_most;
 	atomic_ulong highest, acknowledged;
@@ -82,6 +90,10 @@ bool gateway_start(struct gateway *g);
 void gateway_stop(struct gateway *g);
 /* Writes kanmon.conf, `more` at its end, and puts KANMON_CONFIG. */
 bool gateway_configure(const struct gateway *g, const char *more);
+/* The same for an application that asks for receipts: log-key, receipts = mode, state = "state" beside it. */
+bool gateway_configure_receipts(const struct gateway *g, const char *mode, const char *more);
+/* A new certificate with that name over the same key, for the next start. */
+bool gateway_rename(struct gateway *g, const char *name);
 /* Waits until *counter is at least `least`, for ten seconds. */
 bool gateway_await(atomic_uint *counter, unsigned least);
 

@@ -451,7 +451,7 @@ test_silence(void)
 
 	CU_ASSERT_EQUAL(overhear("", text, sizeof(text)), 0);
 	CU_ASSERT(overhear("all", text, sizeof(text)) > 0);
-	CU_ASSERT_PTR_NOT_NULL(strstr(text, "kanmon.conf:7: no such option 'colour'"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(text, "kanmon.conf:8: no such option 'colour'"));
 	CU_ASSERT_PTR_NOT_NULL(strstr(text, "is held for approval, request 7"));
 	CU_ASSERT_PTR_NOT_NULL(strstr(text, "C_Login"));
 	CU_ASSERT_PTR_NULL(strstr(text, "secret-pin"));

@@ -1,6 +1,8 @@
 /* C_GetInterfaceList and C_GetInterface: what is offered, how it is learned, and what is asked with it. */
 #include "config.h"
 
+#include "kanmon/pkcs11.h"
+#include "kanmon/vendor.h"
 #include "tests/unit/provider/module.h"
 #include "tests/unit/run.h"
 
@@ -49,16 +51,18 @@ version_of(const CK_INTERFACE *i)
 	return v.major * 256u + v.minor;
 }
 
-/* That these versions are offered, in this order, and to whoever asks for one of them. */
+/* That these versions are offered, in this order, and to whoever asks for one of them; and our own interface last. */
 static bool
 offers(unsigned count, const unsigned *versions, CK_FLAGS flags)
 {
 	CK_INTERFACE list[16], *one;
 	CK_ULONG n = 0;
-	bool good = get_list(NULL, &n) == CKR_OK && n == count;
+	bool good = get_list(NULL, &n) == CKR_OK && n == count + 1;
 
 	n = KMN_COUNT_OF(list);
-	good = good && get_list(list, &n) == CKR_OK && n == count;
+	good = good && get_list(list, &n) == CKR_OK && n == count + 1 &&
+	       strcmp((char *)list[count].pInterfaceName, KMN_INTERFACE_NAME) == 0 && list[count].flags == 0 &&
+	       version_of(&list[count]) == 0x0100;
 	for (unsigned i = 0; good && i < count; i++) {
 		CK_VERSION v = {(CK_BYTE)(versions[i] >> 8), (CK_BYTE)versions[i]};
 
@@ -73,16 +77,16 @@ static void
 test_two_calls(void)
 {
 	struct gateway *g = before(GATEWAY_OFFERS_3_2, "");
-	CK_INTERFACE list[3] = {{standard, NULL, 77}, {standard, NULL, 77}, {standard, NULL, 77}};
+	CK_INTERFACE list[4] = {{standard, NULL, 77}, {standard, NULL, 77}, {standard, NULL, 77}, {standard, NULL, 77}};
 	CK_ULONG n = 0;
 
 	CU_ASSERT_EQUAL(get_list(NULL, NULL), CKR_ARGUMENTS_BAD);
 	CU_ASSERT_EQUAL(get_list(list, NULL), CKR_ARGUMENTS_BAD);
 	CU_ASSERT_EQUAL(get_list(list, &n), CKR_BUFFER_TOO_SMALL); /* room for nothing is no question */
-	CU_ASSERT_EQUAL(n, 3);
-	n = 2;
+	CU_ASSERT_EQUAL(n, 4);
+	n = 3;
 	CU_ASSERT_EQUAL(get_list(list, &n), CKR_BUFFER_TOO_SMALL);
-	CU_ASSERT_EQUAL(n, 3);
+	CU_ASSERT_EQUAL(n, 4);
 	CU_ASSERT_EQUAL(list[0].flags, 77);
 	CU_ASSERT_EQUAL(get_list(list, &n), CKR_OK);
 	CU_ASSERT_EQUAL(version_of(&list[0]), 0x0302);
@@ -116,13 +120,14 @@ static void
 test_asking_for_one(void)
 {
 	struct gateway *g = before(GATEWAY_OFFERS_3_0, "");
-	CK_VERSION v3_2 = {3, 2}, v3_0 = {3, 0};
+	CK_VERSION v3_2 = {3, 2}, v3_0 = {3, 0}, v1_0 = {1, 0};
 	CK_INTERFACE *one = NULL;
 	CK_FUNCTION_LIST_3_0 *list;
 
 	CU_ASSERT_EQUAL(get_one(standard, &v3_0, NULL, 0), CKR_ARGUMENTS_BAD);
 	CU_ASSERT_EQUAL(get_one(standard, &v3_2, &one, 0), CKR_ARGUMENTS_BAD);
 	CU_ASSERT_EQUAL(get_one(other, NULL, &one, 0), CKR_ARGUMENTS_BAD);
+	CU_ASSERT_EQUAL(get_one(NULL, &v1_0, &one, 0), CKR_ARGUMENTS_BAD); /* ours is for who asks for it by name */
 	CU_ASSERT_EQUAL(get_one(standard, NULL, &one, CKF_INTERFACE_FORK_SAFE), CKR_ARGUMENTS_BAD);
 	CU_ASSERT_PTR_NULL(one);
 	CU_ASSERT_EQUAL_FATAL(get_one(NULL, &v3_0, &one, 0), CKR_OK);
@@ -209,7 +214,7 @@ ask(void *wrong)
 {
 	CK_ULONG n = 0;
 
-	if (get_list(NULL, &n) != CKR_OK || n != 3)
+	if (get_list(NULL, &n) != CKR_OK || n != 4)
 		*(bool *)wrong = true;
 	return NULL;
 }

@@ -1,0 +1,77 @@
+#include "config.h"
+
+#include "provider/wire.h"
+
+#include "kanmon/reader.h"
+#include "kanmon/receipt.h"
+#include "kanmon/writer.h"
+#include "provider/debug.h"
+
+#define ANSWER_MS 10000u
+
+/* Sends a frame and takes its answer, which is of type `want` or a refusal. */
+static kmn_err
+ask(const struct kmn_wire *wire, uint8_t type, const struct kmn_writer *w, uint8_t want,
+    struct kmn_channel_frame *frame)
+{
+	struct kmn_reader r;
+	uint32_t code;
+	kmn_err e = w->err;
+
+	if (e == KMN_OK)
+		e = kmn_channel_send(wire->channel, type, w->bytes, w->len, ANSWER_MS);
+	if (e == KMN_OK)
+		e = kmn_pool_receive(wire->pool, wire->channel, ANSWER_MS, wire->interrupt_fd, frame);
+	if (e != KMN_OK || frame->type == want)
+		return e == KMN_E_TIMEOUT ? KMN_E_CLOSED : e;
+	if (frame->type != KMN_F_REFUSED)
+		return KMN_E_CLOSED;
+	kmn_reader_init(&r, frame->body, frame->len_bytes);
+	(void)kmn_reader_u64(&r);
+	code = kmn_reader_u32(&r);
+	kmn_debug(KMN_TOPIC_RECEIPT, "%s is refused: %s", kmn_frame_name(type),
+	    code < KMN_ERR_COUNT ? kmn_err_text((kmn_err)code) : "?");
+	return code == KMN_E_NOT_FOUND ? KMN_E_NOT_FOUND : KMN_E_LEDGER;
+}
+
+kmn_err
+kmn_wire_prove(const struct kmn_wire *wire, uint64_t smaller, uint64_t larger, struct kmn_path *path_out)
+{
+	struct kmn_channel_frame frame;
+	struct kmn_writer w;
+	struct kmn_reader r;
+	const uint8_t *hashes;
+	size_t len;
+	kmn_err e;
+
+	path_out->count = 0;
+	kmn_writer_init(&w, 16);
+	kmn_writer_u64(&w, smaller);
+	kmn_writer_u64(&w, larger);
+	e = ask(wire, KMN_F_PROVE, &w, KMN_F_PROVEN, &frame);
+	kmn_writer_clear(&w);
+	if (e != KMN_OK)
+		return e;
+	kmn_reader_init(&r, frame.body, frame.len_bytes);
+	if (kmn_reader_u64(&r) != smaller || kmn_reader_u64(&r) != larger)
+		return KMN_E_CLOSED;
+	len = kmn_reader_bytes(&r, KMN_PATH_MAX_HASHES * KMN_HASH_BYTES, &hashes);
+	if (kmn_reader_end(&r) != KMN_OK || kmn_receipt_path_decode(hashes, len, path_out) != KMN_OK)
+		return KMN_E_CLOSED;
+	return KMN_OK;
+}
+
+kmn_err
+kmn_wire_cosign(const struct kmn_wire *wire, uint64_t size, const char *line)
+{
+	struct kmn_channel_frame frame;
+	struct kmn_writer w;
+	kmn_err e;
+
+	kmn_writer_init(&w, KMN_FRAME_FIRST_MAX_BYTES);
+	kmn_writer_u64(&w, size);
+	kmn_writer_text(&w, line);
+	e = ask(wire, KMN_F_COSIGN, &w, KMN_F_COSIGNED, &frame);
+	kmn_writer_clear(&w);
+	return e;
+}
