@@ -61,6 +61,7 @@ struct kmn_log_settings {
 struct kmn_recovery {
 	struct kmn_head last_commit; /* what stands */
 	bool clean;                  /* the last record is gateway.stop */
+	bool distrusted;             /* the disk held other bytes than the kernel remembered: the disk's count */
 	bool torn;                   /* bytes after the last commit were moved aside; the rest is about them */
 	char segment[40];            /* file they were in */
 	uint64_t offset, bytes;

@@ -509,8 +509,9 @@ static kmn_err
 record_recovery(struct kmn_keeper *k, const struct kmn_recovery *recovery)
 {
 	const char *reason = kmn_guards_overruled(k->guards) ? "the quorum accepts this head"
-			     : recovery->torn                ? "torn tail after an unclean end"
-							     : "unclean end";
+			     : recovery->distrusted ? "the disk did not hold what an end with an error left in memory"
+			     : recovery->torn       ? "torn tail after an unclean end"
+						    : "unclean end";
 	json_t *open, *body, *dropped;
 	bool fits;
 	kmn_err e;

@@ -104,6 +104,9 @@ kmn_err kmn_log_write_tree(struct kmn_log *log) KMN_MUST_CHECK;
 bool kmn_log_snapshot_is_due(const struct kmn_log *log);
 kmn_err kmn_log_write_snapshot(struct kmn_log *log) KMN_MUST_CHECK;
 
+/* distrust.c: a segment as the disk has it, not as the kernel remembers it, and all of it synced. */
+kmn_err kmn_segment_from_disk(struct kmn_store *store, const char *name, bool *differed_out) KMN_MUST_CHECK;
+
 /* reserve.c, committer: before a batch is written; the next segment's file; a segment is sealed. */
 void kmn_reserve_ahead(struct kmn_log *log, size_t len);
 void kmn_reserve_next(struct kmn_log *log);

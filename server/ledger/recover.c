@@ -511,6 +511,7 @@ kmn_log_recover(struct kmn_log *log, const struct kmn_log_settings *settings, km
     struct kmn_recovery *recovery, struct kmn_why *why)
 {
 	struct opening opening = {.log = log, .replay = replay, .cookie = cookie, .recovery = recovery, .why = why};
+	char last[KMN_SEGMENT_NAME_BYTES];
 	kmn_err e;
 
 	memset(recovery, 0, sizeof(*recovery));
@@ -519,6 +520,11 @@ kmn_log_recover(struct kmn_log *log, const struct kmn_log_settings *settings, km
 	    (struct kmn_walk){.store = log->store, .chain = log->ahead, .record = each_record, .cookie = &opening};
 	if ((e = kmn_segments(log->store, &opening.first, &opening.count, why)) != KMN_OK)
 		goto done;
+	(void)snprintf(last, sizeof(last), KMN_SEGMENT_NAME, opening.first[opening.count - 1]);
+	if ((e = kmn_segment_from_disk(log->store, last, &recovery->distrusted)) != KMN_OK) {
+		kmn_why_set(why, "%s: the disk does not give it", last);
+		goto done;
+	}
 	if ((e = read_and_replay(&opening, settings)) != KMN_OK)
 		goto done;
 	if ((e = find_untold_cut(&opening, log->disk.segment, log->disk_offset)) != KMN_OK)

@@ -408,11 +408,23 @@ now_ms(void)
 }
 
 bool
+rig_gone(const struct rig *rig)
+{
+	siginfo_t gone = {.si_pid = 0};
+
+	return waitid(P_PID, (id_t)rig->keeper, &gone, WEXITED | WNOHANG | WNOWAIT) == 0 && gone.si_pid != 0;
+}
+
+bool
 rig_expect(struct rig *rig, uint32_t conn, uint8_t type, struct rig_frame *frame)
 {
 	int64_t until = now_ms() + WAIT_MS;
+	bool gone;
 
 	do {
+		gone = rig_gone(rig); /* what it said before is there still, and is read below */
+		if (gone)
+			rig_pump(rig, 0);
 		for (size_t i = 0; i < rig->frames; i++) {
 			if (rig->frame[i].conn != conn || rig->frame[i].type != type)
 				continue;
@@ -421,8 +433,9 @@ rig_expect(struct rig *rig, uint32_t conn, uint8_t type, struct rig_frame *frame
 			memmove(&rig->frame[i], &rig->frame[i + 1], (--rig->frames - i) * sizeof(rig->frame[0]));
 			return true;
 		}
-		rig_pump(rig, 100);
-	} while (now_ms() < until);
+		if (!gone)
+			rig_pump(rig, 100);
+	} while (!gone && now_ms() < until);
 	return false;
 }
 
@@ -443,7 +456,6 @@ rig_try(struct rig *rig)
 {
 	int pair[2];
 	int64_t until = now_ms() + WAIT_MS;
-	siginfo_t gone = {.si_pid = 0};
 
 	rig->serving = rig->pinned = false;
 	rig->frames = 0;
@@ -459,13 +471,13 @@ rig_try(struct rig *rig)
 		tell_keeper(rig, KMN_S_COURIER, 0, "start", pair[1]);
 		close(pair[1]);
 	}
-	while (!(rig->serving && rig->pinned) && now_ms() < until && gone.si_pid == 0) {
+	while (!(rig->serving && rig->pinned) && now_ms() < until && !rig_gone(rig))
 		rig_pump(rig, 100);
-		(void)waitid(P_PID, (id_t)rig->keeper, &gone, WEXITED | WNOHANG | WNOWAIT);
-	}
-	if (gone.si_pid != 0)
+	if (rig_gone(rig)) {
 		rig->ended = rig_wait(rig);
-	return gone.si_pid == 0 && rig->serving && rig->pinned;
+		return false;
+	}
+	return rig->serving && rig->pinned;
 }
 
 void
@@ -708,7 +720,11 @@ rig_send(struct rig *rig, uint32_t conn, uint8_t type, struct kmn_writer *body)
 	kmn_writer_u32(&w, conn);
 	kmn_writer_u8(&w, type);
 	kmn_writer_raw(&w, body->bytes, body->len);
-	CU_ASSERT_EQUAL_FATAL(kmn_ipc_send(rig->gate, KMN_G_FRAME, w.bytes, w.len, -1), KMN_OK);
+	if (kmn_ipc_send(rig->gate, KMN_G_FRAME, w.bytes, w.len, -1) != KMN_OK) {
+		for (int64_t until = now_ms() + WAIT_MS; !rig_gone(rig) && now_ms() < until;)
+			rig_pump(rig, 10);
+		CU_ASSERT_TRUE_FATAL(rig_gone(rig));
+	}
 	kmn_writer_clear(&w);
 	kmn_writer_clear(body);
 }

@@ -98,7 +98,10 @@ void rig_end(struct rig *rig);
 /* `kanmon audit verify`'s exit code, findings as TAP comments. */
 int rig_verify(struct rig *rig);
 
-/* Passes messages on until a frame of that type comes for `conn` (taken out), or time is over (false). */
+/* The keeper has ended by itself; rig_wait() takes its status. */
+bool rig_gone(const struct rig *rig);
+/* Passes messages on until a frame of that type comes for `conn` (taken out), or time is over, or the keeper has ended
+ * (false). */
 bool rig_expect(struct rig *rig, uint32_t conn, uint8_t type, struct rig_frame *frame_out);
 /* Passes messages on for that long. */
 void rig_pump(struct rig *rig, int ms);
