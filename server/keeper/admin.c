@@ -10,6 +10,7 @@
 #include "kanmon/admin.h"
 #include "kanmon/say.h"
 #include "kanmon/view.h"
+#include "server/keeper/guard.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -650,6 +651,7 @@ status_json(struct kmn_keeper *k)
 	struct kmn_head head;
 	int open = 0, workers = 0;
 	json_t *hsm = json_object();
+	kmn_err held_back = kmn_keeper_holds_back(k);
 
 	kmn_log_durable(k->log, &head);
 	while ((r = kmn_quorum_next(k->quorum, r, false)) != NULL)
@@ -664,13 +666,14 @@ status_json(struct kmn_keeper *k)
 			     kmn_json_label(first->manufacturer, strlen(first->manufacturer)), "library",
 			     kmn_json_label(first->description, strlen(first->description))));
 	}
-	return json_pack("{s:s, s:s, s:I, s:I, s:o, s:I, s:o, s:i, s:i, s:i, s:o, s:o, s:s}", "origin",
+	return json_pack("{s:s, s:s, s:I, s:I, s:o, s:I, s:o, s:i, s:i, s:i, s:o, s:o, s:s, s:s, s:o}", "origin",
 	    kmn_log_origin(k->log), "version", k->setup->build.version, "started", (json_int_t)k->started_ms, "size",
 	    (json_int_t)head.size, "root", kmn_json_b64(head.root, KMN_HASH_BYTES), "policy_version",
 	    (json_int_t)kmn_policy_version(policy), "policy_sha256",
 	    kmn_json_b64(kmn_policy_sha256(policy), KMN_HASH_BYTES), "requests_open", open, "instances",
 	    (int)kmn_instance_count(k), "workers", workers, "hsm", hsm, "time_stamps", kmn_anchor_status(k), "class_a",
-	    kmn_quorum_is_stale(k->quorum, 'A', kmn_keeper_now_ms(), &stale) ? stale.reason : "open");
+	    kmn_quorum_is_stale(k->quorum, 'A', kmn_keeper_now_ms(), &stale) ? stale.reason : "open", "service",
+	    held_back == KMN_OK ? "all calls" : kmn_err_text(held_back), "guards", kmn_guards_status(k->guards));
 }
 
 static void

@@ -536,14 +536,16 @@ kmn_guards_overruled(const struct kmn_guards *guards)
 json_t *
 kmn_guards_status(const struct kmn_guards *guards)
 {
-	json_t *list = json_array();
+	json_t *object = json_object();
+	char text[80];
 
 	for (unsigned i = 0; guards != NULL && i < guards->count; i++) {
 		const struct guard *guard = &guards->guard[i];
 
-		json_array_append_new(
-		    list, json_pack("{s:s, s:s, s:I, s:b}", "name", guard->setup->name, "kind", kind_of(guard), "size",
-			      (json_int_t)atomic_load(&guard->size), "failing", (int)atomic_load(&guard->failing)));
+		snprintf(text, sizeof(text), "%s, %llu records%s", kind_of(guard),
+		    (unsigned long long)atomic_load(&guard->size),
+		    atomic_load(&guard->failing) ? ", cannot be written" : "");
+		json_object_set_new(object, guard->setup->name, json_string(text));
 	}
-	return list;
+	return object;
 }

@@ -31,7 +31,7 @@ bool kmn_guards_fail(const struct kmn_guards *guards, const char **name_out);
 json_t *kmn_guards_json(const struct kmn_guards *guards, bool with_verdict) KMN_MUST_CHECK;
 /* The note of --recovery was needed, and goes into the recovery record. */
 bool kmn_guards_overruled(const struct kmn_guards *guards);
-/* For kanmon status. */
+/* For kanmon status: by name, what stands there and whether it is kept up. */
 json_t *kmn_guards_status(const struct kmn_guards *guards) KMN_MUST_CHECK;
 
 #endif

@@ -13,6 +13,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "kanmon/admin.h"
 #include "kanmon/guard.h"
 #include "kanmon/rescue.h"
 #include "tests/unit/keeper/rig.h"
@@ -333,6 +334,110 @@ test_authorised(void)
 	end(&s);
 }
 
+/* ---- space ------------------------------------------------------------------------------------------------------- */
+
+static CK_RV
+random_bytes(struct scene *s)
+{
+	uint8_t out[32];
+	struct kmn_arg arg[] = {{.u = s->app.session}, {.p = out, .u = sizeof(out)}};
+
+	return rig_call(&s->rig, &s->app, KMN_C_GenerateRandom, arg, 2);
+}
+
+static CK_ULONG
+device_error(struct scene *s)
+{
+	CK_SESSION_INFO info = {.ulDeviceError = 999};
+	struct kmn_arg arg[] = {{.u = s->app.session}, {.p = &info}};
+
+	CU_ASSERT_EQUAL(rig_call(&s->rig, &s->app, KMN_C_GetSessionInfo, arg, 2), CKR_OK);
+	return info.ulDeviceError;
+}
+
+static void
+attach(struct scene *s)
+{
+	rig_attach(&s->rig, &s->app, 1, &s->rig.ca);
+	CU_ASSERT_EQUAL_FATAL(rig_open_session(&s->rig, &s->app), CKR_OK);
+	CU_ASSERT_EQUAL_FATAL(rig_login(&s->rig, &s->app), CKR_OK);
+}
+
+static void
+test_low_water(void)
+{
+	struct scene s = {.low_water_mib = 64};
+	CK_OBJECT_HANDLE key, other;
+	uint8_t signature[512];
+	CK_ULONG len = sizeof(signature);
+	struct kmn_writer body;
+	char text[2048];
+
+	begin(&s, false);
+	attach(&s);
+	CU_ASSERT_EQUAL(rig_generate(&s.rig, &s.app, "key", &key), CKR_OK);
+	*disk_mib = 63;
+	rig_pump(&s.rig, 300); /* the disk is asked five times a second */
+	(void)usleep(250000);
+	CU_ASSERT_EQUAL(random_bytes(&s), CKR_DEVICE_ERROR);
+	CU_ASSERT_EQUAL(device_error(&s), KMN_E_SPACE);
+	CU_ASSERT_EQUAL(rig_generate(&s.rig, &s.app, "never", &other), CKR_DEVICE_ERROR);
+	CU_ASSERT_EQUAL(rig_sign_init(&s.rig, &s.app, key), CKR_DEVICE_ERROR);
+	CU_ASSERT_EQUAL(rig_mock_calls(&s.rig, "C_GenerateRandom") + rig_mock_calls(&s.rig, "C_SignInit"), 0);
+	CU_ASSERT_EQUAL(rig_mock_calls(&s.rig, "C_GenerateKeyPair"), 1);
+	CU_ASSERT_TRUE(rig_said(&s.rig, "nearly full: 63 MiB are free, low-water is 64"));
+	rig_open(&s.rig, 3, &s.rig.terminal);
+	kmn_writer_init(&body, 64);
+	kmn_writer_u16(&body, KMN_ADMIN_CHECKPOINT);
+	CU_ASSERT_EQUAL(rig_admin(&s.rig, 3, &body, text, sizeof(text)), KMN_OK);
+	*disk_mib = 65;
+	(void)usleep(250000);
+	CU_ASSERT_EQUAL(random_bytes(&s), CKR_OK); /* by itself */
+	CU_ASSERT_EQUAL(rig_sign_init(&s.rig, &s.app, key), CKR_OK);
+	CU_ASSERT_EQUAL(rig_sign(&s.rig, &s.app, "data", signature, &len), CKR_OK);
+	*disk_mib = 1;
+	(void)usleep(250000);
+	CU_ASSERT_EQUAL(random_bytes(&s), CKR_DEVICE_ERROR);
+	CU_ASSERT_EQUAL(rig_stop(&s.rig), 0); /* cleanly */
+	CU_ASSERT_EQUAL(rig_records(&s.rig, "gateway.stop", NULL), 1);
+	end(&s);
+}
+
+/* A guard that takes nothing any more: sealed memory stands for a disk that went away. */
+static void
+test_guard_fails(void)
+{
+	struct scene s = {.low_water_mib = 0};
+	int fd = memfd_create("guard", MFD_ALLOW_SEALING);
+	bool refused = false;
+
+	begin(&s, false);
+	CU_ASSERT_EQUAL(rig_stop(&s.rig), 0);
+	(void)unlink(s.guard);
+	snprintf(s.guard, sizeof(s.guard), "/proc/%ld/fd/%d", (long)getpid(), fd);
+	rig_restart(&s.rig);
+	attach(&s);
+	CU_ASSERT_EQUAL(random_bytes(&s), CKR_OK);
+	CU_ASSERT_EQUAL(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE), 0);
+	for (int i = 0; i < 100 && !refused; i++) {
+		refused = random_bytes(&s) == CKR_DEVICE_ERROR;
+		rig_pump(&s.rig, 50);
+	}
+	CU_ASSERT_TRUE(refused);
+	CU_ASSERT_EQUAL(device_error(&s), KMN_E_GUARD);
+	CU_ASSERT_TRUE(rig_said(&s.rig, "guard \"disk\": it cannot be written"));
+	CU_ASSERT_EQUAL(rig_stop(&s.rig), 0);
+	close(fd);
+	end(&s);
+}
+
+static CU_TestInfo space_tests[] = {
+    {"below the low-water mark nothing reaches the module that needs a record, and above it goes on by itself",
+	test_low_water},
+    {"while a guard cannot be written no call of class A or B begins", test_guard_fails},
+    CU_TEST_INFO_NULL,
+};
+
 static CU_TestInfo rollback_tests[] = {
     {"a ledger that is an older copy than its guard does not start", test_older_copy},
     {"a ledger of the same size with another root does not start", test_other_branch},
@@ -361,6 +466,7 @@ main(int argc, char **argv)
 	    {"keeper/guards/rollback", NULL, NULL, NULL, NULL, rollback_tests},
 	    {"keeper/guards/writers", NULL, NULL, NULL, NULL, writer_tests},
 	    {"keeper/guards/recovery", NULL, NULL, NULL, NULL, recovery_tests},
+	    {"keeper/guards/space", NULL, NULL, NULL, NULL, space_tests},
 	    CU_SUITE_INFO_NULL,
 	};
 
