@@ -455,6 +455,7 @@ replayed(void *cookie, const struct kmn_record *record)
 	struct kmn_finding finding;
 	kmn_err e = apply(k, record, &finding);
 
+	k->replayed++;
 	if (e == KMN_E_CORRUPT)
 		kmn_say(KMN_SAY_ERROR, "the ledger says what must not be: %s: record %llu: %s", finding.check,
 		    (unsigned long long)finding.i, finding.text);
@@ -495,11 +496,16 @@ open_ledger(struct kmn_keeper *k, struct kmn_recovery *recovery)
 		kmn_say(KMN_SAY_WARNING, "the ledger is read as a whole: %s", why.text);
 		kmn_quorum_free(k->quorum);
 		k->resumed = false;
+		k->replayed = 0;
 		settings.resume = NULL;
 		if ((e = kmn_quorum_new(&quorum, &k->quorum)) == KMN_OK)
 			e = kmn_log_open(&settings, replayed, k, recovery, &k->log, &why);
 	}
-	if (e != KMN_OK)
+	if (e == KMN_OK)
+		kmn_say(KMN_SAY_INFO, "ledger: %llu records; %s %llu of them make up the state",
+		    (unsigned long long)kmn_log_size(k->log), k->resumed ? "by its snapshot" : "read as a whole,",
+		    (unsigned long long)k->replayed);
+	else
 		kmn_say(KMN_SAY_ERROR, "ledger %s: %s: %s", k->setup->ledger_path, kmn_err_text(e), why.text);
 	return e;
 }

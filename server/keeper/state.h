@@ -335,6 +335,7 @@ struct kmn_keeper {
 	struct kmn_recovery found; /* what opening the ledger found, until then */
 	struct kmn_quorum *quorum;
 	bool resumed;           /* it was made of chosen records (snapshot.c) */
+	uint64_t replayed;      /* how many */
 	uint64_t snapshot_size; /* of the ledger, when records were chosen last */
 	char *policy_note;      /* of the policy in force, as people signed it */
 	int64_t started_ms;

@@ -540,8 +540,9 @@ test_lost_answer(void)
 	rig_end(&rig);
 }
 
+/* Ended by a signal it reads all records again; stopped, those that its snapshot names. */
 static void
-test_restart_keeps_requests(void)
+restart_keeps_requests(bool stopped)
 {
 	struct rig rig;
 	struct rig_app app;
@@ -557,8 +558,13 @@ test_restart_keeps_requests(void)
 	rig_open(&rig, 3, &rig.terminal);
 	request = hold(&rig, &app, key, arg, signature, &len);
 	CU_ASSERT_EQUAL(rig_vote(&rig, 3, request, "sato", "approve"), KMN_OK);
-	rig_kill(&rig);
+	if (stopped) {
+		CU_ASSERT_EQUAL(rig_stop(&rig), 0);
+	} else {
+		rig_kill(&rig);
+	}
 	rig_restart(&rig);
+	CU_ASSERT_EQUAL(rig_said(&rig, "by its snapshot"), stopped);
 	rig_open(&rig, 3, &rig.terminal);
 	CU_ASSERT_EQUAL(rig_vote(&rig, 3, request, "suzuki", "approve"), KMN_OK);
 	kmn_writer_init(&w, 16);
@@ -567,9 +573,21 @@ test_restart_keeps_requests(void)
 	CU_ASSERT_EQUAL(rig_admin(&rig, 3, &w, text, sizeof(text)), KMN_OK);
 	CU_ASSERT_PTR_NOT_NULL(strstr(text, "\"state\":\"approved\""));
 	CU_ASSERT_EQUAL(rig_stop(&rig), 0);
-	CU_ASSERT_EQUAL(rig_records(&rig, "recovery", NULL), 1);
+	CU_ASSERT_EQUAL(rig_records(&rig, "recovery", NULL), stopped ? 0 : 1);
 	free(rig.spy_cookie);
 	rig_end(&rig);
+}
+
+static void
+test_restart_keeps_requests(void)
+{
+	restart_keeps_requests(false);
+}
+
+static void
+test_start_by_snapshot(void)
+{
+	restart_keeps_requests(true);
 }
 
 /* Holds back what a worker answers to C_Sign. */
@@ -765,6 +783,7 @@ main(int argc, char **argv)
 	    {"the wait ends and the same call meets the approval given meanwhile, another does not", test_wait_over},
 	    {"an answer that was lost is handed out again, the HSM is not asked twice", test_lost_answer},
 	    {"requests and votes outlive the keeper", test_restart_keeps_requests},
+	    {"a keeper that stopped starts by its snapshot, and knows requests and votes", test_start_by_snapshot},
 	    {"killed while the HSM works: unknown in the ledger, approvals used up", test_killed_while_running},
 	    CU_TEST_INFO_NULL,
 	};
