@@ -19,6 +19,7 @@
 #include "tests/unit/quorum/world.h"
 
 #define ORIGIN "kanmon.example/gw1/2026"
+#define CHANNEL 2     /* index of its channel.open */
 #define ROUND 24      /* calls at once */
 #define HELD_EVERY 16 /* rounds */
 #define HOUR_MS 3600000
@@ -142,10 +143,10 @@ intent(const char *label, const char *data, struct kmn_norm *norm)
 	must(kmn_operation_normalise(w.eddsa ? 0x1057 : 0x1044, NULL, (const uint8_t *)data, strlen(data), norm) ==
 		 KMN_OK,
 	    "a norm");
-	return json_pack("{s:i,s:i,s:I,s:s,s:{s:s},s:o,s:{s:o,s:I},s:o,s:o,s:o,s:{s:o,s:s},s:s,s:I}", "chan", 1, "sess",
-	    2, "seq", (json_int_t)++w.seq, "op", "C_Sign", "mech", "name", mechanism, "key", key_json(label), "in",
-	    "sha256", b64(in), "len", (json_int_t)strlen(data), "norm", kmn_norm_json(norm), "req_sha256", b64(in),
-	    "nonce_req", b64(nonce), "requester", "spki_sha256", b64(w.client), "name", "ca", "purpose",
+	return json_pack("{s:i,s:i,s:I,s:s,s:{s:s},s:o,s:{s:o,s:I},s:o,s:o,s:o,s:{s:o,s:s},s:s,s:I}", "chan", CHANNEL,
+	    "sess", 2, "seq", (json_int_t)++w.seq, "op", "C_Sign", "mech", "name", mechanism, "key", key_json(label),
+	    "in", "sha256", b64(in), "len", (json_int_t)strlen(data), "norm", kmn_norm_json(norm), "req_sha256",
+	    b64(in), "nonce_req", b64(nonce), "requester", "spki_sha256", b64(w.client), "name", "ca", "purpose",
 	    "a measurement", "expires", (json_int_t)w.now + HOUR_MS);
 }
 
@@ -182,8 +183,8 @@ decision(const struct kmn_ref *request, uint64_t expires)
 static json_t *
 result(const struct kmn_ref *request, const struct kmn_ref *decided, const char *data)
 {
-	return json_pack("{s:i,s:i,s:I,s:o,s:o,s:o,s:i,s:s,s:{s:o},s:{s:s,s:s},s:i,s:o,s:s}", "chan", 1, "sess", 2,
-	    "seq", (json_int_t)w.seq, "req_sha256", b64(w.zero), "request", kmn_ref_json(request), "decision",
+	return json_pack("{s:i,s:i,s:I,s:o,s:o,s:o,s:i,s:s,s:{s:o},s:{s:s,s:s},s:i,s:o,s:s}", "chan", CHANNEL, "sess",
+	    2, "seq", (json_int_t)w.seq, "req_sha256", b64(w.zero), "request", kmn_ref_json(request), "decision",
 	    kmn_ref_json(decided), "rv", 0, "rv_name", "CKR_OK", "out", "b64", sign(data), "hsm", "serial", "0123ABCD",
 	    "fw", "2.6", "dur_us", 310, "resp_sha256", b64(w.zero), "selfcheck", "sig-verified");
 }
@@ -223,7 +224,7 @@ round_of_ops(void)
 		(void)append(KMN_R_OP,
 		    json_pack(
 			"{s:i,s:i,s:I,s:s,s:{s:s},s:o,s:{s:o,s:i},s:s,s:{s:i,s:o},s:i,s:s,s:{s:o},s:{s:s},s:i,s:o,s:o}",
-			"chan", 1, "sess", 2, "seq", (json_int_t)++w.seq, "op", "C_Sign", "mech", "name",
+			"chan", CHANNEL, "sess", 2, "seq", (json_int_t)++w.seq, "op", "C_Sign", "mech", "name",
 			w.eddsa ? "CKM_EDDSA" : "CKM_ECDSA_SHA256", "key", key_json("ocsp"), "in", "sha256", b64(in),
 			"len", (int)strlen(data), "rule", "ocsp", "policy", "version", 1, "sha256", b64(w.policy), "rv",
 			0, "rv_name", "CKR_OK", "out", "b64", sign(data), "hsm", "serial", "0123ABCD", "dur_us", 290,
@@ -287,14 +288,14 @@ write_all(uint64_t records)
 		"guards"),
 	    false);
 	(void)append(KMN_R_CHANNEL_OPEN,
-	    json_pack("{s:i,s:i,s:{s:s,s:o},s:{s:s},s:{s:s},s:s,s:s}", "chan", 1, "instance", 1, "peer", "name", "ca",
-		"spki_sha256", b64(w.client), "tls", "ver", "TLSv1.3", "provider", "version", "0.1", "mode", "off",
-		"client_head", "none"),
+	    json_pack("{s:i,s:i,s:{s:s,s:o},s:{s:s},s:{s:s},s:s,s:s}", "chan", CHANNEL, "instance", 1, "peer", "name",
+		"ca", "spki_sha256", b64(w.client), "tls", "ver", "TLSv1.3", "provider", "version", "0.1", "mode",
+		"off", "client_head", "none"),
 	    false);
 	for (unsigned n = 0; kmn_log_size(w.log) < records; n++) {
 		(void)append(KMN_R_SESSION,
-		    json_pack("{s:i,s:i,s:s,s:i,s:i,s:s}", "chan", 1, "sess", 2, "event", "open", "slot", 1, "rv", 0,
-			"rv_name", "CKR_OK"),
+		    json_pack("{s:i,s:i,s:s,s:i,s:i,s:s}", "chan", CHANNEL, "sess", 2, "event", "open", "slot", 1, "rv",
+			0, "rv_name", "CKR_OK"),
 		    false);
 		if (n % HELD_EVERY == 0)
 			held_call();
