@@ -20,6 +20,8 @@
 	ROW(KMN_ADMIN_REQUEST_WITHDRAW, 5, "client", "u64 request, text reason") \
 	ROW(KMN_ADMIN_NOTE_SUBMIT, 6, "terminal", "bytes signed note (approval, rejection or veto)") \
 	ROW(KMN_ADMIN_CHECKPOINT, 7, "client or terminal", "none") \
+	ROW(KMN_ADMIN_COSIGN, 9, "terminal", \
+	    "bytes checkpoint of this ledger with witnesses' lines; answer {\"record\", \"lines\": how many counted}") \
 	ROW(KMN_ADMIN_POLICY, 8, "client or terminal", "none; answer {\"note\": text of the policy in force}")
 
 #define KMN_ADMIN_ENUM(symbol, value, who, fields) symbol = (value),

@@ -88,6 +88,25 @@ ROW("veto",              veto,             "ID --reason TEXT", \
 ROW("status",            status,           "", \
     "say how the gateway is", \
     "  kanmon status --as ~/kanmon/sato --json\n") \
+ROW("witness new",       witness_new,      "NAME --out DIR", \
+    "make a witness' key", \
+    "Writes DIR/witness.key and DIR/witness.vkey, and prints the vkey: it goes into the policies of\n" \
+    "gateways (witness NAME VKEY) and into auditors' trust files.\n\n" \
+    "  kanmon witness new witness.example/w1 --out /var/lib/kanmon-witness\n") \
+ROW("witness serve",     witness_serve,    "DIR --listen ADDRESS:PORT --log FILE", \
+    "cosign the checkpoints of logs that ask over HTTP (C2SP tlog-witness), until it is ended", \
+    "Cosigns a head only if it is proven to have grown out of the one cosigned before, which is\n" \
+    "kept in DIR/state before the answer leaves.\n\n" \
+    "  kanmon witness serve /var/lib/kanmon-witness --listen 192.0.2.9:8080 --log gw1/log.vkey\n") \
+ROW("witness sign",      witness_sign,     "DIR FILE.add-checkpoint --log FILE", \
+    "the same for questions in files: writes FILE.cosig", \
+    "  kanmon witness sign ~/witness /media/usb/7.add-checkpoint --log log.vkey\n") \
+ROW("witness request",   witness_request,  "LEDGER --old N", \
+    "write the question for a witness that no network reaches, from a ledger's files", \
+    "  kanmon witness request /var/lib/kanmon/gw1/ledger --old 4711 --out /media/usb/7.add-checkpoint\n") \
+ROW("witness import",    witness_import,   "FILE.cosig", \
+    "bring a witness' answer to the gateway; FILE.add-checkpoint lies beside it", \
+    "  kanmon witness import /media/usb/7.cosig --as ~/kanmon/sato\n") \
 ROW("audit verify",      audit_verify,     "LEDGER --trust FILE", \
     "verify a ledger offline: its files, a trust file, and nothing that a gateway says", \
     "Exit: 0 verified; 1 failed, each finding says where; 2 verified, but short of the witnesses or\n" \
