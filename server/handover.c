@@ -478,6 +478,31 @@ get_stamps(struct kmn_reader *r, struct kmn_keeper_setup *k)
 }
 
 static void
+put_witnesses(struct kmn_writer *w, const struct kmn_settings *s)
+{
+	kmn_writer_u32(w, s->witness_ms);
+	kmn_writer_u32(w, s->witness_count);
+	for (unsigned i = 0; i < s->witness_count; i++) {
+		put_text(w, s->witnesses[i].name);
+		put_text(w, s->witnesses[i].url);
+	}
+}
+
+static void
+get_witnesses(struct kmn_reader *r, struct kmn_keeper_setup *k)
+{
+	static struct kmn_asked_witness witnesses[KMN_WITNESSES_MAX];
+
+	k->witness_ms = kmn_reader_u32(r);
+	k->witness_count = kmn_reader_count(r, KMN_WITNESSES_MAX, 8);
+	for (unsigned i = 0; i < k->witness_count; i++) {
+		witnesses[i].name = get_text(r);
+		witnesses[i].url = get_text(r);
+	}
+	k->witnesses = witnesses;
+}
+
+static void
 put_keeper(struct kmn_writer *w, const struct kmn_settings *s, const struct kmn_material *m)
 {
 	put_text(w, s->ledger);
@@ -494,6 +519,7 @@ put_keeper(struct kmn_writer *w, const struct kmn_settings *s, const struct kmn_
 	kmn_writer_u32(w, s->scrub_ms);
 	put_guards(w, s);
 	put_stamps(w, s, m);
+	put_witnesses(w, s);
 	put_text(w, m->authorised);
 	kmn_writer_raw(w, m->binary_sha256, KMN_HASH_BYTES);
 	kmn_writer_raw(w, s->config_sha256, KMN_HASH_BYTES);
@@ -523,6 +549,7 @@ get_keeper(struct kmn_reader *r, struct kmn_keeper_setup *k)
 	k->scrub_ms = kmn_reader_u32(r);
 	get_guards(r, k);
 	get_stamps(r, k);
+	get_witnesses(r, k);
 	k->authorised = get_text(r);
 	k->build.version = PACKAGE_VERSION;
 	kmn_reader_raw(r, k->build.binary_sha256, KMN_HASH_BYTES);

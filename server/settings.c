@@ -67,6 +67,7 @@ static const struct row rows[] = {
 	{"",       "scrub",                AT(scrub_ms),                  SECONDS,         0,    86400, "60",       NULL, NULL},
 	{"",       "time-stamp-every",     AT(stamp_ms),                  SECONDS,         1,    86400, "600",      NULL, NULL},
 	{"",       "time-stamp-idle",      AT(stamp_idle_ms),             SECONDS,         1,   604800, "86400",    NULL, NULL},
+	{"",       "witness-interval",     AT(witness_ms),                SECONDS,         1,    86400, "60",       NULL, NULL},
 	{"",       "log",                  AT(log),                       LOG,             1,     4095, "stderr",   NULL, NULL},
 	{"",       "log-level",            AT(log_level),                 WORD,            0,        0, "info",     "error warning info debug", NULL},
 	{"",       "confinement",          AT(confinement),               WORD,            0,        0, "full",     "full no-seccomp", NULL},

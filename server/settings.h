@@ -85,6 +85,7 @@ struct kmn_settings {
 	unsigned witness_count;
 	struct kmn_stamp_settings stamps[KMN_TIME_STAMPS_MAX];
 	unsigned stamp_count;
+	uint32_t witness_ms; /* from one question to them to the next */
 };
 
 /*

@@ -171,6 +171,9 @@ struct kmn_stale {
 bool kmn_quorum_is_stale(
     const struct kmn_quorum *quorum, char durability, int64_t now, struct kmn_stale *stale_out) KMN_MUST_CHECK;
 
+/* Whether the policy, or the clock, may stop calls by kmn_quorum_is_stale() that their rule lets run. */
+bool kmn_quorum_has_limits(const struct kmn_quorum *quorum);
+
 /*
  * The verdict that ends the request now, as written in a decision ("rejected", "vetoed", "expired"); NULL: none.
  * To be asked after each vote and when not_after has passed. A policy change ends what is open: "withdrawn".

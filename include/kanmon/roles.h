@@ -63,6 +63,11 @@ struct kmn_guard {
 	uint32_t every_ms; /* least time between two updates */
 };
 
+/* `witness "NAME" { }`: its key is in the policy, under the same name. */
+struct kmn_asked_witness {
+	const char *name, *url;
+};
+
 /* What runs: body of gateway.start. */
 struct kmn_build {
 	const char *version;
@@ -102,6 +107,9 @@ struct kmn_keeper_setup {
 	uint32_t stamp_idle_ms;                /* and while it does not */
 	const struct kmn_log_sources *sources; /* clocks and chance of tests; NULL: the system's */
 	const char *authorised; /* signed note that lets the ledger go on behind a guard; NULL: there is none */
+	const struct kmn_asked_witness *witnesses;
+	unsigned witness_count;
+	uint32_t witness_ms; /* from one question to the next */
 	struct kmn_limits limits;
 	struct kmn_build build;
 };

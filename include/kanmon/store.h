@@ -41,6 +41,10 @@ void kmn_store_files_free(struct kmn_store *store);
 kmn_err kmn_store_read(
     struct kmn_store *store, const char *name, size_t max, char **bytes_out, size_t *len_out) KMN_MUST_CHECK;
 
+/* A whole file, durable with its name when this returns; a reader sees the old or the new. folder: "." or its name. */
+kmn_err kmn_store_replace(
+    struct kmn_store *store, const char *folder, const char *name, const void *bytes, size_t len) KMN_MUST_CHECK;
+
 /* The raw line of record `index` out of its segment, without LF; the caller's to free(). KMN_E_NOT_FOUND. */
 kmn_err kmn_store_line(struct kmn_store *store, uint64_t index, char **line_out, size_t *len_out) KMN_MUST_CHECK;
 

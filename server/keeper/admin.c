@@ -10,6 +10,7 @@
 #include "kanmon/admin.h"
 #include "kanmon/say.h"
 #include "kanmon/view.h"
+#include "kanmon/witness.h"
 #include "server/keeper/guard.h"
 
 #include <stdio.h>
@@ -639,6 +640,30 @@ make_ahead(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader *r, co
 	find_ahead(wait);
 }
 
+/* ---- cosignatures --------------------------------------------------------------------------------------------------- */
+
+static void
+take_cosignatures(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader *r)
+{
+	struct kmn_why why = {""};
+	struct kmn_head head;
+	struct kmn_ref ref;
+	const uint8_t *note;
+	size_t len = kmn_reader_bytes(r, KMN_ADMIN_NOTE_MAX_BYTES, &note), count;
+	json_t *lines;
+	kmn_err e;
+
+	if ((e = kmn_reader_end(r)) != KMN_OK ||
+	    (e = kmn_witness_import(k, (const char *)note, len, &lines, &head, &why)) != KMN_OK) {
+		refuse(k, conn, e, why.text[0] != '\0' ? why.text : kmn_err_text(e));
+		return;
+	}
+	count = json_array_size(lines);
+	if (kmn_keeper_append(k, KMN_R_COSIGN, kmn_cosign_body(&head, lines), &ref) == KMN_OK)
+		answer_when_durable(wait_new(k, conn),
+		    json_pack("{s:I, s:I}", "record", (json_int_t)ref.i, "lines", (json_int_t)count));
+}
+
 /* ---- status ----------------------------------------------------------------------------------------------------- */
 
 static json_t *
@@ -666,14 +691,15 @@ status_json(struct kmn_keeper *k)
 			     kmn_json_label(first->manufacturer, strlen(first->manufacturer)), "library",
 			     kmn_json_label(first->description, strlen(first->description))));
 	}
-	return json_pack("{s:s, s:s, s:I, s:I, s:o, s:I, s:o, s:i, s:i, s:i, s:o, s:o, s:s, s:s, s:o}", "origin",
+	return json_pack("{s:s, s:s, s:I, s:I, s:o, s:I, s:o, s:i, s:i, s:i, s:o, s:o, s:s, s:s, s:o, s:o}", "origin",
 	    kmn_log_origin(k->log), "version", k->setup->build.version, "started", (json_int_t)k->started_ms, "size",
 	    (json_int_t)head.size, "root", kmn_json_b64(head.root, KMN_HASH_BYTES), "policy_version",
 	    (json_int_t)kmn_policy_version(policy), "policy_sha256",
 	    kmn_json_b64(kmn_policy_sha256(policy), KMN_HASH_BYTES), "requests_open", open, "instances",
 	    (int)kmn_instance_count(k), "workers", workers, "hsm", hsm, "time_stamps", kmn_anchor_status(k), "class_a",
 	    kmn_quorum_is_stale(k->quorum, 'A', kmn_keeper_now_ms(), &stale) ? stale.reason : "open", "service",
-	    held_back == KMN_OK ? "all calls" : kmn_err_text(held_back), "guards", kmn_guards_status(k->guards));
+	    held_back == KMN_OK ? "all calls" : kmn_err_text(held_back), "guards", kmn_guards_status(k->guards),
+	    "witness", kmn_witness_status(k));
 }
 
 static void
@@ -721,6 +747,12 @@ kmn_admin_take(struct kmn_keeper *k, struct kmn_conn *conn, const uint8_t *body,
 		break;
 	case KMN_ADMIN_POLICY:
 		answer(k, conn, json_pack("{s:s}", "note", k->policy_note));
+		break;
+	case KMN_ADMIN_COSIGN:
+		if (conn->peer->terminal)
+			take_cosignatures(k, conn, &r);
+		else
+			refuse(k, conn, KMN_E_DENIED, "cosignatures are brought by a person, from a terminal");
 		break;
 	case KMN_ADMIN_NOTE_SUBMIT:
 		if (conn->peer->terminal)

@@ -160,8 +160,12 @@ judge_counted(struct kmn_call_state *call)
 	kmn_judge_question(call, v);
 	kmn_judge_reading(call);
 	if (call->view.call->effect == KMN_EFFECT_STARTS && call->view.call->policy == KMN_POLICY_KEY_USE) {
-		/* Content is seen at the data call: an Init that only lacks it starts where it can be stopped. */
-		call->starts_side = v->answer == KMN_ANSWER_HELD || v->content_missing;
+		/*
+		 * Content is seen at the data call, and by then a limit of the policy may be past: an Init that may come
+		 * to nothing starts where it can be stopped.
+		 */
+		call->starts_side =
+		    v->answer == KMN_ANSWER_HELD || v->content_missing || kmn_quorum_has_limits(call->keeper->quorum);
 		if (v->content_missing)
 			v->answer = KMN_ANSWER_HELD;
 		judge_start(call);

@@ -407,6 +407,7 @@ tick(struct kmn_keeper *k)
 	kmn_hold_tick(k);
 	kmn_gatelink_write_counts(k);
 	kmn_anchor_tick(k);
+	kmn_witness_tick(k);
 }
 
 /* Told to stop, nothing runs (or takes too long), and the last time stamp is there. */
@@ -582,6 +583,8 @@ begin(struct kmn_keeper *k)
 	if ((e = kmn_anchor_start(k)) != KMN_OK)
 		return e;
 	count_statements_due(k);
+	if (!kmn_witness_start(k))
+		return KMN_E_NO_MEMORY;
 	k->started_ms = kmn_keeper_now_ms();
 	k->begun = true;
 	return kmn_ipc_queue(k->supervisor, KMN_S_SERVING, NULL, 0);
@@ -646,6 +649,7 @@ free_all(struct kmn_keeper *k)
 	kmn_receipts_clear(k);
 	kmn_courierlink_clear(k);
 	kmn_anchor_clear(k);
+	kmn_witness_clear(k);
 	kmn_ipc_free(k->supervisor);
 	kmn_quorum_free(k->quorum);
 	kmn_guards_free(k->guards);

@@ -322,6 +322,7 @@ struct kmn_keeper {
 	struct kmn_ipc *courier;          /* NULL: none, or none now */
 	TAILQ_HEAD(, kmn_errand) errands; /* what the courier owes an answer to */
 	uint64_t next_errand;
+	struct kmn_witnessing *witnessing; /* NULL: no witness is configured */
 	struct kmn_store *store;
 	struct kmn_log *log;
 	struct kmn_guards *guards; /* guard.c */
@@ -482,6 +483,21 @@ void kmn_courierlink_readable(struct kmn_keeper *k);
 void kmn_courierlink_tick(struct kmn_keeper *k);
 /* At the keeper's end: nobody is told anything. */
 void kmn_courierlink_clear(struct kmn_keeper *k);
+
+/* ---- witness.c: heads that others cosign -------------------------------------------------------------------------- */
+
+/* False: there is no memory. */
+bool kmn_witness_start(struct kmn_keeper *k) KMN_MUST_CHECK;
+void kmn_witness_tick(struct kmn_keeper *k);
+void kmn_witness_clear(struct kmn_keeper *k);
+/*
+ * Cosignatures that somebody brought: a checkpoint of this ledger with lines of the policy's witnesses. *lines_out is
+ * for kmn_cosign_body(); `why` says what is wrong.
+ */
+kmn_err kmn_witness_import(struct kmn_keeper *k, const char *bytes, size_t len, json_t **lines_out,
+    struct kmn_head *head_out, struct kmn_why *why) KMN_MUST_CHECK;
+/* {"name": {"size", "state"}}, of those in the configuration. */
+json_t *kmn_witness_status(const struct kmn_keeper *k);
 
 /* ---- instance.c ------------------------------------------------------------------------------------------------ */
 

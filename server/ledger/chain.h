@@ -111,10 +111,7 @@ struct kmn_walk {
 kmn_err kmn_walk_file(struct kmn_walk *walk, uint64_t first, uint64_t from) KMN_MUST_CHECK;
 void kmn_walk_clear(struct kmn_walk *walk);
 
-/* Writes a file whole or not at all: `name`.tmp, fsync, rename, fsync of the folder. */
-kmn_err kmn_store_replace(
-    struct kmn_store *store, const char *folder, const char *name, const void *bytes, size_t len) KMN_MUST_CHECK;
-/* The same without syncs, for what is checked when it is read. KMN_E_NOT_FOUND: there is no such folder. */
+/* kmn_store_replace() without syncs, for what is checked when it is read. KMN_E_NOT_FOUND: there is no such folder. */
 kmn_err kmn_store_put(struct kmn_store *store, const char *name, const void *bytes, size_t len) KMN_MUST_CHECK;
 kmn_err kmn_store_write(struct kmn_store *store, int fd, const void *bytes, size_t len, uint64_t offset) KMN_MUST_CHECK;
 kmn_err kmn_store_sync_folder(struct kmn_store *store, const char *folder) KMN_MUST_CHECK;

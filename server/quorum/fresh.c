@@ -77,3 +77,14 @@ kmn_quorum_is_stale(const struct kmn_quorum *q, char durability, int64_t now, st
 			return true;
 	return false;
 }
+
+bool
+kmn_quorum_has_limits(const struct kmn_quorum *q)
+{
+	const struct kmn_policy *policy = kmn_quorum_policy(q);
+	bool any = q->fresh.behind_t != 0;
+
+	for (unsigned kind = 0; policy != NULL && kind < KMN_LIMIT_COUNT; kind++)
+		any = any || (policy->limit[kind].within_ms != 0 && policy->limit[kind].refuse != 'N');
+	return any;
+}
