@@ -71,12 +71,14 @@ struct kmn_verify_sink {
 };
 
 struct kmn_checker;
+struct kmn_openings;
 
 struct kmn_verify_settings {
 	struct kmn_store *store;
 	const struct kmn_trust *trust;
 	const char *head; /* text of a checkpoint note that the auditor brought, or NULL */
 	size_t head_len;
+	const struct kmn_openings *openings;   /* that clients gave (openings.h), or NULL */
 	const struct kmn_checker *const *more; /* checkers beside the ledger's own, ends with NULL; or NULL */
 	struct kmn_verify_sink sink;
 	unsigned threads; /* this one included; 0: as one. The outcome is the same with any number */
@@ -99,6 +101,7 @@ struct kmn_verify_report {
 	uint64_t anchors;        /* that count for V9 */
 	uint64_t anchored_size;  /* records that a time stamp covers */
 	uint64_t anchored_ms;    /* gen_time of the last one */
+	uint64_t openings;       /* that opened a commitment */
 	uint64_t signed_size;    /* largest size that the log key signed, of those given */
 	bool failed, missing, unwitnessed, unanchored;
 	int exit_code; /* 0 verified, 1 failed, 2 short of witnesses or anchors, 3 incomplete input */

@@ -11,6 +11,7 @@ extern const struct kmn_checker kmn_witness_checker; /* check_witness.c: V4, cos
 extern const struct kmn_checker kmn_anchors_checker; /* check_anchors.c: V9 */
 extern const struct kmn_checker kmn_clock_checker;   /* check_clock.c: V10, clocks */
 extern const struct kmn_checker kmn_nonces_checker;  /* check_nonces.c: V2, nonces */
+extern const struct kmn_checker kmn_openings_checker; /* check_openings.c: V12 */
 extern const struct kmn_checker kmn_tiles_checker;   /* check_tiles.c: V1 of tiles and state/tree */
 
 /* The hashes of what was read: past.c. */

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "kanmon/checker.h"
+#include "kanmon/openings.h"
 #include "kanmon/quorum.h"
 #include "tools/kanmon/audit.h"
 #include "tools/kanmon/options.h"
@@ -34,6 +35,8 @@ static const char *const severities[] = {"note", "finding", "FATAL", "missing"};
 struct audit {
 	struct kmn_store *store;
 	struct kmn_trust trust;
+	struct kmn_openings openings;
+	bool has_openings;
 	json_t *findings; /* with --json, else NULL */
 	unsigned long threads;
 	bool structure; /* what records say is left out */
@@ -123,6 +126,8 @@ print_table(const struct kmn_verify_report *report)
 		if (check == KMN_V7 && report->done[check])
 			(void)printf(" (%" PRIu64 " verified, %" PRIu64 " without key or data)",
 			    report->signatures_verified, report->signatures_skipped);
+		if (check == KMN_V12 && report->done[check])
+			(void)printf(" (%" PRIu64 " opened)", report->openings);
 		if (check == KMN_V8 && report->done[check] && report->open_requests > 0)
 			(void)printf(" (%" PRIu64 " open at the head)", report->open_requests);
 		(void)printf("\n");
@@ -184,6 +189,7 @@ run(struct audit *audit, const char *path, const char *head, size_t head_len)
 	    .trust = &audit->trust,
 	    .head = head,
 	    .head_len = head_len,
+	    .openings = audit->has_openings ? &audit->openings : NULL,
 	    .more = audit->structure ? NULL : more,
 	    .sink = {say, audit},
 	    .now_ms = (uint64_t)time(NULL) * 1000,
@@ -223,6 +229,27 @@ read_trust(struct audit *audit, const char *path)
 	return e;
 }
 
+/* No path: none were given, and none are asked for. */
+static kmn_err
+read_openings(struct audit *audit, const char *path)
+{
+	struct kmn_why why = {""};
+	char *text;
+	size_t len;
+	kmn_err e;
+
+	if (path == NULL)
+		return KMN_OK;
+	if ((e = kmn_audit_file(path, KMN_OPENINGS_MAX_BYTES, &text, &len)) != KMN_OK)
+		return e;
+	if ((e = kmn_openings_parse(text, len, &audit->openings, &why)) != KMN_OK)
+		(void)fprintf(stderr, "kanmon audit: %s: %s\n", path, why.text);
+	audit->has_openings = true;
+	sodium_memzero(text, len);
+	free(text);
+	return e;
+}
+
 static unsigned long
 processors(void)
 {
@@ -234,12 +261,13 @@ processors(void)
 int
 kmn_cmd_audit_verify(int argc, char **argv)
 {
-	const char *trust = NULL, *head_path = NULL, *words[1];
+	const char *trust = NULL, *head_path = NULL, *openings = NULL, *words[1];
 	bool json = false;
 	struct audit audit = {.percent = -1};
 	const struct kmn_option options[] = {
 	    KMN_OPTION_TEXT("trust", "FILE", "what to hold the ledger against", &trust),
 	    KMN_OPTION_TEXT("head", "NOTE", "a signed checkpoint that the ledger must contain", &head_path),
+	    KMN_OPTION_TEXT("openings", "FILE", "values and salts that commitments must be opened by", &openings),
 	    KMN_OPTION_NUMBER("threads", "N", "threads to use (as many as there are processors)", &audit.threads),
 	    KMN_OPTION_FLAG("structure", "files, chain, tree and story only: V1-V4, V8", &audit.structure),
 	    KMN_OPTION_JSON(&json),
@@ -258,7 +286,7 @@ kmn_cmd_audit_verify(int argc, char **argv)
 	if (audit.threads == 0)
 		audit.threads = processors();
 	audit.bar = isatty(STDERR_FILENO);
-	if (sodium_init() >= 0 && read_trust(&audit, trust) == KMN_OK &&
+	if (sodium_init() >= 0 && read_trust(&audit, trust) == KMN_OK && read_openings(&audit, openings) == KMN_OK &&
 	    kmn_audit_open(words[0], &audit.store) == KMN_OK &&
 	    (head_path == NULL || kmn_audit_file(head_path, KMN_NOTE_MAX_BYTES, &head, &head_len) == KMN_OK)) {
 		audit.findings = json ? json_array() : NULL;
@@ -266,6 +294,7 @@ kmn_cmd_audit_verify(int argc, char **argv)
 	}
 	json_decref(audit.findings);
 	kmn_store_files_free(audit.store);
+	kmn_openings_clear(&audit.openings);
 	free(head);
 	return exit_code;
 }
