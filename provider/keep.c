@@ -12,7 +12,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -119,31 +118,28 @@ kmn_receipts_keep(struct kmn_book *receipts, const struct kmn_wire *wire, bool n
 
 /* ---- the key ----------------------------------------------------------------------------------------------------- */
 
-/* name "+" id "+" base64(0x04 seed), as note-signing tools write a private key. */
+/* "PRIVATE+KEY+" name "+" id "+" base64(0x04 seed), as note-signing tools write a private key. */
 static kmn_err
 parse_key(const char *text, struct kmn_cosigner *cosigner)
 {
-	uint8_t raw[1 + crypto_sign_SEEDBYTES], vkey_raw[1 + KMN_ED25519_PUBLIC_BYTES];
-	char b64[KMN_B64_LEN(sizeof(vkey_raw)) + 1];
-	const char *name = text + strlen(KEY_PREFIX), *plus;
-	struct kmn_vkey vkey;
+	uint8_t raw[1 + crypto_sign_SEEDBYTES], pub[KMN_ED25519_PUBLIC_BYTES];
+	char name[KMN_NOTE_NAME_MAX_BYTES + 1], id[9];
+	const char *at = text + strlen(KEY_PREFIX), *plus;
 	size_t raw_len = 0;
 	kmn_err e = KMN_E_MALFORMED;
-	int n;
 
-	if (strncmp(text, KEY_PREFIX, strlen(KEY_PREFIX)) != 0 || (plus = strchr(name, '+')) == NULL ||
-	    (size_t)(plus - name) >= sizeof(cosigner->name) || strlen(plus) < 10 || plus[9] != '+' ||
+	if (strncmp(text, KEY_PREFIX, strlen(KEY_PREFIX)) != 0 || (plus = strchr(at, '+')) == NULL ||
+	    (size_t)(plus - at) >= sizeof(name) || strlen(plus) < 10 || plus[9] != '+' ||
 	    kmn_b64_parse(plus + 10, strlen(plus + 10), raw, sizeof(raw), &raw_len) != KMN_OK ||
 	    raw_len != sizeof(raw) || raw[0] != KMN_NOTE_COSIGNATURE)
 		goto done;
-	memcpy(cosigner->name, name, (size_t)(plus - name));
-	vkey_raw[0] = KMN_NOTE_COSIGNATURE;
-	(void)crypto_sign_seed_keypair(vkey_raw + 1, cosigner->secret, raw + 1);
-	kmn_b64(vkey_raw, sizeof(vkey_raw), b64);
-	n = snprintf(cosigner->vkey, sizeof(cosigner->vkey), "%s+%.8s+%s", cosigner->name, plus + 1, b64);
-	/* reads back only if the id is that of name and key */
-	if (n > 0 && (size_t)n < sizeof(cosigner->vkey) && kmn_vkey_parse(cosigner->vkey, (size_t)n, &vkey) == KMN_OK)
-		e = KMN_OK;
+	(void)snprintf(name, sizeof(name), "%.*s", (int)(plus - at), at);
+	(void)crypto_sign_seed_keypair(pub, cosigner->secret, raw + 1);
+	if ((e = kmn_vkey_make_cosigner(name, pub, &cosigner->vkey)) != KMN_OK)
+		goto done;
+	(void)sodium_bin2hex(id, sizeof(id), cosigner->vkey.id, sizeof(cosigner->vkey.id));
+	if (strncmp(plus + 1, id, 8) != 0) /* the name was changed, or the key */
+		e = KMN_E_MALFORMED;
 done:
 	sodium_memzero(raw, sizeof(raw));
 	return e;
@@ -220,50 +216,37 @@ kmn_cosigner_free(struct kmn_cosigner *cosigner)
 
 /* ---- the signature ----------------------------------------------------------------------------------------------- */
 
-/* c2sp.org/tlog-cosignature: keyid || u64 seconds || Ed25519 over "cosignature/v1", "time N" and the checkpoint's text. */
-kmn_err
-kmn_cosigner_sign(const struct kmn_cosigner *cosigner, const struct kmn_seen *seen, char **line_out)
+/* The line over what was kept, without its LF; free(). The lock is taken: one thread at a time has access to the key. */
+static char *
+cosign(const struct kmn_cosigner *cosigner, const struct kmn_seen *seen)
 {
-	uint8_t raw[4 + 8 + crypto_sign_BYTES];
-	char message[KMN_RECEIPT_NOTE_MAX_BYTES + 64], b64[KMN_B64_LEN(sizeof(raw)) + 1];
-	uint64_t seconds = (uint64_t)time(NULL);
 	struct kmn_note note;
-	struct kmn_vkey vkey;
-	int n;
+	char *line = NULL;
 
-	*line_out = NULL;
-	if (kmn_note_parse(seen->note, seen->note_len, &note, NULL) != KMN_OK ||
-	    kmn_vkey_parse(cosigner->vkey, strlen(cosigner->vkey), &vkey) != KMN_OK)
-		return KMN_E_INTERNAL;
-	n = snprintf(
-	    message, sizeof(message), "cosignature/v1\ntime %" PRIu64 "\n%.*s", seconds, (int)note.text_len, note.text);
-	if (n < 0 || (size_t)n >= sizeof(message))
-		return KMN_E_INTERNAL;
-	memcpy(raw, vkey.id, 4);
-	for (size_t i = 0; i < 8; i++)
-		raw[4 + i] = (uint8_t)(seconds >> (56 - 8 * i));
+	if (kmn_note_parse(seen->note, seen->note_len, &note, NULL) != KMN_OK)
+		return NULL;
 	(void)sodium_mprotect_readonly(cosigner->secret);
-	(void)crypto_sign_detached(raw + 12, NULL, (const uint8_t *)message, (unsigned long long)n, cosigner->secret);
+	if (kmn_note_cosign_line(
+		note.text, note.text_len, &cosigner->vkey, cosigner->secret, (uint64_t)time(NULL), &line) == KMN_OK)
+		line[strcspn(line, "\n")] = '\0';
 	(void)sodium_mprotect_noaccess(cosigner->secret);
-	kmn_b64(raw, sizeof(raw), b64);
-	return asprintf(line_out, "\xe2\x80\x94 %s %s", cosigner->name, b64) < 0 ? KMN_E_NO_MEMORY : KMN_OK;
+	return line;
 }
 
 void
 kmn_receipts_cosignature(struct kmn_book *receipts, const struct kmn_seen *named, char *line_out, size_t line_size,
-    char *vkey_out, size_t vkey_size)
+    char vkey_out[KMN_VKEY_MAX_BYTES])
 {
 	char *line = NULL;
-	bool kept;
 
 	line_out[0] = vkey_out[0] = '\0';
 	if (receipts->cosigner == NULL)
 		return;
-	(void)snprintf(vkey_out, vkey_size, "%s", receipts->cosigner->vkey);
+	kmn_vkey_format(&receipts->cosigner->vkey, vkey_out);
 	(void)pthread_mutex_lock(&receipts->lock);
-	kept = named->head.size > 0 && kmn_seen_same(&named->head, &receipts->kept.head);
-	/* one thread at a time has access to the key */
-	if (kept && kmn_cosigner_sign(receipts->cosigner, named, &line) == KMN_OK) {
+	if (named->head.size > 0 && kmn_seen_same(&named->head, &receipts->kept.head))
+		line = cosign(receipts->cosigner, named);
+	if (line != NULL) {
 		(void)snprintf(line_out, line_size, "%s", line);
 		receipts->cosigned_ms = kmn_now_ms();
 		receipts->cosigned_size = named->head.size;
@@ -284,8 +267,9 @@ kmn_receipts_cosign(struct kmn_book *receipts, const struct kmn_wire *wire, bool
 	(void)pthread_mutex_lock(&receipts->lock);
 	ms = kmn_now_ms();
 	if (!receipts->cosigning && receipts->kept.head.size > receipts->cosigned_size &&
-	    (now || ms - receipts->cosigned_ms >= COSIGN_EVERY_MS) &&
-	    kmn_cosigner_sign(receipts->cosigner, &receipts->kept, &line) == KMN_OK) {
+	    (now || ms - receipts->cosigned_ms >= COSIGN_EVERY_MS))
+		line = cosign(receipts->cosigner, &receipts->kept);
+	if (line != NULL) {
 		size = receipts->kept.head.size;
 		receipts->cosigned_ms = ms;
 		receipts->cosigned_size = size;

@@ -248,7 +248,7 @@ introduce(struct kmn_pool *pool, struct kmn_channel *channel, uint8_t type, cons
 static void
 put_head(struct kmn_pool *pool, const struct kmn_channel *channel, struct kmn_writer *w, bool attaches)
 {
-	char line[KMN_FRAME_TEXT_MAX_BYTES], vkey[KMN_FRAME_TEXT_MAX_BYTES];
+	char line[KMN_FRAME_TEXT_MAX_BYTES], vkey[KMN_VKEY_MAX_BYTES];
 	struct kmn_seen named;
 
 	kmn_receipts_name(pool->receipts, kmn_pool_trail(pool, channel), &named);
@@ -257,7 +257,7 @@ put_head(struct kmn_pool *pool, const struct kmn_channel *channel, struct kmn_wr
 	kmn_writer_bytes(w, named.note, named.note_len);
 	if (!attaches)
 		return;
-	kmn_receipts_cosignature(pool->receipts, &named, line, sizeof(line), vkey, sizeof(vkey));
+	kmn_receipts_cosignature(pool->receipts, &named, line, sizeof(line), vkey);
 	kmn_writer_text(w, line);
 	kmn_writer_text(w, vkey);
 }

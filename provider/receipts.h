@@ -62,7 +62,7 @@ uint64_t kmn_trail_channel(const struct kmn_trail *trail);
  */
 void kmn_receipts_name(struct kmn_book *receipts, struct kmn_trail *trail, struct kmn_seen *named_out);
 void kmn_receipts_cosignature(struct kmn_book *receipts, const struct kmn_seen *named, char *line_out, size_t line_size,
-    char *vkey_out, size_t vkey_size);
+    char vkey_out[KMN_VKEY_MAX_BYTES]);
 /* What ATTACHED or JOINED brought. KMN_E_RECEIPT: it failed. */
 kmn_err kmn_receipts_greet(struct kmn_book *receipts, struct kmn_trail *trail, uint64_t channel, const uint8_t *bytes,
     size_t len) KMN_MUST_CHECK;

@@ -17,8 +17,7 @@ struct kmn_trail {
 
 /* A key with which accepted heads are cosigned. */
 struct kmn_cosigner {
-	char name[KMN_NOTE_NAME_MAX_BYTES + 1];
-	char vkey[KMN_VKEY_MAX_BYTES];
+	struct kmn_vkey vkey;
 	uint8_t *secret; /* sodium_malloc, KMN_ED25519_SECRET_BYTES, no access while idle */
 };
 
@@ -90,10 +89,6 @@ kmn_err kmn_receipts_cosign(struct kmn_book *receipts, const struct kmn_wire *wi
 
 kmn_err kmn_cosigner_load(const char *path, struct kmn_cosigner **cosigner_out) KMN_MUST_CHECK;
 void kmn_cosigner_free(struct kmn_cosigner *cosigner);
-/* The line over a checkpoint note's text, without LF; free(). */
-kmn_err kmn_cosigner_sign(
-    const struct kmn_cosigner *cosigner, const struct kmn_seen *seen, char **line_out) KMN_MUST_CHECK;
-
 /* A proof as c2sp.org/tlog-proof@v1; free(). */
 kmn_err kmn_proof_text(const struct kmn_receipt *receipt, uint64_t index, const char *note, size_t note_len,
     char **text_out, size_t *len_out) KMN_MUST_CHECK;

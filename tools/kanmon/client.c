@@ -1,11 +1,13 @@
 /* kanmon client: the TLS identity of an application, and the file that tells the provider where the gateway is. */
 #include "config.h"
 
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "kanmon/note.h"
 #include "tools/kanmon/certificate.h"
 #include "tools/kanmon/connection.h"
 #include "tools/kanmon/files.h"
@@ -40,7 +42,39 @@ policy_line(const char *name, const char *spki, const char *tokens, const char *
 	return n > 0 && n < POLICY_LINE_MAX_BYTES ? KMN_OK : KMN_E_TOO_BIG;
 }
 
-/* The three files of a new client; all or, with what was made removed, none. */
+/* The key with which the client cosigns the heads it accepts, and its public half: client.cosign, client.vkey. */
+static kmn_err
+write_cosigner(const char *dir, const char *name)
+{
+	char path[KMN_PATH_MAX_BYTES], public_path[KMN_PATH_MAX_BYTES], vkey_text[KMN_VKEY_MAX_BYTES + 1], id[9];
+	uint8_t raw[1 + crypto_sign_SEEDBYTES] = {KMN_NOTE_COSIGNATURE}, pub[crypto_sign_PUBLICKEYBYTES];
+	uint8_t secret[crypto_sign_SECRETKEYBYTES];
+	char b64[KMN_B64_LEN(sizeof(raw)) + 1], text[KMN_VKEY_MAX_BYTES + 32];
+	struct kmn_vkey vkey;
+	kmn_err e;
+
+	(void)crypto_sign_keypair(pub, secret);
+	memcpy(raw + 1, secret, crypto_sign_SEEDBYTES); /* libsodium's secret key begins with the seed */
+	kmn_b64(raw, sizeof(raw), b64);
+	if ((e = kmn_vkey_make_cosigner(name, pub, &vkey)) == KMN_OK &&
+	    (e = kmn_path(path, dir, "client", ".cosign")) == KMN_OK &&
+	    (e = kmn_path(public_path, dir, "client", ".vkey")) == KMN_OK) {
+		(void)sodium_bin2hex(id, sizeof(id), vkey.id, sizeof(vkey.id));
+		(void)snprintf(text, sizeof(text), "PRIVATE+KEY+%s+%s+%s\n", name, id, b64);
+		kmn_vkey_format(&vkey, vkey_text);
+		strcat(vkey_text, "\n");
+		if ((e = kmn_file_create(path, text, strlen(text), 0600)) == KMN_OK &&
+		    (e = kmn_file_create(public_path, vkey_text, strlen(vkey_text), 0644)) != KMN_OK)
+			unlink(path);
+	}
+	sodium_memzero(raw, sizeof(raw));
+	sodium_memzero(secret, sizeof(secret));
+	sodium_memzero(b64, sizeof(b64));
+	sodium_memzero(text, sizeof(text));
+	return e;
+}
+
+/* The five files of a new client; all or, with what was made removed, none. */
 static kmn_err
 write_client(const char *dir, const char *name, const struct kmn_certificate *made, const char *line)
 {
@@ -56,7 +90,10 @@ write_client(const char *dir, const char *name, const struct kmn_certificate *ma
 		unlink(key);
 		return e;
 	}
-	if ((e = kmn_file_create(policy, line, strlen(line), 0644)) != KMN_OK) {
+	if ((e = kmn_file_create(policy, line, strlen(line), 0644)) == KMN_OK &&
+	    (e = write_cosigner(dir, name)) != KMN_OK)
+		unlink(policy);
+	if (e != KMN_OK) {
 		unlink(certificate);
 		unlink(key);
 	}
@@ -93,9 +130,26 @@ kmn_cmd_client_new(int argc, char **argv)
 		kmn_print_json(
 		    json_pack("{s:s, s:s, s:s}", "name", name, "spki_sha256", made.spki_b64, "policy", line));
 	else if (e == KMN_OK)
-		printf("Made %s/client.crt and client.key. The policy needs:\n\n%s", out, line);
+		printf("Made %s/client.crt, client.key and client.cosign. The policy needs:\n\n%s", out, line);
 	kmn_certificate_clear(&made);
 	return e == KMN_OK ? KMN_EXIT_OK : kmn_fail("client %s: %s", name, kmn_err_text(e));
+}
+
+/* Whether `client new` made a key for cosigning there. */
+static bool
+has_cosigner(const char *dir)
+{
+	char path[KMN_PATH_MAX_BYTES];
+
+	return kmn_path(path, dir, "client", ".cosign") == KMN_OK && access(path, F_OK) == 0;
+}
+
+/* Who keeps no head has none to cosign. */
+static bool
+is_stateless(const struct kmn_connection *c)
+{
+	return (c->state != NULL && strcmp(c->state, "none") == 0) ||
+	       (c->receipts != NULL && strcmp(c->receipts, "off") == 0);
 }
 
 int
@@ -119,5 +173,6 @@ kmn_cmd_client_config(int argc, char **argv)
 		return kmn_usage("client config", "--log is needed, or --receipts off");
 	if (kmn_path(path, dir, "kanmon", ".conf") != KMN_OK)
 		return kmn_usage("client config", "the path is too long");
+	connection.cosign_key = has_cosigner(dir) && !is_stateless(&connection) ? "client.cosign" : NULL;
 	return kmn_connection_write("client config", &connection, path);
 }

@@ -41,7 +41,8 @@ ROW("custodian config",  custodian_config, "DIR/NAME --gateway ADDRESS:PORT --sp
     "      --spki gateway.spki --origin kanmon.example/gw1/2026\n") \
 ROW("client new",        client_new,       "NAME --out DIR", \
     "make the certificate and key of an application (a CA host)", \
-    "Writes client.crt, client.key and NAME.policy with the line that the policy needs.\n\n" \
+    "Writes client.crt, client.key, client.cosign (with which it cosigns the ledger's heads; its public half is\n" \
+    "client.vkey) and NAME.policy with the line that the policy needs.\n\n" \
     "  kanmon client new ca-prod --tokens root,issuing --out /etc/kanmon\n") \
 ROW("client config",     client_config,    "DIR --gateway ADDRESS:PORT --spki FILE --origin NAME --log FILE", \
     "write kanmon.conf: which gateway the provider talks to, and by which key it judges the ledger's receipts", \

@@ -80,6 +80,8 @@ put_receipts(const struct kmn_connection *c, char *text, size_t size)
 		n += (size_t)snprintf(text + n, size - n, "receipts = %s\n", c->receipts);
 	if (c->state != NULL && n < size)
 		n += (size_t)snprintf(text + n, size - n, "state = \"%s\"\n", c->state);
+	if (c->cosign_key != NULL && n < size)
+		n += (size_t)snprintf(text + n, size - n, "cosign-key = \"%s\"\n", c->cosign_key);
 	return n < size ? KMN_OK : KMN_E_TOO_BIG;
 }
 

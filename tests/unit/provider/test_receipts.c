@@ -3,6 +3,7 @@
 
 #include <glob.h>
 #include <pthread.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -144,19 +145,27 @@ ledger_path(const struct gateway *g, char out[128])
 
 /* ---- one lie each ------------------------------------------------------------------------------------------------ */
 
-static const struct {
+struct lie_case {
 	const char *says;
 	enum lie lie;
 	const char *reason; /* in the evidence */
-} lies[] = {
-    {"a checkpoint of another log key", LIE_OTHER_LOG_KEY, "NOTE"},
-    {"a checkpoint of another origin, signed by the right key too", LIE_ORIGIN_IN_NOTE, "ORIGIN"},
+};
+
+static const struct lie_case something_else[] = {
     {"a record that names other data", LIE_INPUT, "INPUT"},
     {"a record that names another key than before", LIE_KEY, "KEY"},
     {"a record of another signature", LIE_OUTPUT, "INPUT"},
+    {"a record of another result", LIE_OTHER_RV, "ANSWER"},
+};
+
+static const struct lie_case another_operation[] = {
     {"the receipt of the call before", LIE_OTHER_CALL, "CALL"},
     {"a record of this call as another function", LIE_OTHER_FUNCTION, "CALL"},
-    {"a record of another result", LIE_OTHER_RV, "ANSWER"},
+};
+
+static const struct lie_case no_proof[] = {
+    {"a checkpoint of another log key", LIE_OTHER_LOG_KEY, "NOTE"},
+    {"a checkpoint of another origin, signed by the right key too", LIE_ORIGIN_IN_NOTE, "ORIGIN"},
     {"no receipt where there must be one", LIE_MISSING, "MISSING"},
     {"an inclusion path with a wrong hash", LIE_PATH, "INCLUSION"},
     {"a consistency proof from an older head", LIE_STALE_CONSISTENCY, "FORM"},
@@ -182,9 +191,9 @@ check_given_up(CK_SESSION_HANDLE session)
 }
 
 static void
-test_lies(void)
+try_lies(const struct lie_case *lies, size_t count)
 {
-	for (size_t i = 0; i < KMN_COUNT_OF(lies); i++) {
+	for (size_t i = 0; i < count; i++) {
 		struct gateway *g = begin_receipts("each", "");
 		CK_BYTE out[256];
 		CK_ULONG len = sizeof(out);
@@ -204,6 +213,24 @@ test_lies(void)
 		CU_ASSERT_EQUAL(count_files(g, "state/*/evidence-*.txt"), 1);
 		finish(g, CKR_OK);
 	}
+}
+
+static void
+test_something_else(void)
+{
+	try_lies(something_else, KMN_COUNT_OF(something_else));
+}
+
+static void
+test_another_operation(void)
+{
+	try_lies(another_operation, KMN_COUNT_OF(another_operation));
+}
+
+static void
+test_no_proof(void)
+{
+	try_lies(no_proof, KMN_COUNT_OF(no_proof));
 }
 
 static void
@@ -711,12 +738,107 @@ test_held_request(void)
 	finish(g, CKR_OK);
 }
 
+/* A key file as `kanmon client new` writes it; its vkey goes to *vkey. */
+static bool
+write_cosign_key(const struct gateway *g, unsigned mode, struct kmn_vkey *vkey)
+{
+	uint8_t raw[33] = {KMN_NOTE_COSIGNATURE, 9}, pub[crypto_sign_PUBLICKEYBYTES],
+		secret[crypto_sign_SECRETKEYBYTES];
+	char path[128], b64[KMN_B64_LEN(sizeof(raw)) + 1];
+	FILE *f;
+
+	(void)snprintf(path, sizeof(path), "%s/client.cosign", g->folder);
+	if (crypto_sign_seed_keypair(pub, secret, raw + 1) != 0 || kmn_vkey_make_cosigner("app", pub, vkey) != KMN_OK ||
+	    (f = fopen(path, "w")) == NULL)
+		return false;
+	kmn_b64(raw, sizeof(raw), b64);
+	(void)fprintf(
+	    f, "PRIVATE+KEY+app+%02x%02x%02x%02x+%s\n", vkey->id[0], vkey->id[1], vkey->id[2], vkey->id[3], b64);
+	return fclose(f) == 0 && chmod(path, mode) == 0;
+}
+
+/* Whether the last line that came is a cosignature over the head that is kept. */
+static bool
+cosigned_kept(const struct gateway *g, const struct kmn_vkey *vkey)
+{
+	struct kmn_note note;
+	size_t count = 0, n = read_one(g, "state/*/head");
+	bool verified = false;
+
+	(void)snprintf(text + n, sizeof(text) - n, "%s\n", g->cosignature);
+	return n > 0 && kmn_note_parse(text, strlen(text), &note, NULL) == KMN_OK &&
+	       kmn_note_verify(&note, vkey, 1, &verified, &count, NULL) == KMN_OK && count == 1;
+}
+
+static void
+test_cosignatures(void)
+{
+	struct gateway *g = gateway_new();
+	struct kmn_vkey vkey;
+	char vkey_text[KMN_VKEY_MAX_BYTES];
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(g);
+	CU_ASSERT_TRUE_FATAL(write_cosign_key(g, 0600, &vkey));
+	CU_ASSERT_TRUE_FATAL(gateway_start(g));
+	CU_ASSERT_TRUE_FATAL(gateway_configure_receipts(g, "each", "cosign-key = client.cosign\n"));
+	CU_ASSERT_TRUE_FATAL(module_load());
+	CU_ASSERT_EQUAL_FATAL(module_init(), CKR_OK);
+	kmn_vkey_format(&vkey, vkey_text);
+	CU_ASSERT_STRING_EQUAL(g->cosigner, vkey_text);
+	CU_ASSERT_EQUAL(atomic_load(&g->cosigned_attach), 0); /* nothing is kept yet */
+	for (int i = 0; i < 5; i++)
+		CU_ASSERT_EQUAL(sign(3), CKR_OK);
+	CU_ASSERT(atomic_load(&g->cosigned) <= 1); /* at most once a minute */
+	CU_ASSERT_EQUAL(p11->C_Finalize(NULL), CKR_OK);
+	CU_ASSERT_EQUAL(atomic_load(&g->cosigned_size), 8);
+	CU_ASSERT_EQUAL(kept_size(g), 8);
+	CU_ASSERT_TRUE(cosigned_kept(g, &vkey));
+	CU_ASSERT_EQUAL(module_init(), CKR_OK);
+	CU_ASSERT_EQUAL(atomic_load(&g->cosigned_attach), 1); /* over what was kept */
+	CU_ASSERT_TRUE(cosigned_kept(g, &vkey));
+	CU_ASSERT_EQUAL(p11->C_Finalize(NULL), CKR_OK);
+	CU_ASSERT_TRUE_FATAL(write_cosign_key(g, 0640, &vkey)); /* others may read it */
+	CU_ASSERT_EQUAL(module_init(), CKR_FUNCTION_FAILED);
+	CU_ASSERT_TRUE_FATAL(write_cosign_key(g, 0600, &vkey));
+	CU_ASSERT_TRUE_FATAL(gateway_configure_receipts(g, "each", "cosign-key = client.cosign\nstate = none\n"));
+	CU_ASSERT_EQUAL(module_init(), CKR_FUNCTION_FAILED);
+	module_unload();
+	gateway_free(g);
+}
+
+/* The child of fork=inherit goes on from what its parent had accepted, kept or not. */
+static void
+test_inherit(void)
+{
+	struct gateway *g = begin_receipts("each", "fork = inherit\nstate = none\n");
+	int status = -1;
+	pid_t pid;
+
+	for (int i = 0; i < 4; i++)
+		CU_ASSERT_EQUAL(sign(3), CKR_OK);
+	if ((pid = fork()) == 0) {
+		CK_RV rv;
+
+		atomic_store(&g->lie, LIE_SHRUNK); /* two records fewer than the parent knows */
+		rv = p11->C_SeedRandom(3, (CK_BYTE[]){1}, 1);
+		_exit(rv == CKR_DEVICE_ERROR ? 0 : 1);
+	}
+	CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
+	CU_ASSERT_EQUAL(status, 0);
+	CU_ASSERT_EQUAL(p11->C_Finalize(NULL), CKR_OK);
+	module_unload();
+	gateway_free(g);
+}
+
 int
 main(int argc, char **argv)
 {
 	static CU_TestInfo one_lie[] = {
-	    {"a gateway that lies is found out before the application sees the answer, and not believed again",
-		test_lies},
+	    {"the provider finds a ledger that says something else than was done: data, key, signature, result",
+		test_something_else},
+	    {"the provider refuses the receipt of another operation", test_another_operation},
+	    {"no proof, or a wrong one: before the application sees the answer, and nothing is believed from then on",
+		test_no_proof},
 	    {"evidence has both heads, the record and the hashes of what crossed", test_evidence},
 	    {"a receipt for an answer that has no record is one too many", test_unasked},
 	    {"a key handle stands for one key, in whichever session", test_key_by_handle},
@@ -726,6 +848,7 @@ main(int argc, char **argv)
 	    {"heads of two connections are proven to be of one history, over broken lines too", test_connections},
 	    {"two connections that see two branches are found out", test_split},
 	    {"processes that share a state prove their heads to each other", test_processes},
+	    {"a child that inherits inherits the ledger's head too", test_inherit},
 	    {"a head is kept before its answer is given, in bursts soon after, and at C_Finalize", test_bursts},
 	    CU_TEST_INFO_NULL,
 	};
@@ -753,6 +876,7 @@ main(int argc, char **argv)
 	    {"KANMON_RECEIPT_DIR: a proof for each record; without it the call goes on", test_receipt_folder},
 	    {"the vendor's interface gives a session's last proof and request", test_vendor},
 	    {"and the request of a call that is held", test_held_request},
+	    {"kept heads are cosigned: at ATTACH and at C_Finalize", test_cosignatures},
 	    CU_TEST_INFO_NULL,
 	};
 	static CU_SuiteInfo suites[] = {

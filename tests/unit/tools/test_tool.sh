@@ -16,6 +16,8 @@ t 'a missing option is a matter of usage' exits 2 kanmon client new ca
 
 t 'client new makes a certificate and a key' kanmon client new ca --tokens root,issuing --operators ito --out ca
 t 'the key is closed to others' mode 600 ca/client.key
+t 'the key for cosigning is closed to others' mode 600 ca/client.cosign
+t 'and its public half is that of a cosigner of this name' grep -q -E '^ca[+][0-9a-f]{8}[+]B' ca/client.vkey
 t 'the certificate names the client' says 'CN = ca$' openssl x509 -in ca/client.crt -noout -subject
 t 'the certificate is for two years' openssl x509 -in ca/client.crt -noout -checkend $((729 * 86400))
 t 'and not for longer' exits 1 openssl x509 -in ca/client.crt -noout -checkend $((731 * 86400))
@@ -85,6 +87,7 @@ t 'the ledger key for clients is the one of the trust file' grep -q -F -x "log $
 config='--gateway 127.0.0.1:7443 --spki gw/gateway.spki --origin kanmon.example/gw1/2026'
 t 'client config writes the file' kanmon client config ca $config --log gw/log.vkey
 t 'with the ledger key in it' grep -q -F -x "log-key = {\"$(cat gw/log.vkey)\"}" ca/kanmon.conf
+t 'and the key for cosigning' grep -q -F -x 'cosign-key = "client.cosign"' ca/kanmon.conf
 t 'a client without the ledger key says that it wants no receipts' exits 2 kanmon client config ca $config
 t 'and may' kanmon client config ca $config --receipts off --state none
 t 'a ledger key that is none is refused' exits 1 kanmon client config ca $config --log gw/gateway.spki
