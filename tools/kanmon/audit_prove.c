@@ -7,25 +7,8 @@
 #include <string.h>
 
 #include "tools/kanmon/audit.h"
+#include "tools/kanmon/audit_proof.h"
 #include "tools/kanmon/options.h"
-
-struct proving {
-	struct kmn_tree *tree;
-	char origin[KMN_ORIGIN_MAX_BYTES + 1];
-	bool json;
-};
-
-static kmn_err
-each_record(void *cookie, const struct kmn_record *record, const struct kmn_place *place)
-{
-	struct proving *proving = cookie;
-	const char *origin;
-
-	(void)place;
-	if (record->i == 0 && kmn_json_get_text(record->body, "origin", &origin))
-		(void)snprintf(proving->origin, sizeof(proving->origin), "%s", origin);
-	return kmn_tree_add(proving->tree, record->leaf);
-}
 
 static kmn_err
 print_json(const char *line, size_t len, uint64_t index, const struct kmn_path *path, const struct kmn_head *head,
@@ -65,50 +48,35 @@ print_proof(const char *line, size_t len, uint64_t index, const struct kmn_path 
 }
 
 static kmn_err
-prove(struct kmn_store *store, uint64_t index, struct proving *proving, struct kmn_why *why)
+prove(struct kmn_store *store, uint64_t index, bool json, struct kmn_why *why)
 {
-	char *note = NULL, *line = NULL;
-	struct kmn_note parsed;
-	struct kmn_head head, here;
+	struct kmn_audit_proof proof;
 	struct kmn_path path;
-	size_t note_len, line_len;
+	char *line = NULL;
+	size_t len;
 	kmn_err e;
 
-	/* the checkpoint first: the ledger may grow meanwhile */
-	if ((e = kmn_store_read(store, "checkpoint", KMN_NOTE_MAX_BYTES, &note, &note_len)) != KMN_OK ||
-	    (e = kmn_ledger_read(store, each_record, proving, why)) != KMN_OK ||
-	    (e = kmn_note_parse(note, note_len, &parsed, why)) != KMN_OK ||
-	    (e = kmn_checkpoint_parse(&parsed, proving->origin, &head, why)) != KMN_OK)
-		goto done;
-	if (kmn_tree_head(proving->tree, head.size, &here) != KMN_OK ||
-	    memcmp(here.root, head.root, KMN_HASH_BYTES) != 0) {
-		kmn_why_set(why, "the checkpoint is not one of these records");
-		e = KMN_E_CORRUPT;
-		goto done;
-	}
-	if ((e = kmn_tree_inclusion(proving->tree, index, head.size, &path)) != KMN_OK) {
-		kmn_why_set(why, "the checkpoint covers records 0 to %" PRIu64, head.size - 1);
-		goto done;
-	}
-	if ((e = kmn_store_line(store, index, &line, &line_len)) == KMN_OK)
-		e = proving->json ? print_json(line, line_len, index, &path, &head, note)
-				  : print_proof(line, line_len, index, &path, note);
-done:
+	if ((e = kmn_audit_proof_open(store, index, &proof, why)) != KMN_OK)
+		return e;
+	if ((e = kmn_tiles_inclusion(proof.tiles, index, proof.head.size, &path)) == KMN_OK &&
+	    (e = kmn_tiles_line(proof.tiles, index, &line, &len)) == KMN_OK)
+		e = json ? print_json(line, len, index, &path, &proof.head, proof.note)
+			 : print_proof(line, len, index, &path, proof.note);
 	free(line);
-	free(note);
+	kmn_audit_proof_clear(&proof);
 	return e;
 }
 
 int
 kmn_cmd_audit_prove(int argc, char **argv)
 {
-	struct proving proving = {0};
+	bool json = false;
 	struct kmn_store *store = NULL;
 	struct kmn_why why = {""};
 	const char *words[2];
 	char *end;
 	uint64_t index;
-	const struct kmn_option options[] = {KMN_OPTION_JSON(&proving.json)};
+	const struct kmn_option options[] = {KMN_OPTION_JSON(&json)};
 	int parsed = kmn_options_parse(argc, argv, "audit prove", options, KMN_COUNT_OF(options), words, 2, 2);
 	kmn_err e;
 
@@ -121,11 +89,10 @@ kmn_cmd_audit_prove(int argc, char **argv)
 	}
 	if (sodium_init() < 0 || kmn_audit_open(words[0], &store) != KMN_OK)
 		return KMN_AUDIT_INCOMPLETE;
-	e = (proving.tree = kmn_tree_new()) == NULL ? KMN_E_NO_MEMORY : prove(store, index, &proving, &why);
+	e = prove(store, index, json, &why);
 	if (e != KMN_OK)
 		(void)fprintf(
 		    stderr, "kanmon audit: %s: %s\n", words[0], why.text[0] == '\0' ? kmn_err_text(e) : why.text);
-	kmn_tree_free(proving.tree);
 	kmn_store_files_free(store);
 	return e == KMN_OK ? KMN_AUDIT_VERIFIED : e == KMN_E_CORRUPT ? KMN_AUDIT_FAILED : KMN_AUDIT_INCOMPLETE;
 }

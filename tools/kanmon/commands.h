@@ -149,7 +149,17 @@ ROW("audit reconcile",   audit_reconcile,  "LEDGER (--certificates PATH | --hsm-
 ROW("audit prove",       audit_prove,      "LEDGER INDEX", \
     "write the proof that a record is in the tree that the checkpoint signs (C2SP tlog-proof)", \
     "Exit: 0 written; 1 the ledger is damaged; 3 it has no such record, or no checkpoint.\n\n" \
-    "  kanmon audit prove /var/lib/kanmon/gw1/ledger 42 > record-42.tlog-proof\n")
+    "  kanmon audit prove /var/lib/kanmon/gw1/ledger 42 > record-42.tlog-proof\n") \
+ROW("audit bundle",      audit_bundle,     "LEDGER INDEX", \
+    "write all evidence of one request into one file: from what custodians signed to what the HSM returned", \
+    "INDEX is that of the request or of any record about it. `kanmon audit bundle verify` judges the file with\n" \
+    "the trust file alone. Exit: 0 written; 1 the ledger is damaged; 3 no such request, or no checkpoint.\n\n" \
+    "  kanmon audit bundle /var/lib/kanmon/gw1/ledger 42 > request-42.bundle\n") \
+ROW("audit bundle verify", audit_bundle_verify, "FILE --trust FILE", \
+    "does what was shown and signed, what policy demanded and what the HSM returned agree?", \
+    "Exit: 0 they agree; 1 they do not, or the bundle was changed; 2 they do, but witnesses or time stamps that the\n" \
+    "trust file asks for are not there; 3 something is missing that a question needs.\n\n" \
+    "  kanmon audit bundle verify request-42.bundle --trust trust\n")
 /* clang-format on */
 
 /* Each takes its own words: argv[0] is the last word of its name. */

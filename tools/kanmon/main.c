@@ -48,14 +48,37 @@ print_help(void)
 static int
 words_matched(const struct command *command, int argc, char **argv)
 {
-	const char *space = strchr(command->name, ' ');
-	size_t first = space != NULL ? (size_t)(space - command->name) : strlen(command->name);
+	const char *name = command->name;
+	int words = 0;
 
-	if (argc < 2 || strlen(argv[1]) != first || strncmp(argv[1], command->name, first) != 0)
-		return 0;
-	if (space == NULL)
-		return 1;
-	return argc > 2 && strcmp(argv[2], space + 1) == 0 ? 2 : 0;
+	for (;;) {
+		size_t len = strcspn(name, " ");
+
+		if (words + 1 >= argc || strlen(argv[words + 1]) != len || strncmp(argv[words + 1], name, len) != 0)
+			return 0;
+		words++;
+		if (name[len] == '\0')
+			return words;
+		name += len + 1;
+	}
+}
+
+/* The longest name wins: `audit bundle verify` is not `audit bundle` of something called verify. */
+static const struct command *
+find_command(int argc, char **argv, int *words_out)
+{
+	const struct command *found = NULL;
+
+	*words_out = 0;
+	for (size_t i = 0; i < KMN_COUNT_OF(commands); i++) {
+		int words = words_matched(&commands[i], argc, argv);
+
+		if (words > *words_out) {
+			*words_out = words;
+			found = &commands[i];
+		}
+	}
+	return found;
 }
 
 static int
@@ -76,6 +99,9 @@ asks_for_help(const char *word)
 int
 main(int argc, char **argv)
 {
+	const struct command *command;
+	int words;
+
 	if (sodium_init() < 0) {
 		fprintf(stderr, "kanmon: libsodium cannot be initialised\n");
 		return KMN_EXIT_FAILED;
@@ -84,12 +110,8 @@ main(int argc, char **argv)
 		print_help();
 		return argc < 2 ? KMN_EXIT_USAGE : KMN_EXIT_OK;
 	}
-	for (size_t i = 0; i < KMN_COUNT_OF(commands); i++) {
-		int words = words_matched(&commands[i], argc, argv);
-
-		if (words > 0)
-			return commands[i].run(argc - words, argv + words);
-	}
+	if ((command = find_command(argc, argv, &words)) != NULL)
+		return command->run(argc - words, argv + words);
 	if (argc == 3 && asks_for_help(argv[2]) && list_commands(stdout, argv[1]))
 		return KMN_EXIT_OK;
 	return complain(argv[1]);

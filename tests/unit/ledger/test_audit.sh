@@ -143,7 +143,7 @@ t 'swapped lines are found' found "$seg line"
 sed 's/^policy-sha256 0/policy-sha256 1/;t;s/^policy-sha256 ./policy-sha256 0/' "$TRUST" >other.trust
 t 'another policy than the pinned one is a finding' exits 1 kanmon audit verify "$LEDGER" --trust other.trust
 # a witness' key of type 0x04: that of the log will do
-sed -n 's/^log .*+//p' "$TRUST" | base64 -d | tail -c 32 >witness.pub
+sed -n 's/^log [^+]*+[^+]*+//p' "$TRUST" | base64 -d | tail -c 32 >witness.pub
 { printf '\004' && cat witness.pub; } >witness.key
 id=$({ printf 'w\n' && cat witness.key; } | sha256sum | cut -c 1-8)
 sed "s|^quorum none|witness w w+$id+$(base64 -w 0 witness.key)\nquorum w|" "$TRUST" >witnessed.trust
