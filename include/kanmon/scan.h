@@ -45,5 +45,8 @@ bool kmn_scan_ref(const struct kmn_scan *scan, const char *name, struct kmn_ref 
 bool kmn_scan_ref_at(const struct kmn_scan *scan, const char *name, size_t n, struct kmn_ref *out) KMN_MUST_CHECK;
 /* Whether the member is exactly this text, which needs no escapes. */
 bool kmn_scan_is(const struct kmn_scan *scan, const char *name, const char *text);
+/* A member of an object that is itself a member; false: it is not there. Found by reading: for a few, now and then. */
+bool kmn_member_get(const struct kmn_member *object, const char *name, struct kmn_member *out) KMN_MUST_CHECK;
+bool kmn_member_hash(const struct kmn_member *member, uint8_t out[KMN_HASH_BYTES]) KMN_MUST_CHECK;
 
 #endif

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kanmon/scan.h"
 #include "server/ledger/verify.h"
 
 struct channel {
@@ -64,9 +65,9 @@ grow(void *rows, size_t size, size_t count, size_t *room)
 static kmn_err
 open_channel(struct channels *channels, const struct kmn_record *record, const struct kmn_place *place)
 {
-	const json_t *peer = json_object_get(record->body, "peer");
+	const struct kmn_member *peer = kmn_scan_member(record->scan, "peer");
+	struct kmn_member name, key;
 	struct channel *row;
-	const char *name;
 	uint64_t chan;
 	kmn_err e;
 
@@ -74,13 +75,13 @@ open_channel(struct channels *channels, const struct kmn_record *record, const s
 		return e;
 	row = &channels->row[channels->count++];
 	*row = (struct channel){.i = record->i};
-	if (!kmn_json_get_number(record->body, "chan", &chan) || chan != record->i)
+	if (!kmn_scan_number(record->scan, "chan", &chan) || chan != record->i)
 		say(channels, place, "a channel that is not named by its own record");
-	if (!kmn_json_get_b64(peer, "spki_sha256", row->spki_sha256, sizeof(row->spki_sha256)) ||
-	    !kmn_json_get_text(peer, "name", &name) || strlen(name) >= sizeof(row->name))
+	if (!kmn_member_get(peer, "spki_sha256", &key) || !kmn_member_hash(&key, row->spki_sha256) ||
+	    !kmn_member_get(peer, "name", &name) || name.type != 's' || name.len >= sizeof(row->name))
 		say(channels, place, "a channel without the name and key of its peer");
 	else
-		memcpy(row->name, name, strlen(name) + 1);
+		memcpy(row->name, name.value, name.len); /* as it stands there, quotes included */
 	return KMN_OK;
 }
 
@@ -91,7 +92,7 @@ channel_of(struct channels *channels, const struct kmn_record *record, const str
 	size_t low = channels->life, high = channels->count;
 	uint64_t chan;
 
-	if (!kmn_json_get_number(record->body, "chan", &chan))
+	if (!kmn_scan_number(record->scan, "chan", &chan))
 		return NULL; /* a malformed body, said already */
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
@@ -111,22 +112,22 @@ static kmn_err
 take_intent(struct channels *channels, const struct channel *row, const struct kmn_record *record,
     const struct kmn_place *place)
 {
-	const json_t *requester = json_object_get(record->body, "requester");
+	const struct kmn_member *requester = kmn_scan_member(record->scan, "requester");
+	struct kmn_member name, key;
 	struct asked *asked;
-	const char *name;
 	kmn_err e;
 
 	if ((e = grow(&channels->asked, sizeof(*asked), channels->asked_count, &channels->asked_room)) != KMN_OK)
 		return e;
 	asked = &channels->asked[channels->asked_count++];
 	*asked = (struct asked){.i = record->i};
-	if (!kmn_json_get_b64(requester, "spki_sha256", asked->spki_sha256, sizeof(asked->spki_sha256)) ||
-	    !kmn_json_get_text(requester, "name", &name)) {
+	if (!kmn_member_get(requester, "spki_sha256", &key) || !kmn_member_hash(&key, asked->spki_sha256) ||
+	    !kmn_member_get(requester, "name", &name) || name.type != 's') {
 		say(channels, place, "an intent that does not say who asks");
 		return KMN_OK;
 	}
 	if (row != NULL && (memcmp(row->spki_sha256, asked->spki_sha256, sizeof(asked->spki_sha256)) != 0 ||
-			       strcmp(row->name, name) != 0))
+			       strlen(row->name) != name.len || memcmp(row->name, name.value, name.len) != 0))
 		say(channels, place, "the requester is not the peer of channel %" PRIu64, row->i);
 	return KMN_OK;
 }
@@ -146,7 +147,7 @@ take_result(struct channels *channels, const struct channel *row, const struct k
 	const struct asked *asked;
 	struct kmn_ref request;
 
-	if (row == NULL || channels->asked_count == 0 || !kmn_ref_get(record->body, "request", &request))
+	if (row == NULL || channels->asked_count == 0 || !kmn_scan_ref(record->scan, "request", &request))
 		return;
 	asked = bsearch(&request.i, channels->asked, channels->asked_count, sizeof(*asked), by_index);
 	if (asked != NULL && memcmp(row->spki_sha256, asked->spki_sha256, sizeof(asked->spki_sha256)) != 0)
@@ -201,4 +202,4 @@ clear(void *state)
 	    KMN_KIND(SESSION) | KMN_KIND(INTENT) | KMN_KIND(RESULT) | KMN_KIND(OP) | KMN_KIND(REDELIVER) | \
 	    KMN_KIND(REDELIVERY))
 
-const struct kmn_checker kmn_channels_checker = {"channels", KINDS, KINDS, begin, take_record, end, clear};
+const struct kmn_checker kmn_channels_checker = {"channels", KINDS, 0, begin, take_record, end, clear};

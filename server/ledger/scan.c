@@ -584,3 +584,33 @@ kmn_scan_is(const struct kmn_scan *scan, const char *name, const char *text)
 	return member != NULL && member->type == 's' && member->len == len + 2 &&
 	       memcmp(member->value + 1, text, len) == 0;
 }
+
+bool
+kmn_member_get(const struct kmn_member *object, const char *name, struct kmn_member *out)
+{
+	struct scan s;
+	const char *at = NULL;
+	size_t len = 0;
+
+	memset(out, 0, sizeof(*out));
+	if (object == NULL || object->type != 'o')
+		return false;
+	s = (struct scan){object->value + 1, object->value + object->len, false};
+	do {
+		if (!member_name(&s, &at, &len))
+			return false;
+		*out = (struct kmn_member){.name = at, .name_len = (uint8_t)len, .value = s.at};
+		s.lf = false;
+		if (!value(&s, 0, &out->type))
+			return false;
+		out->len = (uint32_t)(s.at - out->value);
+		out->lf = s.lf;
+	} while ((len != strlen(name) || memcmp(at, name, len) != 0) && TAKE(&s, ","));
+	return len == strlen(name) && memcmp(at, name, len) == 0;
+}
+
+bool
+kmn_member_hash(const struct kmn_member *member, uint8_t out[KMN_HASH_BYTES])
+{
+	return member->type == 's' && b64_exact(member->value + 1, member->len - 2, out, KMN_HASH_BYTES);
+}

@@ -14,6 +14,24 @@ same(bool holds)
 }
 
 static void
+compare_inside(const struct kmn_member *object, json_t *value)
+{
+	struct kmn_member inside;
+	const char *name;
+	json_t *member;
+
+	same(!kmn_member_get(object, "no such member there", &inside));
+	json_object_foreach(value, name, member)
+	{
+		uint8_t a[KMN_HASH_BYTES], b[KMN_HASH_BYTES];
+		bool is_hash = kmn_json_get_b64(value, name, a, sizeof(a));
+
+		same(kmn_member_get(object, name, &inside) && (inside.type == 's') == json_is_string(member));
+		same(kmn_member_hash(&inside, b) == is_hash && (!is_hash || memcmp(a, b, sizeof(a)) == 0));
+	}
+}
+
+static void
 compare_members(const struct kmn_scan *scan, const struct kmn_record *record)
 {
 	struct kmn_ref a, b;
@@ -32,6 +50,7 @@ compare_members(const struct kmn_scan *scan, const struct kmn_record *record)
 		same(kmn_scan_ref(scan, name, &b) == is_ref &&
 		     (!is_ref || (a.i == b.i && memcmp(a.leaf, b.leaf, 32) == 0)));
 		same(kmn_scan_number(scan, name, &m) == is_number && (!is_number || n == m));
+		compare_inside(kmn_scan_member(scan, name), value);
 		for (size_t at = 0; at < json_array_size(value); at++) {
 			if (!kmn_ref_parse(json_array_get(value, at), &a))
 				break;
