@@ -306,6 +306,7 @@ kmn_courier_main(const struct kmn_courier_setup *setup)
 		LIST_REMOVE(errand, link);
 		errand_free(&c, errand);
 	}
+	(void)kmn_curl.multi_cleanup(c.multi);
 	kmn_ipc_free(c.keeper);
 	if (e != KMN_E_CLOSED)
 		kmn_say(KMN_SAY_ERROR, "the keeper's message: %s", kmn_err_text(e));
