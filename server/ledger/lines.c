@@ -56,26 +56,30 @@ void
 kmn_lines_clear(struct kmn_lines *lines)
 {
 	free(lines->first);
-	lines->first = NULL;
-	lines->count = 0;
+	free(lines->window);
+	kmn_lines_init(lines, lines->store);
 }
 
 static kmn_err
 list_again(struct kmn_lines *lines)
 {
-	kmn_lines_clear(lines);
+	free(lines->first);
+	lines->first = NULL;
+	lines->count = 0;
 	return kmn_segments(lines->store, &lines->first, &lines->count, NULL);
 }
 
 static kmn_err
-search_begin(struct search *s, struct kmn_store *store, uint64_t first)
+search_begin(struct search *s, struct kmn_lines *lines, uint64_t first)
 {
+	struct kmn_store *store = lines->store;
 	int64_t size;
 
 	*s = (struct search){.store = store, .first = first, .fd = -1};
 	(void)snprintf(s->name, sizeof(s->name), KMN_SEGMENT_NAME, first);
-	if ((s->window = malloc(WINDOW_BYTES)) == NULL)
+	if (lines->window == NULL && (lines->window = malloc(WINDOW_BYTES)) == NULL)
 		return KMN_E_NO_MEMORY;
+	s->window = lines->window;
 	if ((s->fd = store->open(store, s->name, O_RDONLY)) < 0)
 		return s->fd == -ENOENT ? KMN_E_NOT_FOUND : KMN_E_IO;
 	if ((size = store->size(store, s->fd)) < 0)
@@ -89,7 +93,6 @@ search_end(struct search *s)
 {
 	if (s->fd >= 0)
 		(void)s->store->close(s->store, s->fd);
-	free(s->window);
 }
 
 static void
@@ -257,7 +260,7 @@ each_from(struct kmn_lines *lines, uint64_t *next, uint64_t end, kmn_line_fn *ea
 		return KMN_E_NOT_FOUND;
 	if (n + 1 < lines->count && lines->first[n + 1] < stop)
 		stop = lines->first[n + 1];
-	if ((e = search_begin(&s, lines->store, lines->first[n])) == KMN_OK)
+	if ((e = search_begin(&s, lines, lines->first[n])) == KMN_OK)
 		e = each_in_segment(&s, *next, stop, each, cookie, next);
 	search_end(&s);
 	return e == KMN_OK && *next == began ? KMN_E_NOT_FOUND : e;

@@ -21,6 +21,7 @@ struct kmn_tiles {
 	struct kmn_store *store;
 	struct kmn_edge edge; /* its whole tiles are those that are not in files yet */
 	struct kmn_lines lines;
+	struct kmn_lines leaves;        /* of tiles that are made again, maybe while a line of `lines` is looked at */
 	struct kmn_tile *cache[CACHED]; /* newest first */
 };
 
@@ -118,7 +119,7 @@ make_hashes(struct kmn_tiles *t, unsigned level, uint64_t from, unsigned count, 
 	kmn_err e = KMN_OK;
 
 	if (level == 0)
-		return kmn_lines_each(&t->lines, from, count, take_leaf, &leaves);
+		return kmn_lines_each(&t->leaves, from, count, take_leaf, &leaves);
 	if ((below = malloc(sizeof(*below))) == NULL)
 		return KMN_E_NO_MEMORY;
 	for (unsigned i = 0; e == KMN_OK && i < count; i++) {
@@ -300,6 +301,7 @@ kmn_tiles_open(struct kmn_store *store, const struct kmn_head *head, struct kmn_
 		return KMN_E_NO_MEMORY;
 	t->store = store;
 	kmn_lines_init(&t->lines, store);
+	kmn_lines_init(&t->leaves, store);
 	read_saved(store, &saved);
 	for (int faith = FAITH_EDGE; faith >= (int)FAITH_NONE && e != KMN_OK && e != KMN_E_NO_MEMORY; faith--)
 		e = edge_for(t, &saved, head, (enum faith)faith);
@@ -325,6 +327,7 @@ kmn_tiles_free(struct kmn_tiles *t)
 		free(t->cache[i]);
 	kmn_edge_clear(&t->edge);
 	kmn_lines_clear(&t->lines);
+	kmn_lines_clear(&t->leaves);
 	free(t);
 }
 
@@ -445,16 +448,31 @@ kmn_tiles_edge(const struct kmn_tiles *t)
 	return &t->edge;
 }
 
+/* By its size alone: what is in it is looked at when it is used. */
+static bool
+is_there(struct kmn_store *store, unsigned level, uint64_t n)
+{
+	char name[KMN_TILE_NAME_BYTES];
+	int64_t size;
+	int fd;
+
+	kmn_tile_name(level, n, name);
+	if ((fd = store->open(store, name, O_RDONLY)) < 0)
+		return false;
+	size = store->size(store, fd);
+	(void)store->close(store, fd);
+	return size == KMN_TILE_BYTES;
+}
+
 kmn_err
 kmn_tiles_mend(struct kmn_tiles *t, uint64_t from)
 {
 	const struct kmn_tile *tile;
-	struct kmn_tile there;
 	kmn_err e = KMN_OK;
 
 	for (unsigned level = 0; e == KMN_OK && level < KMN_TILE_LEVELS; level++)
 		for (uint64_t n = from >> 8 * (level + 1); e == KMN_OK && n < t->edge.size >> 8 * (level + 1); n++)
-			if (!read_tile(t->store, level, n, &there) && (e = tile_of(t, level, n, &tile)) == KMN_OK)
+			if (!is_there(t->store, level, n) && (e = tile_of(t, level, n, &tile)) == KMN_OK)
 				e = kmn_tile_write(t->store, tile);
 	return e;
 }

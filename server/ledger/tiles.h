@@ -31,6 +31,7 @@ struct kmn_lines {
 	struct kmn_store *store;
 	uint64_t *first; /* segments, as they were listed last */
 	size_t count;
+	char *window; /* to read in, once it was needed */
 };
 typedef kmn_err kmn_line_fn(void *cookie, uint64_t index, const char *line, size_t len);
 

@@ -375,12 +375,14 @@ test_tiles_are_mended(void)
 	uint8_t want[KMN_HASH_BYTES], is[KMN_HASH_BYTES];
 	struct kmn_recovery recovery;
 	struct kmn_log *log;
-	char *bytes;
-	size_t len;
+	char *bytes, *line, *said[KMN_COUNT_OF(names)];
+	size_t len, line_len, said_len[KMN_COUNT_OF(names)];
 
 	grow(1100, 100);
 	CU_ASSERT_EQUAL_FATAL(open_at_tail(&log, &recovery), KMN_OK);
 	answers(log, want);
+	for (size_t n = 0; n < KMN_COUNT_OF(names); n++)
+		CU_ASSERT_EQUAL(kmn_log_line(log, n * 256 + 5, &said[n], &said_len[n]), KMN_OK);
 	CU_ASSERT_EQUAL(kmn_log_close(log), KMN_OK);
 	for (size_t n = 0; n < KMN_COUNT_OF(names); n++)
 		for (int how = 0; how < 4; how++) {
@@ -392,6 +394,9 @@ test_tiles_are_mended(void)
 				fixture_write(&f, how == 3 ? names[0] : names[n], bytes, how == 1 ? 0 : len);
 			bytes[len / 2] ^= how == 2;
 			CU_ASSERT_EQUAL_FATAL(open_at_tail(&log, &recovery), KMN_OK);
+			CU_ASSERT_EQUAL(kmn_log_line(log, n * 256 + 5, &line, &line_len), KMN_OK);
+			CU_ASSERT_TRUE(line_len == said_len[n] && memcmp(line, said[n], line_len) == 0);
+			free(line);
 			answers(log, is);
 			CU_ASSERT_EQUAL(memcmp(want, is, sizeof(is)), 0);
 			CU_ASSERT_EQUAL(kmn_log_close(log), KMN_OK);
@@ -401,6 +406,8 @@ test_tiles_are_mended(void)
 			fixture_write(&f, names[n], bytes, len);
 			free(bytes);
 		}
+	for (size_t n = 0; n < KMN_COUNT_OF(names); n++)
+		free(said[n]);
 }
 
 int
