@@ -95,6 +95,9 @@ kmn_err kmn_snapshot_write(const struct kmn_snapshot *snapshot, const char *orig
     char **bytes_out, size_t *len_out) KMN_MUST_CHECK;
 kmn_err kmn_snapshot_read(const char *bytes, size_t len, const char *origin, const uint8_t *secret,
     struct kmn_snapshot *snapshot) KMN_MUST_CHECK;
+/* The lines before the MAC. */
+kmn_err kmn_snapshot_parse(
+    const char *at, size_t len, const char *origin, struct kmn_snapshot *snapshot) KMN_MUST_CHECK;
 void kmn_snapshot_clear(struct kmn_snapshot *snapshot);
 /* The one in the ledger's folder, if it is this log's and was chosen by `by`. */
 bool kmn_snapshot_load(struct kmn_log *log, const uint8_t by[KMN_HASH_BYTES], struct kmn_snapshot *snapshot);

@@ -100,23 +100,12 @@ take_number(const char **at, const char *end, char then, uint64_t *out)
 }
 
 kmn_err
-kmn_snapshot_read(
-    const char *bytes, size_t len, const char *origin, const uint8_t *secret, struct kmn_snapshot *snapshot)
+kmn_snapshot_parse(const char *at, size_t len, const char *origin, struct kmn_snapshot *snapshot)
 {
-	const char *at = bytes, *end;
-	uint8_t said[KMN_HASH_BYTES], is[KMN_HASH_BYTES];
+	const char *end = at + len;
 	size_t room;
 
 	memset(snapshot, 0, sizeof(*snapshot));
-	if (len < HASH_B64 + 1)
-		return KMN_E_MALFORMED;
-	end = at = bytes + len - HASH_B64 - 1;
-	if (!take_hash(&at, bytes + len, said))
-		return KMN_E_MALFORMED;
-	mac(secret, bytes, (size_t)(end - bytes), is);
-	if (sodium_memcmp(said, is, sizeof(is)) != 0)
-		return KMN_E_SIGNATURE;
-	at = bytes;
 	if (!take(&at, end, TITLE "\n") || !take(&at, end, origin) || !take(&at, end, "\n") ||
 	    !take_hash(&at, end, snapshot->by) || !take_number(&at, end, ' ', &snapshot->head.size) ||
 	    !take_hash(&at, end, snapshot->head.root))
@@ -135,6 +124,22 @@ kmn_snapshot_read(
 		snapshot->count++;
 	}
 	return KMN_OK;
+}
+
+kmn_err
+kmn_snapshot_read(
+    const char *bytes, size_t len, const char *origin, const uint8_t *secret, struct kmn_snapshot *snapshot)
+{
+	uint8_t said[KMN_HASH_BYTES], is[KMN_HASH_BYTES];
+	size_t before = len < HASH_B64 + 1 ? 0 : len - HASH_B64 - 1;
+	const char *at = bytes + before;
+
+	memset(snapshot, 0, sizeof(*snapshot));
+	if (!take_hash(&at, bytes + len, said))
+		return KMN_E_MALFORMED;
+	mac(secret, bytes, before, is);
+	return sodium_memcmp(said, is, sizeof(is)) == 0 ? kmn_snapshot_parse(bytes, before, origin, snapshot)
+							: KMN_E_SIGNATURE;
 }
 
 void
