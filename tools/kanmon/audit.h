@@ -20,6 +20,16 @@ enum kmn_audit_exit {
 kmn_err kmn_audit_open(const char *path, struct kmn_store **store_out) KMN_MUST_CHECK;
 /* A whole file of at most `max` bytes; complains on stderr; the caller's to free(). */
 kmn_err kmn_audit_file(const char *path, size_t max, char **bytes_out, size_t *len_out) KMN_MUST_CHECK;
+/* A trust file; complains on stderr. */
+kmn_err kmn_audit_trust(const char *path, struct kmn_trust *trust_out) KMN_MUST_CHECK;
+
+/* The checks of `verify` that know what records mean, as kmn_verify_settings.more wants them; the ledger's own are
+ * always made. */
+struct kmn_checker;
+extern const struct kmn_checker *const kmn_audit_checkers[];
+/* What became of a check: "ok", "FAILED", "not asked for", "not checked". */
+const char *kmn_audit_check_word(const struct kmn_verify_report *report, enum kmn_check check);
+
 /* Text from a ledger to a terminal: what could move a cursor becomes '?'. At most `width` characters, 0: all. */
 void kmn_audit_text(FILE *out, const char *text, size_t width);
 

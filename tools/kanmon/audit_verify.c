@@ -97,14 +97,14 @@ say(void *cookie, enum kmn_check check, enum kmn_severity severity, const struct
 }
 
 /* The checks that know what records mean; the ledger's own are always made. */
-static const struct kmn_checker *const more[] = {
+const struct kmn_checker *const kmn_audit_checkers[] = {
     &kmn_quorum_checker,
     &kmn_channels_checker,
     NULL,
 };
 
-static const char *
-check_word(const struct kmn_verify_report *report, enum kmn_check check)
+const char *
+kmn_audit_check_word(const struct kmn_verify_report *report, enum kmn_check check)
 {
 	if (report->count[check] > 0)
 		return "FAILED";
@@ -118,7 +118,7 @@ print_table(const struct kmn_verify_report *report)
 {
 	(void)printf("\n");
 	for (enum kmn_check check = KMN_V1; check < KMN_CHECK_COUNT; check++) {
-		(void)printf("V%-3d %-13s %s", (int)check, check_word(report, check), says[check]);
+		(void)printf("V%-3d %-13s %s", (int)check, kmn_audit_check_word(report, check), says[check]);
 		if (report->count[check] > 0)
 			(void)printf(" (%u findings)", report->count[check]);
 		if (check == KMN_V6 && report->done[check])
@@ -169,7 +169,7 @@ print_json(struct audit *audit, const struct kmn_verify_report *report)
 	for (enum kmn_check check = KMN_V1; check < KMN_CHECK_COUNT; check++)
 		(void)json_array_append_new(
 		    checks, json_pack("{s:i, s:s, s:s, s:i}", "check", (int)check, "says", says[check], "result",
-				check_word(report, check), "findings", (int)report->count[check]));
+				kmn_audit_check_word(report, check), "findings", (int)report->count[check]));
 	all = json_pack("{s:s, s:i, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:O}", "origin",
 	    audit->trust.origin, "exit", report->exit_code, "verdict", verdicts[report->exit_code], "head",
 	    kmn_head_json(&report->head), "signed_size", (json_int_t)report->signed_size, "segments",
@@ -190,7 +190,7 @@ run(struct audit *audit, const char *path, const char *head, size_t head_len)
 	    .head = head,
 	    .head_len = head_len,
 	    .openings = audit->has_openings ? &audit->openings : NULL,
-	    .more = audit->structure ? NULL : more,
+	    .more = audit->structure ? NULL : kmn_audit_checkers,
 	    .sink = {say, audit},
 	    .now_ms = (uint64_t)time(NULL) * 1000,
 	    .threads = (unsigned)audit->threads,
@@ -213,8 +213,8 @@ run(struct audit *audit, const char *path, const char *head, size_t head_len)
 	return report.exit_code;
 }
 
-static kmn_err
-read_trust(struct audit *audit, const char *path)
+kmn_err
+kmn_audit_trust(const char *path, struct kmn_trust *trust_out)
 {
 	struct kmn_why why = {""};
 	char *text;
@@ -223,7 +223,7 @@ read_trust(struct audit *audit, const char *path)
 
 	if (e != KMN_OK)
 		return e;
-	if ((e = kmn_trust_parse(text, len, &audit->trust, &why)) != KMN_OK)
+	if ((e = kmn_trust_parse(text, len, trust_out, &why)) != KMN_OK)
 		(void)fprintf(stderr, "kanmon audit: %s: %s\n", path, why.text);
 	free(text);
 	return e;
@@ -286,8 +286,8 @@ kmn_cmd_audit_verify(int argc, char **argv)
 	if (audit.threads == 0)
 		audit.threads = processors();
 	audit.bar = isatty(STDERR_FILENO);
-	if (sodium_init() >= 0 && read_trust(&audit, trust) == KMN_OK && read_openings(&audit, openings) == KMN_OK &&
-	    kmn_audit_open(words[0], &audit.store) == KMN_OK &&
+	if (sodium_init() >= 0 && kmn_audit_trust(trust, &audit.trust) == KMN_OK &&
+	    read_openings(&audit, openings) == KMN_OK && kmn_audit_open(words[0], &audit.store) == KMN_OK &&
 	    (head_path == NULL || kmn_audit_file(head_path, KMN_NOTE_MAX_BYTES, &head, &head_len) == KMN_OK)) {
 		audit.findings = json ? json_array() : NULL;
 		exit_code = run(&audit, words[0], head, head_len);

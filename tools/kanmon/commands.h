@@ -146,6 +146,12 @@ ROW("audit reconcile",   audit_reconcile,  "LEDGER (--certificates PATH | --hsm-
     "Exit: 0 all have their records; 1 a rogue, an unmatched row, or a damaged ledger; 3 something cannot be read.\n\n" \
     "  kanmon audit reconcile ledger --certificates /srv/ca/issued\n" \
     "  kanmon audit reconcile ledger --hsm-log yubihsm.log --format hsm-log.yubihsm2\n") \
+ROW("audit report",      audit_report,     "LEDGER --trust FILE --out FILE", \
+    "verify a ledger and write one page about it: what was done, by whom, with which key", \
+    "HTML without scripts, that loads nothing and prints well; --json FILE has the same as data.\n" \
+    "Exit: as verify.\n\n" \
+    "  kanmon audit report ledger --trust trust --out report.html --json report.json\n" \
+    "  kanmon audit report ledger --trust trust --out report-ja.html --language ja\n") \
 ROW("audit prove",       audit_prove,      "LEDGER INDEX", \
     "write the proof that a record is in the tree that the checkpoint signs (C2SP tlog-proof)", \
     "Exit: 0 written; 1 the ledger is damaged; 3 it has no such record, or no checkpoint.\n\n" \

@@ -151,6 +151,38 @@ t 'as CSV there is a line for each, and one of names' test 6 = "$(kanmon audit c
 t 'text names the fingerprint' says 'SHA-256 ' kanmon audit certificates "$LEDGER"
 t 'what is there is not written over' exits 3 kanmon audit certificates "$LEDGER" --out rebuilt
 
+# ---- report
+
+report() { kanmon audit report "$LEDGER" --trust "$TRUST" "$@"; }
+t 'the report of a ledger that verifies ends as verify does' exits 0 report --out report.html --json report.json
+t 'it names who asked, who approved and what was signed, with the key' test 'app sato tanaka certificate CN=a.example,C=JP CKR_OK' = \
+	"$(jq -r '.keys[] | select(.label == "root-ca") | .operations[] | select(.what[0] == "certificate CN=a.example,C=JP") |
+		"\(.client) \(.approvers) \(.what[0]) \(.outcome)"' report.json)"
+first_page=$(sed '/class="rest"/,$d' report.html)
+t 'all of that stands on the first page' test 5 = "$(grep -c -E '>root-ca<|CN=a.example,C=JP|>app<.*>sato, tanaka<' <<<"$first_page")" -o \
+	-n "$(tr -d '\n' <<<"$first_page" | grep -E 'root-ca.*CN=a\.example,C=JP.*>app<.*>sato, tanaka<.*CKR_OK')"
+t 'rights and votes of each person are named' test 'sato 0001 root-keepers policy,veto root-key,keys-and-tokens' = \
+	"$(jq -r '.persons[] | select(.name == "sato") | "\(.name) \(.person) \(.groups | join(",")) \(.roles | join(",")) \(.rules | join(","))"' report.json)"
+t 'each of R1 to R13 has its row of evidence' test 13 = "$(jq '[.requirements[] | select(.evidence | length > 0)] | length' report.json)"
+t 'evidence points at records that are of its kind' test statement = \
+	"$(kanmon audit show "$LEDGER" --json --from "$(jq '.requirements[1].evidence[0].records[0]' report.json)" | head -n 1 | jq -r .type)"
+t 'the page loads nothing and runs nothing' fails grep -q -i -E '<script|<link|<img|<iframe|src=|href=|url\(|@import|javascript:|https?:' report.html
+t 'no name of the data is left without words' fails grep -q -E '>[a-z]+_[a-z_]+[<:]' report.html
+report --out report-ja.html --language ja
+t 'the Japanese page says the same of the same' test "$(grep -o -E 'CKR_[A-Z]+|CN=[^<]*' report.html | sort | uniq -c)" = \
+	"$(grep -o -E 'CKR_[A-Z]+|CN=[^<]*' report-ja.html | sort | uniq -c)" -a -n "$(grep '誰が、どの鍵で、何をしたか' report-ja.html)"
+t 'another language is refused' exits 3 report --out x.html --language fr
+t 'without a trust file there is no report' exits 3 kanmon audit report "$LEDGER" --out x.html
+failed() {
+	cp -r "$LEDGER" bent && printf x >>"bent/blobs/$data"
+	exits 1 kanmon audit report bent --trust "$TRUST" --out bad.html && grep -q 'class="verdict e1"' bad.html &&
+		grep -q "blobs/$data" bad.html
+	local status=$?
+	rm -rf bent
+	return $status
+}
+t 'a ledger that fails has FAILED at its head, and the finding with its place' failed
+
 # ---- reconcile --certificates
 
 reconcile() { kanmon audit reconcile "$LEDGER" --certificates "$@"; }
