@@ -15,6 +15,7 @@ const struct kmn_checker *const kmn_ledger_checkers[] = {
     &kmn_witness_checker,
     &kmn_anchors_checker,
     &kmn_clock_checker,
+    &kmn_views_checker,
     &kmn_openings_checker,
     &kmn_tiles_checker,
     NULL,

@@ -24,7 +24,7 @@ static const char *const says[KMN_CHECK_COUNT] = {
     [KMN_V7] = "signatures verify under the key over what was asked",
     [KMN_V8] = "every intent and decision has its outcome",
     [KMN_V9] = "time-stamp anchors",
-    [KMN_V10] = "authenticator counters, clock, log keys, channel heads",
+    [KMN_V10] = "clock, and heads that clients came with (no authenticator counters are recorded yet)",
     [KMN_V11] = "the HSM's own log",
     [KMN_V12] = "openings of commitments",
 };

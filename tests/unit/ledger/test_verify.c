@@ -4,6 +4,7 @@
 #include "kanmon/verify.h"
 
 #include <inttypes.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -398,8 +399,9 @@ test_trust(void)
 	struct said said = {0};
 	struct kmn_trust kept = trust;
 
-	make_trust("# none of them asked\nwitness w witness.example/w0+f4f925ea+BPWS6nPY2APw8DTSNlMdv661zFViYrIIzJRT1syjSiGN\n"
-		   "quorum w\n");
+	make_trust(
+	    "# none of them asked\nwitness w witness.example/w0+f4f925ea+BPWS6nPY2APw8DTSNlMdv661zFViYrIIzJRT1syjSiGN\n"
+	    "quorum w\n");
 	CU_ASSERT_EQUAL(verify(&disk, &said), 2);
 	trust = kept;
 	trust.log.pub[0] ^= 1;
@@ -542,6 +544,77 @@ test_stories(void)
 	f.settings.store = &f.disk.store;
 }
 
+/* A client that comes with a head: of this ledger, of another one with the same key, or of nobody we know. */
+static void
+write_client(struct kmn_log *log, const char *head)
+{
+	json_t *body = json_pack("{s:I, s:i, s:{s:s, s:s}, s:{}, s:{}, s:s, s:s}", "chan",
+	    (json_int_t)kmn_log_size(log), "instance", 1, "peer", "name", "ca", "spki_sha256",
+	    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "tls", "provider", "mode", "each", "client_head", head);
+
+	(void)story_append(log, KMN_R_CHANNEL_OPEN, body);
+	CU_ASSERT_EQUAL(kmn_log_wait(log), KMN_OK);
+}
+
+static const struct {
+	const char *says;
+	bool other_root, later, stranger;
+	int exit_code;
+	const char *finds;
+} views[] = {
+    {"a head of this ledger", false, false, false, 0, ""},
+    {"the same size, another root", true, false, false, 1, "SPLIT VIEW"},
+    {"a head of a longer ledger", false, true, false, 1, "SPLIT VIEW"},
+    {"a head by a key that is not the log's", true, false, true, 0, ""},
+};
+
+static void
+test_views(void)
+{
+	struct fixture kept = f;
+	struct memory memory;
+
+	for (size_t n = 0; n < KMN_COUNT_OF(views); n++) {
+		uint8_t pub[KMN_ED25519_PUBLIC_BYTES], secret[KMN_ED25519_SECRET_BYTES], seed[KMN_HASH_BYTES] = {7};
+		struct said said = {0};
+		struct kmn_vkey vkey;
+		struct kmn_head head;
+		struct kmn_log *log;
+		size_t len;
+		char *note;
+
+		fixture_up(&f);
+		f.settings.segment_records = SEGMENT_RECORDS;
+		fixture_create(&f);
+		log = fixture_open(&f, NULL, NULL);
+		(void)story_append(log, KMN_R_GATEWAY_START, story_start());
+		CU_ASSERT_EQUAL(kmn_log_wait(log), KMN_OK);
+		kmn_log_durable(log, &head);
+		head.root[0] ^= views[n].other_root;
+		head.size += views[n].later ? 5 : 0;
+		vkey = f.vkey;
+		memcpy(secret, f.secret, sizeof(secret));
+		if (views[n].stranger) {
+			(void)crypto_sign_ed25519_seed_keypair(pub, secret, seed);
+			CU_ASSERT_EQUAL(kmn_vkey_make(FIXTURE_ORIGIN, pub, &vkey), KMN_OK);
+		}
+		CU_ASSERT_EQUAL_FATAL(kmn_checkpoint_sign(FIXTURE_ORIGIN, &head, &vkey, secret, &note, &len), KMN_OK);
+		write_client(log, note);
+		free(note);
+		CU_ASSERT_EQUAL(kmn_log_close(log), KMN_OK);
+		memory_load(&memory, f.disk.real);
+		if (verify(&memory, &said) != views[n].exit_code || strstr(said.last, views[n].finds) == NULL) {
+			(void)printf("# %s: exit %d, said %s\n", views[n].says, said.report.exit_code, said.last);
+			CU_FAIL("view");
+		}
+		CU_ASSERT_TRUE(said.report.done[KMN_V10]);
+		memory_clear(&memory);
+		fixture_down(&f);
+	}
+	f = kept;
+	f.settings.store = &f.disk.store;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -556,6 +629,7 @@ main(int argc, char **argv)
 	    {"no ledger is incomplete input", test_no_ledger},
 	    {"a malformed trust file is refused", test_bad_trust},
 	    {"every call has its story, whole", test_stories},
+	    {"a head that the log key signed for a client and that is not of this ledger is a split view", test_views},
 	    CU_TEST_INFO_NULL,
 	};
 	static CU_SuiteInfo suites[] = {{"ledger/verify", NULL, tear_down, ready, NULL, tests}, CU_SUITE_INFO_NULL};
