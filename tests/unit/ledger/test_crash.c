@@ -48,6 +48,7 @@ write_for_ever(int say)
 	struct kmn_head head;
 	struct kmn_log *log;
 
+	f.dice = (uint64_t)getpid() << 32; /* no nonce that another child has had */
 	if (kmn_log_open(&f.settings, pass, NULL, &recovery, &log, NULL) != KMN_OK)
 		_exit(1);
 	for (unsigned n = 0;; n++) {
