@@ -14,7 +14,7 @@ struct entry {
 	enum kmn_check check;
 	enum kmn_severity severity;
 	struct kmn_place place;
-	char file[64], text[512];
+	char file[128], text[512]; /* names in the ledger: blobs/ and 64 digits, quarantine/.. */
 };
 
 struct kmn_telling {
