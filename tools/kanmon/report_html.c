@@ -238,6 +238,7 @@ static const char style[] =
     ".dim,.none{color:#66737f}small{font-size:12px;color:#55636f}ul{margin:0;padding-left:16px}"
     "footer{margin-top:26px;padding-top:8px;border-top:1px solid #c9d3dc;color:#55636f;font-size:12px}"
     ".rest{break-before:page}"
+    "@media screen and (max-width:1180px){.ops{table-layout:auto}.ops td,.ops th{overflow-wrap:break-word}}"
     "@media "
     "print{body{max-width:none;padding:0;font-size:11px}table{font-size:10px}h1{font-size:19px}h2{font-size:13px}}";
 
