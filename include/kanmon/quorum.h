@@ -85,6 +85,9 @@ kmn_err kmn_quorum_records(const struct kmn_quorum *quorum, uint64_t **index_out
  * them is passed over, and no finding. */
 void kmn_quorum_resume(struct kmn_quorum *quorum, uint64_t size);
 
+/* The ledger was closed: nothing comes after it but its successor. */
+bool kmn_quorum_is_closed(const struct kmn_quorum *quorum);
+
 /* The policy in force; NULL before genesis. Borrowed until the next `policy` record. */
 const struct kmn_policy *kmn_quorum_policy(const struct kmn_quorum *quorum);
 

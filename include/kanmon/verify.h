@@ -34,6 +34,26 @@ struct kmn_trust {
 };
 kmn_err kmn_trust_parse(const char *text, size_t len, struct kmn_trust *trust_out, struct kmn_why *why) KMN_MUST_CHECK;
 
+/* What the record `closed` says of the ledger that comes next (docs/ledger.md, Succession). */
+struct kmn_successor {
+	bool there;
+	char origin[KMN_ORIGIN_MAX_BYTES + 1];
+	uint8_t policy_sha256[KMN_HASH_BYTES]; /* of the text of its policy version 1 */
+	struct kmn_vkey log;
+};
+/* The ledger before, verified, as its successor must know it. */
+struct kmn_predecessor {
+	char origin[KMN_ORIGIN_MAX_BYTES + 1];
+	struct kmn_vkey log;
+	struct kmn_head head; /* the last: with the record that closed it */
+};
+json_t *kmn_successor_body(const struct kmn_successor *successor) KMN_MUST_CHECK; /* of `closed` */
+bool kmn_successor_read(const json_t *object, struct kmn_successor *out) KMN_MUST_CHECK;
+/* genesis.predecessor; `note` is the checkpoint of that head. */
+json_t *kmn_predecessor_body(const char *origin, const struct kmn_head *head, const char *note) KMN_MUST_CHECK;
+/* What a trust file says of a ledger, made to say it of its successor; witnesses and TSAs stay. */
+void kmn_trust_succeed(struct kmn_trust *trust, const struct kmn_successor *successor);
+
 enum kmn_check {
 	KMN_V1 = 1,
 	KMN_V2,
@@ -80,12 +100,13 @@ struct kmn_verify_settings {
 	size_t head_len;
 	const struct kmn_openings *openings;   /* that clients gave (openings.h), or NULL */
 	const struct kmn_checker *const *more; /* checkers beside the ledger's own, ends with NULL; or NULL */
+	const struct kmn_predecessor *before;  /* that it must succeed; NULL: it was not given */
 	struct kmn_verify_sink sink;
 	unsigned threads; /* this one included; 0: as one. The outcome is the same with any number */
 	void (*progress)(void *cookie, uint64_t bytes, uint64_t of); /* of the segments; may be NULL */
 	void *cookie;                                                /* of progress */
 	uint64_t segment_records, segment_bytes; /* 0: the format's; as in struct kmn_log_settings */
-	uint64_t now_ms;                         /* the auditor's clock; 0: whether the newest time stamp still holds is not asked */
+	uint64_t now_ms; /* the auditor's clock; 0: whether the newest time stamp still holds is not asked */
 };
 
 struct kmn_verify_report {
@@ -97,12 +118,13 @@ struct kmn_verify_report {
 	uint64_t requests, results, statements_verified;  /* by quorum's checker */
 	uint64_t signatures_verified, signatures_skipped; /* V7; skipped: no key or data is kept */
 	struct kmn_head head;                             /* of the segments, after the last commit */
-	uint64_t witnessed_size; /* that the trust file's quorum vouches for; 0: none, or not asked */
-	uint64_t anchors;        /* that count for V9 */
-	uint64_t anchored_size;  /* records that a time stamp covers */
-	uint64_t anchored_ms;    /* gen_time of the last one */
-	uint64_t openings;       /* that opened a commitment */
-	uint64_t signed_size;    /* largest size that the log key signed, of those given */
+	uint64_t witnessed_size;        /* that the trust file's quorum vouches for; 0: none, or not asked */
+	uint64_t anchors;               /* that count for V9 */
+	uint64_t anchored_size;         /* records that a time stamp covers */
+	uint64_t anchored_ms;           /* gen_time of the last one */
+	uint64_t openings;              /* that opened a commitment */
+	uint64_t signed_size;           /* largest size that the log key signed, of those given */
+	struct kmn_successor successor; /* of a ledger that was closed */
 	bool failed, missing, unwitnessed, unanchored;
 	int exit_code; /* 0 verified, 1 failed, 2 short of witnesses or anchors, 3 incomplete input */
 };

@@ -576,6 +576,10 @@ begin(struct kmn_keeper *k)
 {
 	kmn_err e;
 
+	if (kmn_quorum_is_closed(k->quorum)) {
+		kmn_say(KMN_SAY_ERROR, "this ledger was closed: its successor is the one to go on with");
+		return KMN_E_LEDGER;
+	}
 	kmn_log_emergency(k->store, !kmn_space_is_low(k));
 	if ((e = record_recovery(k, &k->found)) != KMN_OK || (e = record_start(k)) != KMN_OK ||
 	    (e = kmn_log_wait(k->log)) != KMN_OK)

@@ -17,6 +17,7 @@ const struct kmn_checker *const kmn_ledger_checkers[] = {
     &kmn_clock_checker,
     &kmn_views_checker,
     &kmn_openings_checker,
+    &kmn_succession_checker,
     &kmn_tiles_checker,
     NULL,
 };

@@ -5,15 +5,16 @@
 #include "kanmon/checker.h"
 #include "server/ledger/sweep.h"
 
-extern const struct kmn_checker kmn_heads_checker;   /* check_heads.c: V3 of records, V4 */
-extern const struct kmn_checker kmn_views_checker; /* check_views.c: V10 of channel heads */
-extern const struct kmn_checker kmn_cases_checker;   /* case.c: V8 */
-extern const struct kmn_checker kmn_witness_checker; /* check_witness.c: V4, cosignatures */
-extern const struct kmn_checker kmn_anchors_checker; /* check_anchors.c: V9 */
-extern const struct kmn_checker kmn_clock_checker;   /* check_clock.c: V10, clocks */
-extern const struct kmn_checker kmn_nonces_checker;  /* check_nonces.c: V2, nonces */
-extern const struct kmn_checker kmn_openings_checker; /* check_openings.c: V12 */
-extern const struct kmn_checker kmn_tiles_checker;   /* check_tiles.c: V1 of tiles and state/tree */
+extern const struct kmn_checker kmn_heads_checker;      /* check_heads.c: V3 of records, V4 */
+extern const struct kmn_checker kmn_views_checker;      /* check_views.c: V10 of channel heads */
+extern const struct kmn_checker kmn_cases_checker;      /* case.c: V8 */
+extern const struct kmn_checker kmn_witness_checker;    /* check_witness.c: V4, cosignatures */
+extern const struct kmn_checker kmn_anchors_checker;    /* check_anchors.c: V9 */
+extern const struct kmn_checker kmn_clock_checker;      /* check_clock.c: V10, clocks */
+extern const struct kmn_checker kmn_nonces_checker;     /* check_nonces.c: V2, nonces */
+extern const struct kmn_checker kmn_openings_checker;   /* check_openings.c: V12 */
+extern const struct kmn_checker kmn_tiles_checker;      /* check_tiles.c: V1 of tiles and state/tree */
+extern const struct kmn_checker kmn_succession_checker; /* check_succession.c: V4, the ledger before */
 
 /* The hashes of what was read: past.c. */
 kmn_err kmn_past_new(struct kmn_past **past_out) KMN_MUST_CHECK;

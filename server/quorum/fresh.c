@@ -41,6 +41,12 @@ quorum_fresh_apply(struct kmn_quorum *q, const struct kmn_record *record)
 		q->fresh.behind_t = after < record->t ? record->t : 0;
 }
 
+bool
+kmn_quorum_is_closed(const struct kmn_quorum *q)
+{
+	return q->last[KMN_R_CLOSED] != 0;
+}
+
 static bool
 is_over(const struct kmn_quorum *q, enum kmn_policy_limit_kind kind, char durability, int64_t now,
     struct kmn_stale *stale_out)

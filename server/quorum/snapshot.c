@@ -64,7 +64,7 @@ choose_requests(const struct kmn_quorum *q, struct choice *c)
 }
 
 /* Types of which the last record alone is state. */
-static const enum kmn_record_kind last_of[] = {KMN_R_ANCHOR, KMN_R_CLOCK};
+static const enum kmn_record_kind last_of[] = {KMN_R_ANCHOR, KMN_R_CLOCK, KMN_R_CLOSED};
 
 static void
 choose_last(const struct kmn_quorum *q, struct choice *c)

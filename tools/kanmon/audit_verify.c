@@ -14,6 +14,8 @@
 #include "tools/kanmon/audit.h"
 #include "tools/kanmon/options.h"
 
+#define LEDGERS_MAX 64 /* one after another */
+
 static const char *const says[KMN_CHECK_COUNT] = {
     [KMN_V1] = "files, framing and segments are whole",
     [KMN_V2] = "every line is canonical, in order, of a known form",
@@ -183,9 +185,11 @@ print_json(struct audit *audit, const struct kmn_verify_report *report)
 }
 
 static int
-run(struct audit *audit, const char *path, const char *head, size_t head_len)
+run(struct audit *audit, const char *path, const char *head, size_t head_len, const struct kmn_predecessor *before,
+    struct kmn_verify_report *report)
 {
 	struct kmn_verify_settings settings = {.store = audit->store,
+	    .before = before,
 	    .trust = &audit->trust,
 	    .head = head,
 	    .head_len = head_len,
@@ -196,21 +200,20 @@ run(struct audit *audit, const char *path, const char *head, size_t head_len)
 	    .threads = (unsigned)audit->threads,
 	    .progress = audit->bar ? show_progress : NULL,
 	    .cookie = audit};
-	struct kmn_verify_report report;
-	kmn_err e = kmn_verify(&settings, &report);
+	kmn_err e = kmn_verify(&settings, report);
 
 	hide_progress(audit);
-	if (audit->structure && (report.exit_code == KMN_AUDIT_VERIFIED || report.exit_code == KMN_AUDIT_SHORT))
-		report.exit_code = KMN_AUDIT_INCOMPLETE;
+	if (audit->structure && (report->exit_code == KMN_AUDIT_VERIFIED || report->exit_code == KMN_AUDIT_SHORT))
+		report->exit_code = KMN_AUDIT_INCOMPLETE;
 	if (e != KMN_OK) {
 		(void)fprintf(stderr, "kanmon audit: %s\n", kmn_err_text(e));
 		return KMN_AUDIT_INCOMPLETE;
 	}
 	if (audit->findings != NULL)
-		print_json(audit, &report);
+		print_json(audit, report);
 	else
-		print_human(audit, path, &report);
-	return report.exit_code;
+		print_human(audit, path, report);
+	return report->exit_code;
 }
 
 kmn_err
@@ -258,11 +261,49 @@ processors(void)
 	return n < 1 ? 1 : n > 16 ? 16 : (unsigned long)n;
 }
 
+/* One ledger after another, each by what the one before says of it. The worst exit code counts. */
+static int
+run_all(struct audit *audit, const char *const *paths, size_t count, const char *head, size_t head_len)
+{
+	static const int rank[] = {
+	    [KMN_AUDIT_VERIFIED] = 0, [KMN_AUDIT_SHORT] = 1, [KMN_AUDIT_INCOMPLETE] = 2, [KMN_AUDIT_FAILED] = 3};
+	int worst = KMN_AUDIT_VERIFIED;
+	struct kmn_predecessor before;
+	struct kmn_verify_report report;
+
+	for (size_t n = 0; n < count; n++) {
+		bool last = n + 1 == count;
+		int code = KMN_AUDIT_INCOMPLETE;
+
+		if (n > 0) {
+			before.head = report.head;
+			before.log = audit->trust.log;
+			memcpy(before.origin, audit->trust.origin, sizeof(before.origin));
+			kmn_trust_succeed(&audit->trust, &report.successor);
+		}
+		memset(&report, 0, sizeof(report));
+		if (kmn_audit_open(paths[n], &audit->store) == KMN_OK)
+			code = run(
+			    audit, paths[n], last ? head : NULL, last ? head_len : 0, n > 0 ? &before : NULL, &report);
+		kmn_store_files_free(audit->store);
+		audit->store = NULL;
+		(void)json_array_clear(audit->findings);
+		if (rank[code] > rank[worst])
+			worst = code;
+		if (!last && !report.successor.there) {
+			(void)fprintf(stderr, "kanmon audit: %s was not closed, so it has no successor\n", paths[n]);
+			return rank[worst] < rank[KMN_AUDIT_INCOMPLETE] ? KMN_AUDIT_INCOMPLETE : worst;
+		}
+	}
+	return worst;
+}
+
 int
 kmn_cmd_audit_verify(int argc, char **argv)
 {
-	const char *trust = NULL, *head_path = NULL, *openings = NULL, *words[1];
+	const char *trust = NULL, *head_path = NULL, *openings = NULL, *words[LEDGERS_MAX] = {NULL};
 	bool json = false;
+	size_t count = 0;
 	struct audit audit = {.percent = -1};
 	const struct kmn_option options[] = {
 	    KMN_OPTION_TEXT("trust", "FILE", "what to hold the ledger against", &trust),
@@ -274,7 +315,8 @@ kmn_cmd_audit_verify(int argc, char **argv)
 	};
 	char *head = NULL;
 	size_t head_len = 0;
-	int parsed = kmn_options_parse(argc, argv, "audit verify", options, KMN_COUNT_OF(options), words, 1, 1);
+	int parsed =
+	    kmn_options_parse(argc, argv, "audit verify", options, KMN_COUNT_OF(options), words, 1, LEDGERS_MAX);
 	int exit_code = KMN_AUDIT_INCOMPLETE;
 
 	if (parsed != KMN_GO_ON)
@@ -287,13 +329,14 @@ kmn_cmd_audit_verify(int argc, char **argv)
 		audit.threads = processors();
 	audit.bar = isatty(STDERR_FILENO);
 	if (sodium_init() >= 0 && kmn_audit_trust(trust, &audit.trust) == KMN_OK &&
-	    read_openings(&audit, openings) == KMN_OK && kmn_audit_open(words[0], &audit.store) == KMN_OK &&
+	    read_openings(&audit, openings) == KMN_OK &&
 	    (head_path == NULL || kmn_audit_file(head_path, KMN_NOTE_MAX_BYTES, &head, &head_len) == KMN_OK)) {
 		audit.findings = json ? json_array() : NULL;
-		exit_code = run(&audit, words[0], head, head_len);
+		while (count < LEDGERS_MAX && words[count] != NULL)
+			count++;
+		exit_code = run_all(&audit, words, count, head, head_len);
 	}
 	json_decref(audit.findings);
-	kmn_store_files_free(audit.store);
 	kmn_openings_clear(&audit.openings);
 	free(head);
 	return exit_code;

@@ -108,13 +108,22 @@ ROW("witness request",   witness_request,  "LEDGER --old N", \
 ROW("witness import",    witness_import,   "FILE.cosig", \
     "bring a witness' answer to the gateway; FILE.add-checkpoint lies beside it", \
     "  kanmon witness import /media/usb/7.cosig --as ~/kanmon/sato\n") \
-ROW("audit verify",      audit_verify,     "LEDGER --trust FILE", \
+ROW("ledger succeed",    ledger_succeed,   "OLD NEW --log-key FILE --new-log-key FILE --policy NOTE", \
+    "close the ledger of a stopped gateway and begin its successor: a new year, a new key", \
+    "The policy is the new ledger's first, signed, with a new origin. The old ledger's last record names the\n" \
+    "new one, and the new one's first names the old one's last head.\n" \
+    "Exit: 0 done; 1 refused, and nothing was written, or a run that was cut off can be repeated.\n\n" \
+    "  kanmon ledger succeed gw/ledger gw/ledger-2027 --log-key gw/log.key --new-log-key gw/log-2027.key \\\n" \
+    "    --policy policy-2027.note\n" \
+    "  kanmon audit verify gw/ledger gw/ledger-2027 --trust trust\n") \
+ROW("audit verify",      audit_verify,     "LEDGER... --trust FILE", \
     "verify a ledger offline: its files, a trust file, and nothing that a gateway says", \
     "Exit: 0 verified; 1 failed, each finding says where; 2 verified, but short of the witnesses or\n" \
     "anchors that the trust file asks for; 3 input is missing that a check needs. Without a\n" \
     "checkpoint in the ledger and without --head nobody can say that nothing was cut off: 3.\n\n" \
     "  kanmon audit verify /var/lib/kanmon/gw1/ledger --trust trust\n" \
-    "  kanmon audit verify copy/ledger --trust trust --head checkpoint.of.last.year\n") \
+    "  kanmon audit verify copy/ledger --trust trust --head checkpoint.of.last.year\n" \
+    "  kanmon audit verify ledger-2026 ledger-2027 --trust trust    (each succeeds the one before)\n") \
 ROW("audit show",        audit_show,       "LEDGER", \
     "show the records of a ledger: when, which, who, with which key, what, and what became of it", \
     "Framing, chain and roots are checked while reading; signatures are not: that is verify's.\n" \

@@ -245,8 +245,13 @@ sign(void)
 	uint8_t signature[512];
 	CK_ULONG len = sizeof(signature);
 	CK_RV rv = rig_sign_init(&rig, &app, key);
+	bool begun = rv == CKR_OK;
 
-	return rv != CKR_OK ? rv : rig_sign(&rig, &app, "data", signature, &len);
+	if (begun)
+		rv = rig_sign(&rig, &app, "data", signature, &len);
+	if (rv != CKR_OK && rv != CKR_DEVICE_ERROR)
+		printf("# %s: 0x%lx\n", begun ? "C_Sign" : "C_SignInit", rv);
+	return rv;
 }
 
 static void

@@ -1,0 +1,77 @@
+#!/bin/bash
+# Three years of one gateway, each with a ledger, a key and an origin of its own; verified across, and with years removed,
+# swapped and repeated.
+. "${srcdir:-.}/tests/tap.sh"
+. "$source_dir/tests/faults/mock_sandbox.sh"
+. "$source_dir/tests/faults/control.sh"
+mock_sandbox open
+kanmond_pid=$(cat "$work/gw/kanmond.pid")
+cd "$work" || exit 99
+gw=$work/gw/gateway
+conf=$gw/kanmond.conf
+
+act() { pkcs11-tool --module "$MODULE" --token-label mock-1 --login --pin 1234 --list-objects >/dev/null 2>&1; }
+audit() { kanmon audit verify "$@" --trust "$TRUST"; }
+# The same people sign the same rules for the next year's ledger.
+new_policy() { # ORIGIN FILE
+	local name
+	grep -v '^— ' "$work/gw/policy" | sed -e '$d' -e "s|^origin .*|origin $1|" >"$2"
+	for name in sato suzuki; do
+		kanmon policy sign "$2" --key "$CUSTODIAN_DIR/$name.key" --yes \
+			--passphrase-file "$CUSTODIAN_DIR/$name.passphrase" >/dev/null || return 1
+	done
+}
+succeed() { # FROM-LEDGER FROM-KEY TO-LEDGER TO-KEY POLICY
+	kanmon ledger succeed "$1" "$3" --log-key "$2" --new-log-key "$4" --policy "$5"
+}
+# The gateway and its client go over to that ledger.
+move_to() { # LEDGER KEY ORIGIN
+	sed -i -e "s|^ledger = .*|ledger = \"$1\"|" -e "s|^log-key = .*|log-key = \"$2\"|" -e "s|^origin = .*|origin = \"$3\"|" "$conf"
+	vkey=$(cat "$gw/$1"/seg/*.kl | sed -n 2p | jq -r .body.vkey)
+	sed -i -e "s|^origin = .*|origin = \"$3\"|" -e "s|^log-key = .*|log-key = \"$vkey\"|" "$KANMON_CONFIG"
+	[ "$(id -u)" != 0 ] || chown --reference "$gw/log.key" "$gw/$2"
+}
+
+new_policy next/2027 2027.note
+new_policy next/2028 2028.note
+act
+t 'a ledger is not closed while its gateway runs' exits 1 succeed "$gw/ledger" "$gw/log.key" "$gw/l2027" "$gw/k2027" 2027.note
+stop_kanmond
+cp -a "$gw/ledger" open-ledger
+t 'an unsigned policy begins no ledger' exits 1 succeed "$gw/ledger" "$gw/log.key" "$gw/l2027" "$gw/k2027" <(sed '/^— /,$d' 2027.note)
+t 'nor does one with the old origin' exits 1 succeed "$gw/ledger" "$gw/log.key" "$gw/l2027" "$gw/k2027" "$work/gw/policy"
+t 'nor the old key' exits 1 succeed "$gw/ledger" "$gw/log.key" "$gw/l2027" "$gw/log.key" 2027.note
+t 'nothing was written by any of these' diff -r "$gw/ledger/seg" open-ledger/seg
+t 'a stopped ledger is closed, and its successor begun' succeed "$gw/ledger" "$gw/log.key" "$gw/l2027" "$gw/k2027" 2027.note
+rm -rf "$gw/l2027"
+t 'a run that was cut off in between is finished by the same command' succeed "$gw/ledger" "$gw/log.key" "$gw/l2027" "$gw/k2027" 2027.note
+t 'another successor is refused' exits 1 succeed "$gw/ledger" "$gw/log.key" "$gw/l2029" "$gw/k2027" 2028.note
+refuses() {
+	timeout 20 kanmond --config "$conf" >refused.log 2>&1
+	grep 'this ledger was closed' refused.log || { cat refused.log && false; }
+}
+t 'a gateway does not go on with a closed ledger' refuses
+
+move_to l2027 k2027 next/2027
+start_kanmond
+t 'it goes on with the successor' act
+stop_kanmond
+succeed "$gw/l2027" "$gw/k2027" "$gw/l2028" "$gw/k2028" 2028.note >/dev/null
+move_to l2028 k2028 next/2028
+start_kanmond
+act
+stop_kanmond
+all=("$gw/ledger" "$gw/l2027" "$gw/l2028")
+
+t 'an archive of three years verifies by the trust file of the first' exits 0 audit "${all[@]}"
+t 'its first year verifies alone' exits 0 audit "${all[0]}"
+t 'a year that is left out is found' exits 1 audit "${all[0]}" "${all[2]}"
+t 'swapped years are found' exits 1 audit "${all[0]}" "${all[2]}" "${all[1]}"
+t 'a repeated year is found' exits 1 audit "${all[0]}" "${all[1]}" "${all[1]}"
+t 'a later year cannot stand for the first' exits 1 audit "${all[1]}" "${all[2]}"
+t 'a ledger that was never closed has no successor' exits 3 audit open-ledger "${all[1]}"
+# The first year, closed once more: what only the owner of its key can do.
+cp "$gw/k2027" forged.key
+t 'the first year is closed a second time, by who has its key' succeed open-ledger "$gw/log.key" forged-next forged.key 2027.note
+t 'and does not fit the second' exits 1 audit open-ledger "${all[1]}" "${all[2]}"
+t_end
