@@ -375,8 +375,8 @@ test_tiles_are_mended(void)
 	uint8_t want[KMN_HASH_BYTES], is[KMN_HASH_BYTES];
 	struct kmn_recovery recovery;
 	struct kmn_log *log;
-	char *bytes, *line, *said[KMN_COUNT_OF(names)];
-	size_t len, line_len, said_len[KMN_COUNT_OF(names)];
+	char *bytes, *line, *again, *said[KMN_COUNT_OF(names)];
+	size_t len, line_len, again_len, said_len[KMN_COUNT_OF(names)];
 
 	grow(1100, 100);
 	CU_ASSERT_EQUAL_FATAL(open_at_tail(&log, &recovery), KMN_OK);
@@ -403,6 +403,9 @@ test_tiles_are_mended(void)
 			CU_ASSERT_TRUE(how > 0 || n == 4 || fixture_exists(&f, names[n]));
 			log = fixture_open(&f, NULL, NULL); /* who reads all of it writes right ones */
 			CU_ASSERT_EQUAL(kmn_log_close(log), KMN_OK);
+			again = n == 4 ? strdup("") : fixture_read(&f, names[n], &again_len);
+			CU_ASSERT_TRUE(n == 4 || (again_len == len && memcmp(again, bytes, len) == 0));
+			free(again);
 			fixture_write(&f, names[n], bytes, len);
 			free(bytes);
 		}
