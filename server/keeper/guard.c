@@ -44,6 +44,7 @@ struct guard {
 	char there[KMN_GUARD_SLOT_BYTES], going[KMN_GUARD_SLOT_BYTES]; /* an object: its value, and what replaces it */
 	size_t there_len, going_len;
 	const char *verdict;       /* of the start, for records */
+	uint64_t said;             /* an object: what the module said last, so that it is told once */
 	int64_t written_ms;        /* an object: boot time of the last update */
 	struct kmn_head first;     /* what stood there at the start, for records */
 	atomic_bool failing;       /* it cannot be written */
@@ -237,9 +238,10 @@ object_told(struct kmn_keeper *k, void *cookie, struct kmn_reader *r)
 	len = kmn_reader_bytes(r, KMN_GUARD_SLOT_BYTES, &value);
 	if (kmn_reader_end(r) == KMN_OK && rv == CKR_OK)
 		take_value(k->guards, guard, value, len);
-	else
+	else if (rv != guard->said)
 		kmn_say(KMN_SAY_WARNING, "guard \"%s\": the module says %s", guard->setup->name,
 		    rv != CKR_OK ? kmn_record_rv_name(rv, name) : "what cannot be read");
+	guard->said = rv;
 }
 
 /* KMN_W_GUARD: looks, or puts `going` there if the value is the one that was seen last. */

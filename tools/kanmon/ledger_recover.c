@@ -1,0 +1,135 @@
+/* kanmon ledger recover, ledger sign: what lets a ledger go on behind a guard (docs/ledger.md, Authorised recovery). */
+#include "config.h"
+
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kanmon/note.h"
+#include "kanmon/rescue.h"
+#include "tools/kanmon/files.h"
+#include "tools/kanmon/options.h"
+#include "tools/kanmon/signing_key.h"
+#include "tools/kanmon/terminal.h"
+
+/* The gateway's own words, with the reason of the people and a number that is used once. */
+static int
+make(const char *ledger, const char *reason, const char *out)
+{
+	char path[KMN_PATH_MAX_BYTES], *proposal = NULL, *text = NULL;
+	uint8_t nonce[32];
+	size_t len;
+	int verdict = KMN_EXIT_FAILED;
+
+	if (kmn_path(path, ledger, "state/recovery", ".proposal") != KMN_OK ||
+	    kmn_file_read_or_say(path, KMN_RESCUE_MAX_BYTES, &proposal, &len) != KMN_OK)
+		return kmn_fail("a gateway that halts at a guard leaves its proposal there: start it first");
+	randombytes_buf(nonce, sizeof(nonce));
+	if (kmn_rescue_complete(proposal, reason, nonce, &text) != KMN_OK)
+		kmn_fail("%s is no proposal, or the reason is not one line of 1 to %d bytes", path,
+		    KMN_RESCUE_REASON_MAX_BYTES);
+	else if (kmn_file_create(out, text, strlen(text), 0644) == KMN_OK)
+		verdict = KMN_EXIT_OK;
+	if (verdict == KMN_EXIT_OK) {
+		kmn_print_safe(text);
+		printf("Written to %s. Each person of the policy's quorum signs it: kanmon ledger sign %s --key "
+		       "NAME.key\n",
+		    out, out);
+	}
+	free(proposal);
+	free(text);
+	return verdict;
+}
+
+int
+kmn_cmd_ledger_recover(int argc, char **argv)
+{
+	const char *ledger, *reason = NULL, *out = NULL;
+	bool accept = false;
+	const struct kmn_option options[] = {
+	    KMN_OPTION_FLAG("accept-head", "go on from the head that the ledger has now", &accept),
+	    KMN_OPTION_TEXT("reason", "TEXT", "why the later head is given up", &reason),
+	    KMN_OPTION_TEXT("out", "FILE", "where the text to be signed is written", &out),
+	};
+	int verdict = kmn_options_parse(argc, argv, "ledger recover", options, KMN_COUNT_OF(options), &ledger, 1, 1);
+
+	if (verdict != KMN_GO_ON)
+		return verdict;
+	if (!accept || reason == NULL || out == NULL)
+		return kmn_usage("ledger recover", "--accept-head, --reason and --out are needed");
+	return make(ledger, reason, out);
+}
+
+/* The text of the file, which may have signatures already: is it what it must be? */
+static bool
+is_recovery(const char *bytes, size_t len)
+{
+	struct kmn_rescue rescue;
+	struct kmn_note note;
+
+	if (kmn_rescue_read(bytes, len, &rescue, NULL) == KMN_OK)
+		return true;
+	return kmn_note_parse(bytes, len, &note, NULL) == KMN_OK &&
+	       kmn_rescue_read(note.text, note.text_len, &rescue, NULL) == KMN_OK;
+}
+
+/* Shows, asks, signs, and puts the note in the place of the file. */
+static int
+sign(const char *path, const char *key_path, const char *passphrase_file, bool yes)
+{
+	struct kmn_keyfile *key = NULL;
+	char *bytes = NULL, *note = NULL;
+	size_t len;
+	kmn_err e;
+	int verdict = KMN_EXIT_FAILED;
+
+	if (kmn_file_read_or_say(path, KMN_RESCUE_MAX_BYTES, &bytes, &len) != KMN_OK)
+		return KMN_EXIT_FAILED;
+	if (!is_recovery(bytes, len)) {
+		kmn_fail("%s is not the text of a recovery: kanmon ledger recover makes it", path);
+		goto done;
+	}
+	if (!yes) {
+		kmn_print_safe(bytes);
+		fflush(stdout);
+		if (!kmn_terminal_confirm("The heads of the guards are given up for good. Sign this?")) {
+			kmn_fail("not signed");
+			goto done;
+		}
+	}
+	if (kmn_signing_key_open(key_path, passphrase_file, &key) != KMN_OK)
+		goto done;
+	if ((e = kmn_keyfile_sign(key, bytes, len, &note)) != KMN_OK ||
+	    (e = kmn_file_replace(path, note, strlen(note), 0644)) != KMN_OK)
+		kmn_fail("%s was not signed: %s", path, kmn_err_text(e));
+	else
+		verdict = KMN_EXIT_OK;
+done:
+	kmn_keyfile_free(key);
+	free(bytes);
+	free(note);
+	return verdict;
+}
+
+int
+kmn_cmd_ledger_sign(int argc, char **argv)
+{
+	const char *path, *key = NULL, *passphrase_file = NULL;
+	bool yes = false;
+	const struct kmn_option options[] = {
+	    KMN_OPTION_TEXT("key", "FILE", "the custodian's sealed key (NAME.key)", &key),
+	    KMN_OPTION_TEXT("passphrase-file", "FILE", "file with its passphrase, instead of asking", &passphrase_file),
+	    KMN_OPTION_FLAG("yes", "sign without showing and asking", &yes),
+	};
+	int verdict = kmn_options_parse(argc, argv, "ledger sign", options, KMN_COUNT_OF(options), &path, 1, 1);
+
+	if (verdict != KMN_GO_ON)
+		return verdict;
+	if (key == NULL)
+		return kmn_usage("ledger sign", "--key is needed");
+	verdict = sign(path, key, passphrase_file, yes);
+	if (verdict == KMN_EXIT_OK)
+		printf("Signed %s.\n", path);
+	return verdict;
+}
