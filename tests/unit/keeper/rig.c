@@ -658,11 +658,23 @@ remove_all(const char *path)
 	(void)remove(path);
 }
 
+static void
+end(struct rig *rig, int exit_code)
+{
+	CU_ASSERT_EQUAL(rig_verify(rig), exit_code);
+	remove_all(rig->dir);
+}
+
 void
 rig_end(struct rig *rig)
 {
-	CU_ASSERT_EQUAL(rig_verify(rig), 0);
-	remove_all(rig->dir);
+	end(rig, 0);
+}
+
+void
+rig_end_refused(struct rig *rig)
+{
+	end(rig, 1);
 }
 
 /* ---- connections ------------------------------------------------------------------------------------------------- */

@@ -95,6 +95,8 @@ void rig_kill(struct rig *rig);
 int rig_wait(struct rig *rig);
 /* Verifies the ledger as an auditor does (a stopped one: nothing is missing), and removes everything. */
 void rig_end(struct rig *rig);
+/* The same of a ledger that an auditor must refuse. */
+void rig_end_refused(struct rig *rig);
 /* `kanmon audit verify`'s exit code, findings as TAP comments. */
 int rig_verify(struct rig *rig);
 
