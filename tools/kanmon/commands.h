@@ -116,7 +116,6 @@ ROW("ledger succeed",    ledger_succeed,   "OLD NEW --log-key FILE --new-log-key
     "  kanmon ledger succeed gw/ledger gw/ledger-2027 --log-key gw/log.key --new-log-key gw/log-2027.key \\\n" \
     "    --policy policy-2027.note\n" \
     "  kanmon audit verify gw/ledger gw/ledger-2027 --trust trust\n") \
-ROW("audit verify",      audit_verify,     "LEDGER... --trust FILE", \
 ROW("ledger recover",    ledger_recover,   "LEDGER --accept-head --reason TEXT --out FILE", \
     "write what the quorum signs to let a ledger go on that is behind a guard", \
     "A gateway that halted at a guard left the heads in LEDGER/state/recovery.proposal. The signed file is\n" \
@@ -126,7 +125,7 @@ ROW("ledger recover",    ledger_recover,   "LEDGER --accept-head --reason TEXT -
 ROW("ledger sign",       ledger_sign,      "FILE --key FILE", \
     "sign that, as a person of the policy's quorum", \
     "  kanmon ledger sign recovery --key ~/kanmon/sato.key\n") \
-ROW("audit verify",      audit_verify,     "LEDGER --trust FILE", \
+ROW("audit verify",      audit_verify,     "LEDGER... --trust FILE", \
     "verify a ledger offline: its files, a trust file, and nothing that a gateway says", \
     "Exit: 0 verified; 1 failed, each finding says where; 2 verified, but short of the witnesses or\n" \
     "anchors that the trust file asks for; 3 input is missing that a check needs. Without a\n" \
