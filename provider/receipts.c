@@ -546,7 +546,11 @@ kmn_receipts_finish(struct kmn_book *receipts, const struct kmn_wire *wire)
 
 	if (receipts->mode == KMN_RECEIPTS_OFF || kmn_receipts_failed(receipts))
 		return KMN_OK;
-	if ((e = drain(receipts, wire, true)) != KMN_OK || (e = kmn_receipts_keep(receipts, wire, true)) != KMN_OK)
+	e = drain(receipts, wire, true);
+	if (e != KMN_OK && e != KMN_E_RECEIPT) /* no gateway to ask for a proof */
+		kmn_debug(KMN_TOPIC_RECEIPT, "%u answers were given whose receipts nobody could judge: %s",
+		    atomic_load(&receipts->waiting), kmn_err_text(e));
+	if (e != KMN_OK || (e = kmn_receipts_keep(receipts, wire, true)) != KMN_OK)
 		return e;
 	return wire != NULL ? kmn_receipts_cosign(receipts, wire, true) : KMN_OK;
 }
