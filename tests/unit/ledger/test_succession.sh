@@ -74,4 +74,9 @@ t 'a ledger that was never closed has no successor' exits 3 audit open-ledger "$
 cp "$gw/k2027" forged.key
 t 'the first year is closed a second time, by who has its key' succeed open-ledger "$gw/log.key" forged-next forged.key 2027.note
 t 'and does not fit the second' exits 1 audit open-ledger "${all[1]}" "${all[2]}"
+# Openings of commitments are their holders' files: a ledger neither has nor needs them.
+mkdir "$gw/l2028/openings" && echo salt >"$gw/l2028/openings/1"
+t 'openings kept beside a ledger are no part of it' exits 0 audit "${all[@]}"
+rm -rf "$gw/l2028/openings"
+t 'and erasing them changes nothing' exits 0 audit "${all[@]}"
 t_end
