@@ -41,6 +41,7 @@ kmn_finished_pem(enum kmn_finished_kind kind)
 struct element {
 	const uint8_t *start, *content, *end;
 	int tag, class;
+	bool constructed;
 };
 
 static bool
@@ -55,6 +56,7 @@ next_element(const uint8_t **at, const uint8_t *end, struct element *out)
 	status = ASN1_get_object(&p, &len, &out->tag, &out->class, end - p);
 	if ((status & 0x81) != 0 || len < 0 || len > end - p) /* malformed, or of no definite length */
 		return false;
+	out->constructed = (status & V_ASN1_CONSTRUCTED) != 0;
 	out->start = *at;
 	out->content = p;
 	out->end = *at = p + len;
@@ -64,7 +66,7 @@ next_element(const uint8_t **at, const uint8_t *end, struct element *out)
 static bool
 is_sequence(const struct element *e)
 {
-	return e->class == V_ASN1_UNIVERSAL && e->tag == V_ASN1_SEQUENCE;
+	return e->class == V_ASN1_UNIVERSAL && e->tag == V_ASN1_SEQUENCE && e->constructed;
 }
 
 /* The signature's AlgorithmIdentifier inside a TBSCertificate or TBSCertList: the first SEQUENCE in it. */
@@ -236,7 +238,8 @@ kmn_issued_read(const uint8_t *der, size_t len, struct kmn_issued *out)
 	at = outer.content;
 	if (!next_element(&at, outer.end, &tbs) || !is_sequence(&tbs) || !next_element(&at, outer.end, &algorithm) ||
 	    !is_sequence(&algorithm) || !next_element(&at, outer.end, &bits) || bits.class != V_ASN1_UNIVERSAL ||
-	    bits.tag != V_ASN1_BIT_STRING || bits.content == bits.end || bits.content[0] != 0 || at != outer.end)
+	    bits.tag != V_ASN1_BIT_STRING || bits.constructed || bits.content == bits.end || bits.content[0] != 0 ||
+	    at != outer.end)
 		return KMN_E_MALFORMED;
 	*out = (struct kmn_issued){.tbs = tbs.start,
 	    .tbs_len = (size_t)(tbs.end - tbs.start),
