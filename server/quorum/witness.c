@@ -75,8 +75,8 @@ take_cosign(struct kmn_quorum *q, const struct kmn_policy *policy, const struct 
 		size_t count;
 		bool verified;
 
-		e = kmn_note_verify(&note, &w->key, 1, &verified, &count, why);
-		if (e == KMN_OK && verified &&
+		/* A line of its name and key id that it did not make says nothing: four bytes of key id are imitated at little cost. */
+		if (kmn_note_verify(&note, &w->key, 1, &verified, &count, NULL) == KMN_OK && verified &&
 		    (q->settings.head == NULL || q->settings.head(q->settings.cookie, &head)))
 			take(q, record, &w->key, head.size);
 	}

@@ -410,7 +410,7 @@ test_again(void)
 struct said {
 	struct kmn_verify_report report;
 	char last[600]; /* the last thing said, infos too */
-	char findings[2048];
+	char findings[2048], infos[2048];
 };
 
 static void
@@ -422,6 +422,9 @@ hear(void *cookie, enum kmn_check check, enum kmn_severity severity, const struc
 	(void)place;
 	if (check == KMN_V4 && severity == KMN_INFO)
 		snprintf(said->last, sizeof(said->last), "%.500s", text);
+	if (severity == KMN_INFO)
+		snprintf(
+		    said->infos + strlen(said->infos), sizeof(said->infos) - strlen(said->infos), "%.300s\n", text);
 	if (severity != KMN_INFO)
 		snprintf(said->findings + n, sizeof(said->findings) - n, "V%d %.300s\n", (int)check, text);
 }
@@ -634,8 +637,8 @@ test_lines(void)
 	(void)story_append(
 	    b.log, KMN_R_COSIGN, kmn_cosign_body(&head, json_pack("[o]", json_stringn(line, strlen(line) - 1))));
 	CU_ASSERT_EQUAL(kmn_log_wait(b.log), KMN_OK);
-	CU_ASSERT_EQUAL(verify(&b.f, THREE "quorum a\n", NULL, &said), 1);
-	CU_ASSERT_PTR_NOT_NULL(strstr(said.findings, "the signature of witness.example/w0 does not verify"));
+	CU_ASSERT_EQUAL(verify(&b.f, THREE "quorum a\n", NULL, &said), 2);
+	CU_ASSERT_PTR_NOT_NULL(strstr(said.infos, "not counted: the signature of witness.example/w0 does not verify"));
 	/* of witnesses that the trust file does not name nothing is said */
 	CU_ASSERT_EQUAL(verify(&b.f, "witness d $3\nquorum d\n", NULL, &said), 2);
 	free(line);
@@ -654,7 +657,7 @@ static CU_TestInfo witness_tests[] = {
     {"a split view: who cosigned the one branch refuses the other", test_split_view},
     {"a ledger rebuilt without one record, signed with the real key, is refused by one old cosigned head",
 	test_rebuilt},
-    {"V4: lines that are not over the head that the record names", test_lines},
+    {"V4: lines that are not over the head that the record names count for nobody", test_lines},
     CU_TEST_INFO_NULL,
 };
 
