@@ -3,6 +3,7 @@
 # ledger that was rolled back under its own key.
 . "${srcdir:-.}/tests/tap.sh"
 . "$source_dir/tests/witness/witnesses.sh"
+skip_under_sanitizer 'its calls take longer than the limits that are tested'
 
 sandbox() { "$source_dir/tools/sandbox" "$@"; }
 status() { kanmon status --as "$CUSTODIAN_DIR/sato"; }

@@ -213,6 +213,7 @@ test_cosignature(void)
 	CU_ASSERT_TRUE(kmn_note_cosign_time(&parsed.line[0], &when) && when == NOW);
 	/* another time under the same signature */
 	other = strstr(note, "w0 ") + 3;
+	free(line);
 	CU_ASSERT_EQUAL(
 	    kmn_note_cosign_line(text, strlen(text), &party[0].vkey, party[0].secret, NOW + 1, &line), KMN_OK);
 	memcpy(other + 5, strstr(line, "w0 ") + 3 + 5, 11);
