@@ -298,11 +298,11 @@ static const struct {
     {KMN_R_CUSTODIAN_CREDENTIAL, {"custodian"}, NULL},
     {KMN_R_COSIGN, {"size"}, NULL},
     {KMN_R_PEER, {"origin"}, NULL},
-    {KMN_R_ANCHOR, {"size", "gen_time"}, NULL},
+    {KMN_R_ANCHOR, {"tsa", "size", "gen_time"}, NULL},
     {KMN_R_CLOCK, {"reason", "before", "after"}, NULL},
     {KMN_R_HSM_LOG, {"source", "unmatched"}, NULL},
     {KMN_R_RECOVERY, {"reason"}, NULL},
-    {KMN_R_RENEWAL, {"kind"}, NULL},
+    {KMN_R_RENEWAL, {"tsa", "gen_time"}, NULL},
     {KMN_R_REHASH, {"alg", "size"}, NULL},
 };
 
@@ -408,6 +408,8 @@ signed_note(const struct kmn_record *record)
 	switch (record->kind) {
 	case KMN_R_GENESIS:
 		return text_of(record->body, "policy");
+	case KMN_R_RECOVERY:
+		return json_object_get(record->body, "authorised") == NULL ? NULL : text_of(record->body, "authorised");
 	case KMN_R_POLICY:
 	case KMN_R_APPROVAL:
 	case KMN_R_REJECTION:
