@@ -111,7 +111,8 @@ before=$(anchors)
 kill "$tsa_pid"
 wait "$tsa_pid" 2>/dev/null
 restart_kanmond
-t 'with the TSA away the gateway serves, and says so' says 'time_stamps.local.trouble *the' kanmon status
+trouble() { kanmon status | grep -q 'time_stamps.local.trouble *the'; }
+t 'with the TSA away the gateway serves, and says so' wait_until trouble
 stop_kanmond
 t 'and ends' gone "$kanmond_pid"
 t 'the ledger verifies' exits 0 audit
