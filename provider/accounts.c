@@ -133,10 +133,10 @@ kmn_accounts_key(struct kmn_book *book, const struct kmn_claim *claim)
 {
 	unsigned bit = operation_of(claim->row);
 	struct kmn_account *account;
-	uint64_t key = claim->key;
+	uint64_t key = 0;
 
-	if (key != 0 || bit == OPERATIONS)
-		return key;
+	if (claim->row->effect == KMN_EFFECT_STARTS || bit == OPERATIONS)
+		return 0; /* of wrapping and deriving the record may name either key */
 	(void)pthread_mutex_lock(&book->lock);
 	if ((account = find(book, claim->session)) != NULL)
 		key = account->key[bit];

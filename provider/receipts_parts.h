@@ -98,7 +98,7 @@ void kmn_proof_spool(const struct kmn_book *book, const struct kmn_claim *claim,
 
 /* A call of which no receipt comes: it may have begun an operation, with a key that the ledger will name. */
 void kmn_accounts_begun(struct kmn_book *book, const struct kmn_claim *claim);
-/* The key of a call: that of its argument, or with which its operation was begun. 0: not known. */
+/* The key with which the operation of a call was begun. 0: not known, or there is none. */
 uint64_t kmn_accounts_key(struct kmn_book *book, const struct kmn_claim *claim);
 /* Which public half the ledger named for that key before; false if it never did. */
 bool kmn_accounts_spki(struct kmn_book *book, uint64_t handle, uint8_t spki_sha256_out[KMN_HASH_BYTES]);

@@ -287,6 +287,25 @@ test_key_by_handle(void)
 	finish(g, CKR_OK);
 }
 
+/* A record of wrapping may name the key that wraps or the one that is wrapped. */
+static void
+test_two_keys(void)
+{
+	struct gateway *g = begin_receipts("each", "");
+	CK_MECHANISM mechanism = {CKM_AES_KEY_WRAP, NULL, 0};
+	CK_BYTE out[256];
+	CK_ULONG len = sizeof(out);
+
+	CU_ASSERT_EQUAL(p11->C_WrapKey(3, &mechanism, KEY, OTHER_KEY, NULL, &len), CKR_OK);
+	CU_ASSERT_EQUAL(sign(3), CKR_OK);
+	CU_ASSERT_EQUAL(p11->C_DeriveKey(3, &mechanism, KEY, NULL, 0, &(CK_OBJECT_HANDLE){0}), CKR_OK);
+	atomic_store(&g->lie, LIE_KEY);
+	CU_ASSERT_EQUAL(p11->C_DeriveKey(3, &mechanism, KEY, NULL, 0, &(CK_OBJECT_HANDLE){0}), CKR_OK);
+	atomic_store(&g->lie, LIE_NONE);
+	CU_ASSERT_EQUAL(sign(3), CKR_OK);
+	finish(g, CKR_OK);
+}
+
 /* ---- between two connections, and two processes ------------------------------------------------------------------ */
 
 static void *
@@ -873,6 +892,7 @@ main(int argc, char **argv)
 	    {"evidence has both heads, the record and the hashes of what crossed", test_evidence},
 	    {"a receipt for an answer that has no record is one too many", test_unasked},
 	    {"a key handle stands for one key, in whichever session", test_key_by_handle},
+	    {"but of two keys the record may name either", test_two_keys},
 	    CU_TEST_INFO_NULL,
 	};
 	static CU_TestInfo several[] = {
