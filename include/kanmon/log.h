@@ -142,6 +142,13 @@ kmn_err kmn_log_line(struct kmn_log *log, uint64_t index, char **line_out, size_
  * replays instead of all. Written once these are durable, authenticated with the log key; a hint all the same.
  */
 kmn_err kmn_log_snapshot(struct kmn_log *log, const uint64_t *index, size_t count) KMN_MUST_CHECK;
+/*
+ * Reads on in the sealed segments, at most KMN_SCRUB_BYTES, and begins again behind the last. KMN_E_CORRUPT: from record
+ * *index_out on a segment is not what the tree was made of. *between_out: the next call begins a segment.
+ */
+#define KMN_SCRUB_BYTES (1u << 20)
+kmn_err kmn_log_scrub(struct kmn_log *log, bool *between_out, uint64_t *index_out) KMN_MUST_CHECK;
+
 /* A small derived file in state/, durable before this returns. */
 kmn_err kmn_log_keep_state(struct kmn_log *log, const char *name, const void *bytes, size_t len) KMN_MUST_CHECK;
 

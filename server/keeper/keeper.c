@@ -401,6 +401,7 @@ tick(struct kmn_keeper *k)
 	if (k->unrecorded)
 		return;
 	kmn_guards_tick(k);
+	kmn_scrub_tick(k);
 	if (kmn_guards_halted(k->guards, why, sizeof(why)))
 		kmn_keeper_fail(k, why);
 	kmn_clock_tick(k);

@@ -68,6 +68,8 @@ kmn_keeper_holds_back(struct kmn_keeper *k)
 
 	if (k->unrecorded)
 		return KMN_E_LEDGER;
+	if (k->scrub.damaged)
+		return KMN_E_CORRUPT;
 	if (kmn_guards_fail(k->guards, &guard))
 		return KMN_E_GUARD;
 	return kmn_space_is_low(k) ? KMN_E_SPACE : KMN_OK;
@@ -88,4 +90,27 @@ kmn_space_tick(struct kmn_keeper *k)
 		k->restart = true;
 		kmn_keeper_fail(k, "there is space again for the ledger: the keeper starts anew");
 	}
+}
+
+void
+kmn_scrub_tick(struct kmn_keeper *k)
+{
+	int64_t now = kmn_keeper_boot_ms();
+	bool between = true;
+	uint64_t index = 0;
+	kmn_err e;
+
+	if (k->setup->scrub_ms == 0 || k->scrub.damaged || (!k->scrub.inside && now < k->scrub.next_ms))
+		return;
+	if (!k->scrub.inside)
+		k->scrub.next_ms = now + k->setup->scrub_ms;
+	e = kmn_log_scrub(k->log, &between, &index);
+	k->scrub.inside = e == KMN_OK && !between;
+	if (e != KMN_E_CORRUPT)
+		return;
+	k->scrub.damaged = true;
+	kmn_say(KMN_SAY_ERROR,
+	    "the ledger is damaged from record %llu on: calls that need a record are refused; kanmon audit verify says "
+	    "where, a copy has the right bytes (docs/operator.md)",
+	    (unsigned long long)index);
 }

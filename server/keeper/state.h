@@ -333,6 +333,11 @@ struct kmn_keeper {
 		uint64_t looked_us, free_mib;
 		int64_t starved_ms; /* boot time when the disk was full */
 	} space;
+	struct {              /* space.c */
+		bool damaged; /* a sealed segment is not what it was */
+		bool inside;  /* one is being read */
+		int64_t next_ms;
+	} scrub;
 	struct kmn_recovery found; /* what opening the ledger found, until then */
 	struct kmn_quorum *quorum;
 	bool resumed;           /* it was made of chosen records (snapshot.c) */
@@ -378,7 +383,7 @@ struct kmn_keeper {
 	uint64_t told;                      /* records that are not about the ledger itself */
 	uint8_t chain_kept[KMN_HASH_BYTES]; /* blob with the certificates of the last time stamp */
 	int64_t stamp_until_ms;             /* boot time: how long the end waits for a time stamp; 0: not asked */
-	uint64_t statements_due; /* intents whose statement record is still to be written */
+	uint64_t statements_due;            /* intents whose statement record is still to be written */
 };
 
 /* ---- keeper.c: the loop, and what everybody needs ------------------------------------------------------------- */
@@ -666,6 +671,8 @@ void kmn_track_operation(struct kmn_call_state *call, const struct kmn_response_
 bool kmn_space_is_low(struct kmn_keeper *k);
 /* Each second; also when the ledger takes nothing any more. */
 void kmn_space_tick(struct kmn_keeper *k);
+/* Reads a part of a sealed segment again, when it is time; each second. */
+void kmn_scrub_tick(struct kmn_keeper *k);
 /* Why no call of class A or B may begin now; KMN_OK: it may. */
 kmn_err kmn_keeper_holds_back(struct kmn_keeper *k);
 

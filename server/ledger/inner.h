@@ -65,6 +65,11 @@ struct kmn_log {
 	int segment_fd;            /* committer; -1: none is open */
 	uint64_t published;        /* committer: size in `checkpoint` */
 
+	struct { /* owner, scrub.c */
+		bool running;
+		uint64_t segment, end, offset, index; /* first record and end of the segment; where it is read on */
+	} scrub;
+
 	uint64_t reserve_bytes;    /* set once */
 	uint64_t reserved_to;      /* committer: the open segment has disk space up to here */
 	bool reserve_off;          /* committer: this file system cannot */

@@ -278,6 +278,46 @@ test_every_call_fails(void)
 	CU_ASSERT_TRUE(call > 25);
 }
 
+/* Once around: what the scrubber says, and at which record. */
+static kmn_err
+scrub_round(struct kmn_log *log, uint64_t *index_out)
+{
+	kmn_err e = KMN_OK;
+	bool between;
+
+	for (int n = 0; e == KMN_OK && n < 8; n++)
+		e = kmn_log_scrub(log, &between, index_out);
+	return e;
+}
+
+static void
+test_scrub(void)
+{
+	struct kmn_log *log;
+	uint64_t index;
+	char *bytes, *at;
+	size_t len;
+
+	f.settings.segment_records = 300;
+	fixture_create(&f);
+	log = fixture_open(&f, NULL, NULL);
+	for (unsigned n = 0; n < 700; n++) {
+		CU_ASSERT_EQUAL(kmn_log_append(log, KMN_R_CLOCK, fixture_clock(n), NULL, NULL, NULL), KMN_OK);
+		if (n % 50 == 49)
+			CU_ASSERT_EQUAL(kmn_log_wait(log), KMN_OK);
+	}
+	CU_ASSERT_EQUAL(scrub_round(log, &index), KMN_OK);
+	bytes = fixture_read(&f, SEG0, &len);
+	at = strstr(bytes, "\"i\":123,");
+	CU_ASSERT_PTR_NOT_NULL_FATAL(at);
+	at[strlen("\"i\":123,\"m\":")] ^= 1;
+	fixture_write(&f, SEG0, bytes, len);
+	CU_ASSERT_EQUAL(scrub_round(log, &index), KMN_E_CORRUPT);
+	CU_ASSERT_EQUAL(index, 123);
+	free(bytes);
+	CU_ASSERT_EQUAL(kmn_log_close(log), KMN_OK);
+}
+
 static void
 test_poisoned_refuses(void)
 {
@@ -358,7 +398,10 @@ main(int argc, char **argv)
 	    {"what was moved aside is reported until a record says it", test_cut_is_told},
 	    {"a changed byte before the last commit is refused, not cut off", test_damage_everywhere},
 	    {"sectors of the last batch that were not written are a torn tail", test_zeros_in_last_batch},
-	    {"each call to the disk failing in turn poisons, but for a full disk that only derived files met; what was durable is there again", test_every_call_fails},
+	    {"the scrubber finds a changed record of a sealed segment, and names it", test_scrub},
+	    {"each call to the disk failing in turn poisons, but for a full disk that only derived files met; what was "
+	     "durable is there again",
+		test_every_call_fails},
 	    {"a poisoned log refuses everything and touches nothing", test_poisoned_refuses},
 	    {"short writes are completed", test_short_writes},
 	    {"creating fails at each call without leaving a ledger that opens short", test_create_fails},
