@@ -149,6 +149,24 @@ take_lock(struct kmn_log *log, struct kmn_why *why)
 	return failed < 0 ? KMN_E_IO : KMN_OK;
 }
 
+/* `fresh`: of an empty ledger, for an existing seg/ means that there is a ledger, or was one. Else those that a copy lost
+ * because they were empty. */
+static kmn_err
+make_folders(struct kmn_store *store, bool fresh)
+{
+	static const char *const folders[] = {"seg", "blobs", "quarantine", "state"};
+
+	for (size_t n = 0; n < KMN_COUNT_OF(folders); n++) {
+		int failed = store->mkdir(store, folders[n]);
+
+		if (failed == -EEXIST && fresh)
+			return KMN_E_EXISTS;
+		if (failed < 0 && failed != -EEXIST)
+			return KMN_E_IO;
+	}
+	return fresh ? kmn_store_sync_folder(store, ".") : KMN_OK;
+}
+
 kmn_err
 kmn_log_open(const struct kmn_log_settings *settings, kmn_log_replay *replay, void *cookie,
     struct kmn_recovery *recovery_out, struct kmn_log **log_out, struct kmn_why *why)
@@ -167,7 +185,7 @@ kmn_log_open(const struct kmn_log_settings *settings, kmn_log_replay *replay, vo
 	free(first);
 	if ((e = log_new(settings, &log)) != KMN_OK)
 		return e;
-	if ((e = take_lock(log, why)) != KMN_OK ||
+	if ((e = take_lock(log, why)) != KMN_OK || (e = make_folders(log->store, false)) != KMN_OK ||
 	    (e = kmn_log_recover(log, settings, replay, cookie, recovery_out, why)) != KMN_OK)
 		goto done;
 	if (pthread_create(&log->thread, NULL, kmn_log_committer, log) != 0) {
@@ -525,23 +543,6 @@ kmn_recovery_dropped(const struct kmn_recovery *recovery)
 	    kmn_json_b64(recovery->sha256, KMN_HASH_BYTES), "quarantine", recovery->quarantine);
 }
 
-/* Folders of an empty ledger; an existing seg/ means that there is a ledger, or was one. */
-static kmn_err
-make_folders(struct kmn_store *store)
-{
-	static const char *const folders[] = {"seg", "blobs", "quarantine", "state"};
-
-	for (size_t n = 0; n < KMN_COUNT_OF(folders); n++) {
-		int failed = store->mkdir(store, folders[n]);
-
-		if (failed == -EEXIST)
-			return KMN_E_EXISTS;
-		if (failed < 0)
-			return KMN_E_IO;
-	}
-	return kmn_store_sync_folder(store, ".");
-}
-
 /* Genesis goes the way of every record, but for its number 0 and its own checks. */
 static kmn_err
 write_genesis(struct kmn_log *log, json_t *genesis, struct kmn_why *why)
@@ -571,7 +572,7 @@ write_genesis(struct kmn_log *log, json_t *genesis, struct kmn_why *why)
 	number(log, KMN_R_GENESIS, &record);
 	if ((e = kmn_record_emit(&record, &line, &len, why)) != KMN_OK)
 		return e;
-	if ((e = make_folders(log->store)) == KMN_OK && (e = take_lock(log, why)) == KMN_OK &&
+	if ((e = make_folders(log->store, true)) == KMN_OK && (e = take_lock(log, why)) == KMN_OK &&
 	    (e = enqueue(log, &record, line, len)) == KMN_OK && (e = kmn_log_commit(log, log->first)) == KMN_OK) {
 		kmn_frontier_head(&log->disk.front, &head);
 		e = kmn_log_publish(log, &head);

@@ -183,6 +183,8 @@ close_old(struct succeeding *s)
 done:
 	if (log != NULL && kmn_log_close(log) != KMN_OK && e == KMN_OK)
 		e = KMN_E_LEDGER;
+	if (e == KMN_E_LEDGER || e == KMN_E_IO)
+		kmn_fail("%s: it could not be written: is there room, and may this user write there?", s->from);
 	kmn_store_files_free(settings.store);
 	return e;
 }

@@ -68,11 +68,22 @@ sed -e 's/^version 1/version 2/' -e "s|^previous none|previous $(openssl dgst -s
 for name in sato suzuki tanaka; do
 	kanmon policy sign policy.2 --key "$CUSTODIAN_DIR/$name.key" --passphrase-file "$CUSTODIAN_DIR/$name.passphrase" --yes >/dev/null || exit 1
 done
+pinned=$(openssl x509 -in "$work/tsa/root.pem" -outform DER | openssl dgst -sha256 -binary | base64)
+sed "s|^log .*|&\ntsa local $pinned|; s|^quorum none|witness w1 $vkey\nquorum w1|" "$TRUST" >"$work/trust"
 python3 "$here/sample.py" "$LEDGER" "$TRUST" "$work/gw/gateway/log.key" "$work/tsa" policy.2 "$work/sample" || exit 1
 pinned=$(openssl x509 -in "$work/tsa/root.pem" -outform DER | openssl dgst -sha256 -binary | base64)
 sed "s|^log .*|&\ntsa local $pinned|; s|^quorum none|witness w1 $vkey\nquorum w1|" "$TRUST" >"$work/trust"
-kanmon audit verify "$work/sample" --trust "$work/trust"
+sed 's|^origin .*|origin kanmon.sandbox/gw/2027|' policy.1 >policy.2027
+for name in sato suzuki tanaka; do
+	kanmon policy sign policy.2027 --key "$CUSTODIAN_DIR/$name.key" --passphrase-file "$CUSTODIAN_DIR/$name.passphrase" --yes >/dev/null || exit 1
+done
+kanmon ledger succeed "$work/sample" "$work/successor" --log-key "$work/gw/gateway/log.key" --new-log-key "$work/log-2027.key" \
+	--policy policy.2027 || exit 1
+kanmon audit verify "$work/sample" "$work/successor" --trust "$work/trust"
 code=$?
 python3 "$here/second.py" "$work/sample" "$work/trust" || code=1
-mkdir -p "$out" && rm -rf "$out/ledger" && cp -r "$work/sample" "$out/ledger" && cp "$work/trust" "$out/trust"
+mkdir -p "$out" && rm -rf "$out/ledger" "$out/successor" && cp -r "$work/sample" "$out/ledger" &&
+	cp -r "$work/successor" "$out/successor" && cp "$work/trust" "$out/trust" && cp "$work/gw/gateway/log.key" "$out/log.key"
+rm -f "$out"/*/lock
+[ $code = 2 ] && code=0 # the successor has no time stamp and no witness yet
 exit $code
