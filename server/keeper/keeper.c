@@ -527,7 +527,7 @@ record_recovery(struct kmn_keeper *k, const struct kmn_recovery *recovery)
 	if ((e = kmn_quorum_open_requests(k->quorum, &open)) != KMN_OK)
 		return e;
 	/* A ledger that was just created has only its genesis: nothing ended uncleanly. */
-	if ((recovery->clean || recovery->last_commit.size == 1) && !recovery->torn && json_array_size(open) == 0 &&
+	if ((recovery->clean || recovery->last_commit.size == 1) && !recovery->torn && !recovery->distrusted && json_array_size(open) == 0 &&
 	    !kmn_guards_overruled(k->guards)) {
 		json_decref(open);
 		return KMN_OK;

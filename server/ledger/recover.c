@@ -532,7 +532,7 @@ kmn_log_recover(struct kmn_log *log, const struct kmn_log_settings *settings, km
 	if ((e = kmn_edge_copy(&log->disk_edge, kmn_tiles_edge(log->tiles))) != KMN_OK)
 		goto done;
 	recovery->last_commit = log->durable;
-	recovery->clean = log->disk.last == KMN_R_GATEWAY_STOP && !recovery->torn;
+	recovery->clean = log->disk.last == KMN_R_GATEWAY_STOP && !recovery->torn && !recovery->distrusted;
 done:
 	kmn_walk_clear(&opening.walk);
 	free(opening.first);
