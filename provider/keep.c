@@ -4,7 +4,7 @@
  * To keep a head takes two fsyncs. A program that asks now and then has each
  * head kept before it sees the answer; one that asks hundreds of times a second
  * has that for the first SAVED_MAX of them, and for one in TOKEN_MS from then
- * on (decision 0022 says what that gives away). At C_Finalize all is kept.
+ * on (decision 0029 says what that gives away). At C_Finalize all is kept.
  */
 #include "config.h"
 

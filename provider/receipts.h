@@ -4,7 +4,7 @@
  *
  *   accepted   the newest head that was proven to continue all heads before it, whichever connection brought it.
  *              Read from `kept` at the start; named by ATTACH and JOIN; only grows.
- *   kept       the head in the file that all processes share. Lags behind `accepted` by a moment (decision 0022).
+ *   kept       the head in the file that all processes share. Lags behind `accepted` by a moment (decision 0029).
  *   trail      one connection's last head: the next receipt on it continues that one.
  *
  *   receipt --kmn_receipt_check--> its head continues the trail's, its record is of this call

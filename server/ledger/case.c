@@ -87,7 +87,6 @@ static const struct {
     {KMN_R_ACTION, "subject", KMN_R_UNKNOWN, false},
     {KMN_R_LOG_KEY, "approvals", KMN_R_APPROVAL, true},
     {KMN_R_CUSTODIAN_CREDENTIAL, "approvals", KMN_R_APPROVAL, true},
-    {KMN_R_RECOVERY, "authorised", KMN_R_APPROVAL, true},
 };
 
 static bool
