@@ -111,7 +111,8 @@ struct kmn_walk {
 kmn_err kmn_walk_file(struct kmn_walk *walk, uint64_t first, uint64_t from) KMN_MUST_CHECK;
 void kmn_walk_clear(struct kmn_walk *walk);
 
-/* kmn_store_replace() without syncs, for what is checked when it is read. KMN_E_NOT_FOUND: there is no such folder. */
+/* kmn_store_replace() without the folder's sync, for what is made again when it is missing; bytes that a power cut took
+ * out of it would be a finding. KMN_E_NOT_FOUND: there is no such folder. */
 kmn_err kmn_store_put(struct kmn_store *store, const char *name, const void *bytes, size_t len) KMN_MUST_CHECK;
 kmn_err kmn_store_write(struct kmn_store *store, int fd, const void *bytes, size_t len, uint64_t offset) KMN_MUST_CHECK;
 kmn_err kmn_store_sync_folder(struct kmn_store *store, const char *folder) KMN_MUST_CHECK;

@@ -51,7 +51,7 @@ const struct kmn_edge *kmn_tiles_edge(const struct kmn_tiles *tiles);
 /* `each` record, held against the tree. */
 kmn_err kmn_tiles_each(
     struct kmn_tiles *tiles, uint64_t from, uint64_t count, kmn_line_fn *each, void *cookie) KMN_MUST_CHECK;
-/* Writes one whole tile: whole or not at all, and not synced, for it is checked when it is read. */
+/* Writes one whole tile: whole or not at all. Its name may be lost with the power, its bytes not. */
 kmn_err kmn_tile_write(struct kmn_store *store, const struct kmn_tile *tile) KMN_MUST_CHECK;
 /* The same unless the file has exactly this already. */
 kmn_err kmn_tile_mend(struct kmn_store *store, const struct kmn_tile *tile) KMN_MUST_CHECK;

@@ -279,9 +279,9 @@ kmn_store_sync_folder(struct kmn_store *store, const char *folder)
 	return failed < 0 ? KMN_E_IO : KMN_OK;
 }
 
-/* `path`.tmp, written and closed, becomes `path`. */
+/* `path`.tmp, written, synced and closed, becomes `path`. */
 static kmn_err
-replace(struct kmn_store *store, const char *path, const void *bytes, size_t len, bool sync)
+replace(struct kmn_store *store, const char *path, const void *bytes, size_t len)
 {
 	char tmp[170];
 	int fd, failed;
@@ -291,7 +291,7 @@ replace(struct kmn_store *store, const char *path, const void *bytes, size_t len
 	if ((fd = store->open(store, tmp, O_WRONLY | O_CREAT | O_TRUNC)) < 0)
 		return fd == -ENOENT ? KMN_E_NOT_FOUND : fd == -ENOSPC || fd == -EDQUOT ? KMN_E_SPACE : KMN_E_IO;
 	e = kmn_store_write(store, fd, bytes, len, 0);
-	if (e == KMN_OK && sync && store->sync(store, fd) < 0)
+	if (e == KMN_OK && store->sync(store, fd) < 0)
 		e = KMN_E_IO;
 	failed = store->close(store, fd);
 	return e == KMN_OK && (failed < 0 || store->rename(store, tmp, path) < 0) ? KMN_E_IO : e;
@@ -304,7 +304,7 @@ kmn_store_replace(struct kmn_store *store, const char *folder, const char *name,
 	kmn_err e;
 
 	(void)snprintf(path, sizeof(path), "%s/%s", folder, name);
-	e = replace(store, path, bytes, len, true);
+	e = replace(store, path, bytes, len);
 	if (e == KMN_E_NOT_FOUND)
 		e = KMN_E_IO;
 	return e == KMN_OK ? kmn_store_sync_folder(store, folder) : e;
@@ -313,5 +313,5 @@ kmn_store_replace(struct kmn_store *store, const char *folder, const char *name,
 kmn_err
 kmn_store_put(struct kmn_store *store, const char *name, const void *bytes, size_t len)
 {
-	return replace(store, name, bytes, len, false);
+	return replace(store, name, bytes, len);
 }

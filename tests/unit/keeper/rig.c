@@ -634,7 +634,7 @@ rig_verify(struct rig *rig)
 	CU_ASSERT_EQUAL_FATAL(kmn_store_files(path, &settings.store), KMN_OK);
 	settings.trust = &trust;
 	CU_ASSERT_EQUAL(kmn_verify(&settings, &report), KMN_OK);
-	if (report.exit_code == 0)
+	if (report.exit_code == 0 && !rig->verified_often)
 		shadow_ledger(settings.store);
 	kmn_store_files_free(settings.store);
 	return report.exit_code;

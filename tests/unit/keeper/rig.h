@@ -61,6 +61,7 @@ struct rig_frame {
 };
 
 struct rig {
+	bool verified_often; /* by the hundred: without the quorums of chosen records, which take a second each */
 	char dir[64], mock_log[96];
 	struct rig_plan plan;
 	struct kmn_worker_setup spawning; /* of the worker that is being started */

@@ -298,6 +298,7 @@ begin(struct scene *s)
 	s->recoveries = 0;
 	power_disarm(s->power);
 	rig_start_with(&s->rig, &plan, rules);
+	s->rig.verified_often = true;
 }
 
 static void

@@ -180,11 +180,15 @@ def main(ledger, trust, log_key, count, seed, work, kanmon):
             mine, code = None, 3
         theirs = subprocess.run([kanmon, "audit", "verify", folder, "--trust", trust], capture_output=True, text=True)
         found += code == 1
-        if (code == 0) != (theirs.returncode == 0):
+        told = [l for l in theirs.stdout.split("\n") if l.startswith(("finding", "FATAL", "missing"))]
+        beyond = [l for l in told if l.split()[1] in ("V9", "V10")]  # clocks and time stamps: not second.py's
+        if code == 0 and told and told == beyond:
+            continue
+        if (code == 0) != (theirs.returncode in (0, 2)):
             apart += 1
             print("seed %s change %d, %s: second.py says %d %s, kanmon %d\n%s" % (
                 seed, n, what, code, mine.findings if mine else "", theirs.returncode,
-                "\n".join(l for l in theirs.stdout.split("\n") if l.startswith(("finding", "FATAL", "missing")))))
+                "\n".join(told)))
     print("%s changes, %d findings, %d apart" % (count, found, apart))
     return 1 if apart or not found else 0
 

@@ -718,6 +718,11 @@ class Ledger:
             elif r["type"] == "anchor":
                 self.signed_head("V3", r["i"], b["note"])
             elif r["type"] == "cosign":
+                lines = b["lines"] if isinstance(b["lines"], list) else []
+                good = 1 <= len(lines) <= 32 and all(
+                    isinstance(l, str) and re.fullmatch("\u2014 [^\\s+]+ [A-Za-z0-9+/]+={0,2}", l) for l in lines)
+                if not good or b["size"] > r["i"]:
+                    self.found("V4", r["i"], "not 1 to 32 signature lines over an earlier head")
                 self.at_head("V3", r["i"], b["size"], unb64(b["root"]))
             elif r["type"] == "recovery":
                 try:
