@@ -724,6 +724,15 @@ class Ledger:
                 if not good or b["size"] > r["i"]:
                     self.found("V4", r["i"], "not 1 to 32 signature lines over an earlier head")
                 self.at_head("V3", r["i"], b["size"], unb64(b["root"]))
+            elif r["type"] == "closed":
+                try:
+                    to = b["successor"]
+                    need(set(to) == {"origin", "policy_sha256", "vkey"} and len(unb64(to["policy_sha256"])) == 32, "its members")
+                    key = parse_vkey(to["vkey"])
+                    need(key["type"] == 1 and key["name"] == to["origin"] and to["origin"] != self.origin, "its log key")
+                    need(r is self.records[-1], "closed, and goes on")
+                except (Bad, KeyError, TypeError) as bad:
+                    self.found("V4", r["i"], "successor: %s" % bad)
             elif r["type"] == "recovery":
                 try:
                     self.at_head("V3", r["i"], b["last_commit"]["size"], unb64(b["last_commit"]["root"]))
@@ -789,6 +798,7 @@ class Ledger:
         else:
             need(p.version == before.version + 1 and p.previous == b64(before.sha256), "does not continue the one before")
             need(before.signed_by_role("policy", note)[1], "not signed by the role policy of the version before")
+            need(r["body"]["version"] == p.version, "the record names another version")
         self.policies.append(p)
 
     def ref(self, r, ref, *kinds):
