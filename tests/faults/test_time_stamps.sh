@@ -33,7 +33,7 @@ make_tsa() {
 		signer_key = tsa.key
 		signer_digest = sha256
 		default_policy = 1.2.3.4.1
-		digests = sha256
+		digests = sha256, sha512
 		accuracy = secs:1
 		ess_cert_id_alg = sha256
 	END
@@ -116,4 +116,25 @@ t 'with the TSA away the gateway serves, and says so' wait_until trouble
 stop_kanmond
 t 'and ends' gone "$kanmond_pid"
 t 'the ledger verifies' exits 0 audit
+
+renew() {
+	kanmon ledger renew "$LEDGER" --log-key "$work/gw/gateway/log.key" --tsa local --roots "$work/tsa/root.pem" \
+		--ask "cd '$work/tsa' && openssl ts -reply -config tsa.cnf -queryfile /dev/stdin" "$@"
+}
+as_root() { [ "$(id -u)" != 0 ] || chown -R --reference "$LEDGER" "$LEDGER"; }
+size() { cat "$LEDGER"/seg/*.kl | grep -c '^{'; }
+t 'the newest time stamp is stamped again' says 'a time stamp over that of record' renew
+t 'and the whole ledger, by another hash' says 'by SHA-512 over all records and blobs' renew --rehash
+t 'the auditor verifies both' exits 0 audit
+before=$(size)
+t 'an answer that is none is refused' exits 1 renew --ask 'echo no'
+t 'and so is one to another question' exits 1 renew --ask "cat '$work/token'"
+t 'and nothing is written then' test "$(size)" = "$before"
+as_root
+start_kanmond
+t 'a renewed ledger is gone on with' answers
+t 'without a recovery' test "$(cat "$LEDGER"/seg/*.kl | grep -c '"type":"recovery"')" = 0
+t 'a ledger is not renewed while its gateway runs' exits 1 renew
+stop_kanmond
+t 'and it verifies' exits 0 audit
 t_end

@@ -116,6 +116,12 @@ ROW("ledger succeed",    ledger_succeed,   "OLD NEW --log-key FILE --new-log-key
     "  kanmon ledger succeed gw/ledger gw/ledger-2027 --log-key gw/log.key --new-log-key gw/log-2027.key \\\n" \
     "    --policy policy-2027.note\n" \
     "  kanmon audit verify gw/ledger gw/ledger-2027 --trust trust\n") \
+ROW("ledger renew",      ledger_renew,     "LEDGER --log-key FILE --tsa NAME --roots FILE --ask COMMAND", \
+    "time-stamp the newest time stamp of a stopped ledger again, or with --rehash all of it by SHA-512", \
+    "Once a year, and before a certificate of the TSA ends. COMMAND reads an RFC 3161 request and writes\n" \
+    "the answer.\n\n" \
+    "  kanmon ledger renew gw/ledger --log-key gw/log.key --tsa tsa-1 --roots tsa-roots.pem \\\n" \
+    "      --ask 'curl -sf -H Content-Type:application/timestamp-query --data-binary @- http://tsa.example/'\n") \
 ROW("ledger recover",    ledger_recover,   "LEDGER --accept-head --reason TEXT --out FILE", \
     "write what the quorum signs to let a ledger go on that is behind a guard", \
     "A gateway that halted at a guard left the heads in LEDGER/state/recovery.proposal. The signed file is\n" \

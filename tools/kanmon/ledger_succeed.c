@@ -17,6 +17,7 @@
 #include "kanmon/log.h"
 #include "kanmon/verify.h"
 #include "tools/kanmon/files.h"
+#include "tools/kanmon/log_key.h"
 #include "tools/kanmon/options.h"
 #include "tools/kanmon/policy_file.h"
 #include "tools/kanmon/terminal.h"
@@ -40,9 +41,8 @@ struct succeeding {
 
 /* ---- keys --------------------------------------------------------------------------------------------------------- */
 
-/* One line of base64, as kanmond takes it. */
-static kmn_err
-read_seed(const char *path, uint8_t *secret)
+kmn_err
+kmn_log_key_read(const char *path, uint8_t *secret)
 {
 	uint8_t public_key[crypto_sign_PUBLICKEYBYTES], seed[crypto_sign_SEEDBYTES];
 	char *text;
@@ -74,7 +74,7 @@ find_new_key(struct succeeding *s)
 	kmn_err e;
 
 	if (access(s->new_key_path, F_OK) == 0) {
-		e = read_seed(s->new_key_path, s->new_secret);
+		e = kmn_log_key_read(s->new_key_path, s->new_secret);
 	} else {
 		crypto_sign_keypair(public_key, s->new_secret);
 		kmn_b64(s->new_secret, crypto_sign_SEEDBYTES, text);
@@ -270,7 +270,7 @@ kmn_cmd_ledger_succeed(int argc, char **argv)
 	s.to = words[1];
 	if (sodium_init() >= 0 && (s.secret = sodium_malloc(crypto_sign_SECRETKEYBYTES)) != NULL &&
 	    (s.new_secret = sodium_malloc(crypto_sign_SECRETKEYBYTES)) != NULL &&
-	    (e = read_seed(s.key_path, s.secret)) == KMN_OK && (e = find_new_key(&s)) == KMN_OK &&
+	    (e = kmn_log_key_read(s.key_path, s.secret)) == KMN_OK && (e = find_new_key(&s)) == KMN_OK &&
 	    (e = check_policy(&s)) == KMN_OK && (e = close_old(&s)) == KMN_OK && (e = give(s.from)) == KMN_OK &&
 	    (e = begin_new(&s)) == KMN_OK)
 		say_done(&s);
