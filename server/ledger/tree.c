@@ -103,7 +103,8 @@ level_push(struct level *level, const uint8_t hash[KMN_HASH_BYTES])
 {
 	if (level->count == level->room) {
 		uint64_t room = level->room == 0 ? 16 : level->room * 2;
-		void *grown = realloc(level->hash, room * KMN_HASH_BYTES);
+		void *grown =
+		    room > SIZE_MAX / KMN_HASH_BYTES ? NULL : realloc(level->hash, (size_t)room * KMN_HASH_BYTES);
 
 		if (grown == NULL)
 			return KMN_E_NO_MEMORY;
