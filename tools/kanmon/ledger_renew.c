@@ -226,6 +226,8 @@ open_and_renew(struct renewing *r)
 	kmn_err e;
 
 	kmn_log_sources_system(&settings.sources);
+	if ((e = kmn_ledger_owner(r->ledger)) != KMN_OK)
+		return e;
 	if ((e = kmn_log_open(&settings, replay, r, &recovery, &r->log, &why)) != KMN_OK) {
 		kmn_fail("%s: %s: %s", r->ledger, kmn_err_text(e), why.text);
 		return e;
@@ -241,6 +243,8 @@ open_and_renew(struct renewing *r)
 	}
 	if (kmn_log_close(r->log) != KMN_OK && e == KMN_OK)
 		e = KMN_E_LEDGER;
+	if (kmn_ledger_give(r->ledger) != KMN_OK && e == KMN_OK)
+		e = KMN_E_IO;
 	return e;
 }
 

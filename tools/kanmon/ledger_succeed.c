@@ -152,6 +152,15 @@ may_close(const struct succeeding *s)
 /* nftw(3) takes no cookie; the tool has one thread. */
 static struct stat owner;
 
+kmn_err
+kmn_ledger_owner(const char *path)
+{
+	if (stat(path, &owner) == 0)
+		return KMN_OK;
+	kmn_fail("%s: %s", path, strerror(errno));
+	return KMN_E_IO;
+}
+
 static kmn_err
 close_old(struct succeeding *s)
 {
@@ -162,11 +171,7 @@ close_old(struct succeeding *s)
 	size_t len;
 	kmn_err e;
 
-	if (stat(s->from, &owner) != 0) {
-		kmn_fail("%s: %s", s->from, strerror(errno));
-		return KMN_E_IO;
-	}
-	if ((e = kmn_store_files(s->from, &settings.store)) != KMN_OK)
+	if ((e = kmn_ledger_owner(s->from)) != KMN_OK || (e = kmn_store_files(s->from, &settings.store)) != KMN_OK)
 		return e;
 	kmn_log_sources_system(&settings.sources);
 	if ((e = kmn_log_open(&settings, replay, s, &recovery, &log, &why)) != KMN_OK) {
@@ -199,8 +204,8 @@ give_one(const char *path, const struct stat *stat, int kind, struct FTW *where)
 }
 
 /* Root may have done it; the keeper's user must be able to read it. */
-static kmn_err
-give(const char *path)
+kmn_err
+kmn_ledger_give(const char *path)
 {
 	if (geteuid() != 0 || nftw(path, give_one, 8, FTW_PHYS) == 0)
 		return KMN_OK;
@@ -232,7 +237,7 @@ begin_new(const struct succeeding *s)
 	kmn_store_files_free(settings.store);
 	if (e != KMN_OK)
 		kmn_fail("%s: %s", s->to, why.text[0] != '\0' ? why.text : kmn_err_text(e));
-	return e != KMN_OK ? e : give(s->to);
+	return e != KMN_OK ? e : kmn_ledger_give(s->to);
 }
 
 static void
@@ -271,7 +276,7 @@ kmn_cmd_ledger_succeed(int argc, char **argv)
 	if (sodium_init() >= 0 && (s.secret = sodium_malloc(crypto_sign_SECRETKEYBYTES)) != NULL &&
 	    (s.new_secret = sodium_malloc(crypto_sign_SECRETKEYBYTES)) != NULL &&
 	    (e = kmn_log_key_read(s.key_path, s.secret)) == KMN_OK && (e = find_new_key(&s)) == KMN_OK &&
-	    (e = check_policy(&s)) == KMN_OK && (e = close_old(&s)) == KMN_OK && (e = give(s.from)) == KMN_OK &&
+	    (e = check_policy(&s)) == KMN_OK && (e = close_old(&s)) == KMN_OK && (e = kmn_ledger_give(s.from)) == KMN_OK &&
 	    (e = begin_new(&s)) == KMN_OK)
 		say_done(&s);
 	kmn_policy_file_free(s.policy);
