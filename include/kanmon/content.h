@@ -16,6 +16,7 @@ enum kmn_content_kind {
 	KMN_CONTENT_TBS_CERTIFICATE, /* X.509 TBSCertificate */
 	KMN_CONTENT_TBS_CRL,         /* X.509 TBSCertList */
 	KMN_CONTENT_CSR,             /* PKCS#10 CertificationRequestInfo */
+	KMN_CONTENT_COUNT,
 };
 
 struct kmn_content;

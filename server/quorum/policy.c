@@ -312,26 +312,6 @@ key_fits(const struct rule *r, const struct kmn_question *q)
 }
 
 static bool
-bound_holds(const struct bound *b, const struct kmn_content_facts *f, int64_t now)
-{
-	switch (b->kind) {
-	case BOUND_ISSUER:
-		return strcmp(b->text, f->issuer) == 0;
-	case BOUND_SUBJECT:
-		return strcmp(b->text, f->subject) == 0;
-	case BOUND_VALIDITY:
-		return f->not_after >= f->not_before && f->not_after - f->not_before <= b->number * 1000;
-	case BOUND_CA:
-		return f->ca == (b->number != 0);
-	case BOUND_PATHLEN:
-		return f->pathlen >= 0 && f->pathlen <= b->number;
-	case BOUND_NEXT_UPDATE:
-		return f->next_update >= 0 && f->next_update - now <= b->number * 1000;
-	}
-	return false;
-}
-
-static bool
 content_fits(const struct rule *r, const struct kmn_question *q)
 {
 	const struct kmn_content_facts *f;

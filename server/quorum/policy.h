@@ -5,6 +5,7 @@
 #include "kanmon/calls.h"
 #include "kanmon/note.h"
 #include "kanmon/policy.h"
+#include "server/quorum/bounds.h"
 
 #define POLICY_WORDS_MAX 256
 #define POLICY_LINES_MAX 8192
@@ -58,14 +59,6 @@ struct object {
 	char *token, *label, *class;
 	uint8_t *id;
 	size_t id_len;
-};
-
-enum bound_kind { BOUND_ISSUER, BOUND_SUBJECT, BOUND_VALIDITY, BOUND_CA, BOUND_PATHLEN, BOUND_NEXT_UPDATE };
-
-struct bound {
-	enum bound_kind kind;
-	char *text;
-	int64_t number;
 };
 
 enum need_kind { NEED_UNSAID, NEED_NONE, NEED_DENY, NEED_GROUPS };

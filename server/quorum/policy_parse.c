@@ -707,62 +707,35 @@ rule_selfcheck(struct parser *p)
 static void
 add_bound(struct parser *p, const char *word)
 {
-	static const struct {
-		const char *start;
-		enum bound_kind kind;
-		char value; /* text, bool, number, duration */
-		int of;     /* enum kmn_content_kind, -1: any */
-	} forms[] = {
-	    {"issuer=", BOUND_ISSUER, 't', -1},
-	    {"subject=", BOUND_SUBJECT, 't', -1},
-	    {"validity<=", BOUND_VALIDITY, 'd', KMN_CONTENT_TBS_CERTIFICATE},
-	    {"ca=", BOUND_CA, 'b', KMN_CONTENT_TBS_CERTIFICATE},
-	    {"pathlen<=", BOUND_PATHLEN, 'n', KMN_CONTENT_TBS_CERTIFICATE},
-	    {"next-update<=", BOUND_NEXT_UPDATE, 'd', KMN_CONTENT_TBS_CRL},
-	};
+	struct bound parsed, *b;
+	char why[200];
 
-	for (size_t i = 0; i < KMN_COUNT_OF(forms); i++) {
-		size_t n = strlen(forms[i].start);
-		uint64_t number = 0;
-		struct bound *b;
-
-		if (strncmp(forms[i].start, word, n) != 0)
-			continue;
-		if ((forms[i].of >= 0 && forms[i].of != (int)p->rule->content) || !p->rule->content_asked)
-			fail(p, "`%s` is no bound of this kind of content", forms[i].start);
-		if (forms[i].value == 'n')
-			parse_number(p, word + n, 1000, &number);
-		else if (forms[i].value == 'd')
-			parse_duration(p, word + n, 36500ull * 86400, &number);
-		else if (forms[i].value == 'b' && strcmp(word + n, "true") != 0 && strcmp(word + n, "false") != 0)
-			fail(p, "expected: ca=true or ca=false");
-		else if (forms[i].value == 'b')
-			number = word[n] == 't';
-		if (p->err != KMN_OK || (b = list_add(p, &p->rule->bounds, calloc(1, sizeof(*b)))) == NULL)
-			return;
-		*b = (struct bound){forms[i].kind, keep(p, word + n), (int64_t)number};
-		return;
-	}
-	fail(p, "'%.60s' is no bound that is known (issuer= subject= validity<= ca= pathlen<= next-update<=)", word);
+	if (!bound_parse(word, p->rule->content, &parsed, why, sizeof(why)))
+		fail(p, "%s", why);
+	else if ((b = list_add(p, &p->rule->bounds, calloc(1, sizeof(*b)))) != NULL)
+		*b = (struct bound){parsed.form, keep(p, parsed.text), parsed.number};
 }
 
 static void
 rule_content(struct parser *p)
 {
-	static const char *const later[] = {"ocsp-response", "tst-info", "cms-signed-attributes"};
 	struct rule *r = p->rule;
+	char names[200] = "any";
 
-	for (int k = KMN_CONTENT_TBS_CERTIFICATE; k <= KMN_CONTENT_CSR; k++) {
-		if (strcmp(p->word[1], kmn_content_kind_name((enum kmn_content_kind)k)) != 0)
+	for (int k = 0; k < KMN_CONTENT_COUNT; k++) {
+		const char *name = kmn_content_kind_name((enum kmn_content_kind)k);
+		size_t n = strlen(names);
+
+		snprintf(names + n, sizeof(names) - n, ", %s", name);
+		if (strcmp(p->word[1], name) != 0)
 			continue;
 		r->content_asked = true;
 		r->content = (enum kmn_content_kind)k;
 	}
-	for (size_t i = 0; i < KMN_COUNT_OF(later); i++)
-		if (strcmp(p->word[1], later[i]) == 0)
-			fail(p, "content `%s` is not in this version", later[i]);
 	if (!r->content_asked && strcmp(p->word[1], "any") != 0)
-		fail(p, "'%.40s' is no kind of content: any, tbs-certificate, tbs-crl, csr", p->word[1]);
+		fail(p, "'%.40s' is no kind of content: %s", p->word[1], names);
+	else if (!r->content_asked && p->words > 2)
+		fail(p, "`content any` has no bounds");
 	for (size_t i = 2; i < p->words && p->err == KMN_OK; i++)
 		add_bound(p, p->word[i]);
 }
