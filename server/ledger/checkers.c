@@ -10,6 +10,7 @@
 
 const struct kmn_checker *const kmn_ledger_checkers[] = {
     &kmn_heads_checker,
+    &kmn_guards_checker,
     &kmn_nonces_checker,
     &kmn_cases_checker,
     &kmn_witness_checker,

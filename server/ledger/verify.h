@@ -6,6 +6,7 @@
 #include "server/ledger/sweep.h"
 
 extern const struct kmn_checker kmn_heads_checker;      /* check_heads.c: V3 of records, V4 */
+extern const struct kmn_checker kmn_guards_checker;     /* check_guards.c: V3 of guards */
 extern const struct kmn_checker kmn_views_checker;      /* check_views.c: V10 of channel heads */
 extern const struct kmn_checker kmn_cases_checker;      /* case.c: V8 */
 extern const struct kmn_checker kmn_witness_checker;    /* check_witness.c: V4, cosignatures */

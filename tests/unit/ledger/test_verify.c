@@ -615,6 +615,75 @@ test_views(void)
 	f.settings.store = &f.disk.store;
 }
 
+/* What a start or a recovery says that a guard held. */
+static const struct {
+	const char *says, *verdict; /* verdict NULL: in gateway.start */
+	bool other_root, later, fresh;
+	int exit_code;
+	const char *finds;
+} guard_rows[] = {
+    {"a head of this ledger", NULL, false, false, false, 0, ""},
+    {"nothing yet", NULL, false, false, true, 0, ""},
+    {"the same size, another root", NULL, true, false, false, 1, "held another root at size 2"},
+    {"a head of a longer ledger", NULL, false, true, false, 1, "held a head of 7 records, and only 2 were there"},
+    {"a recovery's guard fits", "fits", false, false, false, 0, ""},
+    {"a recovery's guard was empty", "new", false, false, true, 0, ""},
+    {"a recovery calls another head fitting", "fits", true, false, false, 1, "held another root"},
+    {"a recovery calls a head new", "new", false, false, false, 1, "no such verdict"},
+    {"a recovery with a verdict of its own", "fine", false, false, false, 1, "no such verdict"},
+    {"a guard that was overruled is the quorum's", "overruled", true, true, false, 0, ""},
+};
+
+static void
+write_guarded(struct kmn_log *log, size_t n)
+{
+	json_t *guard, *body;
+	struct kmn_head head;
+
+	(void)story_append(log, KMN_R_GATEWAY_START, story_start());
+	CU_ASSERT_EQUAL(kmn_log_wait(log), KMN_OK);
+	kmn_log_durable(log, &head);
+	body = guard_rows[n].verdict == NULL ? story_start() : story_recovery(&head, NULL, NULL);
+	if (guard_rows[n].fresh)
+		memset(&head, 0, sizeof(head));
+	head.root[0] ^= guard_rows[n].other_root;
+	head.size += guard_rows[n].later ? 5 : 0;
+	guard = json_pack("{s:s, s:s, s:I, s:o}", "kind", "file", "name", "guards/1", "size", (json_int_t)head.size,
+	    "root", kmn_json_b64(head.root, KMN_HASH_BYTES));
+	if (guard_rows[n].verdict != NULL)
+		(void)json_object_set_new(guard, "verdict", json_string(guard_rows[n].verdict));
+	(void)json_array_append_new(json_object_get(body, "guards"), guard);
+	(void)story_append(log, guard_rows[n].verdict == NULL ? KMN_R_GATEWAY_START : KMN_R_RECOVERY, body);
+	CU_ASSERT_EQUAL(kmn_log_close(log), KMN_OK);
+}
+
+static void
+test_guards(void)
+{
+	struct fixture kept = f;
+	struct memory memory;
+
+	for (size_t n = 0; n < KMN_COUNT_OF(guard_rows); n++) {
+		struct said said = {0};
+
+		fixture_up(&f);
+		f.settings.segment_records = SEGMENT_RECORDS;
+		fixture_create(&f);
+		write_guarded(fixture_open(&f, NULL, NULL), n);
+		memory_load(&memory, f.disk.real);
+		if (verify(&memory, &said) != guard_rows[n].exit_code ||
+		    strstr(said.last, guard_rows[n].finds) == NULL) {
+			(void)printf("# %s: exit %d, said %s\n", guard_rows[n].says, said.report.exit_code, said.last);
+			CU_FAIL("guard");
+		}
+		CU_ASSERT_EQUAL(said.report.count[KMN_V3], (unsigned)guard_rows[n].exit_code);
+		memory_clear(&memory);
+		fixture_down(&f);
+	}
+	f = kept;
+	f.settings.store = &f.disk.store;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -630,6 +699,7 @@ main(int argc, char **argv)
 	    {"a malformed trust file is refused", test_bad_trust},
 	    {"every call has its story, whole", test_stories},
 	    {"a head that the log key signed for a client and that is not of this ledger is a split view", test_views},
+	    {"a start that names a guard's head that is not of this ledger is found", test_guards},
 	    CU_TEST_INFO_NULL,
 	};
 	static CU_SuiteInfo suites[] = {{"ledger/verify", NULL, tear_down, ready, NULL, tests}, CU_SUITE_INFO_NULL};

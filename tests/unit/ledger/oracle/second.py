@@ -713,14 +713,18 @@ class Ledger:
             b = r["body"]
             if r.get("body_bad"):
                 continue
+            if r["type"] in ("gateway.start", "recovery"):
+                self.guards(r, b["guards"])
             if r["type"] == "checkpoint":
                 self.signed_head("V3", r["i"], b["note"])
             elif r["type"] == "anchor":
                 self.signed_head("V3", r["i"], b["note"])
             elif r["type"] == "cosign":
                 lines = b["lines"] if isinstance(b["lines"], list) else []
-                good = 1 <= len(lines) <= 32 and all(
-                    isinstance(l, str) and re.fullmatch("\u2014 [^\\s+]+ [A-Za-z0-9+/]+={0,2}", l) for l in lines)
+                try:
+                    good = 1 <= len(lines) <= 32 and parse_note("text\n\n%s\n" % "\n".join(lines))
+                except (Bad, TypeError):
+                    good = False
                 if not good or b["size"] > r["i"]:
                     self.found("V4", r["i"], "not 1 to 32 signature lines over an earlier head")
                 self.at_head("V3", r["i"], b["size"], unb64(b["root"]))
@@ -738,6 +742,21 @@ class Ledger:
                     self.at_head("V3", r["i"], b["last_commit"]["size"], unb64(b["last_commit"]["root"]))
                 except (Bad, KeyError):
                     self.found("V3", r["i"], "last_commit is not a size and a root")
+
+    def guards(self, r, guards):
+        """What a start says that its guards held: a head of the records before it, or nothing."""
+        for guard in guards:
+            try:
+                size, root = guard["size"], unb64(guard["root"], 32)
+                need(all(isinstance(guard[x], str) for x in ("kind", "name")) and KINDS["number"](size), "its members")
+                new = size == 0 and root == bytes(32)
+                if r["type"] == "recovery":
+                    if guard["verdict"] == "overruled":
+                        continue
+                    need(guard["verdict"] == ("new" if new else "fits"), "its verdict")
+                need(new or (size <= r["i"] and self.tree.root(size) == root), "no head of this ledger")
+            except (Bad, KeyError, TypeError, AttributeError) as bad:
+                self.found("V3", r["i"], "guard: %r" % bad)
 
     def derived(self):
         """What is beside the segments and must agree with them."""
