@@ -43,4 +43,10 @@ const char *kmn_keyfile_vkey(const struct kmn_keyfile *key);
  */
 kmn_err kmn_keyfile_sign(const struct kmn_keyfile *key, const char *text, size_t len, char **note_out) KMN_MUST_CHECK;
 
+/*
+ * The person's share key (X25519), to which shares of a sealed PIN are dealt: made of the same seed, and no other use
+ * of it. `secret_out`: 32 bytes of the caller's guarded memory, or NULL.
+ */
+void kmn_keyfile_share_key(const struct kmn_keyfile *key, uint8_t public_out[32], uint8_t *secret_out);
+
 #endif

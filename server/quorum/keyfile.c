@@ -15,9 +15,12 @@
 #define NONCE_BYTES crypto_secretbox_NONCEBYTES
 #define PLAIN_BYTES (SEED_BYTES + KMN_HASH_BYTES) /* the seed, and the hash of the lines before: nobody renames a key */
 #define SEALED_BYTES (PLAIN_BYTES + crypto_secretbox_MACBYTES)
+#define SHARE_CONTEXT "kmn-shr_"
 #define COST_OPS_MAX 16u
 #define COST_MEM_MAX (1u << 30)
 
+_Static_assert(SEED_BYTES == crypto_kdf_KEYBYTES && crypto_box_PUBLICKEYBYTES == 32 && crypto_box_SECRETKEYBYTES == 32,
+    "the share key");
 _Static_assert(SEED_BYTES + SALT_BYTES + NONCE_BYTES == KMN_KEYFILE_RANDOM_BYTES, "the random of a key file");
 
 struct kmn_keyfile {
@@ -251,4 +254,20 @@ kmn_keyfile_sign(const struct kmn_keyfile *key, const char *text, size_t len, ch
 	if (kmn_note_parse(text, len, &note, NULL) == KMN_OK)
 		return kmn_note_countersign(text, len, &key->key, key->secret, note_out, &note_len);
 	return kmn_note_sign(text, len, &key->key, key->secret, note_out, &note_len);
+}
+
+/* What the seed signs with is derived by another function (SHA-512, in Ed25519): neither key tells of the other. */
+void
+kmn_keyfile_share_key(const struct kmn_keyfile *key, uint8_t public_out[32], uint8_t *secret_out)
+{
+	uint8_t *pair = sodium_malloc(crypto_box_SEEDBYTES + crypto_box_SECRETKEYBYTES);
+
+	if (pair == NULL)
+		KMN_BUG("out of memory");
+	/* The first half of Ed25519's secret key is its seed. */
+	crypto_kdf_derive_from_key(pair, crypto_box_SEEDBYTES, 1, SHARE_CONTEXT, key->secret);
+	crypto_box_seed_keypair(public_out, pair + crypto_box_SEEDBYTES, pair);
+	if (secret_out != NULL)
+		memcpy(secret_out, pair + crypto_box_SEEDBYTES, crypto_box_SECRETKEYBYTES);
+	sodium_free(pair);
 }
