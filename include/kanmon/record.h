@@ -62,7 +62,7 @@ ROW(REDELIVER, "redeliver", \
 ROW(REDELIVERY, "redelivery", \
 	"result=ref chan=number sess=number seq=number req_sha256=hash rv=number rv_name=text resp_sha256=hash") \
 ROW(POLICY, "policy", \
-	"version=number note=note effective_after=number") \
+	"version=number note=note effective_after=number proposal?=ref") \
 ROW(LOG_KEY, "log.key", \
 	"event=text vkey=text proof=note approvals=refs") \
 ROW(CUSTODIAN_CREDENTIAL, "custodian.credential", \
@@ -88,7 +88,17 @@ ROW(REHASH, "rehash", \
 	"alg=text size=number old_root=hash new_root=b64 manifest_sha256=hash tsa=text imprint_alg=text nonce_tsa=text " \
 	"token=b64 chain_sha256=hash gen_time=number policy_oid=text") \
 ROW(CLOSED, "closed", \
-	"successor=object")
+	"successor=object") \
+ROW(POLICY_PROPOSAL, "policy.proposal", \
+	"version=number note=note effective_after=number") \
+ROW(POLICY_VETO, "policy.veto", \
+	"note=note") \
+ROW(ATTESTATION, "attestation", \
+	"note=note") \
+ROW(ANOMALY, "anomaly", \
+	"what=text token?=text detail=text") \
+ROW(REOPEN, "reopen", \
+	"note=note")
 /* clang-format on */
 
 #define KMN_RECORD_ENUM(id, name, members) KMN_R_##id,
