@@ -10,9 +10,9 @@
 #include "kanmon/note.h"
 #include "kanmon/record.h"
 #include "kanmon/store.h"
+#include "kanmon/succession.h"
 #include "kanmon/tlogpolicy.h"
 
-#define KMN_ORIGIN_MAX_BYTES KMN_NOTE_NAME_MAX_BYTES
 #define KMN_TRUST_MAX_BYTES 65536
 #define KMN_TRUST_TSA_MAX 16
 #define KMN_TRUST_TSA_NAME_MAX_BYTES 64
@@ -34,23 +34,6 @@ struct kmn_trust {
 };
 kmn_err kmn_trust_parse(const char *text, size_t len, struct kmn_trust *trust_out, struct kmn_why *why) KMN_MUST_CHECK;
 
-/* What the record `closed` says of the ledger that comes next (docs/ledger.md, Succession). */
-struct kmn_successor {
-	bool there;
-	char origin[KMN_ORIGIN_MAX_BYTES + 1];
-	uint8_t policy_sha256[KMN_HASH_BYTES]; /* of the text of its policy version 1 */
-	struct kmn_vkey log;
-};
-/* The ledger before, verified, as its successor must know it. */
-struct kmn_predecessor {
-	char origin[KMN_ORIGIN_MAX_BYTES + 1];
-	struct kmn_vkey log;
-	struct kmn_head head; /* the last: with the record that closed it */
-};
-json_t *kmn_successor_body(const struct kmn_successor *successor) KMN_MUST_CHECK; /* of `closed` */
-bool kmn_successor_read(const json_t *object, struct kmn_successor *out) KMN_MUST_CHECK;
-/* genesis.predecessor; `note` is the checkpoint of that head. */
-json_t *kmn_predecessor_body(const char *origin, const struct kmn_head *head, const char *note) KMN_MUST_CHECK;
 /* What a trust file says of a ledger, made to say it of its successor; witnesses and TSAs stay. */
 void kmn_trust_succeed(struct kmn_trust *trust, const struct kmn_successor *successor);
 

@@ -14,6 +14,7 @@
 
 #include "kanmon/note.h"
 #include "kanmon/say.h"
+#include "kanmon/succession.h"
 
 #define COSIGN_EVERY_MS 60000
 
@@ -61,6 +62,36 @@ read_ours(const struct kmn_keeper *k, const struct kmn_note *note, struct kmn_he
 		memset(head, 0, sizeof(*head));
 }
 
+/* What genesis says of the ledger before this one; false: it is the first. */
+static bool
+read_predecessor(const struct kmn_keeper *k, struct kmn_predecessor *before)
+{
+	struct kmn_record genesis;
+	struct kmn_why why;
+	char *line;
+	size_t len;
+	bool there;
+
+	if (kmn_log_line(k->log, 0, &line, &len) != KMN_OK)
+		return false;
+	there = kmn_record_parse(line, len, &genesis, &why) == KMN_OK;
+	if (there) {
+		there = kmn_predecessor_read(json_object_get(genesis.body, "predecessor"), before);
+		kmn_record_clear(&genesis);
+	}
+	free(line);
+	return there;
+}
+
+static bool
+is_outdated(const struct kmn_keeper *k, const struct kmn_note *note)
+{
+	struct kmn_predecessor before;
+	struct kmn_head head;
+
+	return read_predecessor(k, &before) && kmn_checkpoint_parse(note, before.origin, &head, NULL) == KMN_OK;
+}
+
 static const char *
 read_cosigner(struct kmn_claim *claim)
 {
@@ -88,6 +119,7 @@ read_head(const struct kmn_keeper *k, struct kmn_claim *claim)
 		reason = "the cosignature over its head does not verify";
 	else
 		read_ours(k, note, &claim->head);
+	claim->outdated = reason == NULL && claim->head.size == 0 && is_outdated(k, note);
 	free(note);
 	return reason;
 }
@@ -129,6 +161,53 @@ kmn_claim_take(struct kmn_keeper *k, struct kmn_conn *conn, const struct kmn_cla
 	    claim->head.size, root, durable.size, claim->head.size > durable.size ? "rolled back" : "forked");
 	kmn_say(KMN_SAY_ERROR, "ROLLBACK OR FORK: %s at %s %s", conn->peer->name, conn->address, reason);
 	return kmn_conn_record_reject(k, conn, reason);
+}
+
+/* A head by that ledger's key which it never came to: it was rolled back or cut before it was closed. */
+static bool
+is_beyond(const struct kmn_predecessor *before, const struct kmn_claim *claim, struct kmn_head *head)
+{
+	struct kmn_note *note = malloc(sizeof(*note));
+	bool verified, beyond;
+	size_t count;
+
+	if (note == NULL)
+		KMN_BUG("out of memory");
+	beyond = before->log.type != 0 && kmn_note_parse(claim->note, claim->note_len, note, NULL) == KMN_OK &&
+		 kmn_note_verify(note, &before->log, 1, &verified, &count, NULL) == KMN_OK && count == 1 &&
+		 kmn_checkpoint_parse(note, before->origin, head, NULL) == KMN_OK &&
+		 (head->size > before->head.size ||
+		     (head->size == before->head.size && memcmp(head->root, before->head.root, KMN_HASH_BYTES) != 0));
+	free(note);
+	return beyond;
+}
+
+bool
+kmn_claim_is_outdated(struct kmn_keeper *k, struct kmn_conn *conn, const struct kmn_claim *claim)
+{
+	char reason[KMN_FRAME_TEXT_MAX_BYTES];
+	struct kmn_predecessor before;
+	struct kmn_head head;
+
+	if (!claim->outdated || !read_predecessor(k, &before))
+		return false;
+	if (is_beyond(&before, claim, &head)) {
+		(void)snprintf(reason, sizeof(reason),
+		    "holds a head of the ledger before this one that is not of it: %" PRIu64
+		    " records, and it was closed with %" PRIu64,
+		    head.size, before.head.size);
+		kmn_say(KMN_SAY_ERROR, "ROLLBACK OR FORK: %s at %s %s", conn->peer->name, conn->address, reason);
+		if (kmn_conn_record_reject(k, conn, reason) != KMN_OK)
+			return true;
+	}
+	(void)snprintf(reason, sizeof(reason),
+	    "the ledger %.100s was closed and %.100s succeeds it: kanmon audit verify OLD NEW --head proves that the "
+	    "kept "
+	    "head is of it; then set origin and log-key",
+	    before.origin, kmn_log_origin(k->log));
+	kmn_say(KMN_SAY_WARNING, "%s at %s is refused: %s", conn->peer->name, conn->address, reason);
+	kmn_gatelink_refuse(k, conn, 0, KMN_E_CONFIG, UINT64_MAX, reason);
+	return true;
 }
 
 /* ---- cosignatures ---------------------------------------------------------------------------------------------- */

@@ -184,6 +184,11 @@ kmn_instance_attach(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_read
 	instance->cosigner = claim.cosigner;
 	if (kmn_conn_open_record(k, conn, &claim) != KMN_OK || kmn_claim_take(k, conn, &claim) != KMN_OK)
 		return;
+	if (kmn_claim_is_outdated(k, conn, &claim)) {
+		instance->attaching = NULL; /* it has its answer */
+		kmn_instance_end(k, instance, "knows the ledger before this one");
+		return;
+	}
 	if (!kmn_branch_start_all(k, instance) || !kmn_slots_init(k, instance))
 		kmn_instance_end(k, instance, "no memory, or no module for its tokens");
 }

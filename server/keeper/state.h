@@ -626,6 +626,7 @@ struct kmn_claim {
 	char vkey[KMN_FRAME_TEXT_MAX_BYTES + 1]; /* of that line, and of later ones */
 	struct kmn_vkey cosigner;                /* read; type 0: none */
 	struct kmn_head head;                    /* of the note; size 0: none, or not of this log */
+	bool outdated;                           /* it is of the ledger before this one */
 };
 /* Reads the note of a head; a failure is kept in r. */
 void kmn_claim_read_head(struct kmn_claim *claim, struct kmn_reader *r);
@@ -637,6 +638,11 @@ bool kmn_claim_holds(const struct kmn_keeper *k, struct kmn_claim *claim, const 
  * is somebody else's too.
  */
 kmn_err kmn_claim_take(struct kmn_keeper *k, struct kmn_conn *conn, const struct kmn_claim *claim) KMN_MUST_CHECK;
+/*
+ * A client that still knows the ledger before this one is refused, with the way out: what it holds every answer against
+ * has ended. True: so it was; a head that ledger never came to is recorded, and said loudly.
+ */
+bool kmn_claim_is_outdated(struct kmn_keeper *k, struct kmn_conn *conn, const struct kmn_claim *claim);
 /* The frame COSIGN: a `cosign` record, at most one a minute of each client. The connection may be gone after it. */
 void kmn_claim_cosigned(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader *r);
 

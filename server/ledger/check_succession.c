@@ -27,21 +27,26 @@ begin(const struct kmn_checking *checking, void **state_out)
 	return KMN_OK;
 }
 
-/* Whether the note is the old log key's, over this head. */
-static bool
-is_signed(const struct kmn_predecessor *before, const json_t *predecessor)
+/* The genesis and the ledger that was given as the one before. */
+static void
+compare(const struct succession *s, const json_t *predecessor, const struct kmn_predecessor *named,
+    const struct kmn_place *place)
 {
-	struct kmn_note note;
-	struct kmn_head head;
-	const char *text;
-	size_t count;
-	bool verified;
+	const struct kmn_predecessor *before = s->checking->settings->before;
+	const char *note;
 
-	return kmn_json_get_text(predecessor, "note", &text) &&
-	       kmn_note_parse(text, strlen(text), &note, NULL) == KMN_OK &&
-	       kmn_note_verify(&note, &before->log, 1, &verified, &count, NULL) == KMN_OK && count == 1 &&
-	       kmn_checkpoint_parse(&note, before->origin, &head, NULL) == KMN_OK && head.size == before->head.size &&
-	       memcmp(head.root, before->head.root, KMN_HASH_BYTES) == 0;
+	if (strcmp(named->origin, before->origin) != 0 || named->head.size != before->head.size ||
+	    memcmp(named->head.root, before->head.root, KMN_HASH_BYTES) != 0)
+		kmn_checker_say(s->checking, KMN_V4, KMN_FINDING, place,
+		    "it succeeds %.100s at %" PRIu64 " records; the ledger given before it is %.100s with %" PRIu64
+		    ": one is missing, in another place, or was changed",
+		    named->origin, named->head.size, before->origin, before->head.size);
+	else if (!kmn_json_get_text(predecessor, "note", &note) || !kmn_predecessor_signed(before, note))
+		kmn_checker_say(s->checking, KMN_V4, KMN_FINDING, place,
+		    "the last head of its predecessor is not signed by its log key");
+	else if (named->log.type != 0 && memcmp(&named->log, &before->log, sizeof(named->log)) != 0)
+		kmn_checker_say(
+		    s->checking, KMN_V4, KMN_FINDING, place, "it names another log key than its predecessor had");
 }
 
 static void
@@ -49,9 +54,7 @@ check_genesis(const struct succession *s, const struct kmn_record *record, const
 {
 	const struct kmn_predecessor *before = s->checking->settings->before;
 	const json_t *predecessor = json_object_get(record->body, "predecessor");
-	const char *origin = "";
-	uint8_t root[KMN_HASH_BYTES];
-	uint64_t size = 0;
+	struct kmn_predecessor named;
 
 	if (predecessor == NULL) {
 		if (before != NULL)
@@ -59,21 +62,14 @@ check_genesis(const struct succession *s, const struct kmn_record *record, const
 			    "it succeeds no ledger, and %.100s was given as the one before", before->origin);
 		return;
 	}
-	if (!kmn_json_get_text(predecessor, "origin", &origin) || !kmn_json_get_number(predecessor, "size", &size) ||
-	    !kmn_json_get_b64(predecessor, "root", root, sizeof(root)))
-		kmn_checker_say(s->checking, KMN_V4, KMN_FINDING, place, "its predecessor is not an origin and a head");
+	if (!kmn_predecessor_read(predecessor, &named))
+		kmn_checker_say(s->checking, KMN_V4, KMN_FINDING, place,
+		    "its predecessor is not an origin and a head, signed by the key that it names");
 	else if (before == NULL)
 		kmn_checker_say(s->checking, KMN_V4, KMN_INFO, place,
-		    "it succeeds %.100s, which was not given: what was before is not judged", origin);
-	else if (strcmp(origin, before->origin) != 0 || size != before->head.size ||
-		 memcmp(root, before->head.root, sizeof(root)) != 0)
-		kmn_checker_say(s->checking, KMN_V4, KMN_FINDING, place,
-		    "it succeeds %.100s at %" PRIu64 " records; the ledger given before it is %.100s with %" PRIu64
-		    ": one is missing, in another place, or was changed",
-		    origin, size, before->origin, before->head.size);
-	else if (!is_signed(before, predecessor))
-		kmn_checker_say(s->checking, KMN_V4, KMN_FINDING, place,
-		    "the last head of its predecessor is not signed by its log key");
+		    "it succeeds %.100s, which was not given: what was before is not judged", named.origin);
+	else
+		compare(s, predecessor, &named, place);
 }
 
 static kmn_err

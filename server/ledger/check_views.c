@@ -14,7 +14,8 @@
 
 struct views {
 	const struct kmn_checking *checking;
-	uint64_t foreign; /* heads that the log key did not sign: they say nothing of this ledger */
+	uint64_t earlier; /* heads of the ledger before this one */
+	uint64_t foreign; /* heads that neither log key signed: they say nothing of this ledger */
 };
 
 static kmn_err
@@ -79,6 +80,32 @@ check_cosignature(const struct views *views, const struct kmn_record *record, co
 	free(whole);
 }
 
+/*
+ * A head of the ledger before, where that was given: with more records than it ended with, or with as many and another
+ * root, it was rolled back or cut before it was closed.
+ */
+static bool
+take_earlier(struct views *views, const struct kmn_note *note, const struct kmn_place *place)
+{
+	const struct kmn_predecessor *before = views->checking->settings->before;
+	struct kmn_head head;
+	bool verified;
+	size_t count;
+
+	if (before == NULL || kmn_note_verify(note, &before->log, 1, &verified, &count, NULL) != KMN_OK || count != 1 ||
+	    kmn_checkpoint_parse(note, before->origin, &head, NULL) != KMN_OK)
+		return false;
+	views->earlier++;
+	if (head.size > before->head.size ||
+	    (head.size == before->head.size && memcmp(head.root, before->head.root, KMN_HASH_BYTES) != 0))
+		kmn_checker_say(views->checking, KMN_V10, KMN_FINDING, place,
+		    "SPLIT VIEW: the client came with a head of %" PRIu64
+		    " records of %.100s, signed by its log key, and that ledger ended with %" PRIu64
+		    ": client_head is the evidence",
+		    head.size, before->origin, before->head.size);
+	return true;
+}
+
 static kmn_err
 take_record(void *state, const struct kmn_record *record, const struct kmn_place *place)
 {
@@ -92,10 +119,13 @@ take_record(void *state, const struct kmn_record *record, const struct kmn_place
 
 	if (!kmn_json_get_text(record->body, "client_head", &text) || strcmp(text, "none") == 0)
 		return KMN_OK;
-	if (kmn_note_parse(text, strlen(text), &note, NULL) != KMN_OK ||
-	    kmn_note_verify(&note, &trust->log, 1, &verified, &count, NULL) != KMN_OK || count != 1 ||
-	    kmn_checkpoint_parse(&note, trust->origin, &head, NULL) != KMN_OK) {
+	if (kmn_note_parse(text, strlen(text), &note, NULL) != KMN_OK) {
 		views->foreign++;
+		return KMN_OK;
+	}
+	if (kmn_note_verify(&note, &trust->log, 1, &verified, &count, NULL) != KMN_OK || count != 1 ||
+	    kmn_checkpoint_parse(&note, trust->origin, &head, NULL) != KMN_OK) {
+		views->foreign += !take_earlier(views, &note, place);
 		return KMN_OK;
 	}
 	check_view(views, place, &head);
@@ -109,6 +139,9 @@ end(void *state)
 	const struct views *views = state;
 	struct kmn_place nowhere = {NULL, 0, UINT64_MAX};
 
+	if (views->earlier > 0)
+		kmn_checker_say(views->checking, KMN_V10, KMN_INFO, &nowhere,
+		    "%" PRIu64 " clients came with a head of the ledger before this one", views->earlier);
 	if (views->foreign > 0)
 		kmn_checker_say(views->checking, KMN_V10, KMN_INFO, &nowhere,
 		    "%" PRIu64

@@ -261,6 +261,15 @@ processors(void)
 	return n < 1 ? 1 : n > 16 ? 16 : (unsigned long)n;
 }
 
+/* Whether a checkpoint is of that log, by its first line; one without a line is of none. */
+static bool
+is_of(const char *head, size_t len, const char *origin)
+{
+	size_t n = strlen(origin);
+
+	return head != NULL && len > n && memcmp(head, origin, n) == 0 && head[n] == '\n';
+}
+
 /* One ledger after another, each by what the one before says of it. The worst exit code counts. */
 static int
 run_all(struct audit *audit, const char *const *paths, size_t count, const char *head, size_t head_len)
@@ -270,9 +279,10 @@ run_all(struct audit *audit, const char *const *paths, size_t count, const char 
 	int worst = KMN_AUDIT_VERIFIED;
 	struct kmn_predecessor before;
 	struct kmn_verify_report report;
+	bool given = false;
 
 	for (size_t n = 0; n < count; n++) {
-		bool last = n + 1 == count;
+		bool last = n + 1 == count, headed;
 		int code = KMN_AUDIT_INCOMPLETE;
 
 		if (n > 0) {
@@ -282,9 +292,13 @@ run_all(struct audit *audit, const char *const *paths, size_t count, const char 
 			kmn_trust_succeed(&audit->trust, &report.successor);
 		}
 		memset(&report, 0, sizeof(report));
+		/* to the ledger it is of; one of none of them to the last, which then says so */
+		headed = is_of(head, head_len, audit->trust.origin);
+		given = given || headed;
+		headed = headed || (last && !given);
 		if (kmn_audit_open(paths[n], &audit->store) == KMN_OK)
-			code = run(
-			    audit, paths[n], last ? head : NULL, last ? head_len : 0, n > 0 ? &before : NULL, &report);
+			code = run(audit, paths[n], headed ? head : NULL, headed ? head_len : 0, n > 0 ? &before : NULL,
+			    &report);
 		kmn_store_files_free(audit->store);
 		audit->store = NULL;
 		(void)json_array_clear(audit->findings);

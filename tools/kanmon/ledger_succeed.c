@@ -217,10 +217,14 @@ static kmn_err
 begin_new(const struct succeeding *s)
 {
 	struct kmn_log_settings settings = {.origin = s->successor.origin, .secret = s->new_secret};
+	struct kmn_predecessor before = {.head = s->head};
 	char vkey[KMN_VKEY_MAX_BYTES];
 	struct kmn_why why = {""};
 	kmn_err e;
 
+	memcpy(before.origin, s->origin, sizeof(before.origin));
+	if ((e = kmn_vkey_make(s->origin, s->secret + crypto_sign_SEEDBYTES, &before.log)) != KMN_OK)
+		return e;
 	if ((mkdir(s->to, 0750) != 0 && errno != EEXIST)) {
 		kmn_fail("%s: %s", s->to, strerror(errno));
 		return KMN_E_IO;
@@ -232,7 +236,7 @@ begin_new(const struct succeeding *s)
 	e = kmn_log_create(&settings,
 	    json_pack("{s:s, s:s, s:s, s:s, s:{}, s:{}, s:o}", "origin", s->successor.origin, "suite", "K1", "vkey",
 		vkey, "policy", s->policy->bytes, "hsm", "limits", "predecessor",
-		kmn_predecessor_body(s->origin, &s->head, s->note)),
+		kmn_predecessor_body(&before, s->note)),
 	    &why);
 	kmn_store_files_free(settings.store);
 	if (e != KMN_OK)
@@ -276,8 +280,8 @@ kmn_cmd_ledger_succeed(int argc, char **argv)
 	if (sodium_init() >= 0 && (s.secret = sodium_malloc(crypto_sign_SECRETKEYBYTES)) != NULL &&
 	    (s.new_secret = sodium_malloc(crypto_sign_SECRETKEYBYTES)) != NULL &&
 	    (e = kmn_log_key_read(s.key_path, s.secret)) == KMN_OK && (e = find_new_key(&s)) == KMN_OK &&
-	    (e = check_policy(&s)) == KMN_OK && (e = close_old(&s)) == KMN_OK && (e = kmn_ledger_give(s.from)) == KMN_OK &&
-	    (e = begin_new(&s)) == KMN_OK)
+	    (e = check_policy(&s)) == KMN_OK && (e = close_old(&s)) == KMN_OK &&
+	    (e = kmn_ledger_give(s.from)) == KMN_OK && (e = begin_new(&s)) == KMN_OK)
 		say_done(&s);
 	kmn_policy_file_free(s.policy);
 	sodium_free(s.secret);

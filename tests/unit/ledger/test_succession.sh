@@ -24,16 +24,26 @@ new_policy() { # ORIGIN FILE
 succeed() { # FROM-LEDGER FROM-KEY TO-LEDGER TO-KEY POLICY
 	kanmon ledger succeed "$1" "$3" --log-key "$2" --new-log-key "$4" --policy "$5"
 }
-# The gateway and its client go over to that ledger.
-move_to() { # LEDGER KEY ORIGIN
+# The gateway goes over to that ledger.
+move_gateway() { # LEDGER KEY ORIGIN
 	sed -i -e "s|^ledger = .*|ledger = \"$1\"|" -e "s|^log-key = .*|log-key = \"$2\"|" -e "s|^origin = .*|origin = \"$3\"|" "$conf"
-	vkey=$(cat "$gw/$1"/seg/*.kl | sed -n 2p | jq -r .body.vkey)
-	sed -i -e "s|^origin = .*|origin = \"$3\"|" -e "s|^log-key = .*|log-key = \"$vkey\"|" "$KANMON_CONFIG"
 	[ "$(id -u)" != 0 ] || chown --reference "$gw/log.key" "$gw/$2"
 }
+# And its client with it.
+move_to() {
+	local vkey
+	move_gateway "$@"
+	vkey=$(cat "$gw/$1"/seg/*.kl | sed -n 2p | jq -r .body.vkey)
+	sed -i -e "s|^origin = .*|origin = \"$3\"|" -e "s|^log-key = .*|log-key = \"$vkey\"|" "$KANMON_CONFIG"
+}
+state() { printf %s "$(sed -n 's/^origin *= *"\(.*\)"/\1/p' "$KANMON_CONFIG")" | sha256sum | cut -d' ' -f1; }
+kept() { echo "$work/gw/client/state/$(state)/head"; }
 
 new_policy next/2027 2027.note
 new_policy next/2028 2028.note
+stop_kanmond
+cp -a "$gw/ledger" "$gw/rolled"
+start_kanmond
 act
 t 'a ledger is not closed while its gateway runs' exits 1 succeed "$gw/ledger" "$gw/log.key" "$gw/l2027" "$gw/k2027" 2027.note
 stop_kanmond
@@ -51,6 +61,31 @@ refuses() {
 	grep 'this ledger was closed' refused.log || { cat refused.log && false; }
 }
 t 'a gateway does not go on with a closed ledger' refuses
+
+# A client that still has the configuration of the year before.
+told() { KMN_DEBUG=channel act_loud 2>&1 | grep 'the gateway refuses: the ledger .* was closed and next/2027 succeeds it: '; }
+act_loud() { pkcs11-tool --module "$MODULE" --token-label mock-1 --list-objects; }
+no_evidence() { [ -z "$(ls "$work"/gw/client/state/*/evidence-* 2>/dev/null)" ]; }
+said_beyond() { grep 'ROLLBACK OR FORK.*holds a head of the ledger before this one that is not of it' "$work/gw/kanmond.log"; }
+head=$(kept)
+move_gateway l2027 k2027 next/2027
+start_kanmond
+t 'a client that knows the ledger before is told that it was succeeded, and what to do' told
+t 'and leaves no evidence of a fraud that is none' no_evidence
+t 'nor does the gateway say that it was rolled back' fails said_beyond
+stop_kanmond
+t 'the head that it kept is proven to be of the ledger before' exits 0 audit "$gw/ledger" "$gw/l2027" --head "$head"
+t 'and a client that came with it is counted' says '1 clients came with a head of the ledger before' audit "$gw/ledger" "$gw/l2027"
+# The same by a gateway whose first year was put back to what it was before the client came, and then closed.
+succeed "$gw/rolled" "$gw/log.key" "$gw/r2027" "$gw/k-rolled" 2027.note >/dev/null
+move_gateway r2027 k-rolled next/2027
+start_kanmond
+t 'a client that knows more than the ledger before had when it was closed is refused' told
+stop_kanmond
+t 'and the gateway says so loudly' said_beyond
+t 'it is recorded' grep -q 'holds a head of the ledger before this one that is not of it' "$gw"/r2027/seg/*.kl
+t 'a ledger that was rolled back before it was succeeded is a split view' says 'SPLIT VIEW' audit "$gw/rolled" "$gw/r2027"
+t 'and does not have the head that the client kept' exits 1 audit "$gw/rolled" "$gw/r2027" --head "$head"
 
 move_to l2027 k2027 next/2027
 start_kanmond
