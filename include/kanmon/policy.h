@@ -16,6 +16,7 @@
 
 #define KMN_POLICY_MAX_BYTES (256u << 10)
 #define KMN_POLICY_NAME_MAX_BYTES 64
+#define KMN_POLICY_ORIGIN_MAX_BYTES 255
 #define KMN_POLICY_NEEDS_MAX 8 /* groups that one rule may join with `and` */
 #define KMN_POLICY_REASON_BYTES 256
 
@@ -33,6 +34,14 @@ struct kmn_policy_custodian {
 	const char *person; /* what follows `person:` */
 	const char *vkey;   /* as in the line */
 	bool auditor;       /* an `auditor` line: no member of a group, only of roles */
+};
+
+/* Where custodians use security keys: `webauthn NAME origin URL rp-id ID [independent]`. */
+struct kmn_policy_webauthn {
+	const char *name;
+	const char *origin; /* "https://console.example.jp", as a browser writes it */
+	const char *rp_id;
+	bool independent; /* evidence from there counts for `independent`: a tool that makes the statement again */
 };
 
 /* A TLS identity: an application's (client) or that of a person's tool (terminal). */
@@ -61,7 +70,11 @@ struct kmn_policy_token {
 	const char *model;
 	const char *manufacturer;
 	const char *firmware; /* "7.7" or with * for any rest: "7.*" */
+	unsigned level;       /* of certification (FIPS 140), 1 to 4; 0: not said */
 };
+
+/* What becomes of a token of which something is wrong: `stance TOKEN seal|degrade`. */
+enum kmn_stance { KMN_STANCE_NONE, KMN_STANCE_SEAL, KMN_STANCE_DEGRADE };
 
 /* What the HSM shows of a token; NULL: not known here, then a line that asks for it is compared without it. */
 struct kmn_policy_token_facts {
@@ -106,7 +119,20 @@ const struct kmn_policy_custodian *kmn_policy_custodian_at(const struct kmn_poli
 const struct kmn_policy_peer *kmn_policy_peer_at(const struct kmn_policy *policy, size_t n);
 const struct kmn_policy_token *kmn_policy_token_at(const struct kmn_policy *policy, size_t n);
 const struct kmn_policy_witness *kmn_policy_witness_at(const struct kmn_policy *policy, size_t n);
+const struct kmn_policy_webauthn *kmn_policy_webauthn_at(const struct kmn_policy *policy, size_t n);
 const char *kmn_policy_rule_at(const struct kmn_policy *policy, size_t n);
+
+/* The stance for a token (a token line's name); KMN_STANCE_NONE too where there is no such line. */
+enum kmn_stance kmn_policy_stance(const struct kmn_policy *policy, const char *token);
+
+/* Does any rule for that token ask `per login`: is its PIN in the gateway's care? */
+bool kmn_policy_has_login_quorum(const struct kmn_policy *policy, const char *token);
+
+/* How long a policy signed by `role recovery` of this one waits before it takes effect; 0: there is no such role. */
+uint64_t kmn_policy_recovery_delay_ms(const struct kmn_policy *policy);
+
+/* The kind of content a rule asks for; false: any. */
+bool kmn_policy_content_of(const struct kmn_policy *policy, const char *rule, enum kmn_content_kind *kind_out);
 
 /* The client or terminal that shows this SPKI hash; NULL: nobody. */
 const struct kmn_policy_peer *kmn_policy_peer_get(const struct kmn_policy *policy, const uint8_t spki_sha256[32]);
@@ -143,10 +169,16 @@ enum kmn_answer {
 	KMN_ANSWER_HELD,    /* by quorum */
 };
 
+/* How long an approval holds: for one call, for uses within a time, or for the time that a token is logged in. */
+enum kmn_per { KMN_PER_OPERATION, KMN_PER_WINDOW, KMN_PER_LOGIN };
+
+/* What a rule admits beside the generation of keys that never leave: `allow import extractable`. */
+enum kmn_allow { KMN_ALLOW_IMPORT, KMN_ALLOW_EXTRACTABLE, KMN_ALLOW_COUNT };
+
 struct kmn_need {
 	const char *group;
-	unsigned least;   /* approvals that are needed */
-	unsigned persons; /* persons in the group */
+	unsigned least;   /* of its members that are needed */
+	unsigned persons; /* its members: persons, or groups that count when they are met themselves */
 };
 
 struct kmn_verdict {
@@ -156,7 +188,11 @@ struct kmn_verdict {
 	struct kmn_need need[KMN_POLICY_NEEDS_MAX];
 	size_t needs;
 	unsigned independent;
-	uint32_t lifetime_s;  /* how long a request stays open */
+	uint32_t lifetime_s; /* how long a request stays open */
+	enum kmn_per per;
+	uint32_t window_s, window_uses; /* KMN_PER_WINDOW: its bounds */
+	bool allow[KMN_ALLOW_COUNT];
+	bool origin_local;    /* the rule asks for a key that was generated inside and never could leave */
 	unsigned selfcheck;   /* verify one signature of how many; 1: all */
 	bool content_missing; /* refused because only a digest came: a request made ahead helps */
 	bool content_seen;    /* a rule looked at the data: it must be kept, for the auditor looks again */
@@ -206,7 +242,13 @@ struct kmn_policy_limit {
 };
 struct kmn_policy_limit kmn_policy_limit(const struct kmn_policy *policy, enum kmn_policy_limit_kind kind);
 
-/* Is the named person a member of the group? */
+/*
+ * The verdict that this rule gives where it decides; KMN_ANSWER_REFUSED with a reason when there is none of that name.
+ * For who looks a rule up by its name (a window made ahead); a call is judged by kmn_policy_judge().
+ */
+void kmn_policy_rule_verdict(const struct kmn_policy *policy, const char *rule, struct kmn_verdict *verdict_out);
+
+/* Is the named person a member of the group, or of one of its groups? */
 bool kmn_policy_is_member(const struct kmn_policy *policy, const char *group, const char *name);
 
 /*

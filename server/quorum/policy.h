@@ -1,4 +1,4 @@
-/* How a policy looks inside: read by policy_parse.c, judged by policy.c, criticised by policy_lint.c. */
+/* How a policy looks inside: read by policy_parse.c, judged by policy_judge.c, criticised by policy_lint.c. */
 #ifndef KANMON_SERVER_QUORUM_POLICY_H
 #define KANMON_SERVER_QUORUM_POLICY_H
 
@@ -12,6 +12,14 @@
 #define POLICY_SLOT_MAX 2147483647u          /* that a client sees */
 #define POLICY_LIFETIME_S 86400u             /* of a request where a rule says nothing */
 #define POLICY_LIFETIME_MAX_S (90u * 86400u) /* nobody remembers longer what they approved */
+#define POLICY_WINDOW_MAX_S (366u * 86400u)
+#define POLICY_WINDOW_USES_MAX 1000000u
+#define POLICY_RECOVERY_DELAY_S (72u * 3600u) /* where the role says none */
+#define POLICY_LEVEL_MAX 4                    /* of FIPS 140 */
+#define POLICY_SUBGROUPS_MAX 16               /* groups in one group */
+#define POLICY_TREE_MAX 64                    /* groups in one group, theirs counted too */
+#define POLICY_NAMES_MAX (2 * POLICY_WORDS_MAX)
+#define POLICY_WAYS_MAX 1024 /* to choose the groups that meet one rule */
 
 /* A growing array of pointers, each its own block, so that addresses of items stay. */
 struct list {
@@ -44,14 +52,33 @@ struct token {
 	unsigned line;
 };
 
-/* A group, or the persons of a role. */
+struct stance {
+	char *token;
+	enum kmn_stance stance;
+	unsigned line;
+};
+
+struct webauthn {
+	struct kmn_policy_webauthn seen;
+	unsigned line;
+};
+
+/* A group of persons and of groups named before it, or the persons of a role. In a tree of groups each stands once. */
 struct group {
 	char *name;
 	unsigned least;
-	char **members;
-	unsigned persons;
+	char **members;     /* as in the line: persons and groups */
+	unsigned count;     /* of them */
+	char **persons;     /* those among them */
+	char **all_persons; /* those of its groups too */
+	const struct group *groups[POLICY_SUBGROUPS_MAX];
+	unsigned person_count, group_count;
+	unsigned votes; /* the fewest persons that can meet it */
+	unsigned tree;  /* groups in it, itself counted */
+	unsigned ways;  /* to choose which of its groups are met, theirs counted too; at most POLICY_WAYS_MAX */
 	unsigned line;
 	bool role;
+	uint64_t delay_s; /* of role recovery */
 };
 
 /* One pkcs11: URI; what is NULL is not asked. */
@@ -71,10 +98,14 @@ struct rule {
 	size_t key_count;
 	bool class[KMN_POLICY_CLASS_COUNT];
 	char **calls;
-	char **mechanisms;
+	char **mechanisms; /* NULL: none are named */
+	bool any_mechanism;
 	enum need_kind need;
 	char **groups;
 	unsigned independent, selfcheck;
+	enum kmn_per per;
+	uint32_t window_s, window_uses;
+	bool allow[KMN_ALLOW_COUNT], origin_local;
 	uint32_t lifetime_s;
 	char durability;
 	bool content_asked; /* anything but `any` */
@@ -92,7 +123,7 @@ struct kmn_policy {
 	char *origin;
 	uint64_t version;
 	int64_t not_before, expires;
-	struct list custodians, peers, tokens, groups, rules, witnesses;
+	struct list custodians, peers, tokens, groups, rules, witnesses, webauthn, stances;
 	unsigned witnesses_line; /* of `witnesses`, 0: there is none */
 	struct kmn_policy_limit limit[KMN_LIMIT_COUNT];
 	struct list owned; /* every string and small array */
@@ -110,6 +141,26 @@ kmn_err policy_check_signed(const struct kmn_note *note, const struct kmn_policy
 /* Could the rule have decided this call with a recorded key, for any client it names? False: another decides before. */
 bool policy_may_decide(
     const struct kmn_policy *policy, const struct rule *rule, const struct kmn_call *call, const json_t *key);
+/* The persons of all groups that a rule asks, each once, but for those in `but` (NULL: nobody); how many. */
+size_t policy_rule_persons(
+    const struct kmn_policy *policy, const struct rule *r, char *const *but, const char *names_out[POLICY_NAMES_MAX]);
 bool policy_has(char *const *names, const char *name);
+
+/* What a rule says of a question. */
+bool policy_object_fits(const struct object *o, const struct kmn_question *q, const struct kmn_policy_token *token);
+bool policy_key_fits(const struct rule *r, const struct kmn_question *q);
+bool policy_content_fits(const struct rule *r, const struct kmn_question *q);
+/* Client, call and object fit; key, mechanism and content are looked at next. */
+bool policy_rest_fits(const struct rule *r, const struct kmn_question *q, const struct kmn_call *call,
+    const struct kmn_policy_peer *peer, const struct kmn_policy_token *token);
+/* Fits it in all but its pinned public key, and must leave the key to no laxer rule? */
+bool policy_pins(const struct rule *r, const struct kmn_question *q);
+/* Does a call do with a private or secret key what another function is named for, a signature above all? */
+bool policy_is_equivalent(const struct kmn_question *q, const struct kmn_call *call);
+/* Where a free verdict would go round an earlier rule that guards this key, that rule decides instead. */
+void policy_keep_guard(const struct kmn_policy *policy, const struct kmn_question *q, struct kmn_verdict *v);
+/* The verdict that the rule gives where it decides, and its words. */
+void policy_decide(const struct kmn_policy *policy, const struct rule *r, struct kmn_verdict *v);
+void policy_say(struct kmn_verdict *v, const char *format, ...) KMN_PRINTF(2, 3);
 
 #endif

@@ -27,6 +27,15 @@ say(struct linter *l, unsigned line, const char *format, ...)
 		l->fn(l->cookie, line, text);
 }
 
+static bool
+is_in(const struct group *outer, const struct group *g)
+{
+	for (unsigned i = 0; i < outer->group_count; i++)
+		if (outer->groups[i] == g)
+			return true;
+	return false;
+}
+
 static void
 lint_groups(struct linter *l)
 {
@@ -36,14 +45,16 @@ lint_groups(struct linter *l)
 
 		for (size_t k = 0; k < l->policy->rules.count; k++)
 			used = used || policy_has(((const struct rule *)l->policy->rules.items[k])->groups, g->name);
+		for (size_t k = i + 1; k < l->policy->groups.count; k++)
+			used = used || is_in(l->policy->groups.items[k], g);
 		if (!used)
 			say(l, g->line, "no rule asks group %s", g->name);
-		if (g->persons == 1)
+		if (g->count == 1 && g->group_count == 0)
 			say(l, g->line, "%s %s is one person: without them nothing goes on", g->role ? "role" : "group",
 			    g->name);
-		else if (g->least == 1 && strcmp(g->name, "veto") != 0)
-			say(l, g->line, "%s %s: any one of %u persons decides alone", g->role ? "role" : "group",
-			    g->name, g->persons);
+		else if (g->votes == 1 && strcmp(g->name, "veto") != 0)
+			say(l, g->line, "%s %s: any one of %u %s decides alone", g->role ? "role" : "group", g->name,
+			    g->count, g->group_count == 0 ? "persons" : "members");
 	}
 	if (policy_group(l->policy, "veto", true) == NULL)
 		say(l, 0, "no `role veto` line: nobody can stop a request that has its approvals");
@@ -127,20 +138,12 @@ lint_operators(struct linter *l, const struct rule *r)
 	for (size_t i = 0; i < l->policy->peers.count; i++) {
 		const struct peer *peer = l->policy->peers.items[i];
 		struct kmn_verdict v = {.answer = KMN_ANSWER_HELD};
-		const char *names[POLICY_WORDS_MAX];
-		size_t count = 0;
+		const char *names[POLICY_NAMES_MAX];
 
 		if (peer->seen.terminal || peer->operators == NULL || !policy_has(r->clients, peer->seen.name))
 			continue;
-		for (char **name = r->groups; *name != NULL; name++) {
-			const struct group *g = policy_group(l->policy, *name, false);
-
-			v.need[v.needs++] = (struct kmn_need){g->name, g->least, g->persons};
-			for (char **m = g->members; *m != NULL && count < KMN_COUNT_OF(names); m++)
-				if (!policy_has(peer->operators, *m))
-					names[count++] = *m;
-		}
-		if (!kmn_policy_is_met(l->policy, &v, names, count))
+		policy_decide(l->policy, r, &v);
+		if (!kmn_policy_is_met(l->policy, &v, names, policy_rule_persons(l->policy, r, peer->operators, names)))
 			say(l, r->line, "rule %s cannot be met for client %s: its operators may not approve", r->name,
 			    peer->seen.name);
 	}
