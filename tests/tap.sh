@@ -18,9 +18,11 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/kanmon-test.XXXXXX") || exit 99
 chmod 755 "$work" # the gateway's roles are other users, and must get through
 unset KANMON_CONFIG KANMON_CUSTODIAN KANMON_PASSPHRASE_FILE
 
+under_sanitizer() { ldd "$build/kanmon" | grep -q 'lib[at]san'; }
+
 # Ends the script under a sanitizer, where the client that it uses fails by itself.
 skip_under_sanitizer() {
-	! ldd "$build/kanmon" | grep -q 'lib[at]san' || { echo "1..0 # SKIP under a sanitizer $1" && exit 0; }
+	! under_sanitizer || { echo "1..0 # SKIP under a sanitizer $1" && exit 0; }
 }
 
 at_exit() { tap_exit+=("$*"); }

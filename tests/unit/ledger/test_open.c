@@ -280,10 +280,10 @@ test_forged_snapshot(void)
 	with_snapshot(20);
 	bytes = fixture_read(&f, "state/snapshot", &len);
 	for (size_t at = 0; at < len; at++) {
-		bytes[at] ^= 1 << at % 7;
+		bytes[at] = (char)(bytes[at] ^ (1 << at % 7));
 		fixture_write(&f, "state/snapshot", bytes, len);
 		expect(UINT64_MAX, 320);
-		bytes[at] ^= 1 << at % 7;
+		bytes[at] = (char)(bytes[at] ^ (1 << at % 7));
 		fixture_write(&f, "state/snapshot", bytes, at);
 		expect(UINT64_MAX, 320);
 	}

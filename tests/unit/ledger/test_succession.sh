@@ -89,7 +89,12 @@ t 'and does not have the head that the client kept' exits 1 audit "$gw/rolled" "
 
 move_to l2027 k2027 next/2027
 start_kanmond
-t 'it goes on with the successor' act
+if under_sanitizer; then
+	act
+	t_skip 'it goes on with the successor' 'under a sanitizer pkcs11-tool fails by itself'
+else
+	t 'it goes on with the successor' act
+fi
 stop_kanmond
 succeed "$gw/l2027" "$gw/k2027" "$gw/l2028" "$gw/k2028" 2028.note >/dev/null
 move_to l2028 k2028 next/2028
