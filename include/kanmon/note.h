@@ -69,6 +69,19 @@ kmn_err kmn_note_parse(const char *bytes, size_t len, struct kmn_note *note_out,
 kmn_err kmn_note_verify(const struct kmn_note *note, const struct kmn_vkey *known, size_t known_count,
     bool *verified_out, size_t *count_out, struct kmn_why *why) KMN_MUST_CHECK;
 
+/* Can this be the name of a key: no '+', no white space, what a string of a record may hold? */
+bool kmn_note_name_ok(const char *name, size_t len);
+/* SHA-256(name LF key)[0..3]; `key` begins with its type: 0x01, or 0xff and what c2sp.org/signed-note puts behind it. */
+void kmn_note_key_id(const char *name, const uint8_t *key, size_t len, uint8_t id_out[4]);
+/* Does the line name the key by name and id? */
+bool kmn_note_line_is_by(const struct kmn_note_line *line, const char *name, const uint8_t id[4]);
+/* The line of a signature that was made elsewhere (a card, an authenticator); the caller's to free(). */
+kmn_err kmn_note_line_make(
+    const char *name, const uint8_t id[4], const uint8_t *sig, size_t sig_len, char **line_out) KMN_MUST_CHECK;
+/* A text (or the note over it that there is already) with that line at its end; the caller's to free(). */
+kmn_err kmn_note_add_line(
+    const char *bytes, size_t len, const char *line, char **note_out, size_t *len_out) KMN_MUST_CHECK;
+
 /* One signature line "— name b64\n" over `text` (which ends with LF); the caller's to free(). */
 kmn_err kmn_note_sign_line(const char *text, size_t len, const struct kmn_vkey *vkey,
     const uint8_t secret[KMN_ED25519_SECRET_BYTES], char **line_out) KMN_MUST_CHECK;

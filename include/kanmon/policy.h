@@ -21,6 +21,7 @@
 #define KMN_POLICY_REASON_BYTES 256
 
 struct kmn_policy;
+struct kmn_evidence_key;
 
 /* Where a text is not a policy: its line, from 1 (0: the text as a whole), and what is wrong with it, in words. */
 struct kmn_policy_error {
@@ -34,6 +35,7 @@ struct kmn_policy_custodian {
 	const char *person; /* what follows `person:` */
 	const char *vkey;   /* as in the line */
 	bool auditor;       /* an `auditor` line: no member of a group, only of roles */
+	const struct kmn_evidence_key *key;
 };
 
 /* Where custodians use security keys: `webauthn NAME origin URL rp-id ID [independent]`. */

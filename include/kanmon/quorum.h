@@ -117,6 +117,7 @@ struct kmn_vote {
 	uint64_t i;         /* record */
 	uint8_t leaf[32];
 	int64_t t;
+	bool independent;   /* of a tool that made the statement again by itself */
 	const char *reason; /* "" for an approval */
 };
 

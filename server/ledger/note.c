@@ -12,8 +12,8 @@
 #define DASH_LEN (sizeof(DASH) - 1)
 
 /* Key names hold no '+' and no white space, of Unicode too: what is left over reads back as it was written. */
-static bool
-name_ok(const char *name, size_t len)
+bool
+kmn_note_name_ok(const char *name, size_t len)
 {
 	static const char *const spaces[] = {" ", "\xc2\x85", "\xc2\xa0", "\xe1\x9a\x80", "\xe2\x80\x80",
 	    "\xe2\x80\x81", "\xe2\x80\x82", "\xe2\x80\x83", "\xe2\x80\x84", "\xe2\x80\x85", "\xe2\x80\x86",
@@ -28,18 +28,28 @@ name_ok(const char *name, size_t len)
 	return true;
 }
 
-static void
-key_id(const char *name, uint8_t type, const uint8_t pub[KMN_ED25519_PUBLIC_BYTES], uint8_t out[4])
+void
+kmn_note_key_id(const char *name, const uint8_t *key, size_t len, uint8_t id_out[4])
 {
-	uint8_t hash[crypto_hash_sha256_BYTES], tail[2] = {'\n', type};
+	uint8_t hash[crypto_hash_sha256_BYTES];
 	crypto_hash_sha256_state h;
 
 	(void)crypto_hash_sha256_init(&h);
 	(void)crypto_hash_sha256_update(&h, (const uint8_t *)name, strlen(name));
-	(void)crypto_hash_sha256_update(&h, tail, sizeof(tail));
-	(void)crypto_hash_sha256_update(&h, pub, KMN_ED25519_PUBLIC_BYTES);
+	(void)crypto_hash_sha256_update(&h, (const uint8_t *)"\n", 1);
+	(void)crypto_hash_sha256_update(&h, key, len);
 	(void)crypto_hash_sha256_final(&h, hash);
-	memcpy(out, hash, 4);
+	memcpy(id_out, hash, 4);
+}
+
+static void
+key_id(const char *name, uint8_t type, const uint8_t pub[KMN_ED25519_PUBLIC_BYTES], uint8_t out[4])
+{
+	uint8_t key[1 + KMN_ED25519_PUBLIC_BYTES];
+
+	key[0] = type;
+	memcpy(key + 1, pub, KMN_ED25519_PUBLIC_BYTES);
+	kmn_note_key_id(name, key, sizeof(key), out);
 }
 
 /* Enrolment refuses what verification would refuse: small-order and non-canonical points. */
@@ -55,7 +65,7 @@ static kmn_err
 vkey_make(uint8_t type, const char *name, const uint8_t pub[KMN_ED25519_PUBLIC_BYTES], struct kmn_vkey *out)
 {
 	struct kmn_vkey vkey = {.type = type}; /* name and pub may be those of *out */
-	bool ok = name_ok(name, strlen(name)) && public_ok(pub);
+	bool ok = kmn_note_name_ok(name, strlen(name)) && public_ok(pub);
 
 	if (ok) {
 		memcpy(vkey.name, name, strlen(name) + 1);
@@ -109,8 +119,8 @@ kmn_vkey_parse(const char *text, size_t len, struct kmn_vkey *out)
 	if (plus == NULL)
 		return KMN_E_MALFORMED;
 	name_len = (size_t)(plus - text);
-	if (!name_ok(text, name_len) || len - name_len != 1 + 8 + 1 + KMN_B64_LEN(sizeof(key)) || plus[9] != '+' ||
-	    !hex4_parse(plus + 1, id) ||
+	if (!kmn_note_name_ok(text, name_len) || len - name_len != 1 + 8 + 1 + KMN_B64_LEN(sizeof(key)) ||
+	    plus[9] != '+' || !hex4_parse(plus + 1, id) ||
 	    kmn_b64_parse(plus + 10, KMN_B64_LEN(sizeof(key)), key, sizeof(key), &key_len) != KMN_OK ||
 	    key_len != sizeof(key) || (key[0] != KMN_NOTE_ED25519 && key[0] != KMN_NOTE_COSIGNATURE) ||
 	    !public_ok(key + 1))
@@ -165,7 +175,7 @@ line_parse(const char *at, size_t len, struct kmn_note_line *line)
 	line->name_len = (size_t)(space - line->name);
 	line->b64 = space + 1;
 	line->b64_len = len - line->name_len - 1;
-	if (!name_ok(line->name, line->name_len) ||
+	if (!kmn_note_name_ok(line->name, line->name_len) ||
 	    kmn_b64_parse(line->b64, line->b64_len, raw, sizeof(raw), &raw_len) != KMN_OK || raw_len < 5)
 		return KMN_E_MALFORMED;
 	memcpy(line->id, raw, 4);
@@ -215,11 +225,11 @@ kmn_note_parse(const char *bytes, size_t len, struct kmn_note *note_out, struct 
 	return KMN_OK;
 }
 
-static bool
-line_is_by(const struct kmn_note_line *line, const struct kmn_vkey *vkey)
+bool
+kmn_note_line_is_by(const struct kmn_note_line *line, const char *name, const uint8_t id[4])
 {
-	return line->name_len == strlen(vkey->name) && memcmp(line->name, vkey->name, line->name_len) == 0 &&
-	       memcmp(line->id, vkey->id, sizeof(vkey->id)) == 0;
+	return line->name_len == strlen(name) && memcmp(line->name, name, line->name_len) == 0 &&
+	       memcmp(line->id, id, sizeof(line->id)) == 0;
 }
 
 /* c2sp.org/tlog-cosignature: what is signed is "cosignature/v1", "time N" and the note's text; free(). */
@@ -285,7 +295,7 @@ kmn_note_verify(const struct kmn_note *note, const struct kmn_vkey *known, size_
 	memset(verified_out, 0, known_count * sizeof(*verified_out));
 	for (size_t n = 0; n < note->count; n++) {
 		for (size_t k = 0; k < known_count; k++) {
-			if (!line_is_by(&note->line[n], &known[k]))
+			if (!kmn_note_line_is_by(&note->line[n], known[k].name, known[k].id))
 				continue;
 			if (!line_verifies(note, &note->line[n], &known[k])) {
 				memset(verified_out, 0, known_count * sizeof(*verified_out));
@@ -371,41 +381,65 @@ kmn_note_cosign_time(const struct kmn_note_line *line, uint64_t *seconds_out)
 	return true;
 }
 
-/* `before` (len bytes), perhaps an empty line, and a signature over the text. */
-static kmn_err
-append_signature(const char *before, size_t len, bool empty_line, size_t text_len, const struct kmn_vkey *vkey,
-    const uint8_t *secret, char **note_out, size_t *len_out)
+kmn_err
+kmn_note_line_make(const char *name, const uint8_t id[4], const uint8_t *sig, size_t sig_len, char **line_out)
 {
-	char *line = NULL, *note = NULL;
-	size_t line_len;
-	kmn_err e;
+	uint8_t raw[4 + KMN_NOTE_SIG_MAX_BYTES];
+
+	*line_out = NULL;
+	if (!kmn_note_name_ok(name, strlen(name)) || sig_len == 0 || sig_len > KMN_NOTE_SIG_MAX_BYTES)
+		return KMN_E_MALFORMED;
+	memcpy(raw, id, 4);
+	memcpy(raw + 4, sig, sig_len);
+	return format_line(name, raw, 4 + sig_len, line_out);
+}
+
+/* `before` (len bytes), perhaps an empty line, and a signature line. */
+static kmn_err
+append_line(const char *before, size_t len, bool empty_line, const char *line, char **note_out, size_t *len_out)
+{
+	size_t line_len = strlen(line);
+	char *note;
+
+	if (len + empty_line + line_len > KMN_NOTE_MAX_BYTES)
+		return KMN_E_TOO_BIG;
+	if ((note = malloc(len + 1 + line_len + 1)) == NULL)
+		return KMN_E_NO_MEMORY;
+	memcpy(note, before, len);
+	if (empty_line)
+		note[len++] = '\n';
+	memcpy(note + len, line, line_len + 1);
+	*len_out = len + line_len;
+	*note_out = note;
+	return KMN_OK;
+}
+
+kmn_err
+kmn_note_add_line(const char *bytes, size_t len, const char *line, char **note_out, size_t *len_out)
+{
+	struct kmn_note note;
 
 	*note_out = NULL;
 	*len_out = 0;
-	if ((e = kmn_note_sign_line(before, text_len, vkey, secret, &line)) != KMN_OK)
-		return e;
-	line_len = strlen(line);
-	if (len + empty_line + line_len > KMN_NOTE_MAX_BYTES) {
-		e = KMN_E_TOO_BIG;
-	} else if ((note = malloc(len + 1 + line_len + 1)) == NULL) {
-		e = KMN_E_NO_MEMORY;
-	} else {
-		memcpy(note, before, len);
-		if (empty_line)
-			note[len++] = '\n';
-		memcpy(note + len, line, line_len + 1);
-		*len_out = len + line_len;
-		*note_out = note;
-	}
-	free(line);
-	return e;
+	if (kmn_note_parse(bytes, len, &note, NULL) == KMN_OK)
+		return note.count == KMN_NOTE_LINES_MAX ? KMN_E_TOO_BIG
+							: append_line(bytes, len, false, line, note_out, len_out);
+	return text_ok(bytes, len) ? append_line(bytes, len, true, line, note_out, len_out) : KMN_E_MALFORMED;
 }
 
 kmn_err
 kmn_note_sign(const char *text, size_t len, const struct kmn_vkey *vkey, const uint8_t secret[KMN_ED25519_SECRET_BYTES],
     char **note_out, size_t *len_out)
 {
-	return append_signature(text, len, true, len, vkey, secret, note_out, len_out);
+	char *line = NULL;
+	kmn_err e;
+
+	*note_out = NULL;
+	*len_out = 0;
+	if ((e = kmn_note_sign_line(text, len, vkey, secret, &line)) == KMN_OK)
+		e = append_line(text, len, true, line, note_out, len_out);
+	free(line);
+	return e;
 }
 
 kmn_err
@@ -413,15 +447,17 @@ kmn_note_countersign(const char *bytes, size_t len, const struct kmn_vkey *vkey,
     const uint8_t secret[KMN_ED25519_SECRET_BYTES], char **note_out, size_t *len_out)
 {
 	struct kmn_note note;
+	char *line = NULL;
 	kmn_err e;
 
 	*note_out = NULL;
 	*len_out = 0;
-	if ((e = kmn_note_parse(bytes, len, &note, NULL)) != KMN_OK)
+	if ((e = kmn_note_parse(bytes, len, &note, NULL)) != KMN_OK ||
+	    (e = kmn_note_sign_line(bytes, note.text_len, vkey, secret, &line)) != KMN_OK)
 		return e;
-	if (note.count == KMN_NOTE_LINES_MAX)
-		return KMN_E_TOO_BIG;
-	return append_signature(bytes, len, false, note.text_len, vkey, secret, note_out, len_out);
+	e = note.count == KMN_NOTE_LINES_MAX ? KMN_E_TOO_BIG : append_line(bytes, len, false, line, note_out, len_out);
+	free(line);
+	return e;
 }
 
 kmn_err
@@ -430,7 +466,7 @@ kmn_checkpoint_text(const char *origin, const struct kmn_head *head, char out[KM
 	char root[KMN_B64_LEN(KMN_HASH_BYTES) + 1];
 
 	out[0] = '\0';
-	if (!name_ok(origin, strlen(origin)) || strncmp(origin, "kanmon/", 7) == 0)
+	if (!kmn_note_name_ok(origin, strlen(origin)) || strncmp(origin, "kanmon/", 7) == 0)
 		return KMN_E_MALFORMED;
 	kmn_b64(head->root, KMN_HASH_BYTES, root);
 	(void)snprintf(out, KMN_CHECKPOINT_TEXT_BYTES, "%s\n%" PRIu64 "\n%s\n", origin, head->size, root);

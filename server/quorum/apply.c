@@ -321,7 +321,8 @@ add_votes(
 		    .name = signers->who[i].name,
 		    .person = signers->who[i].person,
 		    .i = s->record->i,
-		    .t = (int64_t)s->record->t};
+		    .t = (int64_t)s->record->t,
+		    .independent = signers->who[i].independent};
 		memcpy(v->leaf, s->record->leaf, sizeof(v->leaf));
 		if ((v->reason = strdup(said->reason)) == NULL) {
 			trouble(s, KMN_E_NO_MEMORY);

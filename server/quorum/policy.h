@@ -3,7 +3,7 @@
 #define KANMON_SERVER_QUORUM_POLICY_H
 
 #include "kanmon/calls.h"
-#include "kanmon/note.h"
+#include "kanmon/evidence.h"
 #include "kanmon/policy.h"
 #include "server/quorum/bounds.h"
 
@@ -29,7 +29,7 @@ struct list {
 
 struct custodian {
 	struct kmn_policy_custodian seen;
-	struct kmn_vkey key;
+	struct kmn_evidence_key key;
 	unsigned line;
 };
 

@@ -78,11 +78,13 @@ policy_check_witnesses(struct parser *p)
 {
 	for (size_t i = 0; i < p->policy->witnesses.count; i++) {
 		const struct witness *w = p->policy->witnesses.items[i];
+		uint8_t sha256[KMN_HASH_BYTES];
 
+		kmn_evidence_ed25519_spki(w->key.pub, sha256);
 		for (size_t k = 0; k < p->policy->custodians.count; k++) {
 			const struct custodian *c = p->policy->custodians.items[k];
 
-			if (memcmp(c->key.pub, w->key.pub, sizeof(w->key.pub)) == 0)
+			if (memcmp(c->key.spki_sha256, sha256, KMN_HASH_BYTES) == 0)
 				policy_fail_at(p, w->line, "the same public key is in line %u", c->line);
 		}
 	}

@@ -21,10 +21,12 @@ check_person(struct parser *p, const char *name, const char *person)
 
 /* The key of a custodian: of a type of evidence that is verified here. */
 static bool
-take_key(struct parser *p, const char *vkey, struct kmn_vkey *out)
+take_key(struct parser *p, const char *vkey, struct kmn_evidence_key *out)
 {
-	if (kmn_vkey_parse(vkey, strlen(vkey), out) != KMN_OK || out->type != KMN_NOTE_ED25519)
-		fail(p, "'%.60s' is not an Ed25519 verifier key (name+id+key)", vkey);
+	struct kmn_why why = {""};
+
+	if (kmn_evidence_key_parse(vkey, strlen(vkey), out, &why) != KMN_OK)
+		fail(p, "'%.60s': %s", vkey, why.text);
 	return p->err == KMN_OK;
 }
 
@@ -42,14 +44,14 @@ policy_line_roster(struct parser *p)
 	if ((c = policy_list_add(p, &p->policy->custodians, calloc(1, sizeof(*c)))) == NULL)
 		return;
 	c->line = p->line;
-	c->seen =
-	    (struct kmn_policy_custodian){policy_keep(p, p->word[1]), person, policy_keep(p, p->word[3]), auditor};
+	c->seen = (struct kmn_policy_custodian){
+	    policy_keep(p, p->word[1]), person, policy_keep(p, p->word[3]), auditor, &c->key};
 	if (!take_key(p, p->word[3], &c->key))
 		return;
 	for (size_t i = 0; i + 1 < p->policy->custodians.count; i++) {
 		const struct custodian *other = p->policy->custodians.items[i];
 
-		if (memcmp(other->key.pub, c->key.pub, sizeof(c->key.pub)) == 0)
+		if (memcmp(other->key.spki_sha256, c->key.spki_sha256, KMN_HASH_BYTES) == 0)
 			fail(p, "the same public key is in line %u", other->line);
 		if (strcmp(other->seen.name, c->seen.name) == 0 && other->seen.auditor != auditor)
 			fail(p, "%s is %s in line %u: one or the other", c->seen.name,
@@ -215,17 +217,11 @@ policy_check_peers(struct parser *p)
 void
 policy_check_keys(struct parser *p)
 {
-	uint8_t spki[12 + KMN_ED25519_PUBLIC_BYTES] = {
-	    0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0};
-	uint8_t sha256[KMN_HASH_BYTES];
-
 	for (size_t i = 0; i < p->policy->custodians.count; i++) {
 		const struct custodian *c = p->policy->custodians.items[i];
 		const struct kmn_policy_peer *peer;
 
-		memcpy(spki + 12, c->key.pub, sizeof(c->key.pub));
-		kmn_sha256(spki, sizeof(spki), sha256);
-		if ((peer = kmn_policy_peer_get(p->policy, sha256)) != NULL)
+		if ((peer = kmn_policy_peer_get(p->policy, c->key.spki_sha256)) != NULL)
 			policy_fail_at(p, c->line, "this key is also the TLS key of %s: one key, one role", peer->name);
 	}
 }

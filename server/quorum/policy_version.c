@@ -13,18 +13,13 @@ policy_check_signed(
 {
 	size_t n = policy->custodians.count, count = 0, persons = 0;
 	const struct group *role = policy_group(policy, role_name, true);
-	struct kmn_vkey *known = calloc(n + 1, sizeof(*known));
-	bool *verified = calloc(n + 1, sizeof(*verified));
+	struct kmn_evidence_said *said = NULL;
 	struct kmn_why why = {""};
-	kmn_err e = KMN_E_NO_MEMORY;
+	kmn_err e;
 
-	if (known == NULL || verified == NULL)
-		goto done;
-	for (size_t i = 0; i < n; i++)
-		known[i] = ((const struct custodian *)policy->custodians.items[i])->key;
-	if ((e = kmn_note_verify(note, known, n, verified, &count, &why)) != KMN_OK) {
+	if ((e = kmn_evidence_verify_note(policy, note, &said, &count, &why)) != KMN_OK) {
 		snprintf(error->text, sizeof(error->text), "%s", why.text);
-		goto done;
+		return e;
 	}
 	for (char **m = role->members; *m != NULL; m++) {
 		bool signed_it = false;
@@ -32,7 +27,7 @@ policy_check_signed(
 		for (size_t i = 0; i < n; i++)
 			signed_it =
 			    signed_it ||
-			    (verified[i] &&
+			    (said[i].signed_it &&
 				strcmp(((const struct custodian *)policy->custodians.items[i])->seen.name, *m) == 0);
 		persons += signed_it;
 	}
@@ -42,9 +37,7 @@ policy_check_signed(
 		    role_name, (unsigned long long)policy->version);
 		e = KMN_E_SIGNATURE;
 	}
-done:
-	free(known);
-	free(verified);
+	free(said);
 	return e;
 }
 

@@ -218,11 +218,14 @@ quorum_votes_meet(const struct kmn_quorum *q, const struct kmn_request *request,
 {
 	const struct request *r = whole(request);
 	const char *names[POLICY_WORDS_MAX];
-	size_t n = voters(r, KMN_APPROVE, names, KMN_COUNT_OF(names));
+	size_t n = voters(r, KMN_APPROVE, names, KMN_COUNT_OF(names)), independent = 0;
+
+	for (size_t i = 0; i < r->seen.vote_count; i++)
+		independent += r->votes[i].decision == KMN_APPROVE && r->votes[i].independent;
 
 	return r->seen.held && r->seen.state == KMN_REQUEST_OFFERED && quorum_is_current(q, r) &&
 	       now <= r->seen.not_after && now < r->policy->expires && r->seen.used < r->seen.uses &&
-	       !quorum_is_vetoed(q, r) && n >= r->seen.verdict.independent &&
+	       !quorum_is_vetoed(q, r) && independent >= r->seen.verdict.independent &&
 	       kmn_policy_is_met(r->policy, &r->seen.verdict, names, n);
 }
 
@@ -306,33 +309,24 @@ static bool
 find_signers(const struct kmn_policy *policy, const struct kmn_note *note, struct kmn_note_check *check,
     struct quorum_signers *signers)
 {
-	size_t n = policy->custodians.count, count = 0;
-	struct kmn_vkey *known = calloc(n + 1, sizeof(*known));
-	bool *verified = calloc(n + 1, sizeof(*verified)), good = false;
+	struct kmn_evidence_said *said = NULL;
 	struct kmn_why why = {""};
+	size_t count = 0;
 
-	for (size_t i = 0; known != NULL && i < n; i++)
-		known[i] = ((const struct custodian *)policy->custodians.items[i])->key;
-	if (known == NULL || verified == NULL) {
-		refuse(check, "out of memory");
-	} else if (kmn_note_verify(note, known, n, verified, &count, &why) != KMN_OK) {
-		refuse(check, "%.200s", why.text);
-	} else if (count == 0) {
-		refuse(check, "no signature by a key of policy version %llu", (unsigned long long)policy->version);
-	} else {
-		good = true;
-		for (size_t i = 0; i < n; i++) {
-			const struct custodian *c = policy->custodians.items[i];
+	if (kmn_evidence_verify_note(policy, note, &said, &count, &why) != KMN_OK)
+		return refuse(check, "%.200s", why.text);
+	for (size_t i = 0; i < policy->custodians.count && signers->count < KMN_COUNT_OF(signers->who); i++) {
+		const struct custodian *c = policy->custodians.items[i];
 
-			if (!verified[i] || signers->count == KMN_COUNT_OF(signers->who))
-				continue;
-			signers->who[signers->count].name = c->seen.name;
-			signers->who[signers->count++].person = c->seen.person;
-		}
+		if (!said[i].signed_it)
+			continue;
+		signers->who[signers->count].name = c->seen.name;
+		signers->who[signers->count].independent = said[i].independent;
+		signers->who[signers->count++].person = c->seen.person;
 	}
-	free(known);
-	free(verified);
-	return good;
+	free(said);
+	return count > 0 ||
+	       refuse(check, "no signature by a key of policy version %llu", (unsigned long long)policy->version);
 }
 
 static bool

@@ -64,6 +64,7 @@ struct quorum_signers {
 	size_t count;
 	struct {
 		const char *name, *person;
+		bool independent;
 	} who[32];
 };
 bool quorum_check_note(const struct kmn_quorum *q, const char *note, size_t len, int64_t now,

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kanmon/evidence.h"
 #include "kanmon/log.h"
 #include "kanmon/quorum.h"
 #include "tools/kanmon/audit_rows.h"
@@ -71,17 +72,26 @@ is_head(void *cookie, const struct kmn_head *head)
 
 /* ---- votes ------------------------------------------------------------------------------------------------------- */
 
-/* The custodian's key that a signature line names, in the policy in force. */
+/* The custodian's key that a signature line names, in the policy in force; whether the line verifies by it. */
 static const struct kmn_policy_custodian *
-signer_of(const struct kmn_policy *policy, const struct kmn_note_line *line, struct kmn_vkey *vkey)
+signer_of(const struct kmn_policy *policy, const struct kmn_note *note, size_t n, struct kmn_evidence_said *said_out)
 {
 	const struct kmn_policy_custodian *c;
+	struct kmn_note alone = *note;
+	struct kmn_evidence_said *said = NULL;
+	size_t count;
 
-	for (size_t n = 0; policy != NULL && (c = kmn_policy_custodian_at(policy, n)) != NULL; n++)
-		if (kmn_vkey_parse(c->vkey, strlen(c->vkey), vkey) == KMN_OK && strlen(vkey->name) == line->name_len &&
-		    memcmp(vkey->name, line->name, line->name_len) == 0 &&
-		    memcmp(vkey->id, line->id, sizeof(vkey->id)) == 0)
-			return c;
+	memset(said_out, 0, sizeof(*said_out));
+	alone.count = 1;
+	alone.line[0] = note->line[n];
+	for (size_t i = 0; policy != NULL && (c = kmn_policy_custodian_at(policy, i)) != NULL; i++) {
+		if (!kmn_note_line_is_by(&note->line[n], c->key->name, c->key->id))
+			continue;
+		if (kmn_evidence_verify_note(policy, &alone, &said, &count, NULL) == KMN_OK)
+			*said_out = said[i];
+		free(said);
+		return c;
+	}
 	return NULL;
 }
 
@@ -90,29 +100,22 @@ add_vote(struct story *story, const struct kmn_record *record, const struct kmn_
 {
 	const struct kmn_note_line *line = &note->line[n];
 	const struct kmn_policy_custodian *signer;
-	struct kmn_note alone = *note;
-	struct kmn_vkey vkey;
 	struct kmn_statement_said said;
+	struct kmn_evidence_said evidence;
 	char key_id[9], name[KMN_NOTE_NAME_MAX_BYTES + 1];
-	bool verified = false;
-	size_t count = 0;
 	json_t *vote;
 
-	signer = signer_of(kmn_quorum_policy(story->quorum), line, &vkey);
-	alone.count = 1;
-	alone.line[0] = *line;
-	if (signer != NULL && kmn_note_verify(&alone, &vkey, 1, &verified, &count, NULL) != KMN_OK)
-		verified = false;
+	signer = signer_of(kmn_quorum_policy(story->quorum), note, n, &evidence);
 	(void)snprintf(key_id, sizeof(key_id), "%02x%02x%02x%02x", line->id[0], line->id[1], line->id[2], line->id[3]);
 	(void)snprintf(name, sizeof(name), "%.*s", (int)line->name_len, line->name);
 	vote = json_pack("{s:I, s:s, s:s, s:s, s:s, s:b, s:s}", "i", (json_int_t)record->i, "type", record->type,
 	    "custodian", signer != NULL ? signer->name : name, "person",
-	    signer != NULL ? signer->person : "not in the policy", "key_id", key_id, "verifies", (int)verified, "check",
-	    text_of(record->body, "check"));
+	    signer != NULL ? signer->person : "not in the policy", "key_id", key_id, "verifies",
+	    (int)evidence.signed_it, "check", text_of(record->body, "check"));
 	if (kmn_statement_read(note->text, note->text_len, &said) == KMN_OK && said.reason[0] != '\0')
 		put(vote, "reason", said.reason);
 	(void)json_array_append_new(story->votes, vote);
-	if (strcmp(text_of(record->body, "check"), "ok") == 0 && !verified)
+	if (strcmp(text_of(record->body, "check"), "ok") == 0 && !evidence.signed_it)
 		story->compared.different++; /* it counted, and does not verify: said in its row */
 }
 

@@ -5,37 +5,33 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kanmon/evidence.h"
 #include "tools/kanmon/files.h"
 #include "tools/kanmon/options.h"
 #include "tools/kanmon/policy_file.h"
 #include "tools/kanmon/signing_key.h"
 #include "tools/kanmon/terminal.h"
 
-#define KEYS_MAX 256
-
 /* Names of those whose signature over the policy verifies; KMN_E_SIGNATURE when one of a known key does not. */
 static kmn_err
 signers(const struct kmn_policy_file *file, json_t *names)
 {
-	static struct kmn_vkey known[KEYS_MAX];
-	const struct kmn_policy_custodian *at;
-	bool verified[KEYS_MAX] = {false};
+	struct kmn_evidence_said *said;
 	struct kmn_why why = {{0}};
-	size_t n = 0, count;
+	const struct kmn_policy_custodian *at;
+	size_t count;
 	kmn_err e;
 
 	if (!file->is_note)
 		return KMN_OK;
-	for (; n < KEYS_MAX && (at = kmn_policy_custodian_at(file->policy, n)) != NULL; n++)
-		if ((e = kmn_vkey_parse(at->vkey, strlen(at->vkey), &known[n])) != KMN_OK)
-			return e;
-	if ((e = kmn_note_verify(&file->note, known, n, verified, &count, &why)) != KMN_OK) {
+	if ((e = kmn_evidence_verify_note(file->policy, &file->note, &said, &count, &why)) != KMN_OK) {
 		kmn_fail("a signature under the policy: %s", why.text);
 		return e;
 	}
-	for (size_t i = 0; i < n; i++)
-		if (verified[i])
-			json_array_append_new(names, json_string(kmn_policy_custodian_at(file->policy, i)->name));
+	for (size_t i = 0; (at = kmn_policy_custodian_at(file->policy, i)) != NULL; i++)
+		if (said[i].signed_it)
+			json_array_append_new(names, json_string(at->name));
+	free(said);
 	return KMN_OK;
 }
 
