@@ -128,9 +128,9 @@ struct kmn_request {
 	int64_t t;
 	enum kmn_request_state state;
 	bool held;            /* by a quorum rule */
-	const json_t *intent; /* body */
+	const json_t *intent; /* body; NULL: read without a tree (the verifier), and not held */
 	uint8_t client_spki_sha256[32];
-	uint8_t operation[32];      /* kmn_operation_digest */
+	uint8_t operation[32];      /* kmn_operation_digest; zero where `intent` is NULL */
 	struct kmn_verdict verdict; /* of the policy in force at the intent */
 	uint64_t policy_version;
 	int64_t not_after;     /* ms */

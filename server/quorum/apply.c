@@ -3,6 +3,7 @@
 #include "server/quorum/quorum.h"
 
 #include "kanmon/rescue.h"
+#include "kanmon/scan.h"
 
 #include "server/quorum/policy.h"
 
@@ -15,10 +16,16 @@
 #define RV_BUFFER_TOO_SMALL 0x150u
 #define SIGNATURE_MAX_BYTES 8192
 
-/* One record being taken in: what is found wrong first is kept. */
+/*
+ * One record being taken in: what is found wrong first is kept. For the auditor, decisions, results and class B calls,
+ * and intents like one before, have no tree (body NULL): what is read of them is read by quorum_get_..() and listed
+ * in plain.c.
+ */
 struct step {
 	struct kmn_quorum *q;
 	const struct kmn_record *record;
+	const struct kmn_record *bare;      /* the record as it came, perhaps without a body */
+	const struct quorum_judged *judged; /* of an intent without one */
 	struct kmn_finding *finding;
 	kmn_err err; /* KMN_E_CORRUPT: a finding; anything else: could not be judged */
 };
@@ -171,7 +178,7 @@ request_of(struct step *s, const char *name)
 	struct request *r = NULL;
 	struct kmn_ref ref;
 
-	if (!kmn_ref_get(s->record->body, name, &ref))
+	if (!quorum_get_ref(s->record, name, &ref))
 		found(s, "V6", "no reference to a request");
 	else if ((r = quorum_request(s->q, ref.i)) == NULL)
 		found(s, "V6", "record %llu is no request that could still be decided", (unsigned long long)ref.i);
@@ -196,6 +203,41 @@ judge_twice(struct step *s, struct request *r, const uint8_t *data, size_t len)
 }
 
 static void
+read_signing(const json_t *intent, struct quorum_signing *out)
+{
+	const json_t *norm = json_object_get(intent, "norm");
+	const json_t *params = json_object_get(json_object_get(intent, "mech"), "params");
+
+	out->asked = norm != NULL;
+	out->malformed = norm != NULL && kmn_norm_from_json(norm, &out->norm) != KMN_OK;
+	out->has_pss = kmn_pss_from_json(params, &out->pss) == KMN_OK;
+	out->has_key =
+	    kmn_json_get_b64(json_object_get(intent, "key"), "spki_sha256", out->spki_sha256, sizeof(out->spki_sha256));
+}
+
+/* As an intent of its form that was judged before. */
+static void
+judge_alike(struct step *s, struct request *r)
+{
+	r->seen.verdict = s->judged->verdict;
+	r->seen.not_after = (int64_t)s->judged->expires;
+	r->signing = s->judged->signing;
+	memcpy(r->seen.client_spki_sha256, s->judged->client_spki_sha256, KMN_HASH_BYTES);
+}
+
+/* One that ran at once, whose data is not kept: the next of its form is as good. */
+static void
+keep_judgement(struct step *s, const struct request *r, bool data)
+{
+	struct quorum_judged judged = {.verdict = r->seen.verdict, .signing = r->signing};
+
+	if (s->bare->body != NULL || s->err != KMN_OK || data || r->seen.verdict.answer != KMN_ANSWER_FREE)
+		return;
+	memcpy(judged.client_spki_sha256, r->seen.client_spki_sha256, KMN_HASH_BYTES);
+	quorum_plain_keep(s->q, s->bare, &judged);
+}
+
+static void
 judge_request(struct step *s, struct request *r)
 {
 	const json_t *body = s->record->body;
@@ -213,6 +255,8 @@ judge_request(struct step *s, struct request *r)
 		!kmn_json_get_b64(json_object_get(body, "requester"), "spki_sha256", r->seen.client_spki_sha256, 32) ||
 		!kmn_json_get_number(body, "expires", &expires) || !judge_twice(s, r, data, len)))
 		found(s, "V6", "the intent cannot be judged: a member is missing or malformed");
+	read_signing(body, &r->signing);
+	keep_judgement(s, r, data != NULL);
 	free(data);
 	r->seen.not_after = (int64_t)expires;
 	r->seen.held = r->seen.verdict.answer == KMN_ANSWER_HELD;
@@ -245,7 +289,10 @@ apply_intent(struct step *s)
 	r->seen.verdict.rule = "none"; /* until it is judged, which a damaged blob prevents */
 	r->seen.policy_version = r->policy->version;
 	memcpy(r->seen.leaf, s->record->leaf, sizeof(r->seen.leaf));
-	judge_request(s, r);
+	if (s->record->body == NULL)
+		judge_alike(s, r);
+	else
+		judge_request(s, r);
 	s->q->counts.requests++;
 	s->q->counts.held += r->seen.held;
 }
@@ -392,6 +439,8 @@ check_policy_named(struct step *s)
 	uint8_t sha256[KMN_HASH_BYTES];
 	uint64_t version;
 
+	if (s->record->body == NULL) /* one of its form named it, and it is in force still */
+		return;
 	if (policy == NULL || !kmn_json_get_number(named, "version", &version) || version != policy->version ||
 	    !kmn_json_get_b64(named, "sha256", sha256, sizeof(sha256)) ||
 	    memcmp(sha256, policy->sha256, sizeof(sha256)) != 0)
@@ -414,7 +463,7 @@ check_allow(struct step *s, const struct request *r)
 {
 	uint64_t use = 0;
 
-	if (!kmn_json_get_number(s->record->body, "use", &use) || use != r->seen.used + 1 || use > r->seen.uses)
+	if (!quorum_get_number(s->record, "use", &use) || use != r->seen.used + 1 || use > r->seen.uses)
 		found(s, "V6", "use %llu of %u", (unsigned long long)use, r->seen.uses);
 	if (r->seen.held && !quorum_votes_meet(s->q, &r->seen, judged_at(s)))
 		found(s, "V6", "allowed, but rule %s is not met (votes, expiry, veto or policy)", r->seen.verdict.rule);
@@ -459,7 +508,7 @@ static void
 apply_decision(struct step *s)
 {
 	struct request *r = request_of(s, "request");
-	const char *verdict, *rule;
+	const char *verdict = NULL;
 	uint64_t not_after;
 
 	if (r == NULL)
@@ -469,17 +518,19 @@ apply_decision(struct step *s)
 		    kmn_request_state_name(r->seen.state));
 		return;
 	}
-	if (!kmn_json_get_text(s->record->body, "verdict", &verdict) ||
-	    !kmn_json_get_text(s->record->body, "rule", &rule) || strcmp(rule, r->seen.verdict.rule) != 0)
+	if (s->record->body == NULL) /* of the form of one that allowed a call at once, without votes */
+		verdict = "allow";
+	else if (!kmn_json_get_text(s->record->body, "verdict", &verdict))
+		verdict = NULL;
+	if (verdict == NULL || !quorum_says(s->record, "rule", r->seen.verdict.rule))
 		found(s, "V6", "the rule that decides is %s", r->seen.verdict.rule);
-	else if (!kmn_json_get_number(s->record->body, "not_after", &not_after) ||
-		 (int64_t)not_after != r->seen.not_after)
+	else if (!quorum_get_number(s->record, "not_after", &not_after) || (int64_t)not_after != r->seen.not_after)
 		found(s, "V6", "not_after is not that of the request");
 	check_policy_named(s);
 	check_votes(s, r, "approvals", KMN_APPROVE);
 	check_votes(s, r, "rejections", KMN_REJECT);
 	check_votes(s, r, "vetoes", KMN_VETO);
-	if (!kmn_json_get_text(s->record->body, "verdict", &verdict))
+	if (verdict == NULL)
 		return;
 	r->seen.decision_i = s->record->i;
 	memcpy(r->decision_leaf, s->record->leaf, sizeof(r->decision_leaf));
@@ -488,6 +539,8 @@ apply_decision(struct step *s)
 		return;
 	}
 	check_allow(s, r);
+	if (s->err == KMN_OK && s->bare->body == NULL && s->record->body != NULL && r->seen.vote_count == 0)
+		quorum_plain_keep(s->q, s->bare, NULL);
 	r->seen.state = KMN_REQUEST_RUNNING;
 	r->seen.used++;
 	s->q->counts.allowed++;
@@ -495,14 +548,14 @@ apply_decision(struct step *s)
 
 /* The public key that an intent names, as it was kept; NULL where the intent names none. */
 static uint8_t *
-key_of(struct step *s, const json_t *intent, size_t *len_out)
+key_of(struct step *s, const struct request *r, size_t *len_out)
 {
-	uint8_t sha256[KMN_HASH_BYTES], again[KMN_HASH_BYTES], *spki = NULL;
+	const uint8_t *sha256 = r->signing.spki_sha256;
+	uint8_t again[KMN_HASH_BYTES], *spki = NULL;
 	kmn_err e;
 
 	*len_out = 0;
-	if (s->q->settings.blob == NULL ||
-	    !kmn_json_get_b64(json_object_get(intent, "key"), "spki_sha256", sha256, sizeof(sha256)))
+	if (s->q->settings.blob == NULL || !r->signing.has_key)
 		return NULL;
 	e = s->q->settings.blob(s->q->settings.cookie, sha256, &spki, len_out);
 	if (e == KMN_OK) {
@@ -532,24 +585,24 @@ kmn_signature_free(struct kmn_signature *signature)
 
 /* All that the signature of a result is to be verified by; NULL: it cannot be, which is said or counted. */
 static struct kmn_signature *
-gather_signature(struct step *s, const struct request *r, const char *b64)
+gather_signature(struct step *s, const struct request *r, const char *b64, size_t len)
 {
 	struct kmn_signature *sig = calloc(1, sizeof(*sig));
-	const json_t *params = json_object_get(json_object_get(r->intent, "mech"), "params");
 	kmn_err e;
 
-	if (sig == NULL || (sig->bytes = malloc(strlen(b64) + 1)) == NULL) {
+	if (sig == NULL || (sig->bytes = malloc(len + 1)) == NULL) {
 		trouble(s, KMN_E_NO_MEMORY);
 		goto failed;
 	}
 	sig->request = r->seen.i;
-	sig->has_pss = kmn_pss_from_json(params, &sig->pss) == KMN_OK;
-	if (kmn_norm_from_json(json_object_get(r->intent, "norm"), &sig->norm) != KMN_OK ||
-	    kmn_b64_parse(b64, strlen(b64), sig->bytes, SIGNATURE_MAX_BYTES, &sig->len) != KMN_OK) {
+	sig->has_pss = r->signing.has_pss;
+	sig->pss = r->signing.pss;
+	sig->norm = r->signing.norm;
+	if (r->signing.malformed || kmn_b64_parse(b64, len, sig->bytes, SIGNATURE_MAX_BYTES, &sig->len) != KMN_OK) {
 		found(s, "V7", "the signature or its normal form is malformed");
 		goto failed;
 	}
-	sig->spki = key_of(s, r->intent, &sig->spki_len);
+	sig->spki = key_of(s, r, &sig->spki_len);
 	if (sig->spki == NULL || (strcmp(sig->norm.scheme, "rsa-pss") == 0 && !sig->has_pss)) {
 		s->q->counts.signatures_skipped++;
 		goto failed;
@@ -571,15 +624,16 @@ check_signature(struct step *s, const struct request *r)
 {
 	struct kmn_signature *sig;
 	const char *b64;
+	size_t len;
 	kmn_err e;
 
-	if (json_object_get(r->intent, "norm") == NULL)
+	if (!r->signing.asked)
 		return;
-	if (!kmn_json_get_text(json_object_get(s->record->body, "out"), "b64", &b64)) {
+	if ((b64 = quorum_get_out(s->record, &len)) == NULL) {
 		found(s, "V7", "a signature was made, and the record does not have it");
 		return;
 	}
-	if ((sig = gather_signature(s, r, b64)) == NULL)
+	if ((sig = gather_signature(s, r, b64, len)) == NULL)
 		return;
 	if (s->q->settings.signature != NULL) {
 		s->q->settings.signature(s->q->settings.cookie, s->record, sig);
@@ -605,9 +659,9 @@ apply_result(struct step *s)
 
 	if (r == NULL)
 		return;
-	if (!kmn_ref_get(s->record->body, "decision", &decision) || r->seen.state != KMN_REQUEST_RUNNING ||
+	if (!quorum_get_ref(s->record, "decision", &decision) || r->seen.state != KMN_REQUEST_RUNNING ||
 	    decision.i != r->seen.decision_i || memcmp(decision.leaf, r->decision_leaf, sizeof(decision.leaf)) != 0 ||
-	    !kmn_json_get_number(s->record->body, "rv", &rv)) {
+	    !quorum_get_number(s->record, "rv", &rv)) {
 		found(s, "V8", "no decision of request %llu waits for this result", (unsigned long long)r->seen.i);
 		return;
 	}
@@ -635,6 +689,11 @@ apply_op(struct step *s)
 	const char *name, *op;
 	uint64_t rv;
 
+	if (s->record->body == NULL) { /* as one of its form that was right: what is left is when */
+		if (quorum_get_number(s->record, "rv", &rv) && rv == RV_OK)
+			check_fresh(s, 'B', (int64_t)s->record->t, QUORUM_OP_GRACE_MS);
+		return;
+	}
 	check_policy_named(s);
 	if (s->err != KMN_OK)
 		return;
@@ -651,6 +710,8 @@ apply_op(struct step *s)
 		found(s, "V6", "%.40s ran with a key of which rule %.64s does not decide", op, name);
 	else if (rv == RV_OK)
 		check_fresh(s, 'B', (int64_t)s->record->t, QUORUM_OP_GRACE_MS);
+	if (s->err == KMN_OK && s->bare->body == NULL)
+		quorum_plain_keep(s->q, s->bare, NULL);
 }
 
 /* A guard that was overruled stands, with its head, in a note of the quorum about this very ledger. */
@@ -747,50 +808,66 @@ apply_witness(struct step *s)
 		trouble(s, e);
 }
 
-kmn_err
-kmn_quorum_apply(struct kmn_quorum *q, const struct kmn_record *record, struct kmn_finding *finding_out)
+static void
+apply(struct step *s)
 {
-	struct step s = {q, record, finding_out, KMN_OK};
-
-	memset(finding_out, 0, sizeof(*finding_out));
-	q->choosing = record->i < q->resumed;
-	switch (record->kind) {
+	switch (s->record->kind) {
 	case KMN_R_GENESIS:
-		apply_genesis(&s);
+		apply_genesis(s);
 		break;
 	case KMN_R_POLICY:
-		apply_policy(&s);
+		apply_policy(s);
 		break;
 	case KMN_R_INTENT:
-		apply_intent(&s);
+		apply_intent(s);
 		break;
 	case KMN_R_STATEMENT:
-		apply_statement(&s);
+		apply_statement(s);
 		break;
 	case KMN_R_APPROVAL:
 	case KMN_R_REJECTION:
 	case KMN_R_VETO:
-		apply_vote(&s);
+		apply_vote(s);
 		break;
 	case KMN_R_DECISION:
-		apply_decision(&s);
+		apply_decision(s);
 		break;
 	case KMN_R_RESULT:
-		apply_result(&s);
+		apply_result(s);
 		break;
 	case KMN_R_OP:
-		apply_op(&s);
+		apply_op(s);
 		break;
 	case KMN_R_RECOVERY:
-		apply_recovery(&s);
+		apply_recovery(s);
 		break;
 	default:
 		break;
 	}
+}
+
+kmn_err
+kmn_quorum_apply(struct kmn_quorum *q, const struct kmn_record *record, struct kmn_finding *finding_out)
+{
+	struct quorum_judged judged;
+	struct kmn_record whole = *record;
+	struct step s = {q, record, record, &judged, finding_out, KMN_OK};
+	json_t *owner = NULL;
+
+	memset(finding_out, 0, sizeof(*finding_out));
+	if (record->body == NULL && !quorum_is_plain(q, record, &judged)) {
+		if ((owner = json_loadb(record->scan->body, record->scan->body_len, 0, NULL)) == NULL)
+			return KMN_E_NO_MEMORY;
+		whole.body = owner;
+		s.record = &whole;
+	}
+	q->choosing = record->i < q->resumed;
+	apply(&s);
 	if (record->kind != KMN_R_UNKNOWN)
 		q->last[record->kind] = record->i + 1;
 	apply_witness(&s);
-	quorum_fresh_apply(q, record);
+	quorum_fresh_apply(q, s.record);
+	json_decref(owner);
 	q->choosing = false;
 	if (record->i < q->resumed) /* a choice holds what is kept and nothing else */
 		return s.err;

@@ -252,7 +252,9 @@ end(void *state)
 	return KMN_OK;
 }
 
-/* What there is most of, and means nothing to kmn_quorum_apply(), need not be parsed. */
-#define BODIES (~(KMN_KIND(SESSION) | KMN_KIND(CHANNEL_COUNTS)))
+/* What there is most of: kmn_quorum_apply() parses those of them that it has to. */
+#define BODIES \
+	(~(KMN_KIND(SESSION) | KMN_KIND(CHANNEL_COUNTS) | KMN_KIND(INTENT) | KMN_KIND(DECISION) | KMN_KIND(RESULT) | \
+	    KMN_KIND(OP)))
 
 const struct kmn_checker kmn_quorum_checker = {"quorum", KMN_KINDS_ALL, BODIES, begin, take_record, end, clear};

@@ -46,6 +46,7 @@ kmn_quorum_free(struct kmn_quorum *q)
 	free(q->requests);
 	free(q->policies);
 	free(q->policy_i);
+	quorum_plain_free(q->plain);
 	free(q);
 }
 

@@ -15,10 +15,20 @@
 #define QUORUM_HELD_KEPT 1024    /* requests that ended and can still be shown */
 #define QUORUM_FREE_KEPT 64      /* the same of those that no rule held */
 
+/* What V7 needs of an intent. */
+struct quorum_signing {
+	struct kmn_norm norm;
+	struct kmn_pss pss;
+	uint8_t spki_sha256[KMN_HASH_BYTES];
+	bool asked, malformed; /* the intent has a normal form; one that cannot be read */
+	bool has_pss, has_key;
+};
+
 struct request {
 	struct kmn_request seen;
 	const struct kmn_policy *policy; /* in force at the intent */
-	json_t *intent;                  /* a reference of our own */
+	json_t *intent;                  /* a reference of our own; NULL: a plain one, with nothing else to know */
+	struct quorum_signing signing;
 	char *statement;
 	struct kmn_vote *votes;
 	size_t vote_size;
@@ -48,7 +58,8 @@ struct kmn_quorum {
 		uint8_t pub[KMN_ED25519_PUBLIC_BYTES];
 		uint64_t i, t; /* of the record whose cosignature counted last */
 	} witness[POLICY_WITNESSES_MAX];
-	size_t witnesses; /* witness.c */
+	size_t witnesses;           /* witness.c */
+	struct quorum_plain *plain; /* plain.c; NULL: nothing was remembered */
 };
 
 void quorum_request_free(struct request *r);
@@ -72,6 +83,28 @@ bool quorum_check_note(const struct kmn_quorum *q, const char *note, size_t len,
 
 /* witness.c: takes a record of any kind; KMN_E_CORRUPT: lines of a cosign record that cannot be. */
 kmn_err quorum_witness_apply(struct kmn_quorum *q, const struct kmn_record *record, struct kmn_why *why) KMN_MUST_CHECK;
+
+/* What was found of an intent, as far as those of the same form have it in common. */
+struct quorum_judged {
+	struct kmn_verdict verdict;
+	struct quorum_signing signing; /* but for the digest of the normal form */
+	uint8_t client_spki_sha256[KMN_HASH_BYTES];
+	uint64_t expires; /* of the one at hand */
+};
+/*
+ * plain.c: whether a record without a tree (record->body NULL) can be applied as it is. True for an intent, a decision
+ * or an op: one of the same form was judged under the policy in force, and nothing was wrong; *judged_out is then an
+ * intent's. False: its body has to be parsed.
+ */
+bool quorum_is_plain(struct kmn_quorum *q, const struct kmn_record *record, struct quorum_judged *judged_out);
+/* Nothing was wrong with a record that came without a tree and was not plain: the next of its form is. */
+void quorum_plain_keep(struct kmn_quorum *q, const struct kmn_record *record, const struct quorum_judged *judged);
+void quorum_plain_free(struct quorum_plain *plain);
+/* Members of decisions and results, with or without a tree; false (and zero): not there, or of another kind. */
+bool quorum_get_ref(const struct kmn_record *record, const char *name, struct kmn_ref *out);
+bool quorum_get_number(const struct kmn_record *record, const char *name, uint64_t *out);
+bool quorum_says(const struct kmn_record *record, const char *name, const char *text);
+const char *quorum_get_out(const struct kmn_record *record, size_t *len_out); /* base64; NULL: none */
 
 /* fresh.c: takes a record of any kind. */
 void quorum_fresh_apply(struct kmn_quorum *q, const struct kmn_record *record);
