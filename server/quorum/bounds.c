@@ -59,6 +59,36 @@ update_is_near(const struct bound *b, const struct kmn_content_facts *f, int64_t
 	return f->next_update >= 0 && f->next_update - now <= b->number * 1000;
 }
 
+static bool
+responder_is(const struct bound *b, const struct kmn_content_facts *f, int64_t now)
+{
+	(void)now;
+	return strcmp(b->text, f->responder) == 0;
+}
+
+static bool
+tst_policy_is(const struct bound *b, const struct kmn_content_facts *f, int64_t now)
+{
+	(void)now;
+	return strcmp(b->text, f->tst_policy) == 0;
+}
+
+/* A time stamp says what time it is: it may be that much off. */
+static bool
+clock_is_right(const struct bound *b, const struct kmn_content_facts *f, int64_t now)
+{
+	int64_t off = f->gen_time > now ? f->gen_time - now : now - f->gen_time;
+
+	return f->gen_time >= 0 && off <= b->number * 1000;
+}
+
+static bool
+content_type_is(const struct bound *b, const struct kmn_content_facts *f, int64_t now)
+{
+	(void)now;
+	return strcmp(b->text, f->content_type) == 0;
+}
+
 #define OF(kind) (1u << KMN_CONTENT_##kind)
 #define X509_KINDS (OF(TBS_CERTIFICATE) | OF(TBS_CRL) | OF(CSR))
 
@@ -68,7 +98,11 @@ static const struct bound_form forms[] = {
     {"validity<=", TIME, OF(TBS_CERTIFICATE), validity_is_short},
     {"ca=", TRUTH, OF(TBS_CERTIFICATE), ca_is},
     {"pathlen<=", COUNT, OF(TBS_CERTIFICATE), path_is_short},
-    {"next-update<=", TIME, OF(TBS_CRL), update_is_near},
+    {"next-update<=", TIME, OF(TBS_CRL) | OF(OCSP_RESPONSE), update_is_near},
+    {"responder=", TEXT, OF(OCSP_RESPONSE), responder_is},
+    {"policy=", TEXT, OF(TST_INFO), tst_policy_is},
+    {"clock<=", TIME, OF(TST_INFO), clock_is_right},
+    {"content-type=", TEXT, OF(CMS_SIGNED_ATTRIBUTES), content_type_is},
 };
 
 static bool

@@ -57,8 +57,8 @@ put_ia5(struct text *t, const char *what, const ASN1_IA5STRING *string)
 	text_escaped(t, (const char *)ASN1_STRING_get0_data(string), (size_t)ASN1_STRING_length(string), "");
 }
 
-static void
-put_general_name(struct text *t, GENERAL_NAME *name)
+void
+content_general_name(struct text *t, GENERAL_NAME *name)
 {
 	uint8_t *der = NULL;
 	int n;
@@ -101,7 +101,7 @@ say_general_names(struct words *w, void *value)
 
 	for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
 		begin(w);
-		put_general_name(&w->v, sk_GENERAL_NAME_value(names, i));
+		content_general_name(&w->v, sk_GENERAL_NAME_value(names, i));
 		end(w);
 	}
 }
@@ -208,7 +208,7 @@ say_authority_key(struct words *w, void *value)
 	}
 	for (int i = 0; a->issuer != NULL && i < sk_GENERAL_NAME_num(a->issuer); i++) {
 		text_put(&w->v, "issuer=");
-		put_general_name(&w->v, sk_GENERAL_NAME_value(a->issuer, i));
+		content_general_name(&w->v, sk_GENERAL_NAME_value(a->issuer, i));
 		text_put(&w->v, " ");
 	}
 	if (a->serial != NULL) {
@@ -243,19 +243,28 @@ say_number(struct words *w, void *value)
 	BN_free(n);
 }
 
-static void
-say_reason(struct words *w, void *value)
+void
+content_reason(struct text *t, int64_t reason)
 {
 	static const char *const names[] = {"unspecified", "keyCompromise", "cACompromise", "affiliationChanged",
 	    "superseded", "cessationOfOperation", "certificateHold", "7", "removeFromCRL", "privilegeWithdrawn",
 	    "aACompromise"};
+
+	if (reason < 0 || reason >= (int64_t)KMN_COUNT_OF(names))
+		text_printf(t, "%lld", (long long)reason);
+	else
+		text_put(t, names[reason]);
+}
+
+static void
+say_reason(struct words *w, void *value)
+{
 	int64_t reason = -1;
 
 	begin(w);
-	if (!ASN1_ENUMERATED_get_int64(&reason, value) || reason < 0 || reason >= (int64_t)KMN_COUNT_OF(names))
-		text_printf(&w->v, "%lld", (long long)reason);
-	else
-		text_put(&w->v, names[reason]);
+	if (!ASN1_ENUMERATED_get_int64(&reason, value))
+		reason = -1;
+	content_reason(&w->v, reason);
 	end(w);
 }
 
@@ -302,7 +311,7 @@ put_point_name(struct words *w, DIST_POINT_NAME *name)
 		return;
 	}
 	for (int i = 0; i < sk_GENERAL_NAME_num(name->name.fullname); i++) {
-		put_general_name(&w->v, sk_GENERAL_NAME_value(name->name.fullname, i));
+		content_general_name(&w->v, sk_GENERAL_NAME_value(name->name.fullname, i));
 		text_put(&w->v, " ");
 	}
 }
@@ -321,7 +330,7 @@ say_points(struct words *w, void *value)
 			w->v.err = KMN_E_NOT_FOUND;
 		for (int k = 0; p->CRLissuer != NULL && k < sk_GENERAL_NAME_num(p->CRLissuer); k++) {
 			text_put(&w->v, "issuer=");
-			put_general_name(&w->v, sk_GENERAL_NAME_value(p->CRLissuer, k));
+			content_general_name(&w->v, sk_GENERAL_NAME_value(p->CRLissuer, k));
 			text_put(&w->v, " ");
 		}
 		end(w);
@@ -359,7 +368,7 @@ say_access(struct words *w, void *value)
 		else
 			content_oid(&w->v, d->method);
 		text_put(&w->v, " ");
-		put_general_name(&w->v, d->location);
+		content_general_name(&w->v, d->location);
 		end(w);
 	}
 }
@@ -372,7 +381,7 @@ say_subtrees(struct words *w, const char *what, STACK_OF(GENERAL_SUBTREE) * tree
 
 		begin(w);
 		text_printf(&w->v, "%s ", what);
-		put_general_name(&w->v, tree->base);
+		content_general_name(&w->v, tree->base);
 		if (tree->minimum != NULL || tree->maximum != NULL)
 			w->v.err = KMN_E_NOT_FOUND;
 		end(w);

@@ -261,7 +261,8 @@ kmn_policy_judge_intent(const struct kmn_policy *policy, const json_t *intent, c
 		return e;
 	q.norm = norm_json == NULL ? NULL : &norm;
 	q.has_data = data != NULL && q.norm != NULL && kmn_norm_is_of(q.norm, data, len);
-	if (q.has_data && (e = kmn_content_decode(data, len, &content)) == KMN_E_NO_MEMORY)
+	if (q.has_data &&
+	    (e = kmn_content_decode(&(struct kmn_material){.data = data, .len = len}, &content)) == KMN_E_NO_MEMORY)
 		return e;
 	q.content = content;
 	kmn_policy_judge(policy, &q, v);

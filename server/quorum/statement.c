@@ -216,7 +216,8 @@ put_input(struct text *t, const json_t *body, const uint8_t *data, size_t len)
 		return e;
 	if (norm_json != NULL && (data == NULL || !kmn_norm_is_of(&norm, data, len)))
 		kind = "digest";
-	else if (norm_json != NULL && (e = kmn_content_decode(data, len, &content)) == KMN_OK)
+	else if (norm_json != NULL &&
+		 (e = kmn_content_decode(&(struct kmn_material){.data = data, .len = len}, &content)) == KMN_OK)
 		kind = kmn_content_input_kind(kmn_content_facts(content)->kind);
 	if (e == KMN_E_NO_MEMORY)
 		return e;

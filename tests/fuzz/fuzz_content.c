@@ -12,7 +12,7 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 	struct kmn_content *content;
 	const char *lines;
 
-	if (kmn_content_decode(bytes, len, &content) != KMN_OK)
+	if (kmn_content_decode(&(struct kmn_material){.data = bytes, .len = len}, &content) != KMN_OK)
 		return 0;
 	lines = kmn_content_lines(content);
 	for (const char *line = lines; *line != 0; line = strchr(line, '\n') + 1) {

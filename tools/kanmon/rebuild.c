@@ -108,13 +108,18 @@ kmn_finished_kind_of(const uint8_t *tbs, size_t len, enum kmn_finished_kind *kin
 	    [KMN_CONTENT_TBS_CERTIFICATE] = KMN_FINISHED_CERTIFICATE,
 	    [KMN_CONTENT_TBS_CRL] = KMN_FINISHED_CRL,
 	    [KMN_CONTENT_CSR] = KMN_FINISHED_CSR,
+	    [KMN_CONTENT_OCSP_RESPONSE] = KMN_FINISHED_OCSP,
 	};
 	struct kmn_content *content;
-	kmn_err e = kmn_content_decode(tbs, len, &content);
+	kmn_err e = kmn_content_decode(&(struct kmn_material){.data = tbs, .len = len}, &content);
 
 	if (e == KMN_OK) {
-		*kind_out = of[kmn_content_facts(content)->kind];
+		enum kmn_content_kind kind = kmn_content_facts(content)->kind;
+
 		kmn_content_free(content);
+		if (kind >= KMN_COUNT_OF(of))
+			return KMN_E_NOT_FOUND; /* CMS: what becomes of it is no file of these kinds */
+		*kind_out = of[kind];
 		return KMN_OK;
 	}
 	if (e == KMN_E_NO_MEMORY)

@@ -132,7 +132,7 @@ print_content(const uint8_t *data, size_t len)
 {
 	struct kmn_content *content;
 
-	if (kmn_content_decode(data, len, &content) != KMN_OK) {
+	if (kmn_content_decode(&(struct kmn_material){.data = data, .len = len}, &content) != KMN_OK) {
 		printf("The content (%zu bytes) has no known form; custodians will see its hash only.\n", len);
 		return;
 	}

@@ -97,7 +97,7 @@ lines_of(X509 *x, kmn_err *e_out, struct kmn_content_facts *facts)
 	n = i2d_X509(x, &der);
 	*e_out = kmn_content_tbs_of(der, (size_t)n, &tbs, &tbs_len);
 	if (*e_out == KMN_OK)
-		*e_out = kmn_content_decode(tbs, tbs_len, &content);
+		*e_out = kmn_content_decode(&(struct kmn_material){.data = tbs, .len = tbs_len}, &content);
 	if (*e_out == KMN_OK) {
 		lines = strdup(kmn_content_lines(content));
 		if (facts != NULL)
@@ -326,14 +326,14 @@ test_cut_and_bent(void)
 	n = i2d_X509(x, &der);
 	CU_ASSERT_EQUAL_FATAL(kmn_content_tbs_of(der, (size_t)n, &tbs, &len), KMN_OK);
 	for (size_t cut = 0; cut < len; cut++)
-		CU_ASSERT_NOT_EQUAL(kmn_content_decode(tbs, cut, &content), KMN_OK);
+		CU_ASSERT_NOT_EQUAL(kmn_content_decode(&(struct kmn_material){.data = tbs, .len = cut}, &content), KMN_OK);
 	more = malloc(len + 1);
 	memcpy(more, tbs, len);
 	more[len] = 0;
-	CU_ASSERT_NOT_EQUAL(kmn_content_decode(more, len + 1, &content), KMN_OK);
+	CU_ASSERT_NOT_EQUAL(kmn_content_decode(&(struct kmn_material){.data = more, .len = len + 1}, &content), KMN_OK);
 	for (size_t i = 0; i < len * 8; i++) {
 		more[i / 8] ^= (uint8_t)(1u << i % 8);
-		if (kmn_content_decode(more, len, &content) == KMN_OK) {
+		if (kmn_content_decode(&(struct kmn_material){.data = more, .len = len}, &content) == KMN_OK) {
 			CU_ASSERT_PTR_NOT_NULL(kmn_content_lines(content));
 			kmn_content_free(content);
 		}
@@ -391,7 +391,7 @@ test_crl(void)
 	}
 	X509_CRL_sign(crl, rsa_key, EVP_sha256());
 	n = i2d_re_X509_CRL_tbs(crl, &der);
-	CU_ASSERT_EQUAL_FATAL(kmn_content_decode(der, (size_t)n, &content), KMN_OK);
+	CU_ASSERT_EQUAL_FATAL(kmn_content_decode(&(struct kmn_material){.data = der, .len = (size_t)n}, &content), KMN_OK);
 	CU_ASSERT_EQUAL(kmn_content_facts(content)->kind, KMN_CONTENT_TBS_CRL);
 	CU_ASSERT_EQUAL(strncmp(kmn_content_lines(content), want, sizeof(want) - 1), 0);
 	assert_has(kmn_content_lines(content), "\ninput revoked-rest 8 more, sha256 ");
@@ -428,7 +428,7 @@ test_csr(void)
 	PEM_write_bio_X509_REQ(bio, req);
 	pem_len = BIO_get_mem_data(bio, &pem);
 	CU_ASSERT_EQUAL_FATAL(kmn_content_info_of((const uint8_t *)pem, (size_t)pem_len, &info, &info_len), KMN_OK);
-	CU_ASSERT_EQUAL_FATAL(kmn_content_decode(info, info_len, &content), KMN_OK);
+	CU_ASSERT_EQUAL_FATAL(kmn_content_decode(&(struct kmn_material){.data = info, .len = info_len}, &content), KMN_OK);
 	CU_ASSERT_EQUAL(kmn_content_facts(content)->kind, KMN_CONTENT_CSR);
 	CU_ASSERT_TRUE(kmn_content_facts(content)->ca);
 	assert_has(kmn_content_lines(content),
