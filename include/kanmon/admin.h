@@ -22,11 +22,23 @@
 	ROW(KMN_ADMIN_CHECKPOINT, 7, "client or terminal", "none") \
 	ROW(KMN_ADMIN_COSIGN, 9, "terminal", \
 	    "bytes checkpoint of this ledger with witnesses' lines; answer {\"record\", \"lines\": how many counted}") \
+	ROW(KMN_ADMIN_HSM_LOG, 24, "terminal", \
+	    "text source, bytes format, bytes lines (each ends in LF), u64 how many records they were matched with, u32 " \
+	    "tolerance ms, u32 n, n u64: of each line the record, or UINT64_MAX less a word of kmn_hsm_log_word; answer " \
+	    "{\"record\", \"unmatched\"}") \
 	ROW(KMN_ADMIN_POLICY, 8, "client or terminal", "none; answer {\"note\": text of the policy in force}")
 
 #define KMN_ADMIN_ENUM(symbol, value, who, fields) symbol = (value),
 enum kmn_admin_op { KMN_ADMIN_ROWS(KMN_ADMIN_ENUM) };
 #undef KMN_ADMIN_ENUM
+
+/* What stands in `matches` of an hsm.log record where no index does. */
+enum kmn_hsm_log_word { KMN_HSM_LOG_NONE, KMN_HSM_LOG_CRASH, KMN_HSM_LOG_IGNORED, KMN_HSM_LOG_EQUAL };
+#define KMN_ADMIN_HSM_SOURCE_MAX_BYTES 127u
+#define KMN_ADMIN_HSM_FORMAT_MAX_BYTES 65536u
+#define KMN_ADMIN_HSM_ROWS_MAX_BYTES 262144u
+#define KMN_ADMIN_HSM_LINES_MAX 1000u
+#define KMN_ADMIN_HSM_TOLERANCE_MAX_MS 3600000u
 
 #define KMN_ADMIN_DATA_MAX_BYTES (1u << 20)
 #define KMN_ADMIN_NOTE_MAX_BYTES 24576u

@@ -75,6 +75,7 @@ struct kmn_verify_sink {
 
 struct kmn_checker;
 struct kmn_openings;
+struct kmn_hsm_form;
 
 struct kmn_verify_settings {
 	struct kmn_store *store;
@@ -82,6 +83,7 @@ struct kmn_verify_settings {
 	const char *head; /* text of a checkpoint note that the auditor brought, or NULL */
 	size_t head_len;
 	const struct kmn_openings *openings;   /* that clients gave (openings.h), or NULL */
+	const struct kmn_hsm_form *hsm_form;   /* of the HSM's own log, for a checker of `more`; or NULL */
 	const struct kmn_checker *const *more; /* checkers beside the ledger's own, ends with NULL; or NULL */
 	const struct kmn_predecessor *before;  /* that it must succeed; NULL: it was not given */
 	struct kmn_verify_sink sink;

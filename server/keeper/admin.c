@@ -664,6 +664,27 @@ take_cosignatures(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader
 		    json_pack("{s:I, s:I}", "record", (json_int_t)ref.i, "lines", (json_int_t)count));
 }
 
+/* ---- the HSM's own log ---------------------------------------------------------------------------------------------- */
+
+static void
+take_hsm_log(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader *r)
+{
+	struct kmn_ref ref;
+	uint64_t unmatched;
+	json_t *body;
+	kmn_err e = kmn_hsm_log_read(k, r, &body);
+
+	if (e != KMN_OK) {
+		refuse(k, conn, e, "rows of an HSM's log, a form, or what they matched, that cannot be");
+		return;
+	}
+	if (!kmn_json_get_number(body, "unmatched", &unmatched))
+		unmatched = 0;
+	if (kmn_keeper_append(k, KMN_R_HSM_LOG, body, &ref) == KMN_OK)
+		answer_when_durable(wait_new(k, conn),
+		    json_pack("{s:I, s:I}", "record", (json_int_t)ref.i, "unmatched", (json_int_t)unmatched));
+}
+
 /* ---- status ----------------------------------------------------------------------------------------------------- */
 
 static json_t *
@@ -753,6 +774,12 @@ kmn_admin_take(struct kmn_keeper *k, struct kmn_conn *conn, const uint8_t *body,
 			take_cosignatures(k, conn, &r);
 		else
 			refuse(k, conn, KMN_E_DENIED, "cosignatures are brought by a person, from a terminal");
+		break;
+	case KMN_ADMIN_HSM_LOG:
+		if (conn->peer->terminal)
+			take_hsm_log(k, conn, &r);
+		else
+			refuse(k, conn, KMN_E_DENIED, "the HSM's own log is brought by a person, from a terminal");
 		break;
 	case KMN_ADMIN_NOTE_SUBMIT:
 		if (conn->peer->terminal)

@@ -898,6 +898,11 @@ json_int_t kmn_record_number(uint64_t number);
 /* Keeps the DER public key of a key as a blob, once. */
 kmn_err kmn_record_keep_spki(struct kmn_keeper *k, const struct kmn_key_facts *facts) KMN_MUST_CHECK;
 
+/* ---- hsmlog.c ---------------------------------------------------------------------------------------------------- */
+
+/* The body of an `hsm.log` record from the fields of KMN_ADMIN_HSM_LOG; what it names is kept as blobs. */
+kmn_err kmn_hsm_log_read(struct kmn_keeper *k, struct kmn_reader *r, json_t **body_out) KMN_MUST_CHECK;
+
 /* ---- admin.c ---------------------------------------------------------------------------------------------------- */
 
 void kmn_admin_take(struct kmn_keeper *k, struct kmn_conn *conn, const uint8_t *body, size_t len);

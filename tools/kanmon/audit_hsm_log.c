@@ -8,22 +8,17 @@
 #include "tools/kanmon/audit.h"
 #include "tools/kanmon/audit_reconcile.h"
 #include "tools/kanmon/audit_rows.h"
-#include "tools/kanmon/hsmlog.h"
+#include "tools/kanmon/hsm_book.h"
 #include "tools/kanmon/terminal.h"
 
 #define LOG_MAX_BYTES (256u << 20)
 
 struct reconciling {
 	struct kmn_hsmlog_format *format;
-	struct kmn_rows *rows;
-	struct kmn_hsm_use *uses;
-	struct kmn_hsm_crash *crashes;
+	struct kmn_hsm_book *book;
 	struct kmn_hsmlog_row *log;
 	struct kmn_hsm_judged *judged;
-	size_t use_count, use_room, crash_count, log_count, log_room;
-	uint64_t *intent_t; /* when each request came: by its intent, growing; pairs of index and time */
-	size_t intent_count, intent_room;
-	uint64_t last_t;
+	size_t log_count, log_room;
 	json_t *findings;
 	uint64_t met, maybe, crash, ignored, unread, uncovered;
 };
@@ -40,148 +35,13 @@ grow(void *list, size_t count, size_t *room, size_t size)
 	return more;
 }
 
-/* ---- the ledger's side ------------------------------------------------------------------------------------------- */
-
-static kmn_err
-keep_intent(struct reconciling *r, const struct kmn_record *record)
-{
-	uint64_t *more = grow(r->intent_t, r->intent_count, &r->intent_room, 2 * sizeof(*more));
-
-	if (more == NULL)
-		return KMN_E_NO_MEMORY;
-	r->intent_t = more;
-	more[2 * r->intent_count] = record->i;
-	more[2 * r->intent_count++ + 1] = record->t;
-	return KMN_OK;
-}
-
-static uint64_t
-intent_time(const struct reconciling *r, uint64_t i, uint64_t otherwise)
-{
-	size_t low = 0, high = r->intent_count;
-
-	while (low < high) {
-		size_t at = low + (high - low) / 2;
-
-		if (r->intent_t[2 * at] == i)
-			return r->intent_t[2 * at + 1];
-		if (r->intent_t[2 * at] < i)
-			low = at + 1;
-		else
-			high = at;
-	}
-	return otherwise;
-}
-
-/* Texts of rows are the rows' own copies; a label that a result brings for a key it made is not. */
-static kmn_err
-keep_use(struct reconciling *r, const struct kmn_record *record, const struct kmn_row *row, uint64_t from, bool unknown)
-{
-	const char *serial = "", *event = "";
-	struct kmn_hsm_use *more, use = {.record = record->i, .from = from, .to = record->t, .unknown = unknown};
-	uint64_t rv = 0;
-
-	if (!kmn_json_get_text(record->body, "event", &event))
-		event = "";
-	use.class = kmn_hsm_class_of(event[0] != '\0' ? event : row->value[KMN_COL_FUNCTION]);
-	if (!kmn_hsmlog_covers(r->format, use.class))
-		return KMN_OK;
-	if (!unknown && !kmn_json_get_number(record->body, "rv", &rv))
-		return KMN_OK;
-	if (!kmn_json_get_text(json_object_get(record->body, "hsm"), "serial", &serial))
-		serial = "";
-	use.failed = rv != 0;
-	if ((use.label = strdup(row->value[KMN_COL_KEY])) == NULL ||
-	    (use.id = strdup(row->value[KMN_COL_KEY_ID])) == NULL ||
-	    (use.spki = strdup(row->value[KMN_COL_KEY_SPKI])) == NULL || (use.serial = strdup(serial)) == NULL ||
-	    (more = grow(r->uses, r->use_count, &r->use_room, sizeof(*more))) == NULL)
-		KMN_BUG("out of memory");
-	r->uses = more;
-	more[r->use_count++] = use;
-	return KMN_OK;
-}
-
-/* A recovery: what was allowed may have run; and what class B records a crash lost nobody knows. */
-static kmn_err
-keep_recovery(struct reconciling *r, const struct kmn_record *record)
-{
-	struct kmn_hsm_crash *more = realloc(r->crashes, (r->crash_count + 1) * sizeof(*more));
-	const json_t *open = json_object_get(record->body, "open_requests");
-	const char *state;
-	uint64_t i;
-
-	if (more == NULL)
-		return KMN_E_NO_MEMORY;
-	r->crashes = more;
-	more[r->crash_count++] = (struct kmn_hsm_crash){record->i, r->last_t, record->t};
-	for (size_t n = 0; n < json_array_size(open); n++) {
-		struct kmn_row row;
-		struct kmn_record about = {.kind = KMN_R_UNKNOWN, .i = record->i, .t = record->t, .type = ""};
-		json_t *body;
-		kmn_err e;
-
-		if (!kmn_json_get_text(json_array_get(open, n), "state", &state) || strcmp(state, "unknown") != 0 ||
-		    !kmn_json_get_number(json_array_get(open, n), "i", &i))
-			continue;
-		/* a record that only refers to the request: its row is the request's */
-		body = json_pack("{s:{s:I, s:O}}", "request", "i", (json_int_t)i, "leaf",
-		    json_object_get(json_array_get(open, n), "leaf"));
-		about.body = body;
-		if ((e = kmn_rows_take(r->rows, &about, &row)) == KMN_OK)
-			e = keep_use(r, &about, &row, intent_time(r, i, r->last_t), true);
-		json_decref(body);
-		if (e != KMN_OK)
-			return e;
-	}
-	return KMN_OK;
-}
-
-static bool
-is_refusal(const struct kmn_record *record)
-{
-	uint64_t took;
-
-	/* refused by the gateway: the HSM was not asked */
-	return record->kind == KMN_R_OP && kmn_json_get_number(record->body, "dur_us", &took) && took == 0;
-}
-
 static kmn_err
 each_record(void *cookie, const struct kmn_record *record, const struct kmn_place *place)
 {
 	struct reconciling *r = cookie;
-	struct kmn_row row;
-	uint64_t took = 0;
-	kmn_err e = kmn_rows_take(r->rows, record, &row);
 
 	(void)place;
-	if (e != KMN_OK)
-		return e;
-	switch (record->kind) {
-	case KMN_R_INTENT:
-		e = keep_intent(r, record);
-		break;
-	case KMN_R_RESULT:
-		if (!kmn_json_get_number(record->body, "dur_us", &took))
-			took = 0;
-		/* it ran within its duration before the record, which is a commit later */
-		e = keep_use(r, record, &row, record->t - (took / 1000 < record->t ? took / 1000 : record->t), false);
-		break;
-	case KMN_R_OP:
-		if (!is_refusal(record) && kmn_json_get_number(record->body, "dur_us", &took))
-			e = keep_use(
-			    r, record, &row, record->t - (took / 1000 < record->t ? took / 1000 : record->t), false);
-		break;
-	case KMN_R_SESSION:
-		e = keep_use(r, record, &row, record->t, false);
-		break;
-	case KMN_R_RECOVERY:
-		e = keep_recovery(r, record);
-		break;
-	default:
-		break;
-	}
-	r->last_t = record->t;
-	return e;
+	return kmn_hsm_book_take(r->book, record);
 }
 
 /* ---- the HSM's side ---------------------------------------------------------------------------------------------- */
@@ -268,8 +128,11 @@ find(struct reconciling *r, const struct kmn_hsmlog_row *row, const char *text, 
 static void
 judge_rows(struct reconciling *r, uint64_t tolerance_ms, unsigned *unmatched)
 {
-	kmn_hsmlog_match(
-	    r->log, r->log_count, r->uses, r->use_count, r->crashes, r->crash_count, tolerance_ms, r->judged);
+	size_t use_count, crash_count;
+	struct kmn_hsm_use *uses = kmn_hsm_book_uses(r->book, &use_count);
+	const struct kmn_hsm_crash *crashes = kmn_hsm_book_crashes(r->book, &crash_count);
+
+	kmn_hsmlog_match(r->log, r->log_count, uses, use_count, crashes, crash_count, tolerance_ms, r->judged);
 	for (size_t n = 0; n < r->log_count; n++) {
 		const struct kmn_hsm_judged *judged = &r->judged[n];
 
@@ -291,19 +154,23 @@ judge_rows(struct reconciling *r, uint64_t tolerance_ms, unsigned *unmatched)
 		else if (judged->verdict == KMN_HSM_MET_MAYBE)
 			find(r, &r->log[n], "the call whose result a crash took: the HSM did run it", judged->record);
 	}
-	for (size_t n = 0; n < r->use_count; n++)
-		r->uncovered += !r->uses[n].met && !r->uses[n].failed && !r->uses[n].unknown;
+	for (size_t n = 0; n < use_count; n++)
+		r->uncovered +=
+		    kmn_hsmlog_covers(r->format, uses[n].class) && !uses[n].met && !uses[n].failed && !uses[n].unknown;
 }
 
 static void
 judge_counters(struct reconciling *r, unsigned *unmatched)
 {
+	size_t use_count;
+	const struct kmn_hsm_use *uses = kmn_hsm_book_uses(r->book, &use_count);
+
 	for (size_t n = 0; n < r->log_count; n++) {
 		const struct kmn_hsmlog_row *row = &r->log[n];
 		uint64_t certain, most;
 		char text[200];
 
-		kmn_hsmlog_count(r->format, row, r->uses, r->use_count, &certain, &most);
+		kmn_hsmlog_count(r->format, row, uses, use_count, &certain, &most);
 		(void)snprintf(text, sizeof(text),
 		    "%s: the counter says %" PRIu64 ", the ledger %" PRIu64 " (and %" PRIu64
 		    " whose result a crash took)",
@@ -370,19 +237,10 @@ print_json(struct reconciling *r, unsigned unmatched)
 static void
 clear(struct reconciling *r)
 {
-	for (size_t n = 0; n < r->use_count; n++) {
-		free((char *)(uintptr_t)r->uses[n].label);
-		free((char *)(uintptr_t)r->uses[n].id);
-		free((char *)(uintptr_t)r->uses[n].spki);
-		free((char *)(uintptr_t)r->uses[n].serial);
-	}
-	free(r->uses);
-	free(r->crashes);
 	free(r->log);
 	free(r->judged);
-	free(r->intent_t);
 	json_decref(r->findings);
-	kmn_rows_free(r->rows);
+	kmn_hsm_book_free(r->book);
 	kmn_hsmlog_format_free(r->format);
 }
 
@@ -396,7 +254,7 @@ kmn_reconcile_hsm_log(struct kmn_store *store, const char *ledger, const char *l
 	kmn_err e;
 
 	if ((e = read_format(&r, format)) == KMN_OK && (e = read_log(&r, log)) == KMN_OK &&
-	    (e = kmn_rows_new(&r.rows)) == KMN_OK && (e = kmn_ledger_read(store, each_record, &r, &why)) != KMN_OK)
+	    (e = kmn_hsm_book_new(&r.book)) == KMN_OK && (e = kmn_ledger_read(store, each_record, &r, &why)) != KMN_OK)
 		(void)fprintf(
 		    stderr, "kanmon audit: %s: %s\n", ledger, why.text[0] == '\0' ? kmn_err_text(e) : why.text);
 	if (e == KMN_OK && (r.judged = calloc(r.log_count + 1, sizeof(*r.judged))) == NULL)

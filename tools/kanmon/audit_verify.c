@@ -12,6 +12,7 @@
 #include "kanmon/openings.h"
 #include "kanmon/quorum.h"
 #include "tools/kanmon/audit.h"
+#include "tools/kanmon/hsm_log.h"
 #include "tools/kanmon/options.h"
 
 #define LEDGERS_MAX 64 /* one after another */
@@ -39,7 +40,8 @@ struct audit {
 	struct kmn_trust trust;
 	struct kmn_openings openings;
 	bool has_openings;
-	json_t *findings; /* with --json, else NULL */
+	struct kmn_hsm_form hsm_form; /* format NULL: none was given */
+	json_t *findings;             /* with --json, else NULL */
 	unsigned long threads;
 	bool structure; /* what records say is left out */
 	bool bar;       /* a line on the terminal shows how far it is */
@@ -102,6 +104,7 @@ say(void *cookie, enum kmn_check check, enum kmn_severity severity, const struct
 const struct kmn_checker *const kmn_audit_checkers[] = {
     &kmn_quorum_checker,
     &kmn_channels_checker,
+    &kmn_hsm_log_checker,
     NULL,
 };
 
@@ -194,6 +197,7 @@ run(struct audit *audit, const char *path, const char *head, size_t head_len, co
 	    .head = head,
 	    .head_len = head_len,
 	    .openings = audit->has_openings ? &audit->openings : NULL,
+	    .hsm_form = audit->hsm_form.format != NULL ? &audit->hsm_form : NULL,
 	    .more = audit->structure ? NULL : kmn_audit_checkers,
 	    .sink = {say, audit},
 	    .now_ms = (uint64_t)time(NULL) * 1000,
@@ -249,6 +253,24 @@ read_openings(struct audit *audit, const char *path)
 		(void)fprintf(stderr, "kanmon audit: %s: %s\n", path, why.text);
 	audit->has_openings = true;
 	sodium_memzero(text, len);
+	free(text);
+	return e;
+}
+
+static kmn_err
+read_hsm_form(struct audit *audit, const char *path)
+{
+	struct kmn_why why = {""};
+	char *text;
+	size_t len;
+	kmn_err e;
+
+	if (path == NULL)
+		return KMN_OK;
+	if ((e = kmn_audit_file(path, KMN_HSMLOG_FORMAT_MAX_BYTES, &text, &len)) != KMN_OK)
+		return e;
+	if ((e = kmn_hsm_form_parse(text, len, &audit->hsm_form, &why)) != KMN_OK)
+		(void)fprintf(stderr, "kanmon audit: %s: %s\n", path, why.text);
 	free(text);
 	return e;
 }
@@ -315,7 +337,7 @@ run_all(struct audit *audit, const char *const *paths, size_t count, const char 
 int
 kmn_cmd_audit_verify(int argc, char **argv)
 {
-	const char *trust = NULL, *head_path = NULL, *openings = NULL, *words[LEDGERS_MAX] = {NULL};
+	const char *trust = NULL, *head_path = NULL, *openings = NULL, *hsm_format = NULL, *words[LEDGERS_MAX] = {NULL};
 	bool json = false;
 	size_t count = 0;
 	struct audit audit = {.percent = -1};
@@ -323,6 +345,7 @@ kmn_cmd_audit_verify(int argc, char **argv)
 	    KMN_OPTION_TEXT("trust", "FILE", "what to hold the ledger against", &trust),
 	    KMN_OPTION_TEXT("head", "NOTE", "a signed checkpoint that the ledger must contain", &head_path),
 	    KMN_OPTION_TEXT("openings", "FILE", "values and salts that commitments must be opened by", &openings),
+	    KMN_OPTION_TEXT("hsm-format", "FILE", "what rows of the HSM's log mean, to judge them again", &hsm_format),
 	    KMN_OPTION_NUMBER("threads", "N", "threads to use (as many as there are processors)", &audit.threads),
 	    KMN_OPTION_FLAG("structure", "files, chain, tree and story only: V1-V4, V8", &audit.structure),
 	    KMN_OPTION_JSON(&json),
@@ -343,7 +366,7 @@ kmn_cmd_audit_verify(int argc, char **argv)
 		audit.threads = processors();
 	audit.bar = isatty(STDERR_FILENO);
 	if (sodium_init() >= 0 && kmn_audit_trust(trust, &audit.trust) == KMN_OK &&
-	    read_openings(&audit, openings) == KMN_OK &&
+	    read_openings(&audit, openings) == KMN_OK && read_hsm_form(&audit, hsm_format) == KMN_OK &&
 	    (head_path == NULL || kmn_audit_file(head_path, KMN_NOTE_MAX_BYTES, &head, &head_len) == KMN_OK)) {
 		audit.findings = json ? json_array() : NULL;
 		while (count < LEDGERS_MAX && words[count] != NULL)
@@ -352,6 +375,7 @@ kmn_cmd_audit_verify(int argc, char **argv)
 	}
 	json_decref(audit.findings);
 	kmn_openings_clear(&audit.openings);
+	kmn_hsm_form_clear(&audit.hsm_form);
 	free(head);
 	return exit_code;
 }

@@ -108,6 +108,12 @@ ROW("witness request",   witness_request,  "LEDGER --old N", \
 ROW("witness import",    witness_import,   "FILE.cosig", \
     "bring a witness' answer to the gateway; FILE.add-checkpoint lies beside it", \
     "  kanmon witness import /media/usb/7.cosig --as ~/kanmon/sato\n") \
+ROW("hsm-log submit",    hsm_log_submit,   "LEDGER FILE --format FORMAT", \
+    "match rows of the HSM's own log with the ledger, and have the gateway record them", \
+    "FORMAT says what the lines mean (docs/auditor.md). Rows that were brought before are passed over.\n" \
+    "Exit: 0 all have their record; 1 some have none, and that is recorded too, or it could not be done.\n\n" \
+    "  kanmon hsm-log submit gw1/ledger /var/log/hsm.log --format hsm-log.syslog --as ~/kanmon/sato\n" \
+    "  kanmon audit verify gw1/ledger --trust gw1/trust --hsm-format hsm-log.syslog\n") \
 ROW("ledger succeed",    ledger_succeed,   "OLD NEW --log-key FILE --new-log-key FILE --policy NOTE", \
     "close the ledger of a stopped gateway and begin its successor: a new year, a new key", \
     "The policy is the new ledger's first, signed, with a new origin. The old ledger's last record names the\n" \

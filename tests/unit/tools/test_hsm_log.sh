@@ -34,11 +34,32 @@ t 'the HSM kept a log of its own' test 5 = "$(wc -l <"$log")"
 t 'each of its rows has a record' exits 0 reconcile "$log" --format "$examples/hsm-log.syslog"
 t 'and all are counted' says 'syslog: 5 matched, 0 UNMATCHED' reconcile "$log" --format "$examples/hsm-log.syslog"
 
+
+# Rows in the ledger: brought by a person, judged again by the auditor.
+submit() { kanmon hsm-log submit "$LEDGER" "$1" --format "$examples/hsm-log.syslog" --as "$CUSTODIAN_DIR/sato"; }
+# The verifier on a ledger whose gateway writes: each time the records that are there.
+verify() { kanmon audit verify "$LEDGER" --trust "$TRUST" "$@"; }
+v11() { verify --hsm-format "$examples/hsm-log.syslog" "$@"; }
+t 'rows of a log are not asked for where nobody brought any' says '^V11 *not checked' verify
+t 'rows of the log are brought to the gateway' says 'syslog: 5 rows recorded, 0 UNMATCHED' submit "$log"
+t 'brought again nothing is recorded twice' says 'syslog: 0 rows recorded, 0 UNMATCHED' submit "$log"
+t 'V11 judges them again from the records' says '^V11 *ok' v11
+t 'and without a form says that it was not asked' says '^V11 *not asked for' verify
+t 'and what would judge them' says '1 hsm.log records: --hsm-format FILE judges them again' verify
+sed '/^operation *C_Sign /s/ sign$/ ignore/' "$examples/hsm-log.syslog" >lying
+t 'a form that is not the one of the record judges nothing' says 'hsm.log records are by another form' verify --hsm-format lying
+client_brings() { kanmon hsm-log submit "$LEDGER" "$log.more" --format "$examples/hsm-log.syslog"; }
+cp "$log" "$log.more" && tail -n 1 "$log" >>"$log.more"
+t 'an application brings none' says 'brought by a person, from a terminal' client_brings
+
 chmod 666 "$log" && chmod -R a+rwX "$work/hsm"
 p11 "$work/hsm/kanmon-logging.so" --sign --mechanism SHA256-RSA-PKCS --id 01 -i bill -o sig
 t 'use of the HSM behind the gateway is found in its own log' exits 1 reconcile "$log" --format "$examples/hsm-log.syslog"
 t 'with line, function and key' says '^V11 line 6: C_Sign with root-ca at 20.*no record says so' \
 	reconcile "$log" --format "$examples/hsm-log.syslog"
+t 'brought to the gateway it is recorded as unmatched' says 'line 6: C_Sign with root-ca: UNMATCHED' submit "$log"
+t 'V11 finds the use of the HSM that no record explains' exits 1 v11
+t 'and names the record and the row' says '^finding *V11 .*record [0-9]*: row 1, C_Sign with root-ca: UNMATCHED' v11
 t 'and nothing else is found' test 1 = "$(unmatched "$log" --format "$examples/hsm-log.syslog")"
 t 'it is found without times too' test 1 = "$(unmatched "$log" --format <(sed '/^time/d;/^field *time/d' "$examples/hsm-log.syslog"))"
 sed 's/key=root-ca/key=other/' "$log" >renamed
