@@ -26,6 +26,9 @@
 	    "text source, bytes format, bytes lines (each ends in LF), u64 how many records they were matched with, u32 " \
 	    "tolerance ms, u32 n, n u64: of each line the record, or UINT64_MAX less a word of kmn_hsm_log_word; answer " \
 	    "{\"record\", \"unmatched\"}") \
+	ROW(KMN_ADMIN_POLICY_SUBMIT, 10, "terminal", \
+	    "u8 1: role recovery signed it, and it waits; bytes signed note: the next version of the policy; answer " \
+	    "{\"record\", \"version\", \"sha256\", \"effective_at\": ms}") \
 	ROW(KMN_ADMIN_POLICY, 8, "client or terminal", "none; answer {\"note\": text of the policy in force}")
 
 #define KMN_ADMIN_ENUM(symbol, value, who, fields) symbol = (value),

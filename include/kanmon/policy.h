@@ -19,6 +19,7 @@
 #define KMN_POLICY_ORIGIN_MAX_BYTES 255
 #define KMN_POLICY_NEEDS_MAX 8 /* groups that one rule may join with `and` */
 #define KMN_POLICY_REASON_BYTES 256
+#define KMN_POLICY_WARN_MS (INT64_C(30) * 24 * 3600 * 1000) /* before it expires: people are told */
 
 struct kmn_policy;
 struct kmn_evidence_key;

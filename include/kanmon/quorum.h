@@ -91,6 +91,13 @@ bool kmn_quorum_is_closed(const struct kmn_quorum *quorum);
 /* The policy in force; NULL before genesis. Borrowed until the next `policy` record. */
 const struct kmn_policy *kmn_quorum_policy(const struct kmn_quorum *quorum);
 
+/*
+ * May a `policy` record with this signed note be written now: is it the next version, of this origin, signed by the
+ * quorums of both versions, and in force at `now`? Errors as kmn_policy_accept().
+ */
+kmn_err kmn_quorum_check_policy(const struct kmn_quorum *quorum, const char *note, size_t len, int64_t now,
+    struct kmn_policy_error *error_out) KMN_MUST_CHECK;
+
 enum kmn_request_state {
 	KMN_REQUEST_OPEN,    /* intent recorded; where it is held, its statement comes next */
 	KMN_REQUEST_OFFERED, /* custodians may vote; met or not: kmn_quorum_is_met */

@@ -49,8 +49,8 @@ send_answer(struct kmn_keeper *k, struct kmn_conn *conn, kmn_err error, const ch
 	kmn_gatelink_send(k, conn, KMN_F_ADMIN_REPLY, &w);
 }
 
-static void
-refuse(struct kmn_keeper *k, struct kmn_conn *conn, kmn_err error, const char *reason)
+void
+kmn_admin_refuse(struct kmn_keeper *k, struct kmn_conn *conn, kmn_err error, const char *reason)
 {
 	if (conn != NULL)
 		send_answer(k, conn, error, reason, strlen(reason));
@@ -63,7 +63,7 @@ answer(struct kmn_keeper *k, struct kmn_conn *conn, json_t *value)
 
 	json_decref(value);
 	if (text == NULL || strlen(text) > KMN_ADMIN_REPLY_MAX_BYTES)
-		refuse(k, conn, KMN_E_TOO_BIG, "the answer is longer than a frame: ask for less");
+		kmn_admin_refuse(k, conn, KMN_E_TOO_BIG, "the answer is longer than a frame: ask for less");
 	else if (conn != NULL)
 		send_answer(k, conn, KMN_OK, text, strlen(text));
 	free(text);
@@ -133,6 +133,12 @@ answer_when_durable(struct kmn_admin_wait *wait, json_t *value)
 {
 	wait->answer = value;
 	wait->waits_for = kmn_log_size(wait->keeper->log);
+}
+
+void
+kmn_admin_answer_when_durable(struct kmn_keeper *k, struct kmn_conn *conn, json_t *value)
+{
+	answer_when_durable(wait_new(k, conn), value);
 }
 
 /* ---- requests as JSON ------------------------------------------------------------------------------------------- */
@@ -254,7 +260,7 @@ list(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader *r)
 
 	if (kmn_reader_end(r) != KMN_OK) {
 		json_decref(requests);
-		refuse(k, conn, r->err, kmn_err_text(r->err));
+		kmn_admin_refuse(k, conn, r->err, kmn_err_text(r->err));
 		return;
 	}
 	while ((request = kmn_quorum_next(k->quorum, request, ended)) != NULL)
@@ -343,11 +349,11 @@ show(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader *r)
 	json_t *o;
 
 	if (kmn_reader_end(r) != KMN_OK) {
-		refuse(k, conn, r->err, kmn_err_text(r->err));
+		kmn_admin_refuse(k, conn, r->err, kmn_err_text(r->err));
 		return;
 	}
 	if (request == NULL || !request->held || !may_see(conn, request)) {
-		refuse(k, conn, KMN_E_NOT_FOUND,
+		kmn_admin_refuse(k, conn, KMN_E_NOT_FOUND,
 		    "no such request: `kanmon request list --all` shows those that are known");
 		return;
 	}
@@ -376,12 +382,12 @@ submit(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader *r)
 	bool counts;
 
 	if (kmn_reader_end(r) != KMN_OK) {
-		refuse(k, conn, r->err, kmn_err_text(r->err));
+		kmn_admin_refuse(k, conn, r->err, kmn_err_text(r->err));
 		return;
 	}
 	counts = kmn_quorum_check_note(k->quorum, (const char *)note, len, kmn_keeper_now_ms(), &check);
 	if (check.request == NULL) {
-		refuse(k, conn, KMN_E_NOT_FOUND,
+		kmn_admin_refuse(k, conn, KMN_E_NOT_FOUND,
 		    check.check[0] != '\0' ? check.check : "the note is about no known request");
 		return;
 	}
@@ -389,7 +395,7 @@ submit(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader *r)
 	kmn_say(KMN_SAY_INFO, "request %llu: %s brought by %s: %s", (unsigned long long)request,
 	    kmn_quorum_vote_type(check.decision), conn->peer->name, check.check);
 	if (kmn_quorum_vote_body(&check, (const char *)note, len, &body) != KMN_OK) {
-		refuse(k, conn, KMN_E_MALFORMED, "the note cannot be put into a record");
+		kmn_admin_refuse(k, conn, KMN_E_MALFORMED, "the note cannot be put into a record");
 		return;
 	}
 	if (kmn_keeper_append(k, kmn_record_kind(kmn_quorum_vote_type(check.decision)), body, NULL) != KMN_OK)
@@ -410,12 +416,12 @@ withdraw(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader *r)
 
 	kmn_reader_text(r, reason, sizeof(reason));
 	if (kmn_reader_end(r) != KMN_OK) {
-		refuse(k, conn, r->err, kmn_err_text(r->err));
+		kmn_admin_refuse(k, conn, r->err, kmn_err_text(r->err));
 	} else if (request == NULL || !request->held ||
 		   memcmp(request->client_spki_sha256, conn->spki_sha256, KMN_HASH_BYTES) != 0) {
-		refuse(k, conn, KMN_E_NOT_FOUND, "no such request of this client: only who asked withdraws");
+		kmn_admin_refuse(k, conn, KMN_E_NOT_FOUND, "no such request of this client: only who asked withdraws");
 	} else if (request->state != KMN_REQUEST_OPEN && request->state != KMN_REQUEST_OFFERED) {
-		refuse(k, conn, KMN_E_DENIED, "the request has ended or runs already");
+		kmn_admin_refuse(k, conn, KMN_E_DENIED, "the request has ended or runs already");
 	} else {
 		kmn_say(KMN_SAY_INFO, "request %llu: withdrawn by %s: %s", (unsigned long long)id, conn->peer->name,
 		    reason);
@@ -430,7 +436,7 @@ withdraw(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader *r)
 static void
 fail_ahead(struct kmn_admin_wait *wait, kmn_err error, const char *reason)
 {
-	refuse(wait->keeper, wait->conn, error, reason);
+	kmn_admin_refuse(wait->keeper, wait->conn, error, reason);
 	wait_free(wait);
 }
 
@@ -655,7 +661,7 @@ take_cosignatures(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader
 
 	if ((e = kmn_reader_end(r)) != KMN_OK ||
 	    (e = kmn_witness_import(k, (const char *)note, len, &lines, &head, &why)) != KMN_OK) {
-		refuse(k, conn, e, why.text[0] != '\0' ? why.text : kmn_err_text(e));
+		kmn_admin_refuse(k, conn, e, why.text[0] != '\0' ? why.text : kmn_err_text(e));
 		return;
 	}
 	count = json_array_size(lines);
@@ -712,15 +718,15 @@ status_json(struct kmn_keeper *k)
 			     kmn_json_label(first->manufacturer, strlen(first->manufacturer)), "library",
 			     kmn_json_label(first->description, strlen(first->description))));
 	}
-	return json_pack("{s:s, s:s, s:I, s:I, s:o, s:I, s:o, s:i, s:i, s:i, s:o, s:o, s:s, s:s, s:o, s:o}", "origin",
-	    kmn_log_origin(k->log), "version", k->setup->build.version, "started", (json_int_t)k->started_ms, "size",
-	    (json_int_t)head.size, "root", kmn_json_b64(head.root, KMN_HASH_BYTES), "policy_version",
+	return json_pack("{s:s, s:s, s:I, s:I, s:o, s:I, s:o, s:i, s:i, s:i, s:o, s:o, s:s, s:s, s:o, s:o, s:o}",
+	    "origin", kmn_log_origin(k->log), "version", k->setup->build.version, "started", (json_int_t)k->started_ms,
+	    "size", (json_int_t)head.size, "root", kmn_json_b64(head.root, KMN_HASH_BYTES), "policy_version",
 	    (json_int_t)kmn_policy_version(policy), "policy_sha256",
 	    kmn_json_b64(kmn_policy_sha256(policy), KMN_HASH_BYTES), "requests_open", open, "instances",
 	    (int)kmn_instance_count(k), "workers", workers, "hsm", hsm, "time_stamps", kmn_anchor_status(k), "class_a",
 	    kmn_quorum_is_stale(k->quorum, 'A', kmn_keeper_now_ms(), &stale) ? stale.reason : "open", "service",
 	    held_back == KMN_OK ? "all calls" : kmn_err_text(held_back), "guards", kmn_guards_status(k->guards),
-	    "witness", kmn_witness_status(k));
+	    "witness", kmn_witness_status(k), "policy", kmn_policy_status(k));
 }
 
 static void
@@ -731,7 +737,7 @@ checkpoint(struct kmn_keeper *k, struct kmn_conn *conn)
 	char *note;
 
 	if (kmn_log_checkpoint(k->log, &head, &note, &len) != KMN_OK) {
-		refuse(k, conn, KMN_E_LEDGER, "there is no checkpoint");
+		kmn_admin_refuse(k, conn, KMN_E_LEDGER, "there is no checkpoint");
 		return;
 	}
 	answer(k, conn, json_pack("{s:o}", "note", json_stringn(note, len)));
@@ -746,7 +752,7 @@ kmn_admin_take(struct kmn_keeper *k, struct kmn_conn *conn, const uint8_t *body,
 
 	conn->admin_calls++;
 	if (k->unrecorded) {
-		refuse(k, conn, KMN_E_LEDGER, "the ledger cannot be written: see the gateway's log");
+		kmn_admin_refuse(k, conn, KMN_E_LEDGER, "the ledger cannot be written: see the gateway's log");
 		return;
 	}
 	if (kmn_conn_open_record(k, conn, NULL) != KMN_OK)
@@ -769,11 +775,18 @@ kmn_admin_take(struct kmn_keeper *k, struct kmn_conn *conn, const uint8_t *body,
 	case KMN_ADMIN_POLICY:
 		answer(k, conn, json_pack("{s:s}", "note", k->policy_note));
 		break;
+	case KMN_ADMIN_POLICY_SUBMIT:
+		if (conn->peer->terminal)
+			kmn_policy_submit(k, conn, &r);
+		else
+			kmn_admin_refuse(k, conn, KMN_E_DENIED, "a policy is brought by a person, from a terminal");
+		break;
 	case KMN_ADMIN_COSIGN:
 		if (conn->peer->terminal)
 			take_cosignatures(k, conn, &r);
 		else
-			refuse(k, conn, KMN_E_DENIED, "cosignatures are brought by a person, from a terminal");
+			kmn_admin_refuse(
+			    k, conn, KMN_E_DENIED, "cosignatures are brought by a person, from a terminal");
 		break;
 	case KMN_ADMIN_HSM_LOG:
 		if (conn->peer->terminal)
@@ -785,18 +798,20 @@ kmn_admin_take(struct kmn_keeper *k, struct kmn_conn *conn, const uint8_t *body,
 		if (conn->peer->terminal)
 			submit(k, conn, &r);
 		else
-			refuse(k, conn, KMN_E_DENIED, "votes come from a person's terminal, not from a client");
+			kmn_admin_refuse(
+			    k, conn, KMN_E_DENIED, "votes come from a person's terminal, not from a client");
 		break;
 	case KMN_ADMIN_REQUEST_NEW:
 	case KMN_ADMIN_REQUEST_WITHDRAW:
 		if (conn->peer->terminal)
-			refuse(k, conn, KMN_E_DENIED, "a request is made and withdrawn by the client that will run it");
+			kmn_admin_refuse(
+			    k, conn, KMN_E_DENIED, "a request is made and withdrawn by the client that will run it");
 		else if (op == KMN_ADMIN_REQUEST_NEW)
 			make_ahead(k, conn, &r, body, len);
 		else
 			withdraw(k, conn, &r);
 		break;
 	default:
-		refuse(k, conn, KMN_E_NOT_FOUND, "this gateway does not know that question");
+		kmn_admin_refuse(k, conn, KMN_E_NOT_FOUND, "this gateway does not know that question");
 	}
 }

@@ -51,7 +51,8 @@ judge_recorded(struct kmn_call_state *call)
 	if (call->operation != NULL && call->operation->known &&
 	    kmn_record_keep_spki(k, &call->operation->key) != KMN_OK)
 		return;
-	if (kmn_policy_judge_intent(kmn_keeper_policy(k), call->intent, call->data, call->data_len, kmn_keeper_now_ms(),
+	call->judged_by = kmn_keeper_policy(k);
+	if (kmn_policy_judge_intent(call->judged_by, call->intent, call->data, call->data_len, kmn_keeper_now_ms(),
 		&call->verdict) != KMN_OK)
 		KMN_BUG("an intent that cannot be judged");
 	if (call->operation != NULL && !call->operation->known) {

@@ -26,6 +26,21 @@ kmn_branch_may_see(const struct kmn_keeper *k, const struct kmn_policy_peer *pee
 }
 
 bool
+kmn_branch_fits(const struct kmn_keeper *k, const struct kmn_instance *instance, const struct kmn_policy_peer *peer)
+{
+	unsigned n = 0;
+
+	for (unsigned m = 0; m < k->setup->module_count; m++) {
+		if (!kmn_branch_may_see(k, peer, m))
+			continue;
+		if (n == instance->branches || instance->branch[n].module != m)
+			return false;
+		n++;
+	}
+	return n == instance->branches;
+}
+
+bool
 kmn_branch_start_all(struct kmn_keeper *k, struct kmn_instance *instance)
 {
 	const struct kmn_policy_peer *peer = instance->attaching->peer;

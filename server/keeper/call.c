@@ -572,12 +572,27 @@ kmn_call_put_flags(const struct kmn_call_state *call, uint8_t flags, struct kmn_
 		kmn_writer_u64(w, call->nobody[i]);
 }
 
+/* While it waited for its turn the policy changed: its one record would come too late to be judged by the old one. */
+static void
+refuse_overtaken(struct kmn_call_state *call)
+{
+	call->judged_by = kmn_keeper_policy(call->keeper);
+	call->verdict.rule = "none";
+	call->why = KMN_E_WITHDRAWN;
+	snprintf(call->verdict.reason, sizeof(call->verdict.reason), "the policy changed while it waited for its turn");
+	kmn_call_refuse_op(call, kmn_call_refusal_rv(call));
+}
+
 void
 kmn_call_send(struct kmn_call_state *call)
 {
 	struct kmn_writer w;
 	kmn_err e;
 
+	if (call->durability == 'B' && call->judged_by != kmn_keeper_policy(call->keeper)) {
+		refuse_overtaken(call);
+		return;
+	}
 	call->step = KMN_STEP_RUNNING;
 	call->started_us = kmn_keeper_now_us();
 	if (call->view.id == KMN_C_WaitForSlotEvent && kmn_event_wait(call))

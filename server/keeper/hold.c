@@ -69,15 +69,26 @@ hold(struct kmn_call_state *call)
 	LIST_INSERT_HEAD(&call->keeper->held, call, held);
 }
 
+static void start_over(struct kmn_call_state *call);
+static void end_waiting(struct kmn_keeper *k, uint64_t request, kmn_err reason);
+
 static void
 parked(struct kmn_call_state *call)
 {
 	uint64_t request = call->request.i;
 	struct kmn_keeper *k = call->keeper;
+	const struct kmn_request *r;
 
 	hold(call);
 	kmn_hold_tell(call);
-	kmn_hold_advance(k, request);
+	/* It may have ended before the call came to wait: by a new policy, or because another ran it. */
+	r = kmn_quorum_request(k->quorum, request);
+	if (r == NULL || r->state <= KMN_REQUEST_RUNNING)
+		kmn_hold_advance(k, request);
+	else if (r->state == KMN_REQUEST_DONE || r->state == KMN_REQUEST_FAILED)
+		start_over(call);
+	else
+		end_waiting(k, request, KMN_E_WITHDRAWN);
 }
 
 /* Data is kept where a person will read it: what the statement says of it must be derivable for ever. */

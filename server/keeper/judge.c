@@ -162,7 +162,8 @@ kmn_judge_question(struct kmn_call_state *call, struct kmn_verdict *verdict)
 		key = &call->operation->key;
 	if (key != NULL)
 		ask_about(&q, key, spki_sha256);
-	kmn_policy_judge(kmn_keeper_policy(call->keeper), &q, verdict);
+	call->judged_by = kmn_keeper_policy(call->keeper);
+	kmn_policy_judge(call->judged_by, &q, verdict);
 }
 
 void

@@ -409,6 +409,7 @@ tick(struct kmn_keeper *k)
 	kmn_gatelink_write_counts(k);
 	kmn_anchor_tick(k);
 	kmn_witness_tick(k);
+	kmn_policy_tick(k);
 }
 
 /* Told to stop, nothing runs (or takes too long), and the last time stamp is there. */

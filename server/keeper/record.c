@@ -412,10 +412,8 @@ kmn_record_intent(struct kmn_call_state *call, json_t **body_out)
 }
 
 json_t *
-kmn_record_policy(const struct kmn_keeper *k)
+kmn_record_policy(const struct kmn_policy *policy)
 {
-	const struct kmn_policy *policy = kmn_keeper_policy(k);
-
 	return json_pack("{s:I, s:o}", "version", (json_int_t)kmn_policy_version(policy), "sha256",
 	    kmn_json_b64(kmn_policy_sha256(policy), KMN_HASH_BYTES));
 }
@@ -446,10 +444,11 @@ put_outcome(json_t *body, struct kmn_call_state *call, const struct kmn_response
 kmn_err
 kmn_record_op(struct kmn_call_state *call, const struct kmn_response_view *response, json_t **body_out)
 {
+	const struct kmn_policy *policy = call->judged_by != NULL ? call->judged_by : kmn_keeper_policy(call->keeper);
 	json_t *body = json_pack("{s:I, s:I, s:I, s:s, s:o, s:s, s:o, s:o}", "chan", (json_int_t)call->chan, "sess",
 	    kmn_record_number(call->session_handle), "seq", (json_int_t)call->number, "op", call->view.call->name,
 	    "mech", mechanism_json(call), "rule", call->verdict.rule != NULL ? call->verdict.rule : "none", "policy",
-	    kmn_record_policy(call->keeper), "req_sha256", kmn_json_b64(call->req_sha256, KMN_HASH_BYTES));
+	    kmn_record_policy(policy), "req_sha256", kmn_json_b64(call->req_sha256, KMN_HASH_BYTES));
 	const json_t *in = call->intent != NULL ? json_object_get(call->intent, "in") : NULL;
 	const struct kmn_key_facts *key = first_key(call);
 

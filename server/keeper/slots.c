@@ -48,6 +48,23 @@ kmn_slots_init(struct kmn_keeper *k, struct kmn_instance *instance)
 	return true;
 }
 
+bool
+kmn_slots_fit(const struct kmn_instance *instance, const struct kmn_policy_peer *peer)
+{
+	unsigned n = 0;
+
+	if (peer->slots == NULL && instance->branches == 1)
+		return instance->place == NULL;
+	for (; peer->tokens[n] != NULL; n++) {
+		uint64_t number = peer->slots != NULL ? peer->slots[n] : n + 1;
+
+		if (n >= instance->places || instance->place[n].number != number ||
+		    strcmp(instance->place[n].token, peer->tokens[n]) != 0)
+			return false;
+	}
+	return n == instance->places;
+}
+
 void
 kmn_slots_clear(struct kmn_instance *instance)
 {

@@ -193,6 +193,7 @@ struct kmn_call_state {
 	char durability; /* 'A', 'B' or 'C' */
 	bool starts_side;
 	struct kmn_verdict verdict;
+	const struct kmn_policy *judged_by; /* it lives as long as the quorum */
 	kmn_err why;             /* of a refusal: KMN_OK stands for KMN_E_DENIED */
 	json_t *intent;          /* body as this call would have it; owned */
 	bool has_norm, has_data; /* of a signature */
@@ -344,6 +345,7 @@ struct kmn_keeper {
 	uint64_t replayed;      /* how many */
 	uint64_t snapshot_size; /* of the ledger, when records were chosen last */
 	char *policy_note;      /* of the policy in force, as people signed it */
+	int64_t policy_warned_ms; /* when the log was told last that it expires; 0: not yet */
 	int64_t started_ms;
 	uint64_t next_tag;
 	uint32_t next_worker;
@@ -524,6 +526,9 @@ unsigned kmn_instance_count(const struct kmn_keeper *k);
 /* Asks for the worker of each module whose tokens the client may see. False: there is no memory. */
 /* Whether a client may see a token of this module: a line of its own names it, or names none. */
 bool kmn_branch_may_see(const struct kmn_keeper *k, const struct kmn_policy_peer *peer, unsigned module);
+/* Whether this client would be given the branches that the application has. */
+bool kmn_branch_fits(
+    const struct kmn_keeper *k, const struct kmn_instance *instance, const struct kmn_policy_peer *peer);
 bool kmn_branch_start_all(struct kmn_keeper *k, struct kmn_instance *instance) KMN_MUST_CHECK;
 void kmn_branch_ready(struct kmn_keeper *k, struct kmn_branch *branch); /* its worker is */
 /*
@@ -546,6 +551,8 @@ void kmn_branch_forget(struct kmn_instance *instance, const void *cookie);
 /* From the policy's client line; before kmn_branch_start_all(). False: there is no memory. */
 bool kmn_slots_init(struct kmn_keeper *k, struct kmn_instance *instance) KMN_MUST_CHECK;
 void kmn_slots_clear(struct kmn_instance *instance);
+/* Whether this client's line gives the application the slots that it has. */
+bool kmn_slots_fit(const struct kmn_instance *instance, const struct kmn_policy_peer *peer);
 /*
  * Finds where a call that names a slot, or asks for the list, goes. False: the map is being made anew, and
  * kmn_call_ready() is called when it is.
@@ -883,7 +890,7 @@ void kmn_hold_tick(struct kmn_keeper *k);
 /* `facts` NULL: the call names no key; `token` NULL: no token. */
 json_t *kmn_record_key(const struct kmn_key_facts *facts, const struct kmn_token *token);
 json_t *kmn_record_hsm(const struct kmn_call_state *call);
-json_t *kmn_record_policy(const struct kmn_keeper *k);
+json_t *kmn_record_policy(const struct kmn_policy *policy);
 /* The intent of a call (docs/ledger.md), from its view, facts and data; finds data and norm of a signature. */
 kmn_err kmn_record_intent(struct kmn_call_state *call, json_t **body_out) KMN_MUST_CHECK;
 kmn_err kmn_record_op(
@@ -910,5 +917,18 @@ void kmn_admin_conn_gone(struct kmn_keeper *k, const struct kmn_conn *conn);
 void kmn_admin_clear(struct kmn_keeper *k);
 /* The first `size` records are durable. */
 void kmn_admin_durable(struct kmn_keeper *k, size_t size);
+/* For questions that other files answer. */
+void kmn_admin_refuse(struct kmn_keeper *k, struct kmn_conn *conn, kmn_err error, const char *reason);
+/* Takes `value`; sent when all that was appended so far is durable. */
+void kmn_admin_answer_when_durable(struct kmn_keeper *k, struct kmn_conn *conn, json_t *value);
+
+/* ---- policy.c: versions of the policy ----------------------------------------------------------------------------- */
+
+/* KMN_ADMIN_POLICY_SUBMIT: the next version, signed by the quorums of both. */
+void kmn_policy_submit(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader *r);
+/* Says when it is about to expire. */
+void kmn_policy_tick(struct kmn_keeper *k);
+/* {"expires", "warning"} */
+json_t *kmn_policy_status(const struct kmn_keeper *k) KMN_MUST_CHECK;
 
 #endif

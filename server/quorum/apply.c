@@ -64,68 +64,15 @@ judged_at(const struct step *s)
 /* ---- policy ------------------------------------------------------------------------------------------------------ */
 
 static void
-take_policy(struct step *s, const char *note, const char *where)
+apply_rotation(struct step *s)
 {
-	struct kmn_quorum *q = s->q;
-	struct kmn_policy_error error = {0, ""};
-	struct kmn_policy *policy = NULL, **more;
-	uint64_t *more_i;
-	kmn_err e = kmn_policy_accept(note, strlen(note), kmn_quorum_policy(q), &policy, &error);
+	struct kmn_why why = {""};
+	kmn_err e = quorum_rotation_apply(s->q, s->record, &why);
 
-	if (e == KMN_E_NO_MEMORY) {
+	if (e == KMN_E_CORRUPT)
+		found(s, "V5", "%.300s", why.text);
+	else if (e != KMN_OK)
 		trouble(s, e);
-		return;
-	}
-	if (e != KMN_OK) {
-		found(s, "V5", "the policy in %s is not valid: line %u: %s", where, error.line, error.text);
-		return;
-	}
-	if ((more = realloc(q->policies, (q->policy_count + 1) * sizeof(*more))) != NULL)
-		q->policies = more;
-	if ((more_i = realloc(q->policy_i, (q->policy_count + 1) * sizeof(*more_i))) != NULL)
-		q->policy_i = more_i;
-	if (more == NULL || more_i == NULL) {
-		kmn_policy_free(policy);
-		trouble(s, KMN_E_NO_MEMORY);
-		return;
-	}
-	q->policy_i[q->policy_count] = s->record->i;
-	q->policies[q->policy_count++] = policy;
-}
-
-static void
-apply_genesis(struct step *s)
-{
-	const char *note, *origin;
-
-	if (s->q->policy_count > 0) {
-		found(s, "V5", "a second genesis");
-		return;
-	}
-	if (!kmn_json_get_text(s->record->body, "policy", &note) ||
-	    !kmn_json_get_text(s->record->body, "origin", &origin)) {
-		found(s, "V5", "genesis without policy or origin");
-		return;
-	}
-	take_policy(s, note, "genesis");
-	if (s->err == KMN_OK && strcmp(kmn_quorum_policy(s->q)->origin, origin) != 0)
-		found(s, "V5", "the policy is for origin %s", kmn_quorum_policy(s->q)->origin);
-}
-
-static void
-apply_policy(struct step *s)
-{
-	const char *note;
-	uint64_t version;
-
-	if (!kmn_json_get_text(s->record->body, "note", &note) ||
-	    !kmn_json_get_number(s->record->body, "version", &version)) {
-		found(s, "V5", "a policy record without note or version");
-		return;
-	}
-	take_policy(s, note, "the record");
-	if (s->err == KMN_OK && kmn_quorum_policy(s->q)->version != version)
-		found(s, "V5", "the record names another version than its policy");
 }
 
 /* ---- requests ---------------------------------------------------------------------------------------------------- */
@@ -431,20 +378,17 @@ check_votes(struct step *s, const struct request *r, const char *name, enum kmn_
 		found(s, "V6", "%s lists votes that do not count", name);
 }
 
-static void
-check_policy_named(struct step *s)
+/* The policy that the record names; NULL, and a finding, where it may not decide here. */
+static const struct kmn_policy *
+policy_named(struct step *s)
 {
-	const json_t *named = json_object_get(s->record->body, "policy");
-	const struct kmn_policy *policy = kmn_quorum_policy(s->q);
-	uint8_t sha256[KMN_HASH_BYTES];
-	uint64_t version;
+	/* Without a tree, one of its form named the policy in force. */
+	const struct kmn_policy *policy =
+	    s->record->body == NULL ? kmn_quorum_policy(s->q) : quorum_named_policy(s->q, s->record);
 
-	if (s->record->body == NULL) /* one of its form named it, and it is in force still */
-		return;
-	if (policy == NULL || !kmn_json_get_number(named, "version", &version) || version != policy->version ||
-	    !kmn_json_get_b64(named, "sha256", sha256, sizeof(sha256)) ||
-	    memcmp(sha256, policy->sha256, sizeof(sha256)) != 0)
+	if (policy == NULL)
 		found(s, "V6", "it names a policy that is not in force");
+	return policy;
 }
 
 /* Whether calls of this class went on when they must not; `grace`: from the judgement to the record. */
@@ -526,7 +470,7 @@ apply_decision(struct step *s)
 		found(s, "V6", "the rule that decides is %s", r->seen.verdict.rule);
 	else if (!quorum_get_number(s->record, "not_after", &not_after) || (int64_t)not_after != r->seen.not_after)
 		found(s, "V6", "not_after is not that of the request");
-	check_policy_named(s);
+	(void)policy_named(s);
 	check_votes(s, r, "approvals", KMN_APPROVE);
 	check_votes(s, r, "rejections", KMN_REJECT);
 	check_votes(s, r, "vetoes", KMN_VETO);
@@ -683,7 +627,7 @@ apply_result(struct step *s)
 static void
 apply_op(struct step *s)
 {
-	const struct kmn_policy *policy = kmn_quorum_policy(s->q);
+	const struct kmn_policy *policy = policy_named(s);
 	const struct kmn_call *call;
 	const struct rule *r;
 	const char *name, *op;
@@ -694,8 +638,7 @@ apply_op(struct step *s)
 			check_fresh(s, 'B', (int64_t)s->record->t, QUORUM_OP_GRACE_MS);
 		return;
 	}
-	check_policy_named(s);
-	if (s->err != KMN_OK)
+	if (policy == NULL)
 		return;
 	if (!kmn_json_get_text(s->record->body, "rule", &name) || !kmn_json_get_text(s->record->body, "op", &op) ||
 	    !kmn_json_get_number(s->record->body, "rv", &rv) || (call = kmn_call_by_name(op)) == NULL)
@@ -710,7 +653,7 @@ apply_op(struct step *s)
 		found(s, "V6", "%.40s ran with a key of which rule %.64s does not decide", op, name);
 	else if (rv == RV_OK)
 		check_fresh(s, 'B', (int64_t)s->record->t, QUORUM_OP_GRACE_MS);
-	if (s->err == KMN_OK && s->bare->body == NULL)
+	if (s->err == KMN_OK && s->bare->body == NULL && policy == kmn_quorum_policy(s->q))
 		quorum_plain_keep(s->q, s->bare, NULL);
 }
 
@@ -813,10 +756,8 @@ apply(struct step *s)
 {
 	switch (s->record->kind) {
 	case KMN_R_GENESIS:
-		apply_genesis(s);
-		break;
 	case KMN_R_POLICY:
-		apply_policy(s);
+		apply_rotation(s);
 		break;
 	case KMN_R_INTENT:
 		apply_intent(s);

@@ -138,6 +138,9 @@ unsigned policy_role_least(const struct kmn_policy *policy, const char *role); /
 /* Do enough persons of that role stand under the note? KMN_E_SIGNATURE. */
 kmn_err policy_check_signed(const struct kmn_note *note, const struct kmn_policy *policy, const char *role_name,
     struct kmn_policy_error *error) KMN_MUST_CHECK;
+/* kmn_policy_accept(), where this role of the version before signed it; of version 1 it is its own role policy. */
+kmn_err policy_accept(const char *note, size_t len, const struct kmn_policy *before, const char *role,
+    struct kmn_policy **policy_out, struct kmn_policy_error *error) KMN_MUST_CHECK;
 /* Could the rule have decided this call with a recorded key, for any client it names? False: another decides before. */
 bool policy_may_decide(
     const struct kmn_policy *policy, const struct rule *rule, const struct kmn_call *call, const json_t *key);

@@ -58,8 +58,8 @@ check_follows(const struct kmn_policy *policy, const struct kmn_policy *before, 
 }
 
 kmn_err
-kmn_policy_accept(const char *bytes, size_t len, const struct kmn_policy *before, struct kmn_policy **policy_out,
-    struct kmn_policy_error *error)
+policy_accept(const char *bytes, size_t len, const struct kmn_policy *before, const char *role,
+    struct kmn_policy **policy_out, struct kmn_policy_error *error)
 {
 	struct kmn_policy *policy = NULL;
 	struct kmn_note note;
@@ -75,11 +75,18 @@ kmn_policy_accept(const char *bytes, size_t len, const struct kmn_policy *before
 	if ((e = kmn_policy_parse(note.text, note.text_len, &policy, error)) != KMN_OK ||
 	    (e = check_follows(policy, before, error)) != KMN_OK ||
 	    (e = policy_check_signed(&note, policy, "policy", error)) != KMN_OK ||
-	    (before != NULL && (e = policy_check_signed(&note, before, "policy", error)) != KMN_OK))
+	    (before != NULL && (e = policy_check_signed(&note, before, role, error)) != KMN_OK))
 		goto done;
 	*policy_out = policy;
 	policy = NULL;
 done:
 	kmn_policy_free(policy);
 	return e;
+}
+
+kmn_err
+kmn_policy_accept(const char *bytes, size_t len, const struct kmn_policy *before, struct kmn_policy **policy_out,
+    struct kmn_policy_error *error)
+{
+	return policy_accept(bytes, len, before, "policy", policy_out, error);
 }

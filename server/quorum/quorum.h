@@ -106,6 +106,14 @@ bool quorum_get_number(const struct kmn_record *record, const char *name, uint64
 bool quorum_says(const struct kmn_record *record, const char *name, const char *text);
 const char *quorum_get_out(const struct kmn_record *record, size_t *len_out); /* base64; NULL: none */
 
+/*
+ * rotation.c: takes a record of any kind; KMN_E_CORRUPT: a policy that cannot be in force. Which policy a record names
+ * that may have decided it: the one in force, or of an `op` whose call began before it the one before; NULL: neither.
+ */
+kmn_err quorum_rotation_apply(
+    struct kmn_quorum *q, const struct kmn_record *record, struct kmn_why *why) KMN_MUST_CHECK;
+const struct kmn_policy *quorum_named_policy(const struct kmn_quorum *q, const struct kmn_record *record);
+
 /* fresh.c: takes a record of any kind. */
 void quorum_fresh_apply(struct kmn_quorum *q, const struct kmn_record *record);
 

@@ -59,6 +59,12 @@ ROW("policy sign",       policy_sign,      "FILE --key KEYFILE", \
 ROW("policy show",       policy_show,      "[FILE]", \
     "show the policy in force, or a policy file, and who signed it", \
     "  kanmon policy show --as ~/kanmon/sato\n") \
+ROW("policy submit",     policy_submit,    "FILE [--recovery]", \
+    "bring a signed policy to the gateway: it takes effect at once", \
+    "It is the next version, signed by the policy quorums of the version in force and of its own. Open requests\n" \
+    "end, and whom it does not name is dropped. With --recovery the role recovery of the version in force signed\n" \
+    "instead: it takes effect after the delay of that role, if nobody of the role veto stops it.\n\n" \
+    "  kanmon policy submit policy-2.note --as ~/kanmon/sato\n") \
 ROW("request new",       request_new,      "--token LABEL --key LABEL --mechanism NAME " \
     "(--file FILE | --tbs-from CERT | --csr-info-from CSR)", \
     "ask ahead for a signature: custodians approve the content, the CA's call meets it later", \

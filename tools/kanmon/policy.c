@@ -175,9 +175,10 @@ is_custodians(const struct kmn_policy *policy, const char *vkey)
 	return false;
 }
 
-/* Shows, asks, signs, and puts the note in the place of the file. */
+/* Shows, asks, signs, and puts the note in the place of the file. `before`: the version that it follows, or NULL. */
 static int
-sign(const struct kmn_policy_file *file, const char *path, const char *key_path, const char *passphrase_file, bool yes)
+sign(const struct kmn_policy_file *file, const struct kmn_policy_file *before, const char *path, const char *key_path,
+    const char *passphrase_file, bool yes)
 {
 	struct kmn_keyfile *key = NULL;
 	char *note = NULL;
@@ -192,7 +193,8 @@ sign(const struct kmn_policy_file *file, const char *path, const char *key_path,
 	}
 	if (kmn_signing_key_open(key_path, passphrase_file, &key) != KMN_OK)
 		goto done;
-	if (!is_custodians(file->policy, kmn_keyfile_vkey(key))) {
+	if (!is_custodians(file->policy, kmn_keyfile_vkey(key)) &&
+	    (before == NULL || !is_custodians(before->policy, kmn_keyfile_vkey(key)))) {
 		kmn_fail("the policy has no custodian with this key, so the signature would not count:\n  %s",
 		    kmn_keyfile_vkey(key));
 		goto done;
@@ -211,10 +213,12 @@ done:
 int
 kmn_cmd_policy_sign(int argc, char **argv)
 {
-	const char *path, *key = NULL, *passphrase_file = NULL;
-	struct kmn_policy_file *file;
+	const char *path, *key = NULL, *passphrase_file = NULL, *previous = NULL;
+	struct kmn_policy_file *file, *before = NULL;
 	bool json = false, yes = false;
 	const struct kmn_option options[] = {
+	    KMN_OPTION_TEXT(
+		"previous", "FILE", "the version that it follows: who is a custodian there signs too", &previous),
 	    KMN_OPTION_TEXT("key", "FILE", "the custodian's sealed key (NAME.key)", &key),
 	    KMN_OPTION_TEXT("passphrase-file", "FILE", "file with its passphrase, instead of asking", &passphrase_file),
 	    KMN_OPTION_FLAG("yes", "sign without showing and asking", &yes),
@@ -228,7 +232,12 @@ kmn_cmd_policy_sign(int argc, char **argv)
 		return kmn_usage("policy sign", "--key is needed");
 	if (kmn_policy_file_read(path, &file) != KMN_OK)
 		return KMN_EXIT_FAILED;
-	verdict = sign(file, path, key, passphrase_file, yes);
+	if (previous != NULL && kmn_policy_file_read(previous, &before) != KMN_OK) {
+		kmn_policy_file_free(file);
+		return KMN_EXIT_FAILED;
+	}
+	verdict = sign(file, before, path, key, passphrase_file, yes);
+	kmn_policy_file_free(before);
 	if (verdict == KMN_EXIT_OK && json)
 		kmn_print_json(json_pack("{s:s}", "signed", path));
 	else if (verdict == KMN_EXIT_OK)

@@ -1,0 +1,201 @@
+/*
+ * Versions of the policy in a gateway that runs. The quorum says what is in
+ * force (server/quorum/rotation.c); here a signed version becomes a record, and
+ * what stood on the one before ends: open requests, peers that are not named
+ * any more, and what applications have cached.
+ */
+#include "config.h"
+
+#include "server/keeper/state.h"
+
+#include "kanmon/admin.h"
+#include "kanmon/say.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define DAY_MS (INT64_C(24) * 3600 * 1000)
+
+/* ---- what a new version changes ---------------------------------------------------------------------------------- */
+
+/* Is the peer the same kind of peer as before? */
+static bool
+is_alike(const struct kmn_policy_peer *before, const struct kmn_policy_peer *now)
+{
+	return now != NULL && before->terminal == now->terminal &&
+	       (!now->terminal || strcmp(before->person, now->person) == 0);
+}
+
+static struct kmn_conn *
+next_to_drop(struct kmn_keeper *k)
+{
+	struct kmn_conn *conn;
+
+	for (size_t i = 0; i < KMN_KEEPER_BUCKETS; i++)
+		LIST_FOREACH(conn, &k->conns[i], link)
+	if (!is_alike(conn->peer, kmn_policy_peer_get(kmn_keeper_policy(k), conn->spki_sha256)))
+		return conn;
+	return NULL;
+}
+
+/* Connections of those that the policy names no more; the others are known by its lines from here on. */
+static void
+renew_peers(struct kmn_keeper *k)
+{
+	struct kmn_conn *conn;
+
+	while ((conn = next_to_drop(k)) != NULL) {
+		kmn_say(KMN_SAY_INFO, "%s at %s: the new policy does not name it so", conn->peer->name, conn->address);
+		kmn_gatelink_close(k, conn, "the policy does not name it any more");
+	}
+	for (size_t i = 0; i < KMN_KEEPER_BUCKETS; i++)
+		LIST_FOREACH(conn, &k->conns[i], link)
+	conn->peer = kmn_policy_peer_get(kmn_keeper_policy(k), conn->spki_sha256);
+}
+
+static struct kmn_instance *
+next_to_end(struct kmn_keeper *k)
+{
+	struct kmn_instance *instance;
+
+	LIST_FOREACH(instance, &k->instances, link)
+	{
+		const struct kmn_policy_peer *peer = kmn_policy_peer_get(kmn_keeper_policy(k), instance->spki_sha256);
+
+		if (peer == NULL || !kmn_branch_fits(k, instance, peer) || !kmn_slots_fit(instance, peer))
+			return instance;
+	}
+	return NULL;
+}
+
+/*
+ * Applications whose client is gone, or whose slots are others now, end: the provider attaches anew and sees what the
+ * new version gives it. The others go on, and ask again for what they kept.
+ */
+static void
+renew_instances(struct kmn_keeper *k)
+{
+	struct kmn_instance *instance;
+
+	while ((instance = next_to_end(k)) != NULL)
+		kmn_instance_end(k, instance, "the policy has changed its tokens");
+	LIST_FOREACH(instance, &k->instances, link)
+	{
+		kmn_slots_changed(instance);
+		kmn_gatelink_notice(instance, KMN_NOTICE_SLOT, UINT64_MAX);
+		kmn_gatelink_notice(instance, KMN_NOTICE_STATE, UINT64_MAX);
+	}
+}
+
+static void
+took_effect(struct kmn_keeper *k)
+{
+	kmn_say(KMN_SAY_INFO, "policy version %" PRIu64 " is in force", kmn_policy_version(kmn_keeper_policy(k)));
+	k->policy_warned_ms = 0;
+	kmn_hold_tick(k); /* what is open was asked under another version: it ends as withdrawn */
+	renew_peers(k);
+	renew_instances(k);
+	if (k->gate != NULL && kmn_gatelink_send_pins(k) != KMN_OK)
+		kmn_keeper_fail(k, "the gate cannot be told who may connect");
+}
+
+/* ---- a version comes --------------------------------------------------------------------------------------------- */
+
+/* A call that was judged by the version before the one in force still runs: a record says which of two at most. */
+static bool
+older_runs(const struct kmn_keeper *k)
+{
+	const struct kmn_instance *instance;
+
+	LIST_FOREACH(instance, &k->instances, link)
+	for (size_t i = 0; i < KMN_WINDOW_NUMBERS; i++) {
+		const struct kmn_call_state *call = instance->call[i];
+
+		if (call != NULL && call->step == KMN_STEP_RUNNING && call->durability == 'B' &&
+		    call->judged_by != kmn_keeper_policy(k))
+			return true;
+	}
+	return false;
+}
+
+static json_t *
+policy_body(struct kmn_keeper *k, const char *note, size_t len)
+{
+	return json_pack("{s:I, s:s%, s:I}", "version", (json_int_t)kmn_policy_version(kmn_keeper_policy(k)) + 1,
+	    "note", note, len, "effective_after", (json_int_t)kmn_log_size(k->log));
+}
+
+void
+kmn_policy_submit(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader *r)
+{
+	struct kmn_policy_error error = {0, ""};
+	const uint8_t *note;
+	bool recovery = kmn_reader_bool(r);
+	size_t len = kmn_reader_bytes(r, KMN_ADMIN_NOTE_MAX_BYTES, &note);
+	struct kmn_ref ref;
+	json_t *body;
+	kmn_err e;
+
+	kmn_clock_tick(k);
+	if ((e = kmn_reader_end(r)) != KMN_OK) {
+		kmn_admin_refuse(k, conn, e, kmn_err_text(e));
+	} else if (recovery) {
+		kmn_admin_refuse(k, conn, KMN_E_DENIED, "role recovery is without effect in this version");
+	} else if ((e = kmn_quorum_check_policy(k->quorum, (const char *)note, len, kmn_keeper_now_ms(), &error)) !=
+		   KMN_OK) {
+		kmn_say(KMN_SAY_WARNING, "a policy brought by %s is refused: line %u: %s", conn->peer->name, error.line,
+		    error.text);
+		kmn_admin_refuse(k, conn, e, error.text);
+	} else if (older_runs(k)) {
+		kmn_admin_refuse(k, conn, KMN_E_BUSY, "calls from before the last version still run: try again");
+	} else if ((body = policy_body(k, (const char *)note, len)) == NULL || !kmn_record_fits(body)) {
+		json_decref(body);
+		kmn_admin_refuse(k, conn, KMN_E_TOO_BIG, "the signed policy is too long for a record of the ledger");
+	} else if (kmn_keeper_append(k, KMN_R_POLICY, body, &ref) == KMN_OK) {
+		kmn_admin_answer_when_durable(k, conn,
+		    json_pack("{s:I, s:I, s:o}", "record", (json_int_t)ref.i, "version",
+			(json_int_t)kmn_policy_version(kmn_keeper_policy(k)), "sha256",
+			kmn_json_b64(kmn_policy_sha256(kmn_keeper_policy(k)), KMN_HASH_BYTES)));
+		took_effect(k);
+	}
+}
+
+/* ---- time -------------------------------------------------------------------------------------------------------- */
+
+void
+kmn_policy_tick(struct kmn_keeper *k)
+{
+	const struct kmn_policy *policy = kmn_keeper_policy(k);
+	int64_t now = kmn_keeper_now_ms(), left = kmn_policy_expires(policy) - now;
+
+	if (left > KMN_POLICY_WARN_MS || (k->policy_warned_ms != 0 && now - k->policy_warned_ms < DAY_MS))
+		return;
+	k->policy_warned_ms = now;
+	if (left <= 0)
+		kmn_say(KMN_SAY_ERROR,
+		    "policy version %" PRIu64
+		    " has expired: only queries are answered, and a new version is taken (kanmon policy submit)",
+		    kmn_policy_version(policy));
+	else
+		kmn_say(KMN_SAY_WARNING,
+		    "policy version %" PRIu64 " expires in %" PRId64
+		    " days: let the next one be signed, and bring it by kanmon policy submit",
+		    kmn_policy_version(policy), left / DAY_MS);
+}
+
+json_t *
+kmn_policy_status(const struct kmn_keeper *k)
+{
+	const struct kmn_policy *policy = kmn_keeper_policy(k);
+	int64_t now = kmn_keeper_now_ms(), expires = kmn_policy_expires(policy);
+	char warning[128] = "none";
+
+	if (now >= expires)
+		(void)snprintf(warning, sizeof(warning), "expired: only queries, until a new version is submitted");
+	else if (now < kmn_policy_not_before(policy))
+		(void)snprintf(warning, sizeof(warning), "not in force yet: only queries");
+	else if (expires - now <= KMN_POLICY_WARN_MS)
+		(void)snprintf(warning, sizeof(warning), "expires in %" PRId64 " days", (expires - now) / DAY_MS);
+	return json_pack("{s:I, s:s}", "expires", (json_int_t)expires, "warning", warning);
+}
