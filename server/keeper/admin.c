@@ -681,7 +681,7 @@ take_hsm_log(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader *r)
 	kmn_err e = kmn_hsm_log_read(k, r, &body);
 
 	if (e != KMN_OK) {
-		refuse(k, conn, e, "rows of an HSM's log, a form, or what they matched, that cannot be");
+		kmn_admin_refuse(k, conn, e, "rows of an HSM's log, a form, or what they matched, that cannot be");
 		return;
 	}
 	if (!kmn_json_get_number(body, "unmatched", &unmatched))
@@ -792,7 +792,7 @@ kmn_admin_take(struct kmn_keeper *k, struct kmn_conn *conn, const uint8_t *body,
 		if (conn->peer->terminal)
 			take_hsm_log(k, conn, &r);
 		else
-			refuse(k, conn, KMN_E_DENIED, "the HSM's own log is brought by a person, from a terminal");
+			kmn_admin_refuse(k, conn, KMN_E_DENIED, "the HSM's own log is brought by a person, from a terminal");
 		break;
 	case KMN_ADMIN_NOTE_SUBMIT:
 		if (conn->peer->terminal)
