@@ -146,6 +146,8 @@ mgf_name(uint64_t type)
 	return NULL;
 }
 
+static json_t *template_json(const struct kmn_template_view *t, unsigned depth);
+
 /* One field in clear: numbers and names as they are, byte strings by their hash. */
 static json_t *
 field_json(const struct kmn_field_view *v)
@@ -159,8 +161,9 @@ field_json(const struct kmn_field_view *v)
 	case KMN_FIELD_INLINE:
 	case KMN_FIELD_TEXT:
 	case KMN_FIELD_BYTES:
-	case KMN_FIELD_TEMPLATE:
 		return kmn_ledger_digest(v->bytes, v->len);
+	case KMN_FIELD_TEMPLATE:
+		return template_json(&v->template, 2); /* templates inside it stand by their hash: a line is so deep */
 	default:
 		return number(v->number);
 	}
@@ -237,8 +240,6 @@ kmn_ledger_mechanism(const struct kmn_mech_view *m)
 }
 
 /* ---- templates ----------------------------------------------------------------------------------------------- */
-
-static json_t *template_json(const struct kmn_template_view *t, unsigned depth);
 
 static json_t *
 ulong_json(uint64_t type, uint64_t value)

@@ -131,6 +131,9 @@ enum kmn_stance kmn_policy_stance(const struct kmn_policy *policy, const char *t
 /* Does any rule for that token ask `per login`: is its PIN in the gateway's care? */
 bool kmn_policy_has_login_quorum(const struct kmn_policy *policy, const char *token);
 
+/* Does any rule ask `origin local`? Then intents say of keys whether they are (docs/ledger.md). */
+bool kmn_policy_asks_origin(const struct kmn_policy *policy);
+
 /* How long a policy signed by `role recovery` of this one waits before it takes effect; 0: there is no such role. */
 uint64_t kmn_policy_recovery_delay_ms(const struct kmn_policy *policy);
 
@@ -147,6 +150,13 @@ const struct kmn_policy_token *kmn_policy_token_named(const struct kmn_policy *p
 const struct kmn_policy_token *kmn_policy_token_get(
     const struct kmn_policy *policy, const struct kmn_policy_token_facts *facts);
 
+/* Where a key comes from: for rules with `origin local`. */
+enum kmn_origin {
+	KMN_ORIGIN_UNKNOWN, /* or known not to be */
+	KMN_ORIGIN_LOCAL,   /* CKA_LOCAL and CKA_NEVER_EXTRACTABLE, or what is made will have them */
+	KMN_ORIGIN_UNASKED, /* of a request made ahead only the public half is seen: the call that meets it is asked */
+};
+
 /* What is asked of the policy. Borrowed pointers; NULL or 0: there is none. */
 struct kmn_question {
 	const uint8_t *client_spki_sha256;
@@ -160,6 +170,7 @@ struct kmn_question {
 	const uint8_t *id;
 	size_t id_len;
 	const uint8_t *key_spki_sha256;
+	enum kmn_origin origin;
 	bool made;                         /* the object is made by the call, or gets this name by it */
 	bool has_data;                     /* the data itself is known, not its digest only */
 	const struct kmn_content *content; /* what the data decodes to; NULL: to nothing that is known */

@@ -122,6 +122,9 @@ ask_about(struct kmn_question *q, const struct kmn_key_facts *key, uint8_t spki_
 	q->label = key->label;
 	q->id = key->id;
 	q->id_len = key->id_len;
+	q->origin = (key->flags & KMN_KEY_LOCAL) != 0 && (key->flags & KMN_KEY_NEVER_EXTRACTABLE) != 0
+			? KMN_ORIGIN_LOCAL
+			: KMN_ORIGIN_UNKNOWN;
 	if (key->spki_len > 0) {
 		kmn_sha256(key->spki, key->spki_len, spki_sha256);
 		q->key_spki_sha256 = spki_sha256;

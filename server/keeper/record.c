@@ -85,6 +85,25 @@ kmn_record_key(const struct kmn_key_facts *facts, const struct kmn_token *token)
 	return key;
 }
 
+void
+kmn_record_key_origin(const struct kmn_keeper *k, json_t *key, const struct kmn_key_facts *facts)
+{
+	static const struct {
+		uint32_t flag;
+		const char *name;
+	} rows[] = {
+	    {KMN_KEY_LOCAL, "local"},
+	    {KMN_KEY_NEVER_EXTRACTABLE, "never_extractable"},
+	    {KMN_KEY_ALWAYS_SENSITIVE, "always_sensitive"},
+	};
+
+	if (facts == NULL || (facts->class != CKO_PRIVATE_KEY && facts->class != CKO_SECRET_KEY) ||
+	    !kmn_policy_asks_origin(kmn_keeper_policy(k)))
+		return;
+	for (size_t i = 0; i < KMN_COUNT_OF(rows); i++)
+		put(key, rows[i].name, json_boolean((facts->known & facts->flags & rows[i].flag) != 0));
+}
+
 /* Where a key comes from and what may be done with it, read back after it was made (R7). */
 static json_t *
 origin_json(const struct kmn_key_facts *facts)
@@ -396,6 +415,7 @@ kmn_record_intent(struct kmn_call_state *call, json_t **body_out)
 	    "requester", requester_json(call), "expires", expires);
 	if (intent == NULL)
 		return KMN_E_NO_MEMORY;
+	kmn_record_key_origin(call->keeper, json_object_get(intent, "key"), first_key(call));
 	if (call->operation != NULL && (call->operation->kind & KMN_SIGN_OPERATIONS) != 0 &&
 	    kmn_view_room(&call->view) != NULL && !kmn_view_is_part(&call->view) &&
 	    call->view.call->effect != KMN_EFFECT_CONTINUES)

@@ -889,6 +889,8 @@ void kmn_hold_tick(struct kmn_keeper *k);
 
 /* `facts` NULL: the call names no key; `token` NULL: no token. */
 json_t *kmn_record_key(const struct kmn_key_facts *facts, const struct kmn_token *token);
+/* Where the policy asks for it: whether the key was generated inside, and could ever leave. */
+void kmn_record_key_origin(const struct kmn_keeper *k, json_t *key, const struct kmn_key_facts *facts);
 json_t *kmn_record_hsm(const struct kmn_call_state *call);
 json_t *kmn_record_policy(const struct kmn_policy *policy);
 /* The intent of a call (docs/ledger.md), from its view, facts and data; finds data and norm of a signature. */

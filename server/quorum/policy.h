@@ -162,6 +162,24 @@ bool policy_pins(const struct rule *r, const struct kmn_question *q);
 bool policy_is_equivalent(const struct kmn_question *q, const struct kmn_call *call);
 /* Where a free verdict would go round an earlier rule that guards this key, that rule decides instead. */
 void policy_keep_guard(const struct kmn_policy *policy, const struct kmn_question *q, struct kmn_verdict *v);
+/* The mechanisms that a rule admits which names none (R6): by name from 0, NULL after the last; in lists; in a call. */
+const char *policy_approved_at(size_t n);
+bool policy_mechanism_is_approved(const char *mechanism);
+bool policy_use_is_approved(const struct kmn_question *q, const struct kmn_call *call);
+/* Is what the rule admits limited to approved mechanisms? */
+bool policy_rule_is_limited(const struct rule *r);
+/* Is this a key, or may it be one? `class` as in questions. */
+bool policy_is_secret_class(const char *class);
+/* The class that a template gives an object, or else `otherwise`. */
+const char *policy_class_in(const json_t *template, const char *otherwise);
+/* Does this function generate a key inside the token? */
+bool policy_makes_inside(const char *call);
+/* Would this template make a key that may leave, or is trusted to take others out? *attribute_out: what says so. */
+bool policy_template_leaks(const json_t *template, bool changes, const char **attribute_out);
+/* Refuse what brings a key in, or makes one that may leave, where the rule does not allow it (R7). */
+void policy_check_origin(const json_t *intent, const struct kmn_question *q, struct kmn_verdict *v);
+/* The templates of keys that the parameters of a mechanism make besides (SP 800-108), from 0; NULL after the last. */
+const json_t *policy_extra_template(const json_t *intent, size_t n);
 /* The verdict that the rule gives where it decides, and its words. */
 void policy_decide(const struct kmn_policy *policy, const struct rule *r, struct kmn_verdict *v);
 void policy_say(struct kmn_verdict *v, const char *format, ...) KMN_PRINTF(2, 3);

@@ -10,7 +10,7 @@ bool
 policy_is_equivalent(const struct kmn_question *q, const struct kmn_call *call)
 {
 	static const char *const uses[] = {"C_WrapKey", "C_UnwrapKey", "C_DeriveKey", "C_DecapsulateKey",
-	    "C_WrapKeyAuthenticated", "C_UnwrapKeyAuthenticated"};
+	    "C_WrapKeyAuthenticated", "C_UnwrapKeyAuthenticated", "C_DigestKey"};
 	const unsigned signs = KMN_OP_SIGN | KMN_OP_SIGN_RECOVER | KMN_OP_MESSAGE_SIGN;
 	bool raw = q->mechanism != NULL && strcmp(q->mechanism, "CKM_RSA_X_509") == 0;
 

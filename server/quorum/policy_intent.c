@@ -55,14 +55,16 @@ named_twice(const json_t *template)
 	return json_object_get(template, "CKA_LABEL_2") != NULL || json_object_get(template, "CKA_ID_2") != NULL;
 }
 
-static const char *
-class_in(const json_t *template, const char *otherwise)
+const char *
+policy_class_in(const json_t *template, const char *otherwise)
 {
 	static const char *const names[] = {"data", "certificate", "public-key", "private-key", "secret-key"};
 	uint64_t class;
 
 	if (!kmn_json_get_number(template, "CKA_CLASS", &class))
 		return otherwise;
+	if (json_object_get(template, "CKA_CLASS_2") != NULL)
+		return "other";
 	return class < KMN_COUNT_OF(names) ? names[class] : "other";
 }
 
@@ -121,12 +123,16 @@ judge_name(const struct kmn_policy *policy, const struct kmn_question *q, const 
 {
 	struct kmn_question after = *q;
 	struct kmn_verdict other;
+	const char *leak;
 	struct name n;
 
 	read_name(template, &n);
 	after.has_object = after.made = true;
 	after.key_spki_sha256 = NULL;
-	after.object_class = class_in(template, class);
+	after.origin = renames ? q->origin : policy_makes_inside(q->call) ? KMN_ORIGIN_LOCAL : KMN_ORIGIN_UNKNOWN;
+	if (policy_template_leaks(template, renames, &leak))
+		after.origin = KMN_ORIGIN_UNKNOWN;
+	after.object_class = policy_class_in(template, class);
 	if (n.has_label || !renames)
 		after.label = n.label;
 	if (n.has_id || !renames) {
@@ -192,6 +198,8 @@ read_key(const json_t *key, struct kmn_question *q, struct recorded_key *storage
 			return KMN_E_MALFORMED;
 		q->id = storage->id;
 	}
+	if (json_is_true(json_object_get(key, "local")) && json_is_true(json_object_get(key, "never_extractable")))
+		q->origin = KMN_ORIGIN_LOCAL;
 	if (kmn_json_get_b64(key, "spki_sha256", storage->spki_sha256, sizeof(storage->spki_sha256)))
 		q->key_spki_sha256 = storage->spki_sha256;
 	return KMN_OK;
@@ -240,12 +248,13 @@ kmn_policy_judge_intent(const struct kmn_policy *policy, const json_t *intent, c
     int64_t now, struct kmn_verdict *v)
 {
 	const json_t *key = json_object_get(intent, "key"), *norm_json = json_object_get(intent, "norm");
-	const json_t *requester = json_object_get(intent, "requester");
+	const json_t *requester = json_object_get(intent, "requester"), *extra;
 	struct kmn_question q = {.now = now};
 	struct kmn_content *content = NULL;
 	uint8_t client[KMN_HASH_BYTES];
 	struct recorded_key storage;
 	struct kmn_norm norm;
+	uint64_t session;
 	kmn_err e = KMN_OK;
 
 	*v = (struct kmn_verdict){.answer = KMN_ANSWER_REFUSED, .rule = "none", .durability = 'A'};
@@ -255,6 +264,9 @@ kmn_policy_judge_intent(const struct kmn_policy *policy, const json_t *intent, c
 	q.client_spki_sha256 = client;
 	if ((e = read_key(key, &q, &storage)) != KMN_OK)
 		return e;
+	/* `sess` 0: a request made ahead. */
+	if (kmn_json_get_number(intent, "sess", &session) && session == 0 && json_object_get(key, "local") == NULL)
+		q.origin = KMN_ORIGIN_UNASKED;
 	if (!kmn_json_get_text(json_object_get(intent, "mech"), "name", &q.mechanism) || q.mechanism[0] == 0)
 		q.mechanism = NULL;
 	if (norm_json != NULL && (e = kmn_norm_from_json(norm_json, &norm)) != KMN_OK)
@@ -268,6 +280,9 @@ kmn_policy_judge_intent(const struct kmn_policy *policy, const json_t *intent, c
 	kmn_policy_judge(policy, &q, v);
 	if (json_object_get(intent, "template") != NULL)
 		judge_names(policy, &q, json_object_get(intent, "template"), v);
+	for (size_t i = 0; (extra = policy_extra_template(intent, i)) != NULL; i++)
+		judge_name(policy, &q, extra, "secret-key", false, v);
+	policy_check_origin(intent, &q, v);
 	kmn_content_free(content);
 	return KMN_OK;
 }

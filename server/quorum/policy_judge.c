@@ -141,12 +141,41 @@ policy_pins(const struct rule *r, const struct kmn_question *q)
 	return q->key_spki_sha256 == NULL;
 }
 
+bool
+policy_rule_is_limited(const struct rule *r)
+{
+	return r->mechanisms == NULL && !r->any_mechanism && r->need != NEED_DENY;
+}
+
+/*
+ * A rule that fits but for what is approved, or for where the key comes from: no laxer rule may decide either, so it
+ * refuses here.
+ */
+static bool
+refuses_by_itself(const struct rule *r, const struct kmn_question *q, struct kmn_verdict *v)
+{
+	if (policy_rule_is_limited(r) && !policy_use_is_approved(q, kmn_call_by_name(q->call)))
+		policy_say(v, "rule %s admits approved mechanisms, and %s%s is none: a rule before it must name it",
+		    r->name, q->mechanism, q->norm != NULL ? " of this hash" : "");
+	else if (r->origin_local && r->need != NEED_DENY && q->has_object && policy_is_secret_class(q->object_class) &&
+		 q->origin == KMN_ORIGIN_UNKNOWN)
+		policy_say(v,
+		    "rule %s is for keys that were made inside and never could leave, and this one is not known to be",
+		    r->name);
+	else
+		return false;
+	v->rule = r->name;
+	return true;
+}
+
 /* False: the rule decides nothing here, the next one is asked. */
 static bool
 rule_decides(const struct kmn_policy *policy, const struct rule *r, const struct kmn_question *q, struct kmn_verdict *v)
 {
 	if (!mechanisms_fit(r, q))
 		return false;
+	if (refuses_by_itself(r, q, v))
+		return true;
 	if (r->content_asked && !q->has_data) {
 		v->rule = r->name;
 		v->content_missing = true;

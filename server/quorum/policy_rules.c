@@ -216,7 +216,6 @@ rule_origin(struct parser *p)
 	if (strcmp(p->word[1], "local") != 0)
 		fail(p, "expected: origin local");
 	p->rule->origin_local = true;
-	fail(p, "`origin` is not in this version");
 }
 
 static void

@@ -91,7 +91,9 @@ kmn_policy_mechanism_possible(
 		return true;
 	for (size_t i = 0; i < policy->rules.count; i++) {
 		const struct rule *r = policy->rules.items[i];
-		bool here = r->objects.count == 0, named = r->mechanisms == NULL;
+		bool here = r->objects.count == 0,
+		     named = r->mechanisms == NULL &&
+			     (!policy_rule_is_limited(r) || policy_mechanism_is_approved(mechanism));
 
 		for (size_t k = 0; k < r->objects.count; k++) {
 			const struct object *o = r->objects.items[k];
@@ -104,5 +106,14 @@ kmn_policy_mechanism_possible(
 		    policy_has(r->clients, peer->name))
 			return true;
 	}
+	return false;
+}
+
+bool
+kmn_policy_asks_origin(const struct kmn_policy *policy)
+{
+	for (size_t i = 0; i < policy->rules.count; i++)
+		if (((const struct rule *)policy->rules.items[i])->origin_local)
+			return true;
 	return false;
 }

@@ -27,8 +27,8 @@ static const char two_keys_rules[] =
 static const char short_rules[] = "rule root\n  client ca\n  object pkcs11:token=mock-1;object=root\n"
 				  "  calls key-use\n  need keepers\n  expires 5s\n" REST;
 static const char generation_rules[] =
-    "rule ceremony\n  client ca\n  object pkcs11:token=mock-1;object=root\n  calls key-management\n  need keepers\n"
-    "  expires 1h\n" REST;
+    "rule ceremony\n  client ca\n  object pkcs11:token=mock-1;object=root\n  calls key-management\n  allow import\n"
+    "  need keepers\n  expires 1h\n" REST;
 
 static const char fast_rules[] =
     ROOT "rule curves\n  client ca\n  calls key-use\n  mechanisms CKM_ECDSA\n  need keepers\n"

@@ -13,12 +13,13 @@
 
 static const char open_rules[] =
     "rule everything\n  client ca other\n  calls login session query key-use key-management "
-    "token-management random\n  need none\n";
+    "token-management random\n  mechanisms any\n  allow import extractable\n  need none\n";
 static const char guarded_rules[] =
     "rule root\n  client ca\n  object pkcs11:token=mock-1;object=root\n  calls key-use\n  need keepers\n  per "
     "operation\n"
     "  expires 1h\n"
-    "rule rest\n  client ca\n  calls login session query key-use key-management random\n  need none\n";
+    "rule rest\n  client ca\n  calls login session query key-use key-management random\n  mechanisms any\n  allow "
+    "import extractable\n  need none\n";
 
 /* An application with a session and a key. */
 static void

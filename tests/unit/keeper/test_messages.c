@@ -14,9 +14,11 @@
 
 static const char rules[] =
     "rule root\n  client ca\n  object pkcs11:token=mock-1;object=root pkcs11:token=mock-1;object=secret-1\n"
-    "  calls key-use\n  mechanisms CKM_SHA256_RSA_PKCS CKM_AES_GCM\n  need keepers\n  expires 1h\n"
+    "  calls key-use\n  mechanisms CKM_SHA256_RSA_PKCS CKM_AES_GCM\n  allow import\n  need keepers\n"
+    "  expires 1h\n"
     "rule named\n  client other\n  calls login\n  need deny\n"
-    "rule rest\n  client ca other\n  calls login session query key-use key-management random\n  need none\n";
+    "rule rest\n  client ca other\n  calls login session query key-use key-management random\n  mechanisms any\n"
+    "  allow import\n  need none\n";
 
 static const struct rig_module mock_3_2 = {
     .name = "mock", .environment = {"KMN_MOCK_INTERFACES=3.2", "KMN_MOCK_SECRETS=2"}};

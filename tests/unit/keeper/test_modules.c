@@ -23,7 +23,7 @@
 static const char rules[] =
     "rule guarded\n  client ca\n  object pkcs11:object=guarded\n  calls key-use\n  need keepers\n"
     "rule everything\n  client ca other\n  calls login session query key-use key-management "
-    "token-management random\n  need none\n";
+    "token-management random\n  mechanisms any\n  allow import extractable\n  need none\n";
 
 /* Two mocks: b has a second slot. `gone` is a token that no module has. */
 static const struct rig_module two_mocks[] = {{.name = "a"}, {.name = "b", .environment = {"KMN_MOCK_SLOTS=2"}}};

@@ -29,8 +29,8 @@
 #define GIVEN_MAX (LEDGER_ROUNDS * CALLS * 2)
 
 static const struct rig_module mock = {.name = "mock", .environment = {"KMN_MOCK_SECRETS=1"}};
-static const char rules[] =
-    "rule free\n  client ca other\n  calls login session query random key-use key-management\n  need none\n";
+static const char rules[] = "rule free\n  client ca other\n  calls login session query random key-use key-management\n "
+			    " mechanisms any\n  allow import extractable\n  need none\n";
 
 struct scene {
 	struct rig rig;

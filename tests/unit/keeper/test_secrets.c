@@ -21,7 +21,7 @@
 #define SIGNED "what is signed may be known by its hash"
 
 static const char rules[] = "rule everything\n  client ca other\n  calls login session query key-use key-management "
-			    "token-management random\n  need none\n";
+			    "token-management random\n  mechanisms any\n  allow import extractable\n  need none\n";
 
 static struct rig rig;
 static struct rig_app app;

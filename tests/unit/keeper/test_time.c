@@ -22,9 +22,9 @@
 #define DAY (24 * HOUR)
 #define WAIT_MS 8000
 
-static const char rules[] =
-    "anchors within 4h refuse A\n"
-    "rule everything\n  client ca other\n  calls login session query key-use key-management random\n  need none\n";
+static const char rules[] = "anchors within 4h refuse A\n"
+			    "rule everything\n  client ca other\n  calls login session query key-use key-management "
+			    "random\n  mechanisms any\n  allow import extractable\n  need none\n";
 
 /* What the TSA does next. */
 enum mood { GOOD, WRONG_EKU, OTHER_IMPRINT, REPLAYED, STRANGER, CORRUPTED, REFUSAL, RUBBISH, STATUS_503, DOWN, SILENT };

@@ -605,8 +605,9 @@ test_names(void)
 	struct kmn_policy *policy = policy_with("rule ocsp\n client ca\n object pkcs11:object=ocsp\n calls key-use\n"
 						" need officers\n"
 						"rule ceremony\n client ca\n object pkcs11:object=root-ca\n"
-						" calls key-management\n need keepers\n"
-						"rule rest\n client ca\n calls key-management key-use\n need none\n");
+						" calls key-management\n allow import\n need keepers\n"
+						"rule rest\n client ca\n calls key-management key-use\n allow import\n"
+						" need none\n");
 
 	for (size_t i = 0; i < KMN_COUNT_OF(cases); i++) {
 		enum kmn_answer got = judge_named(policy, cases[i].op, cases[i].label, cases[i].template);
@@ -841,10 +842,12 @@ static const struct {
 static void
 test_equivalent(void)
 {
-	struct kmn_policy *policy = policy_with("rule before\n client ca\n calls C_CopyObject\n need none\n"
-						"rule guard\n client ca\n object pkcs11:object=root\n calls key-use\n"
-						" mechanisms CKM_SHA256_RSA_PKCS\n need keepers\n"
-						"rule rest\n client ca\n calls key-use key-management\n need none\n");
+	struct kmn_policy *policy =
+	    policy_with("rule before\n client ca\n calls C_CopyObject\n need none\n"
+			"rule guard\n client ca\n object pkcs11:object=root\n calls key-use\n"
+			" mechanisms CKM_SHA256_RSA_PKCS\n need keepers\n"
+			"rule rest\n client ca\n calls key-use key-management\n mechanisms any\n"
+			" need none\n");
 
 	for (size_t i = 0; i < KMN_COUNT_OF(equivalent_cases); i++) {
 		struct kmn_policy_token_facts token = {.label = "Root token", .serial = "42", .firmware = "7.1"};
