@@ -538,5 +538,8 @@ kmn_client_settings_free(struct kmn_client_settings *settings)
 	free(settings->types);
 	free(settings->state);
 	free(settings->cosign_key);
+	free(settings->card);
+	free(settings->card_token);
+	free(settings->card_key);
 	free(settings);
 }

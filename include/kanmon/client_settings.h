@@ -49,6 +49,9 @@
 	    "vkey of the ledger's key, or a list of them; needed unless receipts are off") \
 	ROW("state", state, STATE, 1, 4095, NULL, "folder for the ledger's newest head, or none") \
 	ROW("cosign-key", cosign_key, PATH, 1, 4095, NULL, "key file with which accepted heads are cosigned") \
+	ROW("card", card, PATH, 0, 4095, NULL, "PKCS#11 module of a custodian's card (kanmon tool)") \
+	ROW("card-token", card_token, TEXT, 0, 255, NULL, "label of the card") \
+	ROW("card-key", card_key, TEXT, 0, 255, NULL, "label of the key on it") \
 	ROW("types", types, PATH, 0, 4095, NULL, "description of a vendor's mechanisms and attributes, kanmon-types(5)")
 
 /* What the setting `savings` may name; a set of these is its value (provider/cache.h says what each does). */
@@ -94,6 +97,7 @@ struct kmn_client_settings {
 	char *state;      /* folder; NULL: the standard one (kanmon.conf(5)) */
 	bool stateless;   /* `state = none`: state is NULL */
 	char *cosign_key; /* path, or NULL: none */
+	char *card, *card_token, *card_key; /* of a custodian; NULL: none */
 	uint32_t quorum_wait_s;
 	uint32_t init_wait_s;
 	uint32_t connections;

@@ -55,6 +55,12 @@ kmn_err kmn_evidence_key_parse(
 /* The same of its parts: `pub` is what kmn_evidence_key holds of that kind. */
 kmn_err kmn_evidence_key_make(const char *name, enum kmn_evidence_kind kind, const uint8_t *pub, size_t pub_len,
     struct kmn_evidence_key *key_out, struct kmn_why *why) KMN_MUST_CHECK;
+/*
+ * The SubjectPublicKeyInfo of a bare key: x || y of a point on the kind's curve, or 32 bytes of Ed25519. Not checked
+ * yet: that is kmn_evidence_key_make()'s. KMN_E_MALFORMED: another length, or an RSA kind.
+ */
+kmn_err kmn_evidence_spki(enum kmn_evidence_kind kind, const uint8_t *bare, size_t len,
+    uint8_t out[KMN_EVIDENCE_PUB_MAX_BYTES], size_t *len_out) KMN_MUST_CHECK;
 /* NUL-terminated. */
 void kmn_evidence_key_format(const struct kmn_evidence_key *key, char out[KMN_EVIDENCE_VKEY_MAX_BYTES]);
 /* SHA-256 of an Ed25519 key's SubjectPublicKeyInfo: by it keys of all types are compared. */
@@ -93,6 +99,16 @@ void kmn_evidence_challenge(const char *text, size_t len, char out[KMN_EVIDENCE_
 /* u16 length and bytes of each: authenticator data, client data, signature. KMN_E_TOO_BIG: no signature line holds it. */
 kmn_err kmn_evidence_assertion(const uint8_t *data, size_t data_len, const uint8_t *client, size_t client_len,
     const uint8_t *sig, size_t sig_len, uint8_t *out, size_t room, size_t *len_out) KMN_MUST_CHECK;
+
+/*
+ * The key of a new credential, from the authenticator data of its registration (WebAuthn 6.1, attested credential
+ * data). The person was there and verified (UP, UV), the key stays on its device (BE=0, BS=0), and it is one of ES256
+ * (COSE -7, -9) or EdDSA (-8, -19). Attestation is not looked at.
+ *
+ * Errors: KMN_E_MALFORMED with *why set (may be NULL).
+ */
+kmn_err kmn_evidence_registration(const char *name, const char *rp_id, const uint8_t *data, size_t len,
+    struct kmn_evidence_key *key_out, struct kmn_why *why) KMN_MUST_CHECK;
 
 struct kmn_policy;
 

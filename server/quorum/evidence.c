@@ -89,6 +89,21 @@ kmn_evidence_ed25519_spki(const uint8_t pub[KMN_ED25519_PUBLIC_BYTES], uint8_t s
 	kmn_sha256(spki, sizeof(spki), sha256_out);
 }
 
+kmn_err
+kmn_evidence_spki(enum kmn_evidence_kind kind, const uint8_t *bare, size_t len, uint8_t out[KMN_EVIDENCE_PUB_MAX_BYTES],
+    size_t *len_out)
+{
+	enum form form = types[kind].form;
+
+	*len_out = 0;
+	if (forms[form].header_len == 0 || forms[form].len != forms[form].header_len + len)
+		return KMN_E_MALFORMED;
+	memcpy(out, forms[form].header, forms[form].header_len);
+	memcpy(out + forms[form].header_len, bare, len);
+	*len_out = forms[form].len;
+	return KMN_OK;
+}
+
 /* The key of a SubjectPublicKeyInfo that, written again, is the same bytes; EVP_PKEY_free(). */
 static EVP_PKEY *
 read_spki(const uint8_t *der, size_t len)

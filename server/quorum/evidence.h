@@ -8,6 +8,9 @@
 bool evidence_signature_ok(
     const struct kmn_evidence_key *key, const uint8_t *message, size_t len, const uint8_t *sig, size_t sig_len);
 
+/* NULL, or what the head of authenticator data (37 bytes at least) says that must not be; `made`: of a registration. */
+const char *evidence_data_wrong(const uint8_t *data, size_t len, const char *rp_id, bool made);
+
 /* kmn_evidence_verify() of the WebAuthn types. */
 kmn_err evidence_webauthn_verify(const char *text, size_t len, const uint8_t *sig, size_t sig_len,
     const struct kmn_evidence_key *key, const struct kmn_evidence_place *places, size_t place_count,

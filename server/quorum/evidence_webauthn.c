@@ -27,7 +27,6 @@ static const struct {
     {UV, true, "the person was not verified (UV is not set)"},
     {BE, false, "the key may be copied to other machines (BE is set)"},
     {BS, false, "the key is kept elsewhere too (BS is set)"},
-    {AT, false, "it makes a key instead of using one (AT is set)"},
 };
 
 struct assertion {
@@ -99,21 +98,23 @@ kmn_evidence_assertion(const uint8_t *data, size_t data_len, const uint8_t *clie
 	return KMN_OK;
 }
 
-/* NULL, or what the bytes before the signature say that must not be. Without extensions nothing follows the count. */
-static const char *
-data_wrong(const struct assertion *a, const struct kmn_evidence_place *place)
+const char *
+evidence_data_wrong(const uint8_t *data, size_t len, const char *rp_id, bool made)
 {
-	uint8_t rp_hash[KMN_HASH_BYTES];
+	uint8_t rp_hash[KMN_HASH_BYTES], set;
 
-	if (a->data_len < DATA_MIN_BYTES)
+	if (len < DATA_MIN_BYTES)
 		return "the authenticator data ends early";
-	kmn_sha256(place->rp_id, strlen(place->rp_id), rp_hash);
-	if (memcmp(a->data, rp_hash, sizeof(rp_hash)) != 0)
+	kmn_sha256(rp_id, strlen(rp_id), rp_hash);
+	if (memcmp(data, rp_hash, sizeof(rp_hash)) != 0)
 		return "it is for another RP id";
+	set = data[KMN_HASH_BYTES];
 	for (size_t i = 0; i < KMN_COUNT_OF(flags); i++)
-		if (((a->data[KMN_HASH_BYTES] & flags[i].flag) != 0) != flags[i].set)
+		if (((set & flags[i].flag) != 0) != flags[i].set)
 			return flags[i].why;
-	if (((a->data[KMN_HASH_BYTES] & ED) != 0) != (a->data_len > DATA_MIN_BYTES))
+	if (((set & AT) != 0) != made)
+		return made ? "it makes no key (AT is not set)" : "it makes a key instead of using one (AT is set)";
+	if (!made && ((set & ED) != 0) != (len > DATA_MIN_BYTES))
 		return "the authenticator data has another length than its flags say";
 	return NULL;
 }
@@ -170,7 +171,7 @@ find_place(const struct assertion *a, const char *text, size_t len, const struct
 	*wrong_out = "the policy names no place where security keys answer";
 	kmn_evidence_challenge(text, len, challenge);
 	for (size_t i = 0; i < count; i++) {
-		const char *wrong = data_wrong(a, &places[i]);
+		const char *wrong = evidence_data_wrong(a->data, a->data_len, places[i].rp_id, false);
 
 		if (wrong == NULL)
 			wrong = client_wrong(a, challenge, &places[i]);

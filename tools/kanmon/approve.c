@@ -13,7 +13,7 @@
 #include "tools/kanmon/gateway.h"
 #include "tools/kanmon/options.h"
 #include "tools/kanmon/request.h"
-#include "tools/kanmon/signing_key.h"
+#include "tools/kanmon/signer.h"
 #include "tools/kanmon/terminal.h"
 
 #define STATEMENT_TRIES 50
@@ -29,7 +29,8 @@ static const struct {
 struct answering {
 	enum kmn_decision decision;
 	uint64_t id;
-	const char *as, *reason, *passphrase_file;
+	struct kmn_signer_place place;
+	const char *reason;
 	bool yes, json;
 	struct kmn_seen seen;
 	struct kmn_examined examined;
@@ -100,27 +101,26 @@ remember(struct answering *a, const char *origin)
 	memcpy(now.policy_sha256, kmn_policy_sha256(a->examined.policy), KMN_HASH_BYTES);
 	if (now.head.size < a->seen.head.size)
 		now.head = a->seen.head; /* an older request, approved later */
-	return kmn_seen_store(a->as, origin, &now);
+	return kmn_seen_store(a->place.as, origin, &now);
 }
 
 static kmn_err
 sign_and_submit(struct answering *a, struct kmn_gateway *gateway, const char *text, json_t **answer_out)
 {
-	char path[KMN_PATH_MAX_BYTES], *note = NULL;
-	struct kmn_keyfile *key = NULL;
+	struct kmn_signer *signer = NULL;
+	char *note = NULL;
 	kmn_err e;
 
-	if ((e = kmn_path(path, NULL, a->as, ".key")) != KMN_OK ||
-	    (e = kmn_signing_key_open(path, a->passphrase_file, &key)) != KMN_OK)
+	if ((e = kmn_signer_open(&a->place, a->examined.policy, NULL, &signer)) != KMN_OK)
 		goto done;
-	if ((e = kmn_keyfile_sign(key, text, strlen(text), &note)) != KMN_OK) {
+	if ((e = kmn_signer_sign(signer, text, strlen(text), &note)) != KMN_OK) {
 		kmn_fail("the statement was not signed: %s", kmn_err_text(e));
 		goto done;
 	}
 	if ((e = remember(a, kmn_gateway_origin(gateway))) == KMN_OK)
 		e = submit(gateway, note, answer_out);
 done:
-	kmn_keyfile_free(key);
+	kmn_signer_free(signer);
 	free(note);
 	return e;
 }
@@ -184,7 +184,7 @@ answer_request(struct answering *a, struct kmn_gateway *gateway)
 	char *text = NULL;
 	int verdict = KMN_EXIT_FAILED;
 
-	if (kmn_seen_load(a->as, origin, &a->seen) != KMN_OK ||
+	if (kmn_seen_load(a->place.as, origin, &a->seen) != KMN_OK ||
 	    fetch_with_statement(gateway, a->id, &shown) != KMN_OK || !still_waits(a->id, shown) ||
 	    kmn_examine(shown, a->id, origin, &a->seen, &a->examined) != KMN_OK)
 		goto done;
@@ -215,9 +215,8 @@ run(int argc, char **argv, enum kmn_decision decision)
 	struct answering a = {.decision = decision, .reason = ""};
 	struct kmn_gateway *gateway;
 	const struct kmn_option options[] = {
-	    KMN_OPTION_TEXT("as", "DIR/NAME", "custodian who answers (default: KANMON_CUSTODIAN)", &a.as),
-	    KMN_OPTION_TEXT(
-		"passphrase-file", "FILE", "file with the key's passphrase, instead of asking", &a.passphrase_file),
+	    KMN_OPTION_TEXT("as", "DIR/NAME", "custodian who answers (default: KANMON_CUSTODIAN)", &a.place.as),
+	    KMN_SIGNER_OPTIONS(&a.place),
 	    KMN_OPTION_FLAG("yes", "sign after showing, without asking", &a.yes),
 	    KMN_OPTION_JSON(&a.json),
 	    KMN_OPTION_TEXT("reason", "TEXT", "why; it becomes part of what is signed", &a.reason),
@@ -227,11 +226,11 @@ run(int argc, char **argv, enum kmn_decision decision)
 
 	if (verdict != KMN_GO_ON || (verdict = kmn_request_number(command, word, &a.id)) != KMN_GO_ON)
 		return verdict;
-	if ((a.as = kmn_custodian(a.as)) == NULL)
+	if ((a.place.as = kmn_custodian(a.place.as)) == NULL)
 		return kmn_usage(command, "who are you? --as DIR/NAME or KANMON_CUSTODIAN says it");
 	if (decision != KMN_APPROVE && a.reason[0] == '\0')
 		return kmn_usage(command, "--reason is needed");
-	if (kmn_gateway_open(a.as, &gateway) != KMN_OK)
+	if (kmn_gateway_open(a.place.as, &gateway) != KMN_OK)
 		return KMN_EXIT_FAILED;
 	verdict = answer_request(&a, gateway);
 	kmn_gateway_close(gateway);

@@ -28,8 +28,11 @@ ROW("init",              init,             "DIR --policy FILE --origin NAME --li
 ROW("custodian new",     custodian_new,    "NAME --person ID --out DIR", \
     "make a custodian's signing key (sealed) and the certificate of their terminal", \
     "Writes NAME.key (sealed by a passphrase), NAME.vkey, NAME.crt and NAME.tls.key for the\n" \
-    "connection, and NAME.policy: the lines that the policy needs.\n\n" \
+    "connection, and NAME.policy: the lines that the policy needs. With --card the key is one that is on\n" \
+    "a card already: NAME.card says which, for `custodian config`. With --webauthn it is on a security key.\n\n" \
     "  kanmon custodian new sato --person 0017 --out ~/kanmon\n" \
+    "  kanmon custodian new mori --person 0020 --out ~/kanmon --card /usr/lib/opensc-pkcs11.so \\\n" \
+    "      --token MORI --key 'SIGN key'\n" \
     "  cat ~/kanmon/sato.policy\n") \
 ROW("custodian list",    custodian_list,   "[--policy FILE]", \
     "list the custodians of the policy in force, or of a policy file", \

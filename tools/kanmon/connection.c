@@ -12,7 +12,7 @@
 #include "tools/kanmon/terminal.h"
 
 #define SPKI_FILE_MAX_BYTES 256
-#define SETTINGS_MAX_BYTES 8192
+#define SETTINGS_MAX_BYTES 16384
 
 /* The one line of gateway.spki: base64 of a SHA-256. */
 static kmn_err
@@ -80,6 +80,8 @@ put_receipts(const struct kmn_connection *c, char *text, size_t size)
 		n += (size_t)snprintf(text + n, size - n, "receipts = %s\n", c->receipts);
 	if (c->state != NULL && n < size)
 		n += (size_t)snprintf(text + n, size - n, "state = \"%s\"\n", c->state);
+	if (c->more != NULL && n < size)
+		n += (size_t)snprintf(text + n, size - n, "%s", c->more);
 	if (c->cosign_key != NULL && n < size)
 		n += (size_t)snprintf(text + n, size - n, "cosign-key = \"%s\"\n", c->cosign_key);
 	return n < size ? KMN_OK : KMN_E_TOO_BIG;

@@ -10,7 +10,7 @@
 #include "kanmon/rescue.h"
 #include "tools/kanmon/files.h"
 #include "tools/kanmon/options.h"
-#include "tools/kanmon/signing_key.h"
+#include "tools/kanmon/signer.h"
 #include "tools/kanmon/terminal.h"
 
 /* The gateway's own words, with the reason of the people and a number that is used once. */
@@ -76,9 +76,9 @@ is_recovery(const char *bytes, size_t len)
 
 /* Shows, asks, signs, and puts the note in the place of the file. */
 static int
-sign(const char *path, const char *key_path, const char *passphrase_file, bool yes)
+sign(const char *path, const struct kmn_signer_place *place, bool yes)
 {
-	struct kmn_keyfile *key = NULL;
+	struct kmn_signer *signer = NULL;
 	char *bytes = NULL, *note = NULL;
 	size_t len;
 	kmn_err e;
@@ -98,15 +98,15 @@ sign(const char *path, const char *key_path, const char *passphrase_file, bool y
 			goto done;
 		}
 	}
-	if (kmn_signing_key_open(key_path, passphrase_file, &key) != KMN_OK)
+	if (kmn_signer_open(place, NULL, NULL, &signer) != KMN_OK)
 		goto done;
-	if ((e = kmn_keyfile_sign(key, bytes, len, &note)) != KMN_OK ||
+	if ((e = kmn_signer_sign(signer, bytes, len, &note)) != KMN_OK ||
 	    (e = kmn_file_replace(path, note, strlen(note), 0644)) != KMN_OK)
 		kmn_fail("%s was not signed: %s", path, kmn_err_text(e));
 	else
 		verdict = KMN_EXIT_OK;
 done:
-	kmn_keyfile_free(key);
+	kmn_signer_free(signer);
 	free(bytes);
 	free(note);
 	return verdict;
@@ -115,20 +115,21 @@ done:
 int
 kmn_cmd_ledger_sign(int argc, char **argv)
 {
-	const char *path, *key = NULL, *passphrase_file = NULL;
+	struct kmn_signer_place place = {NULL, NULL, NULL, NULL, NULL};
+	const char *path, *missing;
 	bool yes = false;
 	const struct kmn_option options[] = {
-	    KMN_OPTION_TEXT("key", "FILE", "the custodian's sealed key (NAME.key)", &key),
-	    KMN_OPTION_TEXT("passphrase-file", "FILE", "file with its passphrase, instead of asking", &passphrase_file),
+	    KMN_OPTION_TEXT("as", "DIR/NAME", "whose key file or card", &place.as),
+	    KMN_SIGNER_OPTIONS(&place),
 	    KMN_OPTION_FLAG("yes", "sign without showing and asking", &yes),
 	};
 	int verdict = kmn_options_parse(argc, argv, "ledger sign", options, KMN_COUNT_OF(options), &path, 1, 1);
 
 	if (verdict != KMN_GO_ON)
 		return verdict;
-	if (key == NULL)
-		return kmn_usage("ledger sign", "--key is needed");
-	verdict = sign(path, key, passphrase_file, yes);
+	if ((missing = kmn_signer_missing(&place)) != NULL)
+		return kmn_usage("ledger sign", "%s", missing);
+	verdict = sign(path, &place, yes);
 	if (verdict == KMN_EXIT_OK)
 		printf("Signed %s.\n", path);
 	return verdict;

@@ -9,7 +9,7 @@
 #include "tools/kanmon/files.h"
 #include "tools/kanmon/options.h"
 #include "tools/kanmon/policy_file.h"
-#include "tools/kanmon/signing_key.h"
+#include "tools/kanmon/signer.h"
 #include "tools/kanmon/terminal.h"
 
 /* Names of those whose signature over the policy verifies; KMN_E_SIGNATURE when one of a known key does not. */
@@ -164,23 +164,12 @@ kmn_cmd_policy_show(int argc, char **argv)
 	return verdict;
 }
 
-static bool
-is_custodians(const struct kmn_policy *policy, const char *vkey)
-{
-	const struct kmn_policy_custodian *at;
-
-	for (size_t i = 0; (at = kmn_policy_custodian_at(policy, i)) != NULL; i++)
-		if (strcmp(at->vkey, vkey) == 0)
-			return true;
-	return false;
-}
-
 /* Shows, asks, signs, and puts the note in the place of the file. `before`: the version that it follows, or NULL. */
 static int
-sign(const struct kmn_policy_file *file, const struct kmn_policy_file *before, const char *path, const char *key_path,
-    const char *passphrase_file, bool yes)
+sign(const struct kmn_policy_file *file, const struct kmn_policy_file *before, const char *path,
+    const struct kmn_signer_place *place, bool yes)
 {
-	struct kmn_keyfile *key = NULL;
+	struct kmn_signer *signer = NULL;
 	char *note = NULL;
 	kmn_err e;
 	int verdict = KMN_EXIT_FAILED;
@@ -191,21 +180,15 @@ sign(const struct kmn_policy_file *file, const struct kmn_policy_file *before, c
 		if (!kmn_terminal_confirm("Sign this policy?"))
 			return kmn_fail("not signed");
 	}
-	if (kmn_signing_key_open(key_path, passphrase_file, &key) != KMN_OK)
+	if (kmn_signer_open(place, file->policy, before != NULL ? before->policy : NULL, &signer) != KMN_OK)
 		goto done;
-	if (!is_custodians(file->policy, kmn_keyfile_vkey(key)) &&
-	    (before == NULL || !is_custodians(before->policy, kmn_keyfile_vkey(key)))) {
-		kmn_fail("the policy has no custodian with this key, so the signature would not count:\n  %s",
-		    kmn_keyfile_vkey(key));
-		goto done;
-	}
-	if ((e = kmn_keyfile_sign(key, file->bytes, file->len, &note)) != KMN_OK ||
+	if ((e = kmn_signer_sign(signer, file->bytes, file->len, &note)) != KMN_OK ||
 	    (e = kmn_file_replace(path, note, strlen(note), 0644)) != KMN_OK)
 		kmn_fail("%s was not signed: %s", path, kmn_err_text(e));
 	else
 		verdict = KMN_EXIT_OK;
 done:
-	kmn_keyfile_free(key);
+	kmn_signer_free(signer);
 	free(note);
 	return verdict;
 }
@@ -213,14 +196,14 @@ done:
 int
 kmn_cmd_policy_sign(int argc, char **argv)
 {
-	const char *path, *key = NULL, *passphrase_file = NULL, *previous = NULL;
+	struct kmn_signer_place place = {NULL, NULL, NULL, NULL, NULL};
+	const char *path, *previous = NULL, *missing;
 	struct kmn_policy_file *file, *before = NULL;
 	bool json = false, yes = false;
 	const struct kmn_option options[] = {
 	    KMN_OPTION_TEXT(
 		"previous", "FILE", "the version that it follows: who is a custodian there signs too", &previous),
-	    KMN_OPTION_TEXT("key", "FILE", "the custodian's sealed key (NAME.key)", &key),
-	    KMN_OPTION_TEXT("passphrase-file", "FILE", "file with its passphrase, instead of asking", &passphrase_file),
+	    KMN_SIGNER_OPTIONS(&place),
 	    KMN_OPTION_FLAG("yes", "sign without showing and asking", &yes),
 	    KMN_OPTION_JSON(&json),
 	};
@@ -228,15 +211,15 @@ kmn_cmd_policy_sign(int argc, char **argv)
 
 	if (verdict != KMN_GO_ON)
 		return verdict;
-	if (key == NULL)
-		return kmn_usage("policy sign", "--key is needed");
+	if ((missing = kmn_signer_missing(&place)) != NULL)
+		return kmn_usage("policy sign", "%s", missing);
 	if (kmn_policy_file_read(path, &file) != KMN_OK)
 		return KMN_EXIT_FAILED;
 	if (previous != NULL && kmn_policy_file_read(previous, &before) != KMN_OK) {
 		kmn_policy_file_free(file);
 		return KMN_EXIT_FAILED;
 	}
-	verdict = sign(file, before, path, key, passphrase_file, yes);
+	verdict = sign(file, before, path, &place, yes);
 	kmn_policy_file_free(before);
 	if (verdict == KMN_EXIT_OK && json)
 		kmn_print_json(json_pack("{s:s}", "signed", path));

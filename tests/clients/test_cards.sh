@@ -1,0 +1,108 @@
+#!/bin/bash
+# Custodians with PKCS#11 cards of every type, against a real gateway. SoftHSM is the card here, too.
+. "${srcdir:-.}/tests/tap.sh"
+skip_under_sanitizer 'whose module takes no foreign process'
+softhsm=$(ls /usr/lib/softhsm/libsofthsm2.so /usr/lib/*/softhsm/libsofthsm2.so 2>/dev/null | head -n 1)
+[ -n "$softhsm" ] || { echo '1..0 # SKIP SoftHSM2 is not installed' && exit 0; }
+cd "$work" || exit 99
+
+# The card: one token, a key of each type, and one that is nobody's.
+mkdir -p card/tokens
+printf 'directories.tokendir = %s\nobjectstore.backend = file\nlog.level = ERROR\n' "$work/card/tokens" >card/conf
+oncard() { SOFTHSM2_CONF=$work/card/conf "$@"; }
+oncard softhsm2-util --init-token --free --label CARD --pin 123456 --so-pin 12345678 >/dev/null
+p11card() { oncard pkcs11-tool --module "$softhsm" --token-label CARD --login --pin 123456 "$@" >/dev/null 2>&1; }
+printf 123456 >pin
+printf 654321 >wrong
+n=0
+for key in p256:EC:prime256v1 p384:EC:secp384r1 pss:rsa:2048 pkcs1:rsa:2048 stranger:EC:prime256v1 weak:rsa:1024; do
+	n=$((n + 1))
+	p11card --keypairgen --key-type "${key#*:}" --label "${key%%:*}" --id "0$n"
+done
+
+# made NAME [OPTION...]: a custodian of the key of that name.
+made() { oncard kanmon custodian new "$1" --person "10$1" --out cards --card "$softhsm" --token CARD --key "$1" --passphrase-file pin "${@:2}"; }
+kind() { sed 's/^[^+]*+[^+]*+//' "cards/$1.vkey" | base64 -d 2>/dev/null | tail -c +2 | tr '\0' '\n' | head -n 1; }
+t 'a custodian is enrolled with the P-256 key of a card' made p256
+t 'with a P-384 key' made p384
+t 'with an RSA key, which signs by PSS' made pss
+t 'with an RSA key that signs by PKCS#1 v1.5' made pkcs1 --pkcs1
+t 'each by its type' test "$(for k in p256 p384 pss pkcs1; do kind $k; done | tr '\n' ' ')" = \
+	'kanmon/ecdsa-p256-sha256/v1 kanmon/ecdsa-p384-sha384/v1 kanmon/rsa-pss-sha256/v1 kanmon/rsa-pkcs1-sha256/v1 '
+t 'a weak key is refused' says 'none that can sign here' made weak
+t 'a card that is not there is said' says 'no card called' oncard kanmon custodian new x --person 1 --out cards \
+	--card "$softhsm" --token OTHER --key x --passphrase-file pin
+t 'so is a key that is not on it' says 'has no private key nokey' made nokey
+t 'a module by a bare name is not loaded' says 'by its whole path' oncard kanmon custodian new x --person 1 --out cards \
+	--card libsofthsm2.so --token CARD --key p256 --passphrase-file pin
+t 'what was refused left no file' test ! -e cards/weak.vkey -a ! -e cards/x.crt
+
+cat >policy.in <<POLICY
+kanmon/policy/v1
+origin @ORIGIN@
+version 1
+previous none
+not-before @NOT_BEFORE@
+expires @EXPIRES@
+
+@ROSTER@
+$(cat cards/*.policy)
+token @TOKEN@
+
+group cards 4 p256 p384 pss pkcs1
+group files 1 sato suzuki tanaka
+role policy 3 sato suzuki tanaka
+role veto 1 p256
+
+rule root-key
+  client  app
+  object  pkcs11:token=@TOKEN@;object=root-ca
+  calls   key-use
+  need    cards and files
+  independent 5
+  expires 4h
+
+rule rest
+  client  app
+  calls   key-management login session query random
+  need    none
+POLICY
+export PIN=kanmon-pin-4711-xyzzy
+"$source_dir/tools/sandbox" up "$work/gw" --policy "$work/policy.in" >up.log 2>&1 || { sed 's/^/# /' up.log && echo 'Bail out! no sandbox' && exit 1; }
+at_exit "'$source_dir/tools/sandbox' down '$work/gw'"
+. "$work/gw/env"
+address=$(sed -n 's/^gateway = {"\(.*\)"}/\1/p' "$CUSTODIAN_DIR/sato.conf")
+origin=$(sed -n 's/^origin = "\(.*\)"/\1/p' "$CUSTODIAN_DIR/sato.conf")
+for k in p256 p384 pss pkcs1; do
+	kanmon custodian config cards/$k --gateway "$address" --spki gw/gateway/gateway.spki --origin "$origin" >/dev/null
+done
+t 'the configuration names the card' grep -q '^card-key = "pss"' cards/pss.conf
+p11() { pkcs11-tool --module "$MODULE" --token-label "$TOKEN" --login --pin "$PIN" "$@"; }
+p11 --keypairgen --key-type rsa:2048 --label root-ca --id 01 >/dev/null 2>&1
+echo 'pay 1 yen' >bill
+id=$(kanmon request new --token "$TOKEN" --key root-ca --mechanism CKM_SHA256_RSA_PKCS --file bill --json | jq -r .id)
+# approve NAME [OPTION...]
+approve() { oncard kanmon approve "$id" --as "cards/$1" --passphrase-file pin --yes "${@:2}"; }
+have() { kanmon request show "$id" --json | jq -c .request.have; }
+
+t 'a wrong PIN is tried once' says 'the PIN is wrong. It was tried once' approve p256 --passphrase-file wrong
+t 'and nothing was signed' test '[]' = "$(have)"
+t 'a key that is none of the policy signs nothing' says 'no custodian with this key' approve p256 --card "$softhsm" --token CARD --key stranger
+mv card/tokens card/away && mkdir card/tokens
+t 'a card that was taken out is said' says 'no card called CARD is there' approve p256
+rmdir card/tokens && mv card/away card/tokens
+t 'the P-256 card approves' says 'Recorded: approval' approve p256
+t 'the P-384 card' says 'Recorded: approval' approve p384
+t 'the RSA card by PSS' says 'Recorded: approval' approve pss
+t 'the RSA card by PKCS#1' says 'Recorded: approval' approve pkcs1
+kanmon approve "$id" --as "$CUSTODIAN_DIR/sato" --passphrase-file "$CUSTODIAN_DIR/sato.passphrase" --yes >/dev/null
+t 'all are there' test '["p256","p384","pss","pkcs1","sato"]' = "$(have)"
+t 'cards and a key file together let the HSM sign' p11 --sign --mechanism SHA256-RSA-PKCS --id 01 -i bill -o sig
+id=$(kanmon request new --token "$TOKEN" --key root-ca --mechanism CKM_SHA256_RSA_PKCS --file policy.in --json | jq -r .id)
+t 'a card vetoes' says 'Recorded: veto' oncard kanmon veto "$id" --as cards/p256 --passphrase-file pin --yes --reason 'not in the script'
+cp gw/policy again
+t 'a card signs a policy' says 'Signed again' oncard kanmon policy sign again --card "$softhsm" --token CARD --key pss --passphrase-file pin --yes
+t 'the signature is listed' says '^signed by pss' kanmon policy check again
+"$source_dir/tools/sandbox" down "$work/gw" >/dev/null
+t 'the ledger of all this verifies' exits 0 kanmon audit verify "$LEDGER" --trust "$TRUST"
+t_end
