@@ -29,6 +29,9 @@
 	ROW(KMN_ADMIN_POLICY_SUBMIT, 10, "terminal", \
 	    "u8 1: role recovery signed it, and it waits; bytes signed note: the next version of the policy; answer " \
 	    "{\"record\", \"version\", \"sha256\", \"effective_at\": ms}") \
+	ROW(KMN_ADMIN_WINDOW_NEW, 20, "client", \
+	    "text rule, text token label, text key label, bytes key id (may be empty), text purpose, u32 lifetime s " \
+	    "(0: the rule's), raw[32] nonce") \
 	ROW(KMN_ADMIN_POLICY, 8, "client or terminal", "none; answer {\"note\": text of the policy in force}")
 
 #define KMN_ADMIN_ENUM(symbol, value, who, fields) symbol = (value),

@@ -62,6 +62,9 @@ bool kmn_operation_mechanism_related(const char *wanted, const char *shown);
  */
 kmn_err kmn_operation_digest(const json_t *intent_body, uint8_t digest_out[32]) KMN_MUST_CHECK;
 
+/* Are these (member `key` of intents) one key, as the digest has it: by the public half, or by what names it? */
+bool kmn_operation_same_key(const json_t *a, const json_t *b);
+
 /*
  * Does `signature`, as PKCS#11 returns it, verify under the public key? `data` may be NULL where the normal form
  * has the digest of what is signed; EdDSA needs it (KMN_E_NOT_FOUND without: cannot be checked).

@@ -101,6 +101,7 @@ kmn_err kmn_quorum_check_policy(const struct kmn_quorum *quorum, const char *not
 enum kmn_request_state {
 	KMN_REQUEST_OPEN,    /* intent recorded; where it is held, its statement comes next */
 	KMN_REQUEST_OFFERED, /* custodians may vote; met or not: kmn_quorum_is_met */
+	KMN_REQUEST_WINDOW,  /* decision open: calls use it, until its time or its uses end */
 	KMN_REQUEST_RUNNING, /* decision allow, no result yet */
 	KMN_REQUEST_DONE,    /* result CKR_OK */
 	KMN_REQUEST_FAILED,  /* result with another return value */
@@ -111,6 +112,7 @@ enum kmn_request_state {
 	KMN_REQUEST_WITHDRAWN,
 	KMN_REQUEST_UNDECIDED, /* allowed, and a crash took the result */
 	KMN_REQUEST_UNSTARTED, /* a crash came before the decision */
+	KMN_REQUEST_SPENT,     /* a window whose uses are used up */
 };
 
 /* "offered", "running".. for people and JSON. */
@@ -145,7 +147,10 @@ struct kmn_request {
 	uint64_t statement_i;
 	const struct kmn_vote *votes;
 	size_t vote_count;
-	unsigned uses, used;
+	bool window;         /* it asks for one: kmn_window_json() is in its intent */
+	unsigned uses, used; /* of a window, by all its calls */
+	int64_t until;       /* ms: end of a window's time, 0: it was not opened */
+	uint64_t window_i;   /* of a call that a window let run: the window's request, 0: none did */
 	uint64_t decision_i; /* of the last decision, 0: none */
 	uint64_t result_i;   /* of the last result, 0: none */
 	int64_t ended_t;     /* 0: has not ended */
@@ -163,10 +168,17 @@ const struct kmn_request *kmn_quorum_request(const struct kmn_quorum *quorum, ui
 const struct kmn_request *kmn_quorum_find(const struct kmn_quorum *quorum, const uint8_t client_spki_sha256[32],
     const uint8_t operation[32], const char *rule, int64_t now);
 
+/*
+ * The client's window of that rule for that key (member `key` of an intent): the oldest that can be used now, else the
+ * oldest request for one that is still open. NULL: neither.
+ */
+const struct kmn_request *kmn_quorum_window(const struct kmn_quorum *quorum, const uint8_t client_spki_sha256[32],
+    const char *rule, const json_t *key, int64_t now);
+
 /* Walk from the oldest kept, `after` NULL first; `ended` also those that ended. */
 const struct kmn_request *kmn_quorum_next(const struct kmn_quorum *quorum, const struct kmn_request *after, bool ended);
 
-/* May a decision `allow` be written now? */
+/* May a decision `allow`, or of a request for a window `open`, be written now? */
 bool kmn_quorum_is_met(const struct kmn_quorum *quorum, const struct kmn_request *request, int64_t now);
 
 /* Why calls of a class are refused for now. */
@@ -218,6 +230,14 @@ kmn_err kmn_quorum_decision_body(const struct kmn_quorum *quorum, const struct k
     const char *verdict, json_t **body_out) KMN_MUST_CHECK;
 
 /*
+ * Windows. Member `window` of the intent that asks for one: what the rule gives (a verdict with KMN_PER_WINDOW), and
+ * the decision `allow` of a call that uses one. KMN_E_DENIED: it cannot be used now, or not for that.
+ */
+json_t *kmn_window_json(const struct kmn_verdict *verdict) KMN_MUST_CHECK;
+kmn_err kmn_quorum_use_body(const struct kmn_quorum *quorum, const struct kmn_request *request,
+    const struct kmn_request *window, int64_t now, json_t **body_out) KMN_MUST_CHECK;
+
+/*
  * Member open_requests of a `recovery` record: what a crash left undecided: decisions without result
  * ({"i","leaf","state":"unknown"}) and requests not held without decision ("not-started").
  */
@@ -229,6 +249,7 @@ struct kmn_quorum_counts {
 	uint64_t signatures_verified; /* V7 */
 	uint64_t signatures_skipped;  /* only a digest of EdDSA, no public key kept, no normal form */
 	uint64_t statements_verified; /* V6 */
+	uint64_t windows, uses;       /* opened; decisions that used one */
 	uint64_t open;                /* at the head, not expired: fails nothing */
 	uint64_t unfinished;          /* decisions allow without result, intents not held without decision: V8 */
 };

@@ -37,7 +37,7 @@ ROW(SESSION, "session", \
 	"seq?=number req_sha256?=hash resp_sha256?=hash") \
 ROW(INTENT, "intent", \
 	"chan=number sess=number seq=number op=text mech=object key=object in?=object norm?=object template?=any " \
-	"req_sha256=hash nonce_req=hash requester=object purpose?=text expires=number") \
+	"req_sha256=hash nonce_req=hash requester=object purpose?=text window?=object expires=number") \
 ROW(STATEMENT, "statement", \
 	"request=ref head=object sha256=hash text=note") \
 ROW(ACTION, "action", \
@@ -50,7 +50,7 @@ ROW(VETO, "veto", \
 	"request=ref note=note check=text") \
 ROW(DECISION, "decision", \
 	"request=ref verdict=text rule=text policy=object approvals=refs rejections=refs vetoes=refs use=number " \
-	"not_after=number") \
+	"not_after=number window?=ref") \
 ROW(RESULT, "result", \
 	"chan=number sess=number seq=number req_sha256=hash request=ref decision=ref rv=number rv_name=text out?=any " \
 	"key?=any hsm=object dur_us=number resp_sha256=hash selfcheck?=text") \

@@ -26,6 +26,7 @@ struct kmn_admin_wait {
 	json_t *answer;        /* to be sent then; owned */
 	uint64_t request;      /* to be advanced then, or UINT64_MAX */
 	/* of a request made ahead */
+	char rule[KMN_POLICY_NAME_MAX_BYTES + 1]; /* a window of it; "": one signature */
 	char token[64], label[KMN_KEY_LABEL_MAX_BYTES], mechanism[64], purpose[512];
 	uint8_t id[KMN_KEY_ID_MAX_BYTES], nonce[KMN_HASH_BYTES], req_sha256[KMN_HASH_BYTES];
 	size_t id_len, data_len;
@@ -235,6 +236,8 @@ request_json(struct kmn_keeper *k, const struct kmn_request *r)
 	put_text(o, "purpose", r->intent, "purpose");
 	if (r->statement != NULL && (kind = kmn_statement_value(r->statement, "input-kind", &len)) != NULL)
 		(void)json_object_set_new(o, "input_kind", json_stringn(kind, len));
+	if (r->window)
+		(void)json_object_set_new(o, "window", kmn_window_answer(r));
 	if (r->result_i != 0) {
 		char storage[32];
 
@@ -420,7 +423,8 @@ withdraw(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader *r)
 	} else if (request == NULL || !request->held ||
 		   memcmp(request->client_spki_sha256, conn->spki_sha256, KMN_HASH_BYTES) != 0) {
 		kmn_admin_refuse(k, conn, KMN_E_NOT_FOUND, "no such request of this client: only who asked withdraws");
-	} else if (request->state != KMN_REQUEST_OPEN && request->state != KMN_REQUEST_OFFERED) {
+	} else if (request->state != KMN_REQUEST_OPEN && request->state != KMN_REQUEST_OFFERED &&
+		   request->state != KMN_REQUEST_WINDOW) {
 		kmn_admin_refuse(k, conn, KMN_E_DENIED, "the request has ended or runs already");
 	} else {
 		kmn_say(KMN_SAY_INFO, "request %llu: withdrawn by %s: %s", (unsigned long long)id, conn->peer->name,
@@ -440,30 +444,49 @@ fail_ahead(struct kmn_admin_wait *wait, kmn_err error, const char *reason)
 	wait_free(wait);
 }
 
+/* What is to be done: a signature over the data. */
 static kmn_err
-ahead_body(struct kmn_admin_wait *wait, const struct kmn_token *token, json_t **body_out)
+put_signature(struct kmn_admin_wait *wait, json_t *body)
 {
-	const struct kmn_conn *conn = wait->conn;
 	struct kmn_mech_view mech = {.form = KMN_MECH_BARE};
 	struct kmn_norm norm;
-	json_t *body;
 	kmn_err e;
 
-	*body_out = NULL;
 	if (!kmn_mechanism_of(wait->mechanism, &mech.type))
 		return KMN_E_NOT_FOUND;
 	if ((e = kmn_operation_normalise(mech.type, NULL, wait->data, wait->data_len, &norm)) != KMN_OK)
 		return e;
+	return json_object_update_new(
+		   body, json_pack("{s:s, s:o, s:o, s:o}", "op", "C_Sign", "mech", kmn_ledger_mechanism(&mech), "in",
+			     kmn_ledger_digest(wait->data, wait->data_len), "norm", kmn_norm_json(&norm))) == 0
+		   ? KMN_OK
+		   : KMN_E_NO_MEMORY;
+}
+
+static kmn_err
+ahead_body(struct kmn_admin_wait *wait, const struct kmn_token *token, json_t **body_out)
+{
+	const struct kmn_conn *conn = wait->conn;
+	kmn_err e = KMN_OK;
+	json_t *body;
+
+	*body_out = NULL;
 	wait->key.class = CKO_PRIVATE_KEY; /* what will be used; its public half is what was found */
-	body = json_pack("{s:I, s:i, s:I, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:{s:o, s:s}, s:I}", "chan",
-	    (json_int_t)conn->chan, "sess", 0, "seq", (json_int_t)conn->admin_calls, "op", "C_Sign", "mech",
-	    kmn_ledger_mechanism(&mech), "key", kmn_record_key(&wait->key, token), "in",
-	    kmn_ledger_digest(wait->data, wait->data_len), "norm", kmn_norm_json(&norm), "req_sha256",
-	    kmn_json_b64(wait->req_sha256, KMN_HASH_BYTES), "nonce_req", kmn_json_b64(wait->nonce, KMN_HASH_BYTES),
-	    "requester", "spki_sha256", kmn_json_b64(conn->spki_sha256, KMN_HASH_BYTES), "name", conn->peer->name,
-	    "expires", (json_int_t)0);
+	body = json_pack("{s:I, s:i, s:I, s:{}, s:o, s:o, s:o, s:{s:o, s:s}, s:I}", "chan", (json_int_t)conn->chan,
+	    "sess", 0, "seq", (json_int_t)conn->admin_calls, "mech", "key", kmn_record_key(&wait->key, token),
+	    "req_sha256", kmn_json_b64(wait->req_sha256, KMN_HASH_BYTES), "nonce_req",
+	    kmn_json_b64(wait->nonce, KMN_HASH_BYTES), "requester", "spki_sha256",
+	    kmn_json_b64(conn->spki_sha256, KMN_HASH_BYTES), "name", conn->peer->name, "expires", (json_int_t)0);
 	if (body == NULL)
 		return KMN_E_NO_MEMORY;
+	if (wait->rule[0] != '\0')
+		kmn_window_put(wait->keeper, wait->rule, body);
+	else
+		e = put_signature(wait, body);
+	if (e != KMN_OK) {
+		json_decref(body);
+		return e;
+	}
 	if (wait->purpose[0] != '\0' &&
 	    json_object_set_new(body, "purpose", kmn_json_label(wait->purpose, strlen(wait->purpose))) != 0)
 		KMN_BUG("out of memory");
@@ -484,6 +507,11 @@ open_ahead(struct kmn_admin_wait *wait, json_t *body)
 
 	if (kmn_policy_judge_intent(kmn_keeper_policy(k), body, wait->data, wait->data_len, now, &verdict) != KMN_OK)
 		KMN_BUG("an intent that cannot be judged");
+	if (verdict.answer == KMN_ANSWER_HELD && verdict.per == KMN_PER_WINDOW && wait->rule[0] == '\0') {
+		json_decref(body);
+		fail_ahead(wait, KMN_E_DENIED, "the rule gives a window: kanmon request new --window RULE");
+		return;
+	}
 	if (verdict.answer != KMN_ANSWER_HELD) {
 		json_decref(body);
 		fail_ahead(wait, KMN_E_DENIED,
@@ -503,15 +531,15 @@ open_ahead(struct kmn_admin_wait *wait, json_t *body)
 	}
 	if (kmn_record_keep_spki(k, &wait->key) != KMN_OK)
 		return;
-	if (kmn_log_blob_put(k->log, wait->data, wait->data_len, sha256) != KMN_OK) {
+	if (wait->data != NULL && kmn_log_blob_put(k->log, wait->data, wait->data_len, sha256) != KMN_OK) {
 		kmn_keeper_ledger_lost(k, "what is to be approved cannot be kept");
 		return;
 	}
 	if (kmn_keeper_append(k, KMN_R_INTENT, body, &ref) != KMN_OK)
 		return;
 	k->statements_due++;
-	kmn_say(KMN_SAY_INFO, "request %llu: made ahead by %s under rule %s", (unsigned long long)ref.i,
-	    wait->conn->peer->name, verdict.rule);
+	kmn_say(KMN_SAY_INFO, "request %llu: made ahead by %s under rule %s%s", (unsigned long long)ref.i,
+	    wait->conn->peer->name, verdict.rule, wait->rule[0] != '\0' ? ", for its window" : "");
 	answer_when_durable(wait, json_pack("{s:I}", "id", (json_int_t)ref.i));
 }
 
@@ -629,12 +657,34 @@ read_ahead(struct kmn_admin_wait *wait, struct kmn_reader *r)
 }
 
 static void
-make_ahead(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader *r, const uint8_t *body, size_t len)
+read_window(struct kmn_admin_wait *wait, struct kmn_reader *r)
+{
+	const uint8_t *id;
+
+	kmn_reader_text(r, wait->rule, sizeof(wait->rule));
+	kmn_reader_text(r, wait->token, sizeof(wait->token));
+	kmn_reader_text(r, wait->label, sizeof(wait->label));
+	wait->id_len = kmn_reader_bytes(r, sizeof(wait->id), &id);
+	if (wait->id_len > 0)
+		memcpy(wait->id, id, wait->id_len);
+	kmn_reader_text(r, wait->purpose, sizeof(wait->purpose));
+	wait->lifetime_s = kmn_reader_u32(r);
+	kmn_reader_raw(r, wait->nonce, sizeof(wait->nonce));
+	if (kmn_reader_end(r) == KMN_OK && wait->rule[0] == '\0')
+		kmn_reader_fail(r, KMN_E_ARGUMENTS);
+}
+
+static void
+make_ahead(
+    struct kmn_keeper *k, struct kmn_conn *conn, bool window, struct kmn_reader *r, const uint8_t *body, size_t len)
 {
 	struct kmn_admin_wait *wait = wait_new(k, conn);
 
 	kmn_sha256(body, len, wait->req_sha256);
-	read_ahead(wait, r);
+	if (window)
+		read_window(wait, r);
+	else
+		read_ahead(wait, r);
 	if (r->err != KMN_OK) {
 		fail_ahead(wait, r->err, kmn_err_text(r->err));
 		return;
@@ -802,14 +852,15 @@ kmn_admin_take(struct kmn_keeper *k, struct kmn_conn *conn, const uint8_t *body,
 			    k, conn, KMN_E_DENIED, "votes come from a person's terminal, not from a client");
 		break;
 	case KMN_ADMIN_REQUEST_NEW:
+	case KMN_ADMIN_WINDOW_NEW:
 	case KMN_ADMIN_REQUEST_WITHDRAW:
 		if (conn->peer->terminal)
 			kmn_admin_refuse(
 			    k, conn, KMN_E_DENIED, "a request is made and withdrawn by the client that will run it");
-		else if (op == KMN_ADMIN_REQUEST_NEW)
-			make_ahead(k, conn, &r, body, len);
-		else
+		else if (op == KMN_ADMIN_REQUEST_WITHDRAW)
 			withdraw(k, conn, &r);
+		else
+			make_ahead(k, conn, op == KMN_ADMIN_WINDOW_NEW, &r, body, len);
 		break;
 	default:
 		kmn_admin_refuse(k, conn, KMN_E_NOT_FOUND, "this gateway does not know that question");

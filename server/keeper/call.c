@@ -682,10 +682,20 @@ kmn_call_decide_and_run(struct kmn_call_state *call)
 		return;
 	}
 	request = kmn_quorum_request(k->quorum, call->request.i);
-	if (request == NULL || kmn_quorum_decision_body(k->quorum, request, "allow", &body) != KMN_OK)
+	if (request != NULL && call->window != 0) {
+		e = kmn_window_use_body(call, request, &body);
+	} else {
+		e = request == NULL ? KMN_E_NOT_FOUND : kmn_quorum_decision_body(k->quorum, request, "allow", &body);
+		call->use = request == NULL ? 0 : request->used + 1;
+	}
+	if (e == KMN_E_DENIED) { /* its window ended a moment ago */
+		call->why = KMN_E_EXPIRED;
+		kmn_call_deny(call);
+		return;
+	}
+	if (e != KMN_OK)
 		KMN_BUG("a decision cannot be recorded");
 	call->step = KMN_STEP_START;
-	call->use = request->used + 1;
 	k->clock.held = true;
 	e = kmn_keeper_append(k, KMN_R_DECISION, body, &call->decision);
 	k->clock.held = false;

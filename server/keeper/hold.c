@@ -91,6 +91,12 @@ parked(struct kmn_call_state *call)
 		end_waiting(k, request, KMN_E_WITHDRAWN);
 }
 
+void
+kmn_hold_park(struct kmn_call_state *call)
+{
+	kmn_keeper_when_durable(call, parked);
+}
+
 /* Data is kept where a person will read it: what the statement says of it must be derivable for ever. */
 kmn_err
 kmn_hold_keep_data(struct kmn_call_state *call)
@@ -109,8 +115,9 @@ open_requests(const struct kmn_keeper *k, const uint8_t *client_spki_sha256)
 	unsigned n = 0;
 
 	while ((r = kmn_quorum_next(k->quorum, r, false)) != NULL)
-		n += r->held && (client_spki_sha256 == NULL ||
-				    memcmp(r->client_spki_sha256, client_spki_sha256, KMN_HASH_BYTES) == 0);
+		n += r->held && r->state != KMN_REQUEST_WINDOW &&
+		     (client_spki_sha256 == NULL ||
+			 memcmp(r->client_spki_sha256, client_spki_sha256, KMN_HASH_BYTES) == 0);
 	return n;
 }
 
@@ -236,8 +243,8 @@ redeliver(struct kmn_call_state *call, const struct kmn_request *request)
 
 /* ---- start ------------------------------------------------------------------------------------------------------ */
 
-static void
-refuse(struct kmn_call_state *call, const char *reason)
+void
+kmn_hold_refuse(struct kmn_call_state *call, const char *reason)
 {
 	call->verdict.answer = KMN_ANSWER_REFUSED;
 	snprintf(call->verdict.reason, sizeof(call->verdict.reason), "rule %.60s: %s", call->verdict.rule, reason);
@@ -265,7 +272,7 @@ new_request(struct kmn_call_state *call)
 
 	if (!kmn_hold_has_room(k, call->instance->spki_sha256)) {
 		call->why = KMN_E_TOO_MANY;
-		refuse(call, "too many open requests: let some be decided or withdraw them");
+		kmn_hold_refuse(call, "too many open requests: let some be decided or withdraw them");
 		return;
 	}
 	if (kmn_hold_keep_data(call) != KMN_OK) {
@@ -283,7 +290,7 @@ new_request(struct kmn_call_state *call)
 	k->statements_due++;
 	kmn_say(KMN_SAY_INFO, "request %llu: %s of %s waits for approval under rule %s",
 	    (unsigned long long)call->request.i, call->view.call->name, call->peer_name, call->verdict.rule);
-	kmn_keeper_when_durable(call, parked);
+	kmn_hold_park(call);
 }
 
 /*
@@ -345,7 +352,11 @@ kmn_hold_start(struct kmn_call_state *call)
 	const struct kmn_request *r;
 
 	if (!checkable(call)) {
-		refuse(call, "no public key is known that its signature could be checked with");
+		kmn_hold_refuse(call, "no public key is known that its signature could be checked with");
+		return;
+	}
+	if (call->verdict.per == KMN_PER_WINDOW && !call->verdict.content_missing) {
+		kmn_window_start(call);
 		return;
 	}
 	if (kmn_operation_digest(call->intent, operation) != KMN_OK)
@@ -361,13 +372,13 @@ kmn_hold_start(struct kmn_call_state *call)
 	if (r != NULL && r->state != KMN_REQUEST_RUNNING) {
 		call->request.i = r->i;
 		memcpy(call->request.leaf, r->leaf, sizeof(call->request.leaf));
-		kmn_keeper_when_durable(call, parked);
+		kmn_hold_park(call);
 		return;
 	}
 	if ((r = find_undelivered(call, operation)) != NULL && redeliver(call, r))
 		return;
 	if (call->verdict.content_missing)
-		refuse(call, "only a digest came, and no request made ahead shows its content");
+		kmn_hold_refuse(call, "only a digest came, and no request made ahead shows its content");
 	else
 		new_request(call);
 }
@@ -407,6 +418,8 @@ reason_of(const char *verdict)
 						   : KMN_E_REJECTED;
 }
 
+static void start_all_over(struct kmn_keeper *k, uint64_t request);
+
 /* Writes the decision that ends a request, and lets its callers go. */
 kmn_err
 kmn_hold_end(struct kmn_keeper *k, uint64_t request, const char *verdict)
@@ -421,7 +434,10 @@ kmn_hold_end(struct kmn_keeper *k, uint64_t request, const char *verdict)
 	    (e = kmn_keeper_append(k, KMN_R_DECISION, body, NULL)) != KMN_OK)
 		return e;
 	kmn_say(KMN_SAY_INFO, "request %llu: %s", (unsigned long long)request, verdict);
-	end_waiting(k, request, reason_of(verdict));
+	if (strcmp(verdict, "spent") == 0)
+		start_all_over(k, request);
+	else
+		end_waiting(k, request, reason_of(verdict));
 	return KMN_OK;
 }
 
@@ -545,6 +561,25 @@ can_run(struct kmn_keeper *k, uint64_t request)
 	return NULL;
 }
 
+static bool
+open_window(struct kmn_keeper *k, const struct kmn_request *request)
+{
+	return kmn_keeper_holds_back(k) == KMN_OK && kmn_window_open(k, request) == KMN_OK;
+}
+
+/* Everybody who waited for it; a session that is busy now comes back with held_due. */
+static void
+run_in_window(struct kmn_keeper *k, uint64_t request)
+{
+	struct kmn_call_state *call;
+
+	end_lost(k, request);
+	while ((call = can_run(k, request)) != NULL && kmn_turn_take(call)) {
+		kmn_hold_forget(call);
+		kmn_window_start(call);
+	}
+}
+
 void
 kmn_hold_advance(struct kmn_keeper *k, uint64_t request)
 {
@@ -557,11 +592,17 @@ kmn_hold_advance(struct kmn_keeper *k, uint64_t request)
 	r = kmn_quorum_request(k->quorum, request);
 	now = kmn_keeper_now_ms();
 
-	if (r == NULL || !r->held || (r->state != KMN_REQUEST_OPEN && r->state != KMN_REQUEST_OFFERED))
+	if (r == NULL || !r->held ||
+	    (r->state != KMN_REQUEST_OPEN && r->state != KMN_REQUEST_OFFERED && r->state != KMN_REQUEST_WINDOW))
 		return;
 	if ((verdict = kmn_quorum_ends(k->quorum, r, now)) != NULL) {
 		if (kmn_hold_end(k, request, verdict) != KMN_OK)
 			kmn_keeper_ledger_lost(k, "a decision cannot be recorded");
+		return;
+	}
+	if (r->window) {
+		if (r->state == KMN_REQUEST_WINDOW || (kmn_quorum_is_met(k->quorum, r, now) && open_window(k, r)))
+			run_in_window(k, request);
 		return;
 	}
 	if (!kmn_quorum_is_met(k->quorum, r, now) || kmn_keeper_holds_back(k) != KMN_OK)
@@ -590,21 +631,29 @@ start_over(struct kmn_call_state *call)
 		end_wait(call, CKR_OPERATION_NOT_INITIALIZED);
 }
 
+static void
+start_all_over(struct kmn_keeper *k, uint64_t request)
+{
+	struct kmn_call_state *call;
+
+	while ((call = waiting_for(k, request)) != NULL)
+		start_over(call);
+}
+
 void
 kmn_hold_ran(struct kmn_call_state *ran)
 {
 	struct kmn_keeper *k = ran->keeper;
 	const struct kmn_request *r = kmn_quorum_request(k->quorum, ran->request.i);
-	struct kmn_call_state *call;
 
+	kmn_window_ran(ran);
 	if (ran->durability != 'A' || r == NULL || !r->held)
 		return;
 	if (r->state == KMN_REQUEST_OFFERED) { /* CKR_BUFFER_TOO_SMALL gave the use back */
 		kmn_hold_advance(k, r->i);
 		return;
 	}
-	while ((call = waiting_for(k, ran->request.i)) != NULL)
-		start_over(call);
+	start_all_over(k, ran->request.i);
 }
 
 /* ---- statements and time ---------------------------------------------------------------------------------------- */

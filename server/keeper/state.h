@@ -219,6 +219,7 @@ struct kmn_call_state {
 	struct kmn_salts *salts;                      /* of its commitments, until the client has them; NULL: none */
 	enum kmn_record_kind told_by; /* kind of outcome; KMN_R_UNKNOWN: the answer has no record of its own */
 	unsigned use;
+	uint64_t window; /* 1 more than the index of the window that it uses, 0: none */
 	bool decided; /* a decision allow stands and no result yet */
 
 	size_t waits_for;                          /* ledger size that must be durable, 0: nothing */
@@ -884,6 +885,27 @@ bool kmn_hold_has_room(const struct kmn_keeper *k, const uint8_t client_spki_sha
 /* Writes the statements that are due, now that their intents are durable. */
 void kmn_hold_statements(struct kmn_keeper *k);
 void kmn_hold_tick(struct kmn_keeper *k);
+
+/* The call waits for call->request. */
+void kmn_hold_park(struct kmn_call_state *call);
+/* Refused, for a reason that the rule is named with. */
+void kmn_hold_refuse(struct kmn_call_state *call, const char *reason);
+
+/* ---- window.c: one approval for many calls ----------------------------------------------------------------------- */
+
+/* Uses the window of the call's rule and key, or waits for it, or asks for one. */
+void kmn_window_start(struct kmn_call_state *call);
+/* The decision `allow` of a call that uses a window; KMN_E_DENIED: it ended. */
+kmn_err kmn_window_use_body(
+    struct kmn_call_state *call, const struct kmn_request *request, json_t **body_out) KMN_MUST_CHECK;
+/* A call's result is recorded: the window that it used may be used up. */
+void kmn_window_ran(const struct kmn_call_state *call);
+/* The intent that asks for a window of that rule, from `body` with who asks and about which key. */
+void kmn_window_put(const struct kmn_keeper *k, const char *rule, json_t *body);
+/* `window` of a request in answers: NULL where it is none. */
+json_t *kmn_window_answer(const struct kmn_request *request);
+/* The quorum is met: from here on calls use it. */
+kmn_err kmn_window_open(struct kmn_keeper *k, const struct kmn_request *request) KMN_MUST_CHECK;
 
 /* ---- record.c: bodies of records -------------------------------------------------------------------------------- */
 

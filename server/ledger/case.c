@@ -62,7 +62,7 @@ clear(void *state)
 	free(cases);
 }
 
-#define VALUE(n) ((n) & KMN_JSON_INT_MAX) /* numbers of a ledger have 53 bits */
+#define VALUE(n) ((n)&KMN_JSON_INT_MAX) /* numbers of a ledger have 53 bits */
 #define say(cases, severity, place, ...) kmn_checker_say((cases)->checking, KMN_V8, severity, place, __VA_ARGS__)
 
 /* What the references of each type must point at; KMN_R_UNKNOWN: at anything. */
@@ -71,22 +71,24 @@ static const struct {
 	const char *member;
 	enum kmn_record_kind to;
 	bool list;
+	bool maybe; /* it need not be there */
 } refs[] = {
-    {KMN_R_STATEMENT, "request", KMN_R_INTENT, false},
-    {KMN_R_APPROVAL, "request", KMN_R_INTENT, false},
-    {KMN_R_REJECTION, "request", KMN_R_INTENT, false},
-    {KMN_R_VETO, "request", KMN_R_INTENT, false},
-    {KMN_R_DECISION, "request", KMN_R_INTENT, false},
-    {KMN_R_DECISION, "approvals", KMN_R_APPROVAL, true},
-    {KMN_R_DECISION, "rejections", KMN_R_REJECTION, true},
-    {KMN_R_DECISION, "vetoes", KMN_R_VETO, true},
-    {KMN_R_RESULT, "request", KMN_R_INTENT, false},
-    {KMN_R_RESULT, "decision", KMN_R_DECISION, false},
-    {KMN_R_REDELIVER, "result", KMN_R_RESULT, false},
-    {KMN_R_REDELIVERY, "result", KMN_R_RESULT, false},
-    {KMN_R_ACTION, "subject", KMN_R_UNKNOWN, false},
-    {KMN_R_LOG_KEY, "approvals", KMN_R_APPROVAL, true},
-    {KMN_R_CUSTODIAN_CREDENTIAL, "approvals", KMN_R_APPROVAL, true},
+    {KMN_R_STATEMENT, "request", KMN_R_INTENT, false, false},
+    {KMN_R_APPROVAL, "request", KMN_R_INTENT, false, false},
+    {KMN_R_REJECTION, "request", KMN_R_INTENT, false, false},
+    {KMN_R_VETO, "request", KMN_R_INTENT, false, false},
+    {KMN_R_DECISION, "request", KMN_R_INTENT, false, false},
+    {KMN_R_DECISION, "approvals", KMN_R_APPROVAL, true, false},
+    {KMN_R_DECISION, "rejections", KMN_R_REJECTION, true, false},
+    {KMN_R_DECISION, "vetoes", KMN_R_VETO, true, false},
+    {KMN_R_DECISION, "window", KMN_R_INTENT, false, true},
+    {KMN_R_RESULT, "request", KMN_R_INTENT, false, false},
+    {KMN_R_RESULT, "decision", KMN_R_DECISION, false, false},
+    {KMN_R_REDELIVER, "result", KMN_R_RESULT, false, false},
+    {KMN_R_REDELIVERY, "result", KMN_R_RESULT, false, false},
+    {KMN_R_ACTION, "subject", KMN_R_UNKNOWN, false, false},
+    {KMN_R_LOG_KEY, "approvals", KMN_R_APPROVAL, true, false},
+    {KMN_R_CUSTODIAN_CREDENTIAL, "approvals", KMN_R_APPROVAL, true, false},
 };
 
 static bool
@@ -128,7 +130,7 @@ check_refs(const struct cases *cases, const struct kmn_record *record, const str
 			    refs[at].to == KMN_R_UNKNOWN ? "record" : kmn_record_name(refs[at].to));
 			hold = false;
 		}
-		if (n == 0 && !refs[at].list) /* a malformed body, said already */
+		if (n == 0 && !refs[at].list && !refs[at].maybe) /* a malformed body, said already */
 			hold = false;
 	}
 	return hold;

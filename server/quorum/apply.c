@@ -6,6 +6,7 @@
 #include "kanmon/scan.h"
 
 #include "server/quorum/policy.h"
+#include "server/quorum/window.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -206,7 +207,10 @@ judge_request(struct step *s, struct request *r)
 	keep_judgement(s, r, data != NULL);
 	free(data);
 	r->seen.not_after = (int64_t)expires;
-	r->seen.held = r->seen.verdict.answer == KMN_ANSWER_HELD;
+	r->seen.held = r->seen.verdict.answer == KMN_ANSWER_HELD && !quorum_needs_window(r);
+	r->seen.window = quorum_is_opening(r);
+	if (r->seen.window)
+		r->seen.uses = r->seen.verdict.window_uses;
 	if (r->seen.held && s->err == KMN_OK &&
 	    (r->seen.not_after < r->seen.t ||
 		r->seen.not_after - r->seen.t > (int64_t)r->seen.verdict.lifetime_s * 1000))
@@ -402,12 +406,32 @@ check_fresh(struct step *s, char durability, int64_t t, int64_t grace)
 		found(s, stale.check, "class %c went on: %.250s", durability, stale.reason);
 }
 
+/* A window lets it run, or nothing does. */
 static void
-check_allow(struct step *s, const struct request *r)
+check_use(struct step *s, struct request *r, struct request *window)
+{
+	struct kmn_why why = {""};
+
+	if (window == NULL) {
+		found(s, "V6", "allowed, but rule %s lets it run in a window only", r->seen.verdict.rule);
+		return;
+	}
+	r->seen.window_i = window->seen.i;
+	s->q->counts.uses++;
+	if (quorum_window_use(s->q, r, window, s->record, &why) != KMN_OK)
+		found(s, "V6", "%.250s", why.text);
+}
+
+static void
+check_allow(struct step *s, struct request *r, struct request *window)
 {
 	uint64_t use = 0;
 
-	if (!quorum_get_number(s->record, "use", &use) || use != r->seen.used + 1 || use > r->seen.uses)
+	if (quorum_needs_window(r))
+		check_use(s, r, window);
+	else if (r->seen.window || json_object_get(s->record->body, "window") != NULL)
+		found(s, "V6", "a window is opened once, and used by what its rule holds: not by this");
+	else if (!quorum_get_number(s->record, "use", &use) || use != r->seen.used + 1 || use > r->seen.uses)
 		found(s, "V6", "use %llu of %u", (unsigned long long)use, r->seen.uses);
 	if (r->seen.held && !quorum_votes_meet(s->q, &r->seen, judged_at(s)))
 		found(s, "V6", "allowed, but rule %s is not met (votes, expiry, veto or policy)", r->seen.verdict.rule);
@@ -428,6 +452,7 @@ static const struct {
     {"vetoed", KMN_REQUEST_VETOED, true},
     {"expired", KMN_REQUEST_EXPIRED, true},
     {"withdrawn", KMN_REQUEST_WITHDRAWN, false},
+    {"spent", KMN_REQUEST_SPENT, true},
 };
 
 static void
@@ -448,16 +473,30 @@ apply_end(struct step *s, struct request *r, const char *verdict)
 	found(s, "V6", "'%.40s' is no verdict", verdict);
 }
 
+/* The quorum is met for a window: its time begins. */
+static void
+apply_open(struct step *s, struct request *r)
+{
+	struct kmn_why why = {""};
+
+	if (quorum_window_open(s->q, r, s->record, &why) != KMN_OK)
+		found(s, "V6", "%.250s", why.text);
+	check_fresh(s, 'A', (int64_t)s->record->t, QUORUM_GRACE_MS);
+	r->opened_i = s->record->i;
+	s->q->counts.windows++;
+}
+
 static void
 apply_decision(struct step *s)
 {
-	struct request *r = request_of(s, "request");
+	struct request *window = quorum_window_named(s->q, s->record), *r;
 	const char *verdict = NULL;
 	uint64_t not_after;
 
-	if (r == NULL)
+	if (quorum_window_recall(s->q, s->record) || (r = request_of(s, "request")) == NULL)
 		return;
-	if (r->seen.state != KMN_REQUEST_OPEN && r->seen.state != KMN_REQUEST_OFFERED) {
+	if (r->seen.state != KMN_REQUEST_OPEN && r->seen.state != KMN_REQUEST_OFFERED &&
+	    r->seen.state != KMN_REQUEST_WINDOW) {
 		found(s, "V6", "request %llu is %s already", (unsigned long long)r->seen.i,
 		    kmn_request_state_name(r->seen.state));
 		return;
@@ -471,19 +510,24 @@ apply_decision(struct step *s)
 	else if (!quorum_get_number(s->record, "not_after", &not_after) || (int64_t)not_after != r->seen.not_after)
 		found(s, "V6", "not_after is not that of the request");
 	(void)policy_named(s);
-	check_votes(s, r, "approvals", KMN_APPROVE);
-	check_votes(s, r, "rejections", KMN_REJECT);
-	check_votes(s, r, "vetoes", KMN_VETO);
+	check_votes(s, window != NULL ? window : r, "approvals", KMN_APPROVE);
+	check_votes(s, window != NULL ? window : r, "rejections", KMN_REJECT);
+	check_votes(s, window != NULL ? window : r, "vetoes", KMN_VETO);
 	if (verdict == NULL)
 		return;
 	r->seen.decision_i = s->record->i;
 	memcpy(r->decision_leaf, s->record->leaf, sizeof(r->decision_leaf));
+	if (strcmp(verdict, "open") == 0 && r->seen.state == KMN_REQUEST_OFFERED) {
+		apply_open(s, r);
+		return;
+	}
 	if (strcmp(verdict, "allow") != 0) {
 		apply_end(s, r, verdict);
 		return;
 	}
-	check_allow(s, r);
-	if (s->err == KMN_OK && s->bare->body == NULL && s->record->body != NULL && r->seen.vote_count == 0)
+	check_allow(s, r, window);
+	if (s->err == KMN_OK && s->bare->body == NULL && s->record->body != NULL && r->seen.vote_count == 0 &&
+	    window == NULL)
 		quorum_plain_keep(s->q, s->bare, NULL);
 	r->seen.state = KMN_REQUEST_RUNNING;
 	r->seen.used++;

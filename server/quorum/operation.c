@@ -329,6 +329,17 @@ key_identity(const json_t *key)
 	return identity;
 }
 
+bool
+kmn_operation_same_key(const json_t *a, const json_t *b)
+{
+	json_t *x = key_identity(a), *y = key_identity(b);
+	bool same = json_equal(x, y) == 1;
+
+	json_decref(x);
+	json_decref(y);
+	return same;
+}
+
 /* What is done to what: the normal form of a signature, or mechanism and data by name. */
 static kmn_err
 put_subject(json_t *o, const json_t *body, const json_t *mech, const char *name)

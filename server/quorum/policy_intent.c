@@ -2,6 +2,7 @@
 #include "config.h"
 
 #include "server/quorum/policy.h"
+#include "server/quorum/window.h"
 
 #include "kanmon/record.h"
 
@@ -257,6 +258,8 @@ kmn_policy_judge_intent(const struct kmn_policy *policy, const json_t *intent, c
 	uint64_t session;
 	kmn_err e = KMN_OK;
 
+	if (json_object_get(intent, "window") != NULL)
+		return policy_judge_opening(policy, intent, now, v);
 	*v = (struct kmn_verdict){.answer = KMN_ANSWER_REFUSED, .rule = "none", .durability = 'A'};
 	if (!json_is_object(key) || !kmn_json_get_b64(requester, "spki_sha256", client, sizeof(client)) ||
 	    !kmn_json_get_text(intent, "op", &q.call))

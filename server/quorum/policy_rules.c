@@ -186,7 +186,6 @@ rule_per(struct parser *p)
 		r->per = KMN_PER_WINDOW;
 		r->window_s = (uint32_t)seconds;
 		r->window_uses = (uint32_t)uses;
-		fail(p, "`per window` is not in this version");
 	} else {
 		fail(p, "expected: per operation | per window DURATION uses N | per login");
 	}

@@ -3,6 +3,7 @@
 #include "server/quorum/quorum.h"
 
 #include "server/quorum/policy.h"
+#include "server/quorum/window.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -62,6 +63,7 @@ kmn_request_state_name(enum kmn_request_state state)
 	static const char *const names[] = {
 	    [KMN_REQUEST_OPEN] = "open",
 	    [KMN_REQUEST_OFFERED] = "offered",
+	    [KMN_REQUEST_WINDOW] = "window",
 	    [KMN_REQUEST_RUNNING] = "running",
 	    [KMN_REQUEST_DONE] = "done",
 	    [KMN_REQUEST_FAILED] = "failed",
@@ -72,6 +74,7 @@ kmn_request_state_name(enum kmn_request_state state)
 	    [KMN_REQUEST_WITHDRAWN] = "withdrawn",
 	    [KMN_REQUEST_UNDECIDED] = "undecided",
 	    [KMN_REQUEST_UNSTARTED] = "not-started",
+	    [KMN_REQUEST_SPENT] = "spent",
 	};
 
 	return names[state];
@@ -281,6 +284,8 @@ kmn_quorum_ends(const struct kmn_quorum *q, const struct kmn_request *request, i
 {
 	const struct request *r = whole(request);
 
+	if (r->seen.state == KMN_REQUEST_WINDOW)
+		return quorum_window_ends(q, r, now);
 	if (!r->seen.held || (r->seen.state != KMN_REQUEST_OFFERED && r->seen.state != KMN_REQUEST_OPEN))
 		return NULL;
 	if (quorum_is_vetoed(q, r))
@@ -396,13 +401,13 @@ quorum_check_note(const struct kmn_quorum *q, const char *bytes, size_t len, int
 		return refuse(check, "there is no such request");
 	check->request = &r->seen;
 	check->decision = said->decision;
-	if (r->seen.state != KMN_REQUEST_OFFERED)
+	if (r->seen.state != KMN_REQUEST_OFFERED && (r->seen.state != KMN_REQUEST_WINDOW || said->decision != KMN_VETO))
 		return refuse(check, "the request is %s", kmn_request_state_name(r->seen.state));
 	if (!check_text(r, &note, said, check))
 		return false;
 	if (!quorum_is_current(q, r))
 		return refuse(check, "the policy has changed since");
-	if (now > r->seen.not_after)
+	if (now > quorum_deadline(r))
 		return refuse(check, "the request has expired");
 	return find_signers(r->policy, &note, check, signers) && check_signers(r, said->decision, signers, check);
 }

@@ -35,6 +35,8 @@ struct request {
 	uint8_t decision_leaf[KMN_HASH_BYTES];
 	uint64_t answered_i; /* the decision that the last result answered, 0: none */
 	uint64_t ended_i;    /* the record that ended it, 0: it has not */
+	uint64_t opened_i;   /* of a window, the decision that opened it, 0: none */
+	uint64_t last_use_i; /* of a window, the decision that used it last, 0: none */
 };
 
 struct kmn_quorum {

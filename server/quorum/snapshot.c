@@ -60,6 +60,10 @@ choose_requests(const struct kmn_quorum *q, struct choice *c)
 			choose(c, r->seen.decision_i);
 		if (r->ended_i != 0)
 			choose(c, r->ended_i);
+		if (r->opened_i != 0)
+			choose(c, r->opened_i);
+		if (r->last_use_i != 0) /* what it was for may be forgotten: that it was counts */
+			choose(c, r->last_use_i);
 	}
 }
 

@@ -4,7 +4,7 @@
 
 #include "kanmon/note.h"
 #include "kanmon/record.h"
-#include "server/quorum/text.h"
+#include "server/quorum/window.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -254,7 +254,10 @@ put_head(struct text *t, const struct kmn_record *intent, const struct kmn_polic
 	for (size_t i = 0; i < verdict->needs; i++)
 		text_printf(
 		    t, "need %s %u of %u\n", verdict->need[i].group, verdict->need[i].least, verdict->need[i].persons);
-	text_printf(t, "independent %u\ndecision approve\n", verdict->independent);
+	text_printf(t, "independent %u\n", verdict->independent);
+	if (verdict->per == KMN_PER_WINDOW)
+		window_put_per(t, verdict);
+	text_put(t, "decision approve\n");
 }
 
 kmn_err
@@ -265,6 +268,7 @@ kmn_statement_make(const struct kmn_record *intent, const struct kmn_policy *pol
 	const json_t *requester = json_object_get(body, "requester");
 	char before[KMN_TIME_TEXT_BYTES], after[KMN_TIME_TEXT_BYTES];
 	const char *mechanism = get_text(mech, "name"), *name = get_text(requester, "name");
+	const struct rule *rule;
 	uint64_t expires = 0;
 	struct text t;
 	char *escaped;
@@ -287,9 +291,12 @@ kmn_statement_make(const struct kmn_record *intent, const struct kmn_policy *pol
 	text_printf(&t, "requester %s %s\n", escaped == NULL ? "none" : escaped, get_text(requester, "spki_sha256"));
 	free(escaped);
 	line_text(&t, "purpose", get_text(body, "purpose"));
+	if (verdict->per == KMN_PER_WINDOW && (rule = policy_rule(policy, verdict->rule)) != NULL)
+		window_put_constraints(&t, policy, rule);
 	kmn_time_text((int64_t)intent->t, before);
 	kmn_time_text((int64_t)expires, after);
-	text_printf(&t, "uses 1\nnot-before %s\nnot-after %s\n", before, after);
+	text_printf(&t, "uses %u\nnot-before %s\nnot-after %s\n",
+	    verdict->per == KMN_PER_WINDOW ? verdict->window_uses : 1, before, after);
 	line_text(&t, "nonce", get_text(body, "nonce_req"));
 	e = text_take(&t, text_out);
 	text_clear(&t);

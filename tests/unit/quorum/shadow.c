@@ -33,6 +33,7 @@ put_request(FILE *out, const struct kmn_quorum *q, const struct kmn_request *r)
 	    (unsigned long long)r->i, kmn_request_state_name(r->state), r->held, (unsigned long long)r->policy_version,
 	    (long long)r->not_after, r->used, r->uses, (unsigned long long)r->decision_i,
 	    (unsigned long long)r->result_i, (long long)r->ended_t, (unsigned long long)r->rv);
+	fprintf(out, " window %d of %llu until %lld", r->window, (unsigned long long)r->window_i, (long long)r->until);
 	fprintf(out, " rule %s statement %llu [%s] ", r->verdict.rule, (unsigned long long)r->statement_i,
 	    r->statement == NULL ? "" : r->statement);
 	put_hash(out, r->leaf);
