@@ -74,10 +74,10 @@ kmn_err kmn_operation_verify_signature(const uint8_t *spki, size_t spki_len, con
     const struct kmn_pss *pss, const uint8_t *data, size_t data_len, const uint8_t *signature,
     size_t signature_len) KMN_MUST_CHECK;
 /* The same with a key that was read before: who verifies many reads each key once. Any number of threads may use it. */
-struct evp_pkey_st;
-kmn_err kmn_operation_read_key(const uint8_t *spki, size_t spki_len, struct evp_pkey_st **key_out) KMN_MUST_CHECK;
-void kmn_operation_free_key(struct evp_pkey_st *key);
-kmn_err kmn_operation_verify_with(struct evp_pkey_st *key, const struct kmn_norm *norm, const struct kmn_pss *pss,
+struct kmn_public_key;
+kmn_err kmn_operation_read_key(const uint8_t *spki, size_t spki_len, struct kmn_public_key **key_out) KMN_MUST_CHECK;
+void kmn_operation_free_key(struct kmn_public_key *key);
+kmn_err kmn_operation_verify_with(struct kmn_public_key *key, const struct kmn_norm *norm, const struct kmn_pss *pss,
     const uint8_t *data, size_t data_len, const uint8_t *signature, size_t signature_len) KMN_MUST_CHECK;
 
 #endif

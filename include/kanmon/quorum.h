@@ -46,6 +46,7 @@ struct kmn_signature {
 	bool has_pss;
 	uint8_t *spki, *data, *bytes; /* data: NULL where it is not kept */
 	size_t spki_len, data_len, len;
+	uint8_t spki_sha256[32];
 };
 #define KMN_SIGNATURE_FINDING "the result is no signature of the key over what request %llu says"
 void kmn_signature_free(struct kmn_signature *signature);

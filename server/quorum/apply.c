@@ -586,6 +586,7 @@ gather_signature(struct step *s, const struct request *r, const char *b64, size_
 	sig->has_pss = r->signing.has_pss;
 	sig->pss = r->signing.pss;
 	sig->norm = r->signing.norm;
+	memcpy(sig->spki_sha256, r->signing.spki_sha256, sizeof(sig->spki_sha256));
 	if (r->signing.malformed || kmn_b64_parse(b64, len, sig->bytes, SIGNATURE_MAX_BYTES, &sig->len) != KMN_OK) {
 		found(s, "V7", "the signature or its normal form is malformed");
 		goto failed;

@@ -16,8 +16,8 @@
 struct key {
 	uint8_t sha256[KMN_HASH_BYTES], *spki;
 	size_t len;
-	struct evp_pkey_st *pkey; /* NULL: not read, or none */
-	unsigned users;           /* signatures on their way; the verifier's thread counts */
+	struct kmn_public_key *pkey; /* NULL: not read, or none */
+	unsigned users;              /* signatures on their way; the verifier's thread counts */
 };
 
 struct judge {
@@ -136,7 +136,6 @@ take_signature(void *cookie, const struct kmn_record *record, struct kmn_signatu
 {
 	struct judge *judge = cookie;
 	struct work *work = calloc(1, sizeof(*work));
-	uint8_t sha256[KMN_HASH_BYTES];
 
 	if (work == NULL) {
 		kmn_signature_free(signature);
@@ -144,10 +143,9 @@ take_signature(void *cookie, const struct kmn_record *record, struct kmn_signatu
 		    judge->checking, KMN_V7, KMN_MISSING, judge->place, "%s", kmn_err_text(KMN_E_NO_MEMORY));
 		return;
 	}
-	kmn_sha256(signature->spki, signature->spki_len, sha256);
 	*work = (struct work){.deferred = {.run = run_work, .tell = tell_work},
 	    .judge = judge,
-	    .key = find_key(judge, sha256),
+	    .key = find_key(judge, signature->spki_sha256),
 	    .signature = signature,
 	    .place = {work->file, judge->place->line, record->i}};
 	(void)snprintf(work->file, sizeof(work->file), "%s", judge->place->file);

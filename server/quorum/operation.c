@@ -2,11 +2,10 @@
 
 #include "kanmon/json.h"
 #include "kanmon/tree.h"
+#include "server/quorum/pubkey.h"
 
-#include <openssl/ec.h>
 #include <openssl/evp.h>
 #include <openssl/rsa.h>
-#include <openssl/x509.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -405,45 +404,6 @@ done:
 	return e;
 }
 
-/* r || s of PKCS#11 as the DER that OpenSSL reads. */
-static int
-ecdsa_der(const uint8_t *rs, size_t len, uint8_t **der_out)
-{
-	ECDSA_SIG *sig = ECDSA_SIG_new();
-	BIGNUM *r = BN_bin2bn(rs, (int)(len / 2), NULL), *s = BN_bin2bn(rs + len / 2, (int)(len / 2), NULL);
-	int n = -1;
-
-	*der_out = NULL;
-	if (sig != NULL && r != NULL && s != NULL && ECDSA_SIG_set0(sig, r, s)) {
-		r = s = NULL;
-		n = i2d_ECDSA_SIG(sig, der_out);
-	}
-	BN_free(r);
-	BN_free(s);
-	ECDSA_SIG_free(sig);
-	return n;
-}
-
-static kmn_err
-verify_eddsa(EVP_PKEY *key, const uint8_t *data, size_t len, const uint8_t *sig, size_t sig_len)
-{
-	uint8_t pub[crypto_sign_PUBLICKEYBYTES];
-	size_t pub_len = sizeof(pub);
-	EVP_MD_CTX *ctx;
-	bool good;
-
-	if (EVP_PKEY_is_a(key, "ED25519")) {
-		if (!EVP_PKEY_get_raw_public_key(key, pub, &pub_len) || sig_len != crypto_sign_BYTES)
-			return KMN_E_SIGNATURE;
-		return crypto_sign_verify_detached(sig, data, len, pub) == 0 ? KMN_OK : KMN_E_SIGNATURE;
-	}
-	ctx = EVP_MD_CTX_new();
-	good = ctx != NULL && EVP_DigestVerifyInit(ctx, NULL, NULL, NULL, key) == 1 &&
-	       EVP_DigestVerify(ctx, sig, sig_len, data, len) == 1;
-	EVP_MD_CTX_free(ctx);
-	return good ? KMN_OK : KMN_E_SIGNATURE;
-}
-
 /* Padding and hash of an RSA signature; false: parameters that OpenSSL does not know. */
 static bool
 set_rsa(EVP_PKEY_CTX *ctx, const struct kmn_norm *norm, const struct kmn_pss *pss)
@@ -463,74 +423,44 @@ set_rsa(EVP_PKEY_CTX *ctx, const struct kmn_norm *norm, const struct kmn_pss *ps
 }
 
 static kmn_err
-verify_digest(EVP_PKEY *key, const struct kmn_norm *norm, const struct kmn_pss *pss, const uint8_t *sig, size_t sig_len)
+verify_rsa(EVP_PKEY *key, const struct kmn_norm *norm, const struct kmn_pss *pss, const uint8_t *sig, size_t sig_len)
 {
 	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
-	bool ec = strcmp(norm->scheme, "ecdsa") == 0;
-	uint8_t *der = NULL;
 	kmn_err e = KMN_E_SIGNATURE;
 
-	if (ctx == NULL) {
+	if (ctx == NULL)
 		e = KMN_E_NO_MEMORY;
-		goto done;
-	}
-	if (!EVP_PKEY_is_a(key, ec ? "EC" : "RSA") || EVP_PKEY_verify_init(ctx) != 1)
-		goto done;
-	if (ec) {
-		int n = sig_len == 0 || sig_len % 2 != 0 || sig_len > 512 ? -1 : ecdsa_der(sig, sig_len, &der);
-
-		if (n > 0 && EVP_PKEY_verify(ctx, der, (size_t)n, norm->digest, norm->digest_len) == 1)
-			e = KMN_OK;
-	} else if (set_rsa(ctx, norm, pss) && EVP_PKEY_verify(ctx, sig, sig_len, norm->digest, norm->digest_len) == 1) {
+	else if (EVP_PKEY_is_a(key, "RSA") && EVP_PKEY_verify_init(ctx) == 1 && set_rsa(ctx, norm, pss) &&
+		 EVP_PKEY_verify(ctx, sig, sig_len, norm->digest, norm->digest_len) == 1)
 		e = KMN_OK;
-	}
-done:
-	OPENSSL_free(der);
 	EVP_PKEY_CTX_free(ctx);
 	return e;
 }
 
 kmn_err
-kmn_operation_read_key(const uint8_t *spki, size_t spki_len, EVP_PKEY **key_out)
+kmn_operation_verify_with(struct kmn_public_key *key, const struct kmn_norm *norm, const struct kmn_pss *pss,
+    const uint8_t *data, size_t data_len, const uint8_t *signature, size_t signature_len)
 {
-	const uint8_t *at = spki;
-
-	*key_out = d2i_PUBKEY_ex(NULL, &at, (long)spki_len, NULL, NULL);
-	if (*key_out != NULL && at == spki + spki_len)
-		return KMN_OK;
-	EVP_PKEY_free(*key_out);
-	*key_out = NULL;
-	return KMN_E_MALFORMED;
-}
-
-void
-kmn_operation_free_key(EVP_PKEY *key)
-{
-	EVP_PKEY_free(key);
-}
-
-kmn_err
-kmn_operation_verify_with(EVP_PKEY *key, const struct kmn_norm *norm, const struct kmn_pss *pss, const uint8_t *data,
-    size_t data_len, const uint8_t *signature, size_t signature_len)
-{
+	if (strcmp(norm->scheme, "ecdsa") == 0)
+		return public_key_verify_ecdsa(key, norm->digest, norm->digest_len, signature, signature_len);
 	if (strcmp(norm->scheme, "eddsa") != 0)
-		return verify_digest(key, norm, pss, signature, signature_len);
+		return verify_rsa(public_key_peek(key), norm, pss, signature, signature_len);
 	if (data == NULL)
 		return KMN_E_NOT_FOUND;
 	if (!kmn_norm_is_of(norm, data, data_len))
 		return KMN_E_SIGNATURE;
-	return verify_eddsa(key, data, data_len, signature, signature_len);
+	return public_key_verify_eddsa(key, data, data_len, signature, signature_len);
 }
 
 kmn_err
 kmn_operation_verify_signature(const uint8_t *spki, size_t spki_len, const struct kmn_norm *norm,
     const struct kmn_pss *pss, const uint8_t *data, size_t data_len, const uint8_t *signature, size_t signature_len)
 {
-	EVP_PKEY *key;
+	struct kmn_public_key *key;
 	kmn_err e = kmn_operation_read_key(spki, spki_len, &key);
 
 	if (e == KMN_OK)
 		e = kmn_operation_verify_with(key, norm, pss, data, data_len, signature, signature_len);
-	EVP_PKEY_free(key);
+	kmn_operation_free_key(key);
 	return e;
 }

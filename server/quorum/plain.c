@@ -37,29 +37,39 @@ struct quorum_plain {
 	size_t next, last; /* whose turn it is to make room; which fitted last */
 };
 
-/* What no judgement reads of these types, or what is read of each record by itself. */
+/* What no judgement reads of these types, or what is read of each record by itself; in order. */
 static const struct {
 	enum kmn_record_kind kind;
 	const char *members;
 } varies[] = {
-    {KMN_R_INTENT, " chan expires in nonce_req norm req_sha256 seq sess "},
-    {KMN_R_DECISION, " not_after request rule use "},
-    {KMN_R_OP, " chan dur_us hsm in out req_sha256 resp_sha256 rv_name selfcheck seq sess "},
+    {KMN_R_INTENT, "chan expires in nonce_req norm req_sha256 seq sess"},
+    {KMN_R_DECISION, "not_after request rule use"},
+    {KMN_R_OP, "chan dur_us hsm in out req_sha256 resp_sha256 rv_name selfcheck seq sess"},
 };
 
-/* All that a result may have and still be read without a tree. */
+/* All that a result may have and still be read without a tree; in order. */
 static const char result_members[] =
-    " chan decision dur_us hsm out req_sha256 request resp_sha256 rv rv_name selfcheck seq sess ";
+    "chan decision dur_us hsm out req_sha256 request resp_sha256 rv rv_name selfcheck seq sess";
 
+/*
+ * Whether the member is among the names, which are in the order that members of a line have; *at is where to go on for
+ * the next member.
+ */
 static bool
-is_among(const char *names, const struct kmn_member *member)
+is_among(const char **at, const struct kmn_member *member)
 {
-	for (const char *at = names; (at = strchr(at, ' ')) != NULL && at[1] != '\0';) {
-		at++;
-		if (strncmp(at, member->name, member->name_len) == 0 && at[member->name_len] == ' ')
-			return true;
+	int order = -1;
+
+	while (**at != '\0' && order < 0) {
+		size_t len = strcspn(*at, " "), common = len < member->name_len ? len : member->name_len;
+
+		order = memcmp(*at, member->name, common);
+		if (order == 0)
+			order = (len > member->name_len) - (len < member->name_len);
+		if (order <= 0)
+			*at += len + ((*at)[len] == ' ');
 	}
-	return false;
+	return order == 0;
 }
 
 static bool
@@ -118,7 +128,7 @@ make_form(struct form *form, const struct kmn_record *record)
 	for (unsigned n = 0; n < scan->count && fits && names != NULL; n++) {
 		const struct kmn_member *member = &scan->member[n];
 
-		if (is_among(names, member))
+		if (is_among(&names, member))
 			fits = put_in_part(form, member);
 		else
 			fits = put(form, member->name, (size_t)(member->value - member->name) + member->len);
@@ -180,9 +190,10 @@ static bool
 is_plain_result(const struct kmn_scan *scan)
 {
 	bool plain = scan->count <= KMN_BODY_MEMBERS_MAX;
+	const char *at = result_members;
 
 	for (unsigned n = 0; plain && n < scan->count; n++)
-		plain = is_among(result_members, &scan->member[n]);
+		plain = is_among(&at, &scan->member[n]);
 	return plain;
 }
 
