@@ -9,6 +9,7 @@
 #include "kanmon/log.h"
 #include "kanmon/quorum.h"
 #include "kanmon/record.h"
+#include "server/quorum/kept.h"
 
 #define KEYS_MAX 64        /* read once; with more in turn, the oldest makes room */
 #define KEY_MAX_BYTES 4096 /* a blob that may be a key */
@@ -23,6 +24,7 @@ struct key {
 struct judge {
 	const struct kmn_checking *checking;
 	struct kmn_quorum *quorum;
+	struct kept *kept;
 	uint64_t verified, skipped;
 	struct key *key[KEYS_MAX];
 	size_t next;                   /* whose turn it is to make room */
@@ -86,6 +88,8 @@ get_blob(void *cookie, const uint8_t sha256[32], uint8_t **bytes_out, size_t *le
 	kmn_err e;
 
 	if (key == NULL) {
+		if (kept_lacks(judge->kept, judge->place->file, sha256))
+			return KMN_E_NOT_FOUND;
 		e = kmn_blob_read(judge->checking->settings->store, sha256, bytes_out, len_out);
 		if (e == KMN_OK)
 			keep_key(judge, sha256, *bytes_out, *len_out);
@@ -170,6 +174,7 @@ clear(void *state)
 	for (size_t n = 0; n < KEYS_MAX; n++)
 		free_key(judge->key[n]);
 	kmn_quorum_free(judge->quorum);
+	kept_free(judge->kept);
 	free(judge);
 }
 
@@ -184,8 +189,9 @@ begin(const struct kmn_checking *checking, void **state_out)
 	if (judge == NULL)
 		return KMN_E_NO_MEMORY;
 	judge->checking = checking;
-	if ((e = kmn_quorum_new(&settings, &judge->quorum)) != KMN_OK) {
-		free(judge);
+	if ((e = kmn_quorum_new(&settings, &judge->quorum)) != KMN_OK ||
+	    (e = kept_new(checking->settings->store, &judge->kept)) != KMN_OK) {
+		clear(judge);
 		return e;
 	}
 	*state_out = judge;
