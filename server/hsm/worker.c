@@ -509,7 +509,7 @@ watch(struct worker *w, CK_FUNCTION_LIST *module)
 	struct kmn_ipc_message message;
 	pthread_t thread;
 
-	if (pthread_create(&thread, NULL, wait_for_events, &watch) != 0)
+	if (pthread_create(&thread, NULL, wait_for_events, &watch) != 0 || pthread_detach(thread) != 0)
 		_exit(1);
 	_exit(kmn_ipc_receive(w->ipc, &message) == KMN_E_CLOSED ? 0 : 1);
 }
