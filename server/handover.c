@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "kanmon/sealedpin.h"
 #include "kanmon/stamp.h"
 #include "kanmon/types.h"
 
@@ -17,6 +18,7 @@
 #define SEED_TEXT_MAX_BYTES 128u
 #define AUTHORISED_MAX_BYTES (64u << 10)
 #define STAMP_ROOTS_MAX_BYTES (32u << 10) /* of one TSA */
+#define SEALED_PINS_MAX_BYTES (96u << 10) /* of all tokens */
 #define GUARD_FILE_MS 1000u               /* from one update to the next, if nothing else is said */
 #define GUARD_OBJECT_MS 60000u
 #define TYPES_MAX_BYTES (256u << 10) /* of all modules: half of what a handover holds */
@@ -200,6 +202,34 @@ read_stamp_roots(const struct kmn_settings *settings, struct kmn_material *m, ch
 	return e;
 }
 
+/* Tried here as well: a sealed PIN of another token or gateway stops the start, not the first login. */
+static kmn_err
+read_sealed_pins(const struct kmn_settings *settings, struct kmn_material *m, char *why_out)
+{
+	size_t len, together = 0;
+	kmn_err e = KMN_OK;
+
+	for (unsigned i = 0; e == KMN_OK && i < settings->activation_count; i++) {
+		const struct kmn_activation_settings *a = &settings->activations[i];
+		struct kmn_sealed_pin *pin = NULL;
+
+		e = read_guarded(a->sealed_pin, KMN_SEALED_PIN_MAX_BYTES, false, &m->sealed_pin[i], &len, why_out);
+		if (e != KMN_OK)
+			return e;
+		if (kmn_sealed_pin_parse(m->sealed_pin[i], len, &pin) != KMN_OK ||
+		    strcmp(kmn_sealed_pin_token(pin), a->name) != 0 ||
+		    strcmp(kmn_sealed_pin_origin(pin), settings->origin) != 0 ||
+		    (together += len) > SEALED_PINS_MAX_BYTES) {
+			snprintf(why_out, KMN_SETTINGS_WHY_BYTES,
+			    "%.300s: is no sealed PIN of token \"%.64s\" of this gateway, or all are too long together",
+			    a->sealed_pin, a->name);
+			e = KMN_E_CONFIG;
+		}
+		kmn_sealed_pin_free(pin);
+	}
+	return e;
+}
+
 kmn_err
 kmn_material_load(const struct kmn_settings *settings, char *why_out, struct kmn_material **material_out)
 {
@@ -215,6 +245,7 @@ kmn_material_load(const struct kmn_settings *settings, char *why_out, struct kmn
 	    (e = read_log_key(settings->log_key, &m->log_key, why_out)) != KMN_OK ||
 	    (e = check_modules(settings, why_out)) != KMN_OK || (e = read_types(settings, m, why_out)) != KMN_OK ||
 	    (e = read_stamp_roots(settings, m, why_out)) != KMN_OK ||
+	    (e = read_sealed_pins(settings, m, why_out)) != KMN_OK ||
 	    (e = hash_own_binary(m->binary_sha256, why_out)) != KMN_OK)
 		goto done;
 	read_boot_id(m->boot_id, sizeof(m->boot_id));
@@ -238,6 +269,8 @@ kmn_material_free(struct kmn_material *material)
 	sodium_free(material->authorised);
 	for (unsigned i = 0; i < KMN_TIME_STAMPS_MAX; i++)
 		sodium_free(material->stamp_roots[i]);
+	for (unsigned i = 0; i < KMN_ACTIVATIONS_MAX; i++)
+		sodium_free(material->sealed_pin[i]);
 	for (unsigned i = 0; i < KMN_MODULES_MAX; i++)
 		sodium_free(material->types[i]);
 	free(material);
@@ -503,6 +536,29 @@ get_witnesses(struct kmn_reader *r, struct kmn_keeper_setup *k)
 }
 
 static void
+put_activations(struct kmn_writer *w, const struct kmn_settings *s, const struct kmn_material *m)
+{
+	kmn_writer_u32(w, s->activation_count);
+	for (unsigned i = 0; i < s->activation_count; i++) {
+		put_text(w, s->activations[i].name);
+		put_text(w, m->sealed_pin[i]);
+	}
+}
+
+static void
+get_activations(struct kmn_reader *r, struct kmn_keeper_setup *k)
+{
+	static struct kmn_sealed_token activations[KMN_ACTIVATIONS_MAX];
+
+	k->activation_count = kmn_reader_count(r, KMN_ACTIVATIONS_MAX, 8);
+	for (unsigned i = 0; i < k->activation_count; i++) {
+		activations[i].token = get_text(r);
+		activations[i].text = get_text(r);
+	}
+	k->activations = activations;
+}
+
+static void
 put_keeper(struct kmn_writer *w, const struct kmn_settings *s, const struct kmn_material *m)
 {
 	put_text(w, s->ledger);
@@ -520,6 +576,7 @@ put_keeper(struct kmn_writer *w, const struct kmn_settings *s, const struct kmn_
 	put_guards(w, s);
 	put_stamps(w, s, m);
 	put_witnesses(w, s);
+	put_activations(w, s, m);
 	put_text(w, m->authorised);
 	kmn_writer_raw(w, m->binary_sha256, KMN_HASH_BYTES);
 	kmn_writer_raw(w, s->config_sha256, KMN_HASH_BYTES);
@@ -550,6 +607,7 @@ get_keeper(struct kmn_reader *r, struct kmn_keeper_setup *k)
 	get_guards(r, k);
 	get_stamps(r, k);
 	get_witnesses(r, k);
+	get_activations(r, k);
 	k->authorised = get_text(r);
 	k->build.version = PACKAGE_VERSION;
 	kmn_reader_raw(r, k->build.binary_sha256, KMN_HASH_BYTES);

@@ -26,6 +26,7 @@ struct kmn_material {
 	uint8_t binary_sha256[KMN_HASH_BYTES];
 	char boot_id[64];
 	char *stamp_roots[KMN_TIME_STAMPS_MAX]; /* certificates of TSAs, PEM, by their number */
+	char *sealed_pin[KMN_ACTIVATIONS_MAX];  /* texts, by the number of the activation */
 	char *authorised;                       /* signed note of --recovery; NULL: there is none */
 	char *types[KMN_MODULES_MAX]; /* texts that describe what a module has of its own, by its number; NULL: none */
 };

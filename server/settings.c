@@ -24,6 +24,7 @@
 #define GUARD "guard"
 #define WITNESS "witness"
 #define STAMP "time-stamp"
+#define ACTIVATION "activation"
 
 enum type { TEXT, PATH, LIST, ENVIRONMENT, NUMBER, SECONDS, WORD, LOG, USER };
 
@@ -50,6 +51,7 @@ static bool is_oid(const char *value);
 #define GUARD_OF(field) offsetof(struct kmn_guard_settings, field)
 #define WITNESS_OF(field) offsetof(struct kmn_witness_settings, field)
 #define STAMP_OF(field) offsetof(struct kmn_stamp_settings, field)
+#define ACTIVATION_OF(field) offsetof(struct kmn_activation_settings, field)
 static const struct row rows[] = {
 /*	section   name                    field                          type         least      most  default     words */
 	{"",       "origin",               AT(origin),                    TEXT,            1,      255, NULL,       NULL, is_origin},
@@ -88,6 +90,7 @@ static const struct row rows[] = {
 	{STAMP,    "url",                  STAMP_OF(url),                 TEXT,            1, KMN_COURIER_URL_MAX_BYTES, NULL, NULL, is_url},
 	{STAMP,    "roots",                STAMP_OF(roots),               PATH,            1,     4095, NULL,       NULL, NULL},
 	{STAMP,    "policy",               STAMP_OF(policy),              TEXT,            0,      127, NULL,       NULL, is_oid},
+	{ACTIVATION, "sealed-pin",         ACTIVATION_OF(sealed_pin),     PATH,            1,     4095, NULL,       NULL, NULL},
 	{"limits", "connections",          AT(limits.connections),        NUMBER,          1,    65536, "1024",     NULL, NULL},
 	{"limits", "connections-per-peer", AT(limits.connections_per_peer), NUMBER,        1,    65536, "128",      NULL, NULL},
 	{"limits", "handshake",            AT(limits.handshake_ms),       SECONDS,         1,      600, "10",       NULL, NULL},
@@ -97,6 +100,7 @@ static const struct row rows[] = {
 	{"limits", "requests",             AT(limits.requests),           NUMBER,          1,   100000, "1024",     NULL, NULL},
 	{"limits", "requests-per-client",  AT(limits.requests_per_client), NUMBER,         1,   100000, "64",       NULL, NULL},
 };
+#undef ACTIVATION_OF
 #undef STAMP_OF
 #undef WITNESS_OF
 #undef GUARD_OF
@@ -119,6 +123,8 @@ static const struct many {
 	sizeof(struct kmn_witness_settings), 0, KMN_WITNESSES_MAX, KMN_WITNESS_NAME_MAX_BYTES},
     {STAMP, offsetof(struct kmn_settings, stamps), offsetof(struct kmn_settings, stamp_count),
 	sizeof(struct kmn_stamp_settings), 0, KMN_TIME_STAMPS_MAX, KMN_TIME_STAMP_NAME_MAX_BYTES},
+    {ACTIVATION, offsetof(struct kmn_settings, activations), offsetof(struct kmn_settings, activation_count),
+	sizeof(struct kmn_activation_settings), 0, KMN_ACTIVATIONS_MAX, KMN_ACTIVATION_NAME_MAX_BYTES},
 };
 
 static const char *const role_name[KMN_ROLE_COUNT] = {"gate", "keeper", "worker", "courier"};

@@ -62,6 +62,12 @@ struct kmn_stamp_settings {
 	char *policy; /* dotted OID that it is asked for; NULL: its own */
 };
 
+/* The sealed PIN of a token (`kanmon activation seal`); its name is that of the token's line in the policy. */
+struct kmn_activation_settings {
+	char *name;
+	char *sealed_pin; /* path */
+};
+
 struct kmn_settings {
 	char *path;                            /* of the file */
 	uint8_t config_sha256[KMN_HASH_BYTES]; /* of its bytes */
@@ -85,6 +91,8 @@ struct kmn_settings {
 	unsigned witness_count;
 	struct kmn_stamp_settings stamps[KMN_TIME_STAMPS_MAX];
 	unsigned stamp_count;
+	struct kmn_activation_settings activations[KMN_ACTIVATIONS_MAX];
+	unsigned activation_count;
 	uint32_t witness_ms; /* from one question to them to the next */
 };
 

@@ -32,6 +32,9 @@
 	ROW(KMN_ADMIN_WINDOW_NEW, 20, "client", \
 	    "text rule, text token label, text key label, bytes key id (may be empty), text purpose, u32 lifetime s " \
 	    "(0: the rule's), raw[32] nonce") \
+	ROW(KMN_ADMIN_SHARE, 25, "terminal", \
+	    "u64 request, bytes share sealed to the key that its statement names (kanmon/sealedpin.h); answer " \
+	    "{\"request\", \"shares\": how many are there}") \
 	ROW(KMN_ADMIN_POLICY, 8, "client or terminal", "none; answer {\"note\": text of the policy in force}")
 
 #define KMN_ADMIN_ENUM(symbol, value, who, fields) symbol = (value),

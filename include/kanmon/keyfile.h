@@ -48,5 +48,7 @@ kmn_err kmn_keyfile_sign(const struct kmn_keyfile *key, const char *text, size_t
  * of it. `secret_out`: 32 bytes of the caller's guarded memory, or NULL.
  */
 void kmn_keyfile_share_key(const struct kmn_keyfile *key, uint8_t public_out[32], uint8_t *secret_out);
+/* The same of a seed: the first 32 bytes of the random that a file is sealed with. */
+void kmn_keyfile_seed_share_key(const uint8_t seed[32], uint8_t public_out[32], uint8_t *secret_out);
 
 #endif

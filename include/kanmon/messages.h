@@ -26,7 +26,8 @@
 /*   symbol                 value  body */
 #define KMN_WORKER_ROWS(ROW) /* keeper -> worker 1.., worker -> keeper 64.. */ \
 	ROW(KMN_W_CALL, 1, \
-	    "u64 tag, u8 flags (KMN_WF_*), with KMN_WF_NOBODY u8 n and n * u64 handle, request payload to the end") \
+	    "u64 tag, u8 flags (KMN_WF_*), with KMN_WF_NOBODY u8 n and n * u64 handle, with KMN_WF_SHARES raw[32] key of " \
+	    "a login, request payload to the end") \
 	ROW(KMN_W_DESCRIBE, 2, "u64 tag, u64 session, u64 object") \
 	ROW(KMN_W_FIND_KEY, 3, \
 	    "u64 tag, text token label, text key label, bytes key id: first key object (public, private, secret) " \
@@ -43,6 +44,11 @@
 	    "u64 tag, text token label, text object label, bool swap, bytes expected value, bytes new value: the value " \
 	    "of a public data object; with swap it becomes the new one if it is the expected one (none: empty); " \
 	    "answered by GUARDED") \
+	ROW(KMN_W_LOGIN, 8, \
+	    "u64 tag, bytes sealed PIN (kanmon/sealedpin.h): a fresh key pair, to which custodians seal their shares for " \
+	    "one C_Login") \
+	ROW(KMN_W_SHARE, 9, "u64 tag, raw[32] key of a login, bytes a share sealed to it") \
+	ROW(KMN_W_FORGET, 10, "u64 tag, raw[32] key of a login: nothing comes of it, and what is there is wiped") \
 	ROW(KMN_W_READY, 64, \
 	    "u64 CK_RV of C_Initialize, u16 Cryptoki version, text manufacturer, text library description, u16 " \
 	    "library version, u8 n, n * (u16 version, u64 flags): the function lists of its interface \"PKCS 11\", " \
@@ -56,6 +62,8 @@
 	    "u64 tag, u64 CK_RV: CKR_OK; CKR_OBJECT_HANDLE_INVALID: no such new handle; CKR_ARGUMENTS_BAD: the old " \
 	    "one is in use") \
 	ROW(KMN_W_GUARDED, 70, "u64 tag, u64 CK_RV, bytes the value that stands there now; none: empty") \
+	ROW(KMN_W_LOGIN_STATE, 71, \
+	    "u64 tag, u32 kmn_err, raw[32] key of the login, u8 shares that are there: answers LOGIN, SHARE and FORGET") \
 	ROW(KMN_W_EVENT, 69, \
 	    "u64 CK_RV, u64 slot: C_WaitForSlotEvent returned; only from a worker that watches, which calls it again " \
 	    "after CKR_OK and never after anything else")
@@ -98,6 +106,7 @@ enum kmn_courier_message { KMN_COURIER_ROWS(KMN_MESSAGE_ENUM) };
 
 #define KMN_WF_SIDE 1u   /* an *Init: open a side session for this operation and start it there */
 #define KMN_WF_NOBODY 2u /* these handles named nothing when the call was judged: nor do they for the module now */
+#define KMN_WF_SHARES 4u /* a C_Login: its PIN is the one that the shares of this login open, which are wiped then */
 #define KMN_NOBODY_MAX 16u
 
 #endif

@@ -123,6 +123,8 @@ const struct kmn_policy_peer *kmn_policy_peer_at(const struct kmn_policy *policy
 const struct kmn_policy_token *kmn_policy_token_at(const struct kmn_policy *policy, size_t n);
 const struct kmn_policy_witness *kmn_policy_witness_at(const struct kmn_policy *policy, size_t n);
 const struct kmn_policy_webauthn *kmn_policy_webauthn_at(const struct kmn_policy *policy, size_t n);
+/* The share key (X25519, kanmon/sealedpin.h) of the person of that name; NULL: there is none. */
+const uint8_t *kmn_policy_share_key(const struct kmn_policy *policy, const char *name);
 const char *kmn_policy_rule_at(const struct kmn_policy *policy, size_t n);
 
 /* The stance for a token (a token line's name); KMN_STANCE_NONE too where there is no such line. */

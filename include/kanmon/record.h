@@ -34,10 +34,10 @@ ROW(CHANNEL_REJECT, "channel.reject", \
 	"peer?=any reason=text count=number") \
 ROW(SESSION, "session", \
 	"chan=number sess=number event=text slot=any user?=any pin?=text username?=text rv=number rv_name=text " \
-	"seq?=number req_sha256?=hash resp_sha256?=hash") \
+	"seq?=number req_sha256?=hash resp_sha256?=hash request?=ref") \
 ROW(INTENT, "intent", \
 	"chan=number sess=number seq=number op=text mech=object key=object in?=object norm?=object template?=any " \
-	"req_sha256=hash nonce_req=hash requester=object purpose?=text window?=object expires=number") \
+	"login?=object req_sha256=hash nonce_req=hash requester=object purpose?=text window?=object expires=number") \
 ROW(STATEMENT, "statement", \
 	"request=ref head=object sha256=hash text=note") \
 ROW(ACTION, "action", \

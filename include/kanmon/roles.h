@@ -68,6 +68,15 @@ struct kmn_asked_witness {
 	const char *name, *url;
 };
 
+#define KMN_ACTIVATIONS_MAX 16u
+#define KMN_ACTIVATION_NAME_MAX_BYTES 64u
+
+/* A token whose PIN the gateway has, under shares: `activation "TOKEN" { }`. */
+struct kmn_sealed_token {
+	const char *token; /* name of its line in the policy */
+	const char *text;  /* of the sealed PIN, which can be read (kanmon/sealedpin.h) */
+};
+
 /* What runs: body of gateway.start. */
 struct kmn_build {
 	const char *version;
@@ -110,6 +119,8 @@ struct kmn_keeper_setup {
 	const struct kmn_asked_witness *witnesses;
 	unsigned witness_count;
 	uint32_t witness_ms; /* from one question to the next */
+	const struct kmn_sealed_token *activations;
+	unsigned activation_count;
 	struct kmn_limits limits;
 	struct kmn_build build;
 };

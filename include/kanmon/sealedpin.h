@@ -4,19 +4,19 @@
  * them could open: it lies on the gateway, and a copy anywhere does no harm
  * by itself.
  *
- * Whoever deals, or opens a share, draws random of libsodium's own; secrets
+ * Boxes (crypto_box_seal) and key pairs draw random of libsodium's own; secrets
  * stand in sodium_malloc memory only.
  */
 #ifndef KANMON_SEALEDPIN_H
 #define KANMON_SEALEDPIN_H
 
 #include "kanmon/err.h"
-#include "kanmon/policy.h"
 #include "kanmon/shamir.h"
 
 #define KMN_SEALED_PIN_MAX_BYTES 32768u
+#define KMN_SEALED_NAME_MAX_BYTES 64 /* of a person or token, as in the policy */
 #define KMN_SEALED_PIN_CUSTODIANS_MAX 64u
-#define KMN_PIN_MAX_BYTES 255u
+#define KMN_SEALABLE_MAX_BYTES 255u
 #define KMN_SHARE_KEY_BYTES 32u /* X25519 */
 #define KMN_SHARE_BYTES 65u     /* deal[32], x, y[32] */
 #define KMN_SHARE_BOX_BYTES (KMN_SHARE_BYTES + 48u)
@@ -25,7 +25,7 @@ struct kmn_sealed_pin;
 
 /* One custodian's part of the file. */
 struct kmn_sealed_share {
-	char name[KMN_POLICY_NAME_MAX_BYTES + 1];
+	char name[KMN_SEALED_NAME_MAX_BYTES + 1];
 	uint8_t x;
 	uint8_t commitment[KMN_HASH_BYTES]; /* tells this share from every other */
 	uint8_t box[KMN_SHARE_BOX_BYTES];   /* sealed to the custodian's share key */
@@ -42,8 +42,14 @@ struct kmn_deal {
 	size_t pin_len;
 };
 
-/* Seals. Errors: KMN_E_ARGUMENTS (a size, a name, a key that is none), KMN_E_NO_MEMORY. *text_out: free(). */
-kmn_err kmn_sealed_pin_deal(const struct kmn_deal *deal, char **text_out) KMN_MUST_CHECK;
+#define KMN_DEAL_RANDOM_BYTES (KMN_SEALED_PIN_CUSTODIANS_MAX * 32u + 32u + 24u)
+
+/*
+ * Seals. `random` is the caller's, in guarded memory, and is wiped. *text_out: free().
+ * Errors: KMN_E_ARGUMENTS (a size, a name, a key that is none), KMN_E_NO_MEMORY.
+ */
+kmn_err kmn_sealed_pin_deal(
+    const struct kmn_deal *deal, uint8_t random[KMN_DEAL_RANDOM_BYTES], char **text_out) KMN_MUST_CHECK;
 
 /* Reads the file. What it says of itself is proven only when it is opened. Errors: KMN_E_MALFORMED, KMN_E_TOO_BIG. */
 kmn_err kmn_sealed_pin_parse(const char *text, size_t len, struct kmn_sealed_pin **pin_out) KMN_MUST_CHECK;
@@ -82,7 +88,7 @@ kmn_err kmn_activation_take(
     struct kmn_activation *activation, const uint8_t *box, size_t len, unsigned *count_out) KMN_MUST_CHECK;
 
 /*
- * Combines and opens. *pin_out: sodium_malloc memory of KMN_PIN_MAX_BYTES, sodium_free() at once after use.
+ * Combines and opens. *pin_out: sodium_malloc memory of KMN_SEALABLE_MAX_BYTES, sodium_free() at once after use.
  * Errors: KMN_E_AGAIN (too few shares), KMN_E_CORRUPT (they make another key, or the file was changed), KMN_E_NO_MEMORY.
  */
 kmn_err kmn_activation_open(const struct kmn_activation *activation, uint8_t **pin_out, size_t *len_out) KMN_MUST_CHECK;

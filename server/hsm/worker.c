@@ -17,6 +17,7 @@
 #include "kanmon/roles.h"
 #include "kanmon/say.h"
 #include "server/hsm/dispatch.h"
+#include "server/hsm/logins.h"
 #include "server/hsm/pool.h"
 #include "server/hsm/vendor.h"
 
@@ -31,6 +32,7 @@ struct worker {
 	struct kmn_ipc *ipc; /* received from by the main thread alone, sent to under the lock */
 	pthread_mutex_t send_lock;
 	struct kmn_dispatch *dispatch; /* set once */
+	struct kmn_logins *logins;     /* set once */
 	int64_t warm_at_ms;            /* the main thread's */
 	int warm_every_ms;             /* set once */
 };
@@ -45,11 +47,12 @@ struct job {
 	struct kmn_task task; /* first */
 	bool guarded;
 	uint8_t kind;
-	uint8_t flags;             /* CALL: KMN_WF_* */
-	struct kmn_nobody nobody;  /* CALL */
-	uint64_t tag;              /* every message begins with it */
-	kmn_err bad;               /* CALL: why the payload is no request */
-	struct kmn_call_view view; /* CALL: points into body */
+	uint8_t flags;                      /* CALL: KMN_WF_* */
+	struct kmn_nobody nobody;           /* CALL */
+	uint8_t login[KMN_SHARE_KEY_BYTES]; /* CALL with KMN_WF_SHARES */
+	uint64_t tag;                       /* every message begins with it */
+	kmn_err bad;                        /* CALL: why the payload is no request */
+	struct kmn_call_view view;          /* CALL: points into body */
 	size_t len;
 	uint8_t body[];
 };
@@ -83,13 +86,39 @@ answer(struct worker *w, uint8_t kind, struct kmn_writer *body)
 	pthread_mutex_unlock(&w->send_lock);
 }
 
+/* A C_Login by the PIN that custodians' shares open; the caller's, if there is one, goes nowhere. */
+static void
+run_login(struct worker *w, struct job *j, struct kmn_writer *out)
+{
+	struct kmn_value *value = NULL;
+	uint8_t *pin = NULL;
+	size_t len = 0;
+	kmn_err e = KMN_E_ARGUMENTS;
+
+	for (size_t i = 0; j->view.id == KMN_C_Login && i < j->view.call->param_count; i++)
+		if (j->view.call->param[i].kind == KMN_KIND_PIN)
+			value = &j->view.value[i];
+	if (value == NULL || (e = kmn_logins_use(w->logins, j->login, &pin, &len)) != KMN_OK) {
+		kmn_say(KMN_SAY_ERROR, "the sealed PIN was not opened: %s", kmn_err_text(e));
+		kmn_response_put_error(j->view.id, CKR_DEVICE_ERROR, out);
+		return;
+	}
+	*value = (struct kmn_value){.param = value->param, .number = len, .bytes = pin, .len = len};
+	kmn_dispatch_call(
+	    w->dispatch, &(const struct kmn_dispatch_request){.view = &j->view, .nobody = &j->nobody}, out);
+	*value = (struct kmn_value){.param = value->param, .null = true};
+	sodium_free(pin);
+}
+
 static void
 run_call(struct worker *w, struct job *j, struct kmn_writer *out)
 {
 	const struct kmn_call *row;
 
 	kmn_writer_u64(out, j->tag);
-	if (j->bad == KMN_OK) {
+	if (j->bad == KMN_OK && (j->flags & KMN_WF_SHARES) != 0) {
+		run_login(w, j, out);
+	} else if (j->bad == KMN_OK) {
 		kmn_dispatch_call(w->dispatch,
 		    &(const struct kmn_dispatch_request){
 			.view = &j->view, .payload = j->body, .len = j->len, .flags = j->flags, .nobody = &j->nobody},
@@ -232,6 +261,65 @@ run_token(struct worker *w, struct job *j, struct kmn_writer *out)
 }
 
 static void
+answer_login(struct worker *w, const struct job *j, kmn_err e, const uint8_t key[KMN_SHARE_KEY_BYTES], unsigned shares,
+    struct kmn_writer *out)
+{
+	kmn_writer_u64(out, j->tag);
+	kmn_writer_u32(out, (uint32_t)e);
+	kmn_writer_raw(out, key, KMN_SHARE_KEY_BYTES);
+	kmn_writer_u8(out, (uint8_t)shares);
+	answer(w, KMN_W_LOGIN_STATE, out);
+}
+
+static void
+run_begin_login(struct worker *w, struct job *j, struct kmn_writer *out)
+{
+	uint8_t key[KMN_SHARE_KEY_BYTES] = {0};
+	const uint8_t *text;
+	struct kmn_reader r;
+	size_t len;
+	kmn_err e;
+
+	kmn_reader_init(&r, j->body, j->len);
+	len = kmn_reader_bytes(&r, KMN_SEALED_PIN_MAX_BYTES, &text);
+	if ((e = kmn_reader_end(&r)) == KMN_OK)
+		e = kmn_logins_begin(w->logins, (const char *)text, len, key);
+	answer_login(w, j, e, key, 0, out);
+}
+
+static void
+run_share(struct worker *w, struct job *j, struct kmn_writer *out)
+{
+	uint8_t key[KMN_SHARE_KEY_BYTES] = {0};
+	unsigned count = 0;
+	const uint8_t *box;
+	struct kmn_reader r;
+	size_t len;
+	kmn_err e;
+
+	kmn_reader_init(&r, j->body, j->len);
+	kmn_reader_raw(&r, key, sizeof(key));
+	len = kmn_reader_bytes(&r, KMN_SHARE_BOX_BYTES, &box);
+	if ((e = kmn_reader_end(&r)) == KMN_OK)
+		e = kmn_logins_share(w->logins, key, box, len, &count);
+	answer_login(w, j, e, key, count, out);
+}
+
+static void
+run_forget(struct worker *w, struct job *j, struct kmn_writer *out)
+{
+	uint8_t key[KMN_SHARE_KEY_BYTES] = {0};
+	struct kmn_reader r;
+	kmn_err e;
+
+	kmn_reader_init(&r, j->body, j->len);
+	kmn_reader_raw(&r, key, sizeof(key));
+	if ((e = kmn_reader_end(&r)) == KMN_OK)
+		kmn_logins_forget(w->logins, key);
+	answer_login(w, j, e, key, 0, out);
+}
+
+static void
 run_keep_warm(struct worker *w, struct job *j, struct kmn_writer *out)
 {
 	(void)out;
@@ -254,6 +342,9 @@ static const struct message {
     {KMN_W_TOKEN, false, run_token},
     {KMN_W_ALIAS, false, run_alias},
     {KMN_W_GUARD, false, run_guard},
+    {KMN_W_LOGIN, false, run_begin_login},
+    {KMN_W_SHARE, false, run_share},
+    {KMN_W_FORGET, false, run_forget},
     {OWN_KEEP_WARM, false, run_keep_warm},
 };
 
@@ -331,9 +422,9 @@ read_message(const struct kmn_ipc_message *message, struct job **job_out)
 {
 	const struct message *m = message_of(message->kind);
 	struct kmn_nobody nobody = {.count = 0};
+	uint8_t flags = 0, login[KMN_SHARE_KEY_BYTES] = {0};
 	const uint8_t *body;
 	struct kmn_reader r;
-	uint8_t flags = 0;
 	uint64_t tag;
 	size_t len;
 
@@ -346,6 +437,8 @@ read_message(const struct kmn_ipc_message *message, struct job **job_out)
 		flags = kmn_reader_u8(&r);
 	if ((flags & KMN_WF_NOBODY) != 0)
 		read_nobody(&r, &nobody);
+	if ((flags & KMN_WF_SHARES) != 0)
+		kmn_reader_raw(&r, login, sizeof(login));
 	len = kmn_reader_rest(&r, &body);
 	if (r.err != KMN_OK)
 		return r.err;
@@ -354,6 +447,7 @@ read_message(const struct kmn_ipc_message *message, struct job **job_out)
 	(*job_out)->tag = tag;
 	(*job_out)->flags = flags;
 	(*job_out)->nobody = nobody;
+	memcpy((*job_out)->login, login, sizeof(login));
 	return KMN_OK;
 }
 
@@ -457,7 +551,7 @@ work(struct worker *w, const struct kmn_worker_setup *setup, const struct kmn_ve
 	struct kmn_pool *pool = NULL;
 	kmn_err e;
 
-	if ((e = kmn_spki_maker_new(&maker)) == KMN_OK &&
+	if ((e = kmn_spki_maker_new(&maker)) == KMN_OK && (e = kmn_logins_new(&w->logins)) == KMN_OK &&
 	    (e = kmn_dispatch_new(&dispatch, maker, &w->dispatch)) == KMN_OK &&
 	    (e = kmn_pool_new(&settings, &pool)) == KMN_OK)
 		e = serve(w, pool);
@@ -467,6 +561,7 @@ work(struct worker *w, const struct kmn_worker_setup *setup, const struct kmn_ve
 	}
 	kmn_pool_free(pool);
 	kmn_dispatch_free(w->dispatch);
+	kmn_logins_free(w->logins);
 	kmn_spki_maker_free(maker);
 	return e;
 }

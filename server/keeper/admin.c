@@ -5,6 +5,7 @@
  */
 #include "config.h"
 
+#include "server/keeper/activation.h"
 #include "server/keeper/state.h"
 
 #include "kanmon/admin.h"
@@ -68,6 +69,12 @@ answer(struct kmn_keeper *k, struct kmn_conn *conn, json_t *value)
 	else if (conn != NULL)
 		send_answer(k, conn, KMN_OK, text, strlen(text));
 	free(text);
+}
+
+void
+kmn_admin_answer(struct kmn_keeper *k, struct kmn_conn *conn, json_t *value)
+{
+	answer(k, conn, value);
 }
 
 static void
@@ -368,6 +375,7 @@ show(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader *r)
 	put_intent(k, o, request);
 	put_head(k, o, request);
 	put_blob(k, o, request);
+	kmn_activation_show(k, request, o);
 	answer(k, conn, o);
 }
 
@@ -842,7 +850,15 @@ kmn_admin_take(struct kmn_keeper *k, struct kmn_conn *conn, const uint8_t *body,
 		if (conn->peer->terminal)
 			take_hsm_log(k, conn, &r);
 		else
-			kmn_admin_refuse(k, conn, KMN_E_DENIED, "the HSM's own log is brought by a person, from a terminal");
+			kmn_admin_refuse(
+			    k, conn, KMN_E_DENIED, "the HSM's own log is brought by a person, from a terminal");
+		break;
+	case KMN_ADMIN_SHARE:
+		if (conn->peer->terminal)
+			kmn_activation_share(k, conn, &r);
+		else
+			kmn_admin_refuse(
+			    k, conn, KMN_E_DENIED, "shares come from a person's terminal, not from a client");
 		break;
 	case KMN_ADMIN_NOTE_SUBMIT:
 		if (conn->peer->terminal)

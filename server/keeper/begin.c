@@ -4,6 +4,7 @@
  */
 #include "config.h"
 
+#include "server/keeper/activation.h"
 #include "server/keeper/state.h"
 
 #include "kanmon/say.h"
@@ -191,10 +192,11 @@ judge_once(struct kmn_call_state *call)
 {
 	kmn_judge_question(call, &call->verdict);
 	call->durability = 'B';
+	if (call->verdict.answer == KMN_ANSWER_HELD && call->view.id == KMN_C_Logout)
+		call->verdict.answer = KMN_ANSWER_FREE; /* nobody needs leave to go */
 	if (call->verdict.answer == KMN_ANSWER_HELD) {
-		call->verdict.answer = KMN_ANSWER_REFUSED;
-		snprintf(call->verdict.reason, sizeof(call->verdict.reason),
-		    "rule %s: approval per login is not in this version", call->verdict.rule);
+		kmn_activation_start(call);
+		return;
 	}
 	if (call->verdict.answer == KMN_ANSWER_FREE && call->view.id != KMN_C_Logout)
 		judge_fresh(call, 'B');

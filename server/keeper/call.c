@@ -8,6 +8,7 @@
  */
 #include "config.h"
 
+#include "server/keeper/activation.h"
 #include "server/keeper/state.h"
 
 #include "kanmon/say.h"
@@ -395,6 +396,7 @@ finish_recorded(struct kmn_call_state *call, const struct kmn_response_view *res
 	}
 	call->told_by = kind;
 	call->decided = false;
+	kmn_activation_ran(call, response);
 	kmn_track_operation(call, response);
 	kmn_call_finish(call, reply, len);
 	kmn_hold_ran(call);
@@ -484,6 +486,7 @@ kmn_call_take_reply(struct kmn_call_state *call, uint8_t *reply, size_t len)
 		return;
 	}
 	translate(call, &response, reply);
+	kmn_activation_mark(call, &response, reply);
 	call->took_us = kmn_keeper_now_us() - call->started_us;
 	kmn_track_session(call, &response);
 	kmn_event_given(call, &response);
@@ -564,12 +567,15 @@ kmn_call_put_flags(const struct kmn_call_state *call, uint8_t flags, struct kmn_
 {
 	if (call->nobodies > 0)
 		flags |= KMN_WF_NOBODY;
+	if (call->has_login)
+		flags |= KMN_WF_SHARES;
 	kmn_writer_u8(w, flags);
-	if (call->nobodies == 0)
-		return;
-	kmn_writer_u8(w, (uint8_t)call->nobodies);
+	if (call->nobodies > 0)
+		kmn_writer_u8(w, (uint8_t)call->nobodies);
 	for (unsigned i = 0; i < call->nobodies; i++)
 		kmn_writer_u64(w, call->nobody[i]);
+	if (call->has_login)
+		kmn_writer_raw(w, call->login, sizeof(call->login));
 }
 
 /* While it waited for its turn the policy changed: its one record would come too late to be judged by the old one. */

@@ -5,6 +5,7 @@
  */
 #include "config.h"
 
+#include "server/keeper/activation.h"
 #include "server/keeper/state.h"
 
 #include "kanmon/say.h"
@@ -341,6 +342,9 @@ is_blind(const struct kmn_call_state *call)
 {
 	const struct kmn_value *pin = kmn_view_nth(&call->view, KMN_KIND_PIN, 0);
 
+	/* A login's PIN goes nowhere where the gateway has its own, and where there is none all is said. */
+	if (call->view.id == KMN_C_Login && (call->has_login || pin->null))
+		return false;
 	return pin != NULL || has_redacted(call->intent);
 }
 
@@ -595,7 +599,10 @@ kmn_hold_advance(struct kmn_keeper *k, uint64_t request)
 	if (r == NULL || !r->held ||
 	    (r->state != KMN_REQUEST_OPEN && r->state != KMN_REQUEST_OFFERED && r->state != KMN_REQUEST_WINDOW))
 		return;
-	if ((verdict = kmn_quorum_ends(k->quorum, r, now)) != NULL) {
+	verdict = kmn_quorum_ends(k->quorum, r, now);
+	if (verdict == NULL && kmn_activation_is_orphan(k, r))
+		verdict = "withdrawn";
+	if (verdict != NULL) {
 		if (kmn_hold_end(k, request, verdict) != KMN_OK)
 			kmn_keeper_ledger_lost(k, "a decision cannot be recorded");
 		return;
@@ -605,7 +612,8 @@ kmn_hold_advance(struct kmn_keeper *k, uint64_t request)
 			run_in_window(k, request);
 		return;
 	}
-	if (!kmn_quorum_is_met(k->quorum, r, now) || kmn_keeper_holds_back(k) != KMN_OK)
+	if (!kmn_quorum_is_met(k->quorum, r, now) || !kmn_activation_is_ready(k, r) ||
+	    kmn_keeper_holds_back(k) != KMN_OK)
 		return;
 	end_lost(k, request);
 	if ((call = can_run(k, request)) == NULL || !kmn_turn_take(call))

@@ -5,6 +5,7 @@
  */
 #include "config.h"
 
+#include "server/keeper/activation.h"
 #include "server/keeper/state.h"
 
 #include "kanmon/say.h"
@@ -406,6 +407,7 @@ tick(struct kmn_keeper *k)
 		kmn_keeper_fail(k, why);
 	kmn_clock_tick(k);
 	kmn_hold_tick(k);
+	kmn_activation_tick(k);
 	kmn_gatelink_write_counts(k);
 	kmn_anchor_tick(k);
 	kmn_witness_tick(k);
@@ -652,6 +654,7 @@ free_all(struct kmn_keeper *k)
 {
 	kmn_workerlink_clear(k);
 	kmn_admin_clear(k);
+	kmn_activation_clear(k);
 	kmn_receipts_clear(k);
 	kmn_courierlink_clear(k);
 	kmn_anchor_clear(k);

@@ -41,6 +41,7 @@
 #include "kanmon/receipt.h"
 #include "kanmon/replay.h"
 #include "kanmon/roles.h"
+#include "kanmon/sealedpin.h"
 
 #define KMN_KEEPER_BUCKETS 256u         /* of each table below */
 #define KMN_KEEPER_SPOOL_MAX (1u << 20) /* bytes of a multi-part signature kept for its content */
@@ -209,6 +210,8 @@ struct kmn_call_state {
 	uint8_t resp_sha256[KMN_HASH_BYTES];
 	uint64_t took_us;
 	struct kmn_response_view own_response; /* in place of one that is not released */
+	bool has_login; /* a C_Login by the PIN that the shares sealed to this key open (activation.h) */
+	uint8_t login[KMN_SHARE_KEY_BYTES];
 	bool blind; /* held, and carries what no record holds: only this very call meets its approval */
 	bool in_logins, in_held;
 	void (*in_turn)(struct kmn_call_state *call); /* what it does when its turn in keeper->logins comes */
@@ -358,6 +361,8 @@ struct kmn_keeper {
 	TAILQ_HEAD(, kmn_call_state) durable; /* in the order of waits_for */
 	TAILQ_HEAD(, kmn_call_state) logins;  /* one C_Login at a time, for the same reason; head runs */
 	LIST_HEAD(, kmn_call_state) held;
+	LIST_HEAD(, kmn_login) fresh;             /* key pairs in workers (activation.c) */
+	bool sealed_refused[KMN_ACTIVATIONS_MAX]; /* the HSM did not take that sealed PIN: not tried again */
 	TAILQ_HEAD(, kmn_call_state) ready; /* have their turn, and start when the loop comes by */
 	uint64_t operations;                /* serial of the last one */
 	bool login_due;                     /* the head of logins may run */
@@ -941,7 +946,8 @@ void kmn_admin_conn_gone(struct kmn_keeper *k, const struct kmn_conn *conn);
 void kmn_admin_clear(struct kmn_keeper *k);
 /* The first `size` records are durable. */
 void kmn_admin_durable(struct kmn_keeper *k, size_t size);
-/* For questions that other files answer. */
+/* For questions that other files answer; `conn` NULL: who asked is gone. `value` is taken over. */
+void kmn_admin_answer(struct kmn_keeper *k, struct kmn_conn *conn, json_t *value);
 void kmn_admin_refuse(struct kmn_keeper *k, struct kmn_conn *conn, kmn_err error, const char *reason);
 /* Takes `value`; sent when all that was appended so far is durable. */
 void kmn_admin_answer_when_durable(struct kmn_keeper *k, struct kmn_conn *conn, json_t *value);

@@ -349,6 +349,10 @@ answer_of(uint8_t kind)
 		return KMN_W_ALIASED;
 	case KMN_W_GUARD:
 		return KMN_W_GUARDED;
+	case KMN_W_LOGIN:
+	case KMN_W_SHARE:
+	case KMN_W_FORGET:
+		return KMN_W_LOGIN_STATE;
 	default:
 		return KMN_W_DESCRIPTION;
 	}

@@ -112,10 +112,10 @@ kmn_activation_open(const struct kmn_activation *activation, uint8_t **pin_out, 
 	if (activation->count < activation->pin->least)
 		return KMN_E_AGAIN;
 	o = sodium_malloc(sizeof(*o));
-	pin = sodium_malloc(KMN_PIN_MAX_BYTES);
+	pin = sodium_malloc(KMN_SEALABLE_MAX_BYTES);
 	e = o == NULL || pin == NULL ? KMN_E_NO_MEMORY : unseal(activation, o);
 	if (e == KMN_OK) {
-		memcpy(pin, o->room + 1, KMN_PIN_MAX_BYTES);
+		memcpy(pin, o->room + 1, KMN_SEALABLE_MAX_BYTES);
 		*len_out = o->room[0];
 		*pin_out = pin;
 		pin = NULL;

@@ -702,6 +702,22 @@ apply_op(struct step *s)
 		quorum_plain_keep(s->q, s->bare, NULL);
 }
 
+/* Who was let in by a quorum was let in by that request: its result says the same. */
+static void
+apply_session(struct step *s)
+{
+	const struct request *r;
+	struct kmn_ref ref;
+	const char *op;
+	uint64_t rv;
+
+	if (!quorum_get_ref(s->record, "request", &ref) || (r = request_of(s, "request")) == NULL)
+		return;
+	if (!r->seen.held || r->seen.result_i == 0 || !kmn_json_get_text(r->intent, "op", &op) ||
+	    strcmp(op, "C_Login") != 0 || !quorum_get_number(s->record, "rv", &rv) || rv != r->seen.rv)
+		found(s, "V6", "request %llu did not let anybody in so", (unsigned long long)r->seen.i);
+}
+
 /* A guard that was overruled stands, with its head, in a note of the quorum about this very ledger. */
 static void
 check_overruled(struct step *s, const struct kmn_rescue *rescue, const json_t *guard)
@@ -823,6 +839,9 @@ apply(struct step *s)
 		break;
 	case KMN_R_OP:
 		apply_op(s);
+		break;
+	case KMN_R_SESSION:
+		apply_session(s);
 		break;
 	case KMN_R_RECOVERY:
 		apply_recovery(s);

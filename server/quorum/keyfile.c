@@ -258,16 +258,21 @@ kmn_keyfile_sign(const struct kmn_keyfile *key, const char *text, size_t len, ch
 
 /* What the seed signs with is derived by another function (SHA-512, in Ed25519): neither key tells of the other. */
 void
-kmn_keyfile_share_key(const struct kmn_keyfile *key, uint8_t public_out[32], uint8_t *secret_out)
+kmn_keyfile_seed_share_key(const uint8_t seed[32], uint8_t public_out[32], uint8_t *secret_out)
 {
 	uint8_t *pair = sodium_malloc(crypto_box_SEEDBYTES + crypto_box_SECRETKEYBYTES);
 
 	if (pair == NULL)
 		KMN_BUG("out of memory");
-	/* The first half of Ed25519's secret key is its seed. */
-	crypto_kdf_derive_from_key(pair, crypto_box_SEEDBYTES, 1, SHARE_CONTEXT, key->secret);
+	crypto_kdf_derive_from_key(pair, crypto_box_SEEDBYTES, 1, SHARE_CONTEXT, seed);
 	crypto_box_seed_keypair(public_out, pair + crypto_box_SEEDBYTES, pair);
 	if (secret_out != NULL)
 		memcpy(secret_out, pair + crypto_box_SEEDBYTES, crypto_box_SECRETKEYBYTES);
 	sodium_free(pair);
+}
+
+void
+kmn_keyfile_share_key(const struct kmn_keyfile *key, uint8_t public_out[32], uint8_t *secret_out)
+{
+	kmn_keyfile_seed_share_key(key->secret, public_out, secret_out); /* its first half is the seed */
 }

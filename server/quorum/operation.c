@@ -388,6 +388,7 @@ kmn_operation_digest(const json_t *body, uint8_t digest_out[32])
 	json_object_set_new(o, "function", json_string(family(op)));
 	json_object_set_new(o, "key", key_identity(json_object_get(body, "key")));
 	json_object_set_new(o, "template", json_deep_copy(json_object_get(body, "template")));
+	json_object_set_new(o, "login", json_deep_copy(json_object_get(body, "login")));
 	if ((e = put_subject(o, body, mech, name)) != KMN_OK)
 		goto done;
 	if ((text = json_dumps(o, JSON_COMPACT | JSON_SORT_KEYS)) == NULL) {

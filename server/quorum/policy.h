@@ -58,6 +58,13 @@ struct stance {
 	unsigned line;
 };
 
+/* To which a person's share of a sealed PIN is dealt (X25519). */
+struct share_key {
+	char *name;
+	uint8_t key[KMN_HASH_BYTES];
+	unsigned line;
+};
+
 struct webauthn {
 	struct kmn_policy_webauthn seen;
 	unsigned line;
@@ -123,7 +130,7 @@ struct kmn_policy {
 	char *origin;
 	uint64_t version;
 	int64_t not_before, expires;
-	struct list custodians, peers, tokens, groups, rules, witnesses, webauthn, stances;
+	struct list custodians, peers, tokens, groups, rules, witnesses, webauthn, stances, share_keys;
 	unsigned witnesses_line; /* of `witnesses`, 0: there is none */
 	struct kmn_policy_limit limit[KMN_LIMIT_COUNT];
 	struct list owned; /* every string and small array */

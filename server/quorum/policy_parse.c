@@ -79,6 +79,7 @@ static const struct {
     {"custodian", policy_line_roster},
     {"auditor", policy_line_roster},
     {"webauthn", policy_line_webauthn},
+    {"share-key", policy_line_share_key},
     {"client", policy_line_peer},
     {"terminal", policy_line_peer},
     {"token", policy_line_token},
@@ -228,6 +229,7 @@ kmn_policy_free(struct kmn_policy *policy)
 	list_free(&policy->rules);
 	list_free(&policy->witnesses);
 	list_free(&policy->webauthn);
+	list_free(&policy->share_keys);
 	list_free(&policy->stances);
 	list_free(&policy->owned);
 	free(policy->text);

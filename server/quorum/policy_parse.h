@@ -44,6 +44,7 @@ bool policy_person_id(struct parser *p, const char *word, const char **out);
 /* One line each, already split. */
 void policy_line_roster(struct parser *p); /* custodian, auditor */
 void policy_line_webauthn(struct parser *p);
+void policy_line_share_key(struct parser *p);
 void policy_line_peer(struct parser *p); /* client, terminal */
 void policy_line_token(struct parser *p);
 void policy_line_stance(struct parser *p);

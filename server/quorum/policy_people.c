@@ -117,6 +117,40 @@ policy_line_webauthn(struct parser *p)
 	}
 }
 
+void
+policy_line_share_key(struct parser *p)
+{
+	static const uint8_t none[KMN_HASH_BYTES];
+	struct share_key *s;
+
+	if (!policy_count_words(p, 3, 3, "share-key NAME B64") || !policy_check_name(p, "person", p->word[1]) ||
+	    (s = policy_list_add(p, &p->policy->share_keys, calloc(1, sizeof(*s)))) == NULL)
+		return;
+	s->line = p->line;
+	s->name = policy_keep(p, p->word[1]);
+	policy_hash(p, p->word[2], s->key);
+	if (memcmp(s->key, none, sizeof(none)) == 0)
+		fail(p, "a share key of zeros is none");
+	for (size_t i = 0; i + 1 < p->policy->share_keys.count; i++) {
+		const struct share_key *other = p->policy->share_keys.items[i];
+
+		if (strcmp(other->name, s->name) == 0 || memcmp(other->key, s->key, sizeof(s->key)) == 0)
+			fail(p, "the same person or key is in line %u: one share for each", other->line);
+	}
+}
+
+const uint8_t *
+kmn_policy_share_key(const struct kmn_policy *policy, const char *name)
+{
+	for (size_t i = 0; i < policy->share_keys.count; i++) {
+		const struct share_key *s = policy->share_keys.items[i];
+
+		if (strcmp(s->name, name) == 0)
+			return s->key;
+	}
+	return NULL;
+}
+
 /* "root=1 issuing=2": the slot numbers that the client sees, for all of its tokens or for none. */
 static void
 parse_slots(struct parser *p, struct peer *peer, size_t from)
@@ -193,6 +227,12 @@ policy_line_peer(struct parser *p)
 void
 policy_check_peers(struct parser *p)
 {
+	for (size_t i = 0; i < p->policy->share_keys.count; i++) {
+		const struct share_key *s = p->policy->share_keys.items[i];
+
+		if (policy_person(p->policy, s->name) == NULL)
+			policy_fail_at(p, s->line, "nobody is called %s", s->name);
+	}
 	for (size_t i = 0; i < p->policy->peers.count; i++) {
 		const struct peer *peer = p->policy->peers.items[i];
 		bool known = !peer->seen.terminal;

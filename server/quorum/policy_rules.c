@@ -176,7 +176,6 @@ rule_per(struct parser *p)
 		r->per = KMN_PER_OPERATION;
 	} else if (strcmp(p->word[1], "login") == 0 && p->words == 2) {
 		r->per = KMN_PER_LOGIN;
-		fail(p, "`per login` is not in this version");
 	} else if (strcmp(p->word[1], "window") == 0 && p->words == 5 && strcmp(p->word[3], "uses") == 0) {
 		if (!policy_duration(p, p->word[2], POLICY_WINDOW_MAX_S, &seconds) ||
 		    !policy_number(p, p->word[4], POLICY_WINDOW_USES_MAX, &uses))

@@ -3,6 +3,7 @@
 #include "server/quorum/sealedpin.h"
 
 #include "kanmon/note.h"
+#include "kanmon/policy.h"
 #include "kanmon/statement.h"
 #include "server/quorum/text.h"
 
@@ -15,6 +16,10 @@
 #define SHARE_LABEL "kanmon/share/v1\n"
 #define NAME_BYTES "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
 
+_Static_assert(
+    KMN_DEAL_RANDOM_BYTES == KMN_SEALED_PIN_CUSTODIANS_MAX * SEALED_KEY_BYTES + KMN_HASH_BYTES + SEALED_NONCE_BYTES,
+    "key, coefficients, id and nonce");
+_Static_assert(KMN_SEALED_NAME_MAX_BYTES == KMN_POLICY_NAME_MAX_BYTES, "names");
 _Static_assert(KMN_SHARE_BOX_BYTES == KMN_SHARE_BYTES + crypto_box_SEALBYTES, "a sealed share");
 _Static_assert(KMN_SHARE_BYTES == KMN_HASH_BYTES + 1 + SEALED_KEY_BYTES, "a share");
 _Static_assert(SEALED_KEY_BYTES == crypto_kdf_KEYBYTES &&
@@ -62,7 +67,8 @@ sealed_share_of(const struct kmn_sealed_pin *pin, const uint8_t share[KMN_SHARE_
 /* All that is secret while it is dealt, in one piece of guarded memory. */
 struct dealing {
 	uint8_t key[SEALED_KEY_BYTES], seal[SEALED_KEY_BYTES];
-	uint8_t random[(KMN_SEALED_PIN_CUSTODIANS_MAX - 1) * SEALED_KEY_BYTES];
+	uint8_t coefficients[(KMN_SEALED_PIN_CUSTODIANS_MAX - 1) * SEALED_KEY_BYTES];
+	uint8_t nonce[SEALED_NONCE_BYTES];
 	uint8_t y[KMN_SEALED_PIN_CUSTODIANS_MAX * SEALED_KEY_BYTES];
 	uint8_t share[KMN_SHARE_BYTES];
 	uint8_t room[SEALED_ROOM_BYTES];
@@ -73,7 +79,7 @@ is_name(const char *name)
 {
 	size_t n = strspn(name, NAME_BYTES);
 
-	return n > 0 && n <= KMN_POLICY_NAME_MAX_BYTES && name[n] == '\0';
+	return n > 0 && n <= KMN_SEALED_NAME_MAX_BYTES && name[n] == '\0';
 }
 
 static bool
@@ -82,7 +88,7 @@ is_deal(const struct kmn_deal *deal)
 	size_t origin = strlen(deal->origin);
 
 	if (deal->least == 0 || deal->least > deal->count || deal->count > KMN_SEALED_PIN_CUSTODIANS_MAX ||
-	    deal->pin_len == 0 || deal->pin_len > KMN_PIN_MAX_BYTES || !is_name(deal->token) ||
+	    deal->pin_len == 0 || deal->pin_len > KMN_SEALABLE_MAX_BYTES || !is_name(deal->token) ||
 	    !text_is_value(deal->origin, origin, sizeof(((struct kmn_sealed_pin *)NULL)->origin) - 1))
 		return false;
 	for (unsigned i = 0; i < deal->count; i++) {
@@ -133,15 +139,14 @@ put_head(struct text *t, const struct kmn_deal *deal, const uint8_t id[KMN_HASH_
 static kmn_err
 seal(struct text *t, const struct kmn_deal *deal, struct dealing *d)
 {
-	uint8_t nonce[SEALED_NONCE_BYTES], sealed[SEALED_BYTES];
+	uint8_t sealed[SEALED_BYTES];
 
 	d->room[0] = (uint8_t)deal->pin_len;
 	memcpy(d->room + 1, deal->pin, deal->pin_len);
-	randombytes_buf(nonce, sizeof(nonce));
 	crypto_aead_xchacha20poly1305_ietf_encrypt(
-	    sealed, NULL, d->room, SEALED_ROOM_BYTES, (const uint8_t *)t->bytes, t->len, NULL, nonce, d->seal);
+	    sealed, NULL, d->room, SEALED_ROOM_BYTES, (const uint8_t *)t->bytes, t->len, NULL, d->nonce, d->seal);
 	text_put(t, "nonce ");
-	text_b64(t, nonce, sizeof(nonce));
+	text_b64(t, d->nonce, sizeof(d->nonce));
 	text_put(t, "\npin ");
 	text_b64(t, sealed, sizeof(sealed));
 	text_put(t, "\n");
@@ -149,7 +154,7 @@ seal(struct text *t, const struct kmn_deal *deal, struct dealing *d)
 }
 
 kmn_err
-kmn_sealed_pin_deal(const struct kmn_deal *deal, char **text_out)
+kmn_sealed_pin_deal(const struct kmn_deal *deal, uint8_t random[KMN_DEAL_RANDOM_BYTES], char **text_out)
 {
 	uint8_t id[KMN_HASH_BYTES], commitment[KMN_HASH_BYTES];
 	struct dealing *d = NULL;
@@ -163,12 +168,14 @@ kmn_sealed_pin_deal(const struct kmn_deal *deal, char **text_out)
 		return KMN_E_NO_MEMORY;
 	text_init(&t, KMN_SEALED_PIN_MAX_BYTES);
 	memset(d, 0, sizeof(*d));
-	randombytes_buf(id, sizeof(id));
-	randombytes_buf(d->key, sizeof(d->key));
-	randombytes_buf(d->random, sizeof(d->random));
+	memcpy(d->key, random, sizeof(d->key));
+	memcpy(d->coefficients, random + sizeof(d->key), sizeof(d->coefficients));
+	memcpy(id, random + KMN_DEAL_RANDOM_BYTES - SEALED_NONCE_BYTES - sizeof(id), sizeof(id));
+	memcpy(d->nonce, random + KMN_DEAL_RANDOM_BYTES - SEALED_NONCE_BYTES, SEALED_NONCE_BYTES);
+	sodium_memzero(random, KMN_DEAL_RANDOM_BYTES);
 	sealed_keys(d->key, d->seal, commitment);
 	put_head(&t, deal, id, commitment);
-	e = kmn_shamir_split(d->key, SEALED_KEY_BYTES, deal->least, deal->count, d->random, d->y);
+	e = kmn_shamir_split(d->key, SEALED_KEY_BYTES, deal->least, deal->count, d->coefficients, d->y);
 	for (unsigned i = 0; e == KMN_OK && i < deal->count; i++)
 		e = put_share(&t, deal, i, id, d);
 	if (e == KMN_OK && (e = t.err) == KMN_OK && (e = seal(&t, deal, d)) == KMN_OK)

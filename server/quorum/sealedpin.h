@@ -6,13 +6,13 @@
 
 #include "kanmon/sealedpin.h"
 
-#define SEALED_KEY_BYTES 32u                       /* what is split */
-#define SEALED_ROOM_BYTES (KMN_PIN_MAX_BYTES + 1u) /* its length, the PIN, zeros: nobody sees how long it is */
+#define SEALED_KEY_BYTES 32u                            /* what is split */
+#define SEALED_ROOM_BYTES (KMN_SEALABLE_MAX_BYTES + 1u) /* its length, the PIN, zeros: nobody sees how long it is */
 #define SEALED_BYTES (SEALED_ROOM_BYTES + crypto_aead_xchacha20poly1305_ietf_ABYTES)
 #define SEALED_NONCE_BYTES crypto_aead_xchacha20poly1305_ietf_NPUBBYTES
 
 struct kmn_sealed_pin {
-	char origin[256], token[KMN_POLICY_NAME_MAX_BYTES + 1];
+	char origin[256], token[KMN_SEALED_NAME_MAX_BYTES + 1];
 	unsigned least, count;
 	uint8_t sha256[KMN_HASH_BYTES];
 	uint8_t deal[KMN_HASH_BYTES];       /* random: tells this deal from every other */

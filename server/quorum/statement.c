@@ -199,6 +199,34 @@ put_key(struct text *t, const json_t *key)
 	line_text(t, "key-spki-sha256", get_text(key, "spki_sha256"));
 }
 
+/* Only of a login: who logs in, by which PIN, and, where it is sealed, the key that shares are sealed to. */
+static void
+put_login(struct text *t, const json_t *login)
+{
+	const char *pin = get_text(login, "pin");
+	uint8_t sealed[KMN_HASH_BYTES], key[KMN_HASH_BYTES];
+	uint64_t least = 0, of = 0;
+
+	if (login == NULL)
+		return;
+	line_text(t, "user", get_text(login, "user"));
+	if (pin == NULL || strcmp(pin, "sealed") != 0) {
+		line_text(t, "pin", pin);
+		return;
+	}
+	if (!kmn_json_get_number(login, "least", &least) || !kmn_json_get_number(login, "of", &of) ||
+	    !kmn_json_get_b64(login, "sealed_sha256", sealed, sizeof(sealed)) ||
+	    !kmn_json_get_b64(login, "key", key, sizeof(key))) {
+		t->err = KMN_E_MALFORMED;
+		return;
+	}
+	text_printf(t, "pin sealed %llu of %llu ", (unsigned long long)least, (unsigned long long)of);
+	text_b64(t, sealed, sizeof(sealed));
+	text_put(t, "\nactivation-key ");
+	text_b64(t, key, sizeof(key));
+	text_put(t, "\n");
+}
+
 /* The data itself is known when it hashes to what is signed: only then may its content be shown as what is signed. */
 static kmn_err
 put_input(struct text *t, const json_t *body, const uint8_t *data, size_t len)
@@ -285,6 +313,7 @@ kmn_statement_make(const struct kmn_record *intent, const struct kmn_policy *pol
 	line_text(&t, "mechanism", mechanism);
 	put_params(&t, mech);
 	put_key(&t, json_object_get(body, "key"));
+	put_login(&t, json_object_get(body, "login"));
 	if ((e = put_input(&t, body, data, len)) != KMN_OK && t.err == KMN_OK)
 		t.err = e;
 	escaped = kmn_content_escape(name, strlen(name));

@@ -13,6 +13,7 @@
 #include "tools/kanmon/gateway.h"
 #include "tools/kanmon/options.h"
 #include "tools/kanmon/request.h"
+#include "tools/kanmon/share.h"
 #include "tools/kanmon/signer.h"
 #include "tools/kanmon/terminal.h"
 
@@ -30,7 +31,7 @@ struct answering {
 	enum kmn_decision decision;
 	uint64_t id;
 	struct kmn_signer_place place;
-	const char *reason;
+	const char *reason, *share_key;
 	bool yes, json;
 	struct kmn_seen seen;
 	struct kmn_examined examined;
@@ -105,7 +106,8 @@ remember(struct answering *a, const char *origin)
 }
 
 static kmn_err
-sign_and_submit(struct answering *a, struct kmn_gateway *gateway, const char *text, json_t **answer_out)
+sign_and_submit(
+    struct answering *a, struct kmn_gateway *gateway, const json_t *shown, const char *text, json_t **answer_out)
 {
 	struct kmn_signer *signer = NULL;
 	char *note = NULL;
@@ -117,6 +119,9 @@ sign_and_submit(struct answering *a, struct kmn_gateway *gateway, const char *te
 		kmn_fail("the statement was not signed: %s", kmn_err_text(e));
 		goto done;
 	}
+	if (a->decision == KMN_APPROVE &&
+	    (e = kmn_share_send(gateway, a->id, shown, &a->examined, signer, a->share_key)) != KMN_OK)
+		goto done;
 	if ((e = remember(a, kmn_gateway_origin(gateway))) == KMN_OK)
 		e = submit(gateway, note, answer_out);
 done:
@@ -198,7 +203,7 @@ answer_request(struct answering *a, struct kmn_gateway *gateway)
 		kmn_fail("nothing was signed");
 		goto done;
 	}
-	if (sign_and_submit(a, gateway, text, &answer) == KMN_OK)
+	if (sign_and_submit(a, gateway, shown, text, &answer) == KMN_OK)
 		verdict = report(a, answer);
 done:
 	free(text);
@@ -217,6 +222,8 @@ run(int argc, char **argv, enum kmn_decision decision)
 	const struct kmn_option options[] = {
 	    KMN_OPTION_TEXT("as", "DIR/NAME", "custodian who answers (default: KANMON_CUSTODIAN)", &a.place.as),
 	    KMN_SIGNER_OPTIONS(&a.place),
+	    KMN_OPTION_TEXT("share-key", "FILE", "with a card: the key file whose share key opens one's share of a PIN",
+		&a.share_key),
 	    KMN_OPTION_FLAG("yes", "sign after showing, without asking", &a.yes),
 	    KMN_OPTION_JSON(&a.json),
 	    KMN_OPTION_TEXT("reason", "TEXT", "why; it becomes part of what is signed", &a.reason),

@@ -34,6 +34,10 @@ ROW("custodian new",     custodian_new,    "NAME --person ID --out DIR", \
     "  kanmon custodian new mori --person 0020 --out ~/kanmon --card /usr/lib/opensc-pkcs11.so \\\n" \
     "      --token MORI --key 'SIGN key'\n" \
     "  cat ~/kanmon/sato.policy\n") \
+ROW("custodian share-key", custodian_share_key, "FILE.key", \
+    "print the line with the share key that goes with a key file", \
+    "What custodian new writes has the line already; this is for keys made before. Asks for the passphrase.\n\n" \
+    "  kanmon custodian share-key ~/kanmon/sato.key\n") \
 ROW("custodian list",    custodian_list,   "[--policy FILE]", \
     "list the custodians of the policy in force, or of a policy file", \
     "  kanmon custodian list --as ~/kanmon/sato\n" \
@@ -84,6 +88,15 @@ ROW("request show",      request_show,     "ID", \
 ROW("request withdraw",  request_withdraw, "ID [--reason TEXT]", \
     "take back a request of one's own", \
     "  kanmon request withdraw 42 --reason 'wrong serial number'\n") \
+ROW("activation seal",   activation_seal,  "--token TOKEN --policy FILE --group GROUP --least M --out FILE", \
+    "seal a token's PIN under shares of custodians: any M of them together open it, at a login they approve", \
+    "At a machine of the ceremony: asks for the PIN, twice. FILE holds it in no form that fewer than M of the group\n" \
+    "could open; it goes to the gateway (activation \"TOKEN\" { sealed-pin = \"FILE\" } in kanmond.conf). When the\n" \
+    "group changes the PIN is dealt anew, with the same command.\n\n" \
+    "  kanmon activation seal --token root --policy policy.note --group root-keepers --least 2 --out root.sealed-pin\n") \
+ROW("activation show",   activation_show,  "FILE", \
+    "say what a sealed PIN is of: token, custodians, and the hash that statements name", \
+    "  kanmon activation show root.sealed-pin\n") \
 ROW("approve",           approve,          "ID", \
     "check a request, show what will be signed, and approve it", \
     "Fetches the request, derives its statement again here, says what could not be verified, shows\n" \

@@ -9,6 +9,7 @@
 
 #include "kanmon/keyfile.h"
 #include "kanmon/policy.h"
+#include "kanmon/sealedpin.h"
 #include "tools/kanmon/certificate.h"
 #include "tools/kanmon/connection.h"
 #include "tools/kanmon/enrol.h"
@@ -33,19 +34,23 @@ struct enrolment {
 	struct kmn_certificate terminal;
 	char *sealed; /* NULL: the key is on a card or security key */
 	char vkey[KMN_EVIDENCE_VKEY_MAX_BYTES + 1];
+	char share_key[sodium_base64_ENCODED_LEN(KMN_SHARE_KEY_BYTES, sodium_base64_VARIANT_ORIGINAL)]; /* "": none */
 	char policy[POLICY_LINES_MAX_BYTES], card[CARD_LINES_MAX_BYTES];
 };
 
 static kmn_err
 make_file(struct enrolment *who, const struct means *means)
 {
-	uint8_t random[KMN_KEYFILE_RANDOM_BYTES];
+	uint8_t random[KMN_KEYFILE_RANDOM_BYTES], share_key[KMN_SHARE_KEY_BYTES];
 	char *passphrase, *vkey = NULL;
 	kmn_err e = kmn_passphrase_get("New passphrase for the signing key", means->passphrase_file, true, &passphrase);
 
 	if (e != KMN_OK)
 		return e;
 	randombytes_buf(random, sizeof(random));
+	kmn_keyfile_seed_share_key(random, share_key, NULL);
+	sodium_bin2base64(
+	    who->share_key, sizeof(who->share_key), share_key, sizeof(share_key), sodium_base64_VARIANT_ORIGINAL);
 	e = kmn_keyfile_seal(who->name, random, passphrase, strlen(passphrase),
 	    means->quick ? KMN_KEYFILE_TESTING : KMN_KEYFILE_MODERATE, &who->sealed);
 	sodium_free(passphrase);
@@ -94,6 +99,10 @@ make_policy_lines(struct enrolment *who)
 {
 	int n = snprintf(who->policy, sizeof(who->policy), "custodian %s person:%s %s\nterminal %s person:%s spki:%s\n",
 	    who->name, who->person, who->vkey, who->name, who->person, who->terminal.spki_b64);
+
+	if (n > 0 && n < (int)sizeof(who->policy) && who->share_key[0] != '\0')
+		n += snprintf(
+		    who->policy + n, sizeof(who->policy) - (size_t)n, "share-key %s %s\n", who->name, who->share_key);
 
 	return n > 0 && n < (int)sizeof(who->policy) ? KMN_OK : KMN_E_TOO_BIG;
 }

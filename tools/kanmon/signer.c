@@ -228,3 +228,9 @@ kmn_signer_sign(struct kmn_signer *s, const char *bytes, size_t len, char **note
 	return s->card != NULL ? sign_by_card(s, bytes, len, note_out)
 			       : kmn_keyfile_sign(s->file, bytes, len, note_out);
 }
+
+const struct kmn_keyfile *
+kmn_signer_keyfile(const struct kmn_signer *signer)
+{
+	return signer->file;
+}

@@ -8,6 +8,7 @@
 #include "kanmon/evidence.h"
 #include "tools/kanmon/options.h"
 
+struct kmn_keyfile;
 struct kmn_policy;
 struct kmn_signer;
 
@@ -39,6 +40,8 @@ const char *kmn_signer_missing(const struct kmn_signer_place *place);
 kmn_err kmn_signer_open(const struct kmn_signer_place *place, const struct kmn_policy *policy,
     const struct kmn_policy *before, struct kmn_signer **signer_out) KMN_MUST_CHECK;
 void kmn_signer_free(struct kmn_signer *signer);
+/* The key file that is open; NULL: it is a card. */
+const struct kmn_keyfile *kmn_signer_keyfile(const struct kmn_signer *signer);
 /* The key, as the policy has it. */
 const struct kmn_evidence_key *kmn_signer_key(const struct kmn_signer *signer);
 

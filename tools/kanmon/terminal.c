@@ -83,12 +83,16 @@ passphrase_from_file(const char *file, char *line)
 kmn_err
 kmn_passphrase_get(const char *prompt, const char *file, bool twice, char **passphrase_out)
 {
+	return kmn_secret_get(prompt, file != NULL ? file : getenv("KANMON_PASSPHRASE_FILE"), twice, passphrase_out);
+}
+
+kmn_err
+kmn_secret_get(const char *prompt, const char *file, bool twice, char **passphrase_out)
+{
 	char *line = sodium_malloc(KMN_PASSPHRASE_MAX_BYTES), *again = sodium_malloc(KMN_PASSPHRASE_MAX_BYTES);
 	kmn_err e = KMN_E_NO_MEMORY;
 
 	*passphrase_out = NULL;
-	if (file == NULL)
-		file = getenv("KANMON_PASSPHRASE_FILE");
 	if (line == NULL || again == NULL)
 		goto done;
 	e = file != NULL ? passphrase_from_file(file, line) : passphrase_from_terminal(prompt, twice, line, again);

@@ -20,6 +20,9 @@
  */
 kmn_err kmn_passphrase_get(const char *prompt, const char *file, bool twice, char **passphrase_out) KMN_MUST_CHECK;
 
+/* The same, but for a secret that no environment names: from `file`, or asked. */
+kmn_err kmn_secret_get(const char *prompt, const char *file, bool twice, char **secret_out) KMN_MUST_CHECK;
+
 /* Asks on the terminal; only the full word "yes" is a yes. No terminal: false, and says so. */
 bool kmn_terminal_confirm(const char *question);
 

@@ -554,7 +554,14 @@ def statement(policy, rule, request, head, inputs):
         ("operation", value(i["op"])), ("mechanism", value(mech.get("name"))), ("params", params_line(mech)),
         ("token", token), ("key-class", value(key.get("class"))), ("key-label", value(key.get("label"))),
         ("key-id", value(key.get("id"))), ("key-spki-sha256", value(key.get("spki_sha256"))),
-        ("input-len", str(i.get("in", {}).get("len", "none"))), ("input-sha256", i.get("in", {}).get("sha256", "none"))]
+    ]
+    login = i.get("login")
+    if login is not None:
+        sealed = login["pin"] == "sealed"
+        rows += [("user", value(login["user"])), ("pin", "sealed %d of %d %s" % (login["least"], login["of"],
+            login["sealed_sha256"]) if sealed else value(login["pin"]))]
+        rows += [("activation-key", login["key"])] if sealed else []
+    rows += [("input-len", str(i.get("in", {}).get("len", "none"))), ("input-sha256", i.get("in", {}).get("sha256", "none"))]
     rows += inputs
     rows += [("requester", value(i["requester"]["name"]) + " " + i["requester"]["spki_sha256"]),
         ("purpose", value(i.get("purpose"))), ("uses", "1"), ("not-before", utc(request["t"])),
