@@ -48,7 +48,7 @@ struct kmn_signature {
 	size_t spki_len, data_len, len;
 	uint8_t spki_sha256[32];
 };
-#define KMN_SIGNATURE_FINDING "the result is no signature of the key over what request %llu says"
+#define KMN_SIGNATURE_FINDING "it is no signature of the key over what record %llu says"
 void kmn_signature_free(struct kmn_signature *signature);
 /* Takes a signature over. NULL in the settings: it is verified where it is met. */
 typedef void (*kmn_signature_fn)(void *cookie, const struct kmn_record *record, struct kmn_signature *signature);

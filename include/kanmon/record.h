@@ -55,7 +55,7 @@ ROW(RESULT, "result", \
 	"chan=number sess=number seq=number req_sha256=hash request=ref decision=ref rv=number rv_name=text out?=any " \
 	"key?=any hsm=object dur_us=number resp_sha256=hash selfcheck?=text") \
 ROW(OP, "op", \
-	"chan=number sess=number seq=number op=text mech=object key?=any in?=any rule=text policy=object rv=number " \
+	"chan=number sess=number seq=number op=text mech=object key?=any in?=any norm?=object rule=text policy=object rv=number " \
 	"rv_name=text out?=any hsm=object dur_us=number req_sha256=hash resp_sha256=hash selfcheck?=text") \
 ROW(REDELIVER, "redeliver", \
 	"result=ref chan=number seq=number") \

@@ -470,6 +470,7 @@ kmn_record_op(struct kmn_call_state *call, const struct kmn_response_view *respo
 	    "mech", mechanism_json(call), "rule", call->verdict.rule != NULL ? call->verdict.rule : "none", "policy",
 	    kmn_record_policy(policy), "req_sha256", kmn_json_b64(call->req_sha256, KMN_HASH_BYTES));
 	const json_t *in = call->intent != NULL ? json_object_get(call->intent, "in") : NULL;
+	const json_t *norm = call->intent != NULL ? json_object_get(call->intent, "norm") : NULL;
 	const struct kmn_key_facts *key = first_key(call);
 
 	if (body == NULL)
@@ -480,6 +481,8 @@ kmn_record_op(struct kmn_call_state *call, const struct kmn_response_view *respo
 		put(body, "in", json_deep_copy(in));
 	else if (call->intent == NULL && call->durability == 'B')
 		put_input(body, call);
+	if (norm != NULL)
+		put(body, "norm", json_deep_copy(norm));
 	if (call->selfcheck != NULL)
 		put(body, "selfcheck", json_string(call->selfcheck));
 	put_outcome(body, call, response);

@@ -534,16 +534,23 @@ apply_decision(struct step *s)
 	s->q->counts.allowed++;
 }
 
-/* The public key that an intent names, as it was kept; NULL where the intent names none. */
+/* What a signature was asked for by. */
+struct quorum_asked {
+	uint64_t i;         /* index of the intent, or of the op */
+	const json_t *body; /* of it; NULL: of a form that was judged before, whose data is not kept */
+	const struct quorum_signing *signing;
+};
+
+/* The public key that an intent or op names, as it was kept; NULL where it names none. */
 static uint8_t *
-key_of(struct step *s, const struct request *r, size_t *len_out)
+key_of(struct step *s, const struct quorum_signing *signing, size_t *len_out)
 {
-	const uint8_t *sha256 = r->signing.spki_sha256;
+	const uint8_t *sha256 = signing->spki_sha256;
 	uint8_t again[KMN_HASH_BYTES], *spki = NULL;
 	kmn_err e;
 
 	*len_out = 0;
-	if (s->q->settings.blob == NULL || !r->signing.has_key)
+	if (s->q->settings.blob == NULL || !signing->has_key)
 		return NULL;
 	e = s->q->settings.blob(s->q->settings.cookie, sha256, &spki, len_out);
 	if (e == KMN_OK) {
@@ -571,9 +578,9 @@ kmn_signature_free(struct kmn_signature *signature)
 	free(signature);
 }
 
-/* All that the signature of a result is to be verified by; NULL: it cannot be, which is said or counted. */
+/* All that a signature is to be verified by; NULL: it cannot be, which is said or counted. */
 static struct kmn_signature *
-gather_signature(struct step *s, const struct request *r, const char *b64, size_t len)
+gather_signature(struct step *s, const struct quorum_asked *asked, const char *b64, size_t len)
 {
 	struct kmn_signature *sig = calloc(1, sizeof(*sig));
 	kmn_err e;
@@ -582,21 +589,22 @@ gather_signature(struct step *s, const struct request *r, const char *b64, size_
 		trouble(s, KMN_E_NO_MEMORY);
 		goto failed;
 	}
-	sig->request = r->seen.i;
-	sig->has_pss = r->signing.has_pss;
-	sig->pss = r->signing.pss;
-	sig->norm = r->signing.norm;
-	memcpy(sig->spki_sha256, r->signing.spki_sha256, sizeof(sig->spki_sha256));
-	if (r->signing.malformed || kmn_b64_parse(b64, len, sig->bytes, SIGNATURE_MAX_BYTES, &sig->len) != KMN_OK) {
+	sig->request = asked->i;
+	sig->has_pss = asked->signing->has_pss;
+	sig->pss = asked->signing->pss;
+	sig->norm = asked->signing->norm;
+	memcpy(sig->spki_sha256, asked->signing->spki_sha256, sizeof(sig->spki_sha256));
+	if (asked->signing->malformed ||
+	    kmn_b64_parse(b64, len, sig->bytes, SIGNATURE_MAX_BYTES, &sig->len) != KMN_OK) {
 		found(s, "V7", "the signature or its normal form is malformed");
 		goto failed;
 	}
-	sig->spki = key_of(s, r, &sig->spki_len);
+	sig->spki = key_of(s, asked->signing, &sig->spki_len);
 	if (sig->spki == NULL || (strcmp(sig->norm.scheme, "rsa-pss") == 0 && !sig->has_pss)) {
 		s->q->counts.signatures_skipped++;
 		goto failed;
 	}
-	if ((e = quorum_data(s->q, r->intent, &sig->data, &sig->data_len)) == KMN_OK)
+	if ((e = quorum_data(s->q, asked->body, &sig->data, &sig->data_len)) == KMN_OK)
 		return sig;
 	if (e == KMN_E_NOT_FOUND)
 		s->q->counts.signatures_skipped++;
@@ -607,22 +615,22 @@ failed:
 	return NULL;
 }
 
-/* V7: what came back verifies under the key that the intent names, over what the intent says was signed. */
+/* V7: what came back verifies under the key that the intent or op names, over what that says was signed. */
 static void
-check_signature(struct step *s, const struct request *r)
+check_signature(struct step *s, const struct quorum_asked *asked)
 {
 	struct kmn_signature *sig;
 	const char *b64;
 	size_t len;
 	kmn_err e;
 
-	if (!r->signing.asked)
+	if (!asked->signing->asked)
 		return;
 	if ((b64 = quorum_get_out(s->record, &len)) == NULL) {
 		found(s, "V7", "a signature was made, and the record does not have it");
 		return;
 	}
-	if ((sig = gather_signature(s, r, b64, len)) == NULL)
+	if ((sig = gather_signature(s, asked, b64, len)) == NULL)
 		return;
 	if (s->q->settings.signature != NULL) {
 		s->q->settings.signature(s->q->settings.cookie, s->record, sig);
@@ -636,7 +644,7 @@ check_signature(struct step *s, const struct request *r)
 	else if (e == KMN_OK)
 		s->q->counts.signatures_verified++;
 	else
-		found(s, "V7", KMN_SIGNATURE_FINDING, (unsigned long long)r->seen.i);
+		found(s, "V7", KMN_SIGNATURE_FINDING, (unsigned long long)asked->i);
 }
 
 static void
@@ -659,7 +667,7 @@ apply_result(struct step *s)
 	r->seen.result_i = s->record->i;
 	r->seen.rv = rv;
 	if (rv == RV_OK)
-		check_signature(s, r);
+		check_signature(s, &(struct quorum_asked){r->seen.i, r->intent, &r->signing});
 	if (rv == RV_BUFFER_TOO_SMALL && r->seen.held) {
 		r->seen.used--;
 		r->seen.state = KMN_REQUEST_OFFERED;
@@ -668,19 +676,39 @@ apply_result(struct step *s)
 	}
 }
 
+/* The signature that an op asked for and has. */
+static void
+check_op_signature(struct step *s, const struct quorum_signing *signing)
+{
+	check_signature(s, &(struct quorum_asked){s->record->i, s->record->body, signing});
+}
+
+/* As one of its form that was right: what is left is when, and what was signed. */
+static void
+apply_op_alike(struct step *s)
+{
+	uint64_t rv;
+
+	if (!quorum_get_number(s->record, "rv", &rv) || rv != RV_OK)
+		return;
+	check_fresh(s, 'B', (int64_t)s->record->t, QUORUM_OP_GRACE_MS);
+	if (s->err == KMN_OK)
+		check_op_signature(s, &s->judged->signing);
+}
+
 /* A class B call has no intent: at least its rule must have let it run at once, in that class. */
 static void
 apply_op(struct step *s)
 {
+	struct quorum_judged judged = {.signing = {.asked = false}};
 	const struct kmn_policy *policy = policy_named(s);
 	const struct kmn_call *call;
 	const struct rule *r;
 	const char *name, *op;
 	uint64_t rv;
 
-	if (s->record->body == NULL) { /* as one of its form that was right: what is left is when */
-		if (quorum_get_number(s->record, "rv", &rv) && rv == RV_OK)
-			check_fresh(s, 'B', (int64_t)s->record->t, QUORUM_OP_GRACE_MS);
+	if (s->record->body == NULL) {
+		apply_op_alike(s);
 		return;
 	}
 	if (policy == NULL)
@@ -698,8 +726,13 @@ apply_op(struct step *s)
 		found(s, "V6", "%.40s ran with a key of which rule %.64s does not decide", op, name);
 	else if (rv == RV_OK)
 		check_fresh(s, 'B', (int64_t)s->record->t, QUORUM_OP_GRACE_MS);
-	if (s->err == KMN_OK && s->bare->body == NULL && policy == kmn_quorum_policy(s->q))
-		quorum_plain_keep(s->q, s->bare, NULL);
+	if (s->err != KMN_OK)
+		return;
+	read_signing(s->record->body, &judged.signing);
+	if (s->bare->body == NULL && policy == kmn_quorum_policy(s->q))
+		quorum_plain_keep(s->q, s->bare, &judged);
+	if (rv == RV_OK)
+		check_op_signature(s, &judged.signing);
 }
 
 /* Who was let in by a quorum was let in by that request: its result says the same. */

@@ -44,7 +44,7 @@ static const struct {
 } varies[] = {
     {KMN_R_INTENT, "chan expires in nonce_req norm req_sha256 seq sess"},
     {KMN_R_DECISION, "not_after request rule use"},
-    {KMN_R_OP, "chan dur_us hsm in out req_sha256 resp_sha256 rv_name selfcheck seq sess"},
+    {KMN_R_OP, "chan dur_us hsm in norm out req_sha256 resp_sha256 rv_name selfcheck seq sess"},
 };
 
 /* All that a result may have and still be read without a tree; in order. */
@@ -162,7 +162,7 @@ is_in_time(const struct kmn_policy *policy, uint64_t t)
 
 /* The digests of the data and of the normal form are its own; data that is kept is looked at. */
 static bool
-take_intent(const struct kmn_quorum *q, const struct kmn_record *record, struct quorum_judged *judged)
+take_signed(const struct kmn_quorum *q, const struct kmn_record *record, struct quorum_judged *judged)
 {
 	const struct kmn_member *norm = kmn_scan_member(record->scan, "norm");
 	struct kmn_member sha256;
@@ -171,8 +171,6 @@ take_intent(const struct kmn_quorum *q, const struct kmn_record *record, struct 
 	size_t len, got;
 	kmn_err e = KMN_E_NOT_FOUND;
 
-	if (!kmn_scan_number(record->scan, "expires", &judged->expires))
-		return false;
 	if (norm != NULL && (!split_norm(norm, &digest, &len) ||
 				kmn_b64_parse(digest, len, judged->signing.norm.digest,
 				    sizeof(judged->signing.norm.digest), &got) != KMN_OK ||
@@ -184,6 +182,19 @@ take_intent(const struct kmn_quorum *q, const struct kmn_record *record, struct 
 		e = q->settings.blob(q->settings.cookie, hash, &data, &len);
 	free(data);
 	return e == KMN_E_NOT_FOUND;
+}
+
+static bool
+take_intent(const struct kmn_quorum *q, const struct kmn_record *record, struct quorum_judged *judged)
+{
+	return kmn_scan_number(record->scan, "expires", &judged->expires) && take_signed(q, record, judged);
+}
+
+/* Most have nothing that was signed. */
+static bool
+take_op(const struct kmn_quorum *q, const struct kmn_record *record, struct quorum_judged *judged)
+{
+	return !judged->signing.asked || take_signed(q, record, judged);
 }
 
 static bool
@@ -217,7 +228,9 @@ quorum_is_plain(struct kmn_quorum *q, const struct kmn_record *record, struct qu
 	if ((known = find(q->plain)) == NULL)
 		return false;
 	*judged_out = known->judged;
-	return record->kind != KMN_R_INTENT || take_intent(q, record, judged_out);
+	if (record->kind == KMN_R_INTENT)
+		return take_intent(q, record, judged_out);
+	return record->kind != KMN_R_OP || take_op(q, record, judged_out);
 }
 
 void

@@ -361,6 +361,7 @@ test_class_b(void)
 	CU_ASSERT_EQUAL(rig_sign_init(&rig, &app, key), CKR_OK);
 	CU_ASSERT_EQUAL(rig_sign(&rig, &app, "data", signature, &len), CKR_OK);
 	CU_ASSERT_EQUAL(rig_records(&rig, "op", "C_Sign"), 1);
+	CU_ASSERT_EQUAL(rig_records(&rig, "op", "\"norm\":{\"digest\":"), 1);
 	arg[0].u = app.session;
 	CU_ASSERT_EQUAL(rig_call(&rig, &app, KMN_C_GetOperationState, arg, 2), CKR_OPERATION_NOT_INITIALIZED);
 	CU_ASSERT_EQUAL(rig_mock_calls(&rig, "C_GetOperationState"), 1);

@@ -925,8 +925,13 @@ class Ledger:
             q["used"] -= 1
         else:
             q["end"] = "done"
-        norm, i = q["r"]["body"].get("norm"), q["r"]["body"]
-        if norm is None or b["rv"] != 0:
+        if b["rv"] == 0:
+            self.take_signature(q["r"]["body"], b)
+
+    def take_signature(self, i, b):
+        """V7: `i` says what was to be signed (an intent, or the op itself), `b` has the signature."""
+        norm = i.get("norm")
+        if norm is None:
             return
         need(isinstance(b.get("out"), dict) and "b64" in b["out"], "V7 a signature was made, and the record does not have it")
         spki = self.blob(unb64(i["key"]["spki_sha256"])) if "spki_sha256" in i["key"] else None
@@ -963,6 +968,7 @@ class Ledger:
                     need(r["body"]["policy"] == {"version": p.version, "sha256": b64(p.sha256)}, "not the policy in force")
                     if r["body"]["rv"] == 0:
                         need(r["body"]["rule"] in p.rules and p.need_of(r["body"]["rule"]) == "none", "an op that no rule lets run")
+                        self.take_signature(r["body"], r["body"])
                 elif r["type"] in ("redeliver", "redelivery"):
                     self.ref(r, r["body"]["result"], "result", "op")
             except (Bad, KeyError, TypeError, ValueError, IndexError) as bad:
