@@ -1,0 +1,147 @@
+#!/bin/bash
+# `per login` with SoftHSM2: two of three custodians are the PIN pad. The PIN is in no file, record, log or memory of the
+# gateway's processes; fewer than two do not open it.
+. "${srcdir:-.}/tests/tap.sh"
+PIN=Geheim-8472-kanmon
+PIN=$PIN "$source_dir/tools/sandbox" up "$work/gw" --policy login >"$work/up.log" 2>&1 ||
+	{ sed 's/^/# /' "$work/up.log" && echo 'Bail out! no sandbox' && exit 1; }
+at_exit "'$source_dir/tools/sandbox' down '$work/gw'"
+sed -i '/^export PIN=/d; /^export SO_PIN/d' "$work/gw/env"
+. "$work/gw/env"
+runtime=${LD_PRELOAD:-}
+unset LD_PRELOAD
+cd "$work" || exit 99
+rm -f "$PIN_FILE"
+
+p11() { LD_PRELOAD=$runtime pkcs11-tool --module "$MODULE" --token-label "$TOKEN" "$@"; }
+requests() { kanmon request list --all --json | jq -r "[.requests[] | select($1)][-1].id // empty"; }
+# The request that waits and is not $1.
+waiting() {
+	local id
+	for _ in $(seq 100); do
+		id=$(requests '.state == "open"') && [ -n "$id" ] && [ "$id" != "${1:-}" ] && echo "$id" && return
+		sleep 0.1
+	done
+	return 1
+}
+answer() { # approve|reject NAME ID [OPTION...]
+	kanmon "$1" "$3" --as "$CUSTODIAN_DIR/$2" --passphrase-file "$CUSTODIAN_DIR/$2.passphrase" --yes "${@:4}"
+}
+# let_in COMMAND...: runs it, and two custodians approve its login.
+let_in() {
+	local call
+	"$@" >client.log 2>&1 &
+	call=$!
+	id=$(waiting) && answer approve sato "$id" && answer approve tanaka "$id"
+	wait "$call" || { cat client.log && false; }
+}
+state_of() { [ "$(kanmon request list --all --json | jq -r ".requests[] | select(.id == $1).state")" = "$2" ]; }
+record() { kanmon audit show "$LEDGER" --json | jq -e -s "$1" >/dev/null; }
+
+t 'the token shows a PIN pad, and is not locked' says 'token flags.*PIN pad present' p11 -T
+t 'and does not say that it is locked' fails says 'user PIN locked\|final user PIN' p11 -T
+
+# ---- two of three let in ------------------------------------------------------------------------------------------------
+t 'a login without a PIN (protected path) makes a key, approved by two' \
+	let_in p11 --login --keypairgen --key-type rsa:2048 --label root-ca --id 01
+t 'its statement names the PIN that is sealed, and a key for this login' bash -c "
+	answer=\$(kanmon request show $id --json | jq -r .statement) &&
+	grep -qx 'operation C_Login' <<<\"\$answer\" && grep -qx 'user CKU_USER' <<<\"\$answer\" &&
+	grep -q '^pin sealed 2 of 3 ' <<<\"\$answer\" && grep -q '^activation-key ' <<<\"\$answer\""
+t 'that is the file that kanmon activation show describes' bash -c "
+	kanmon request show $id --json | jq -r .statement |
+		grep -qF \"pin sealed 2 of 3 \$(kanmon activation show '$work/gw/root.sealed-pin' --json | jq -r .sha256)\""
+head -c 300 /dev/urandom >data
+t 'a login with a dummy PIN signs' let_in p11 --login --pin 0000 --sign --mechanism SHA256-RSA-PKCS --id 01 -i data -o sig
+p11 --read-object --type pubkey --id 01 -o key.der >/dev/null 2>&1
+t 'the signature verifies' openssl dgst -sha256 -verify key.der -keyform DER -signature sig data
+t 'each login needed its own approvals' [ "$(kanmon request list --all --json | jq '[.requests[] | select(.op == "C_Login" and .state == "done")] | length')" = 2 ]
+t 'the login is a session record that names its request' record "any(.[]; .type == \"session\" and .body.event == \"login\" and .body.request.i == $id and .body.rv == 0)"
+
+# ---- one alone does not ---------------------------------------------------------------------------------------------------
+echo 'quorum-wait = 2' >>"$KANMON_CONFIG"
+p11 --login -O >alone.log 2>&1 &
+alone=$!
+id=$(waiting)
+answer approve suzuki "$id" >/dev/null
+t 'approving twice is one approval and one share' fails answer approve suzuki "$id"
+wait "$alone"
+t 'one custodian alone lets nobody in: CKR_FUNCTION_CANCELED when the wait is over' says CKR_FUNCTION_CANCELED cat alone.log
+sleep 1.2
+t 'with the process went its key, and with that the request: withdrawn' state_of "$id" withdrawn
+t 'an approval comes too late' fails answer approve sato "$id"
+sed -i '/quorum-wait/d' "$KANMON_CONFIG"
+
+# ---- rejected ---------------------------------------------------------------------------------------------------------------
+p11 --login -O >no.log 2>&1 &
+no=$!
+id=$(waiting)
+answer reject sato "$id" --reason 'not today' >/dev/null
+answer reject suzuki "$id" --reason 'not today' >/dev/null
+wait "$no"
+t 'a rejected login is CKR_FUNCTION_CANCELED, which no client takes for a wrong PIN' says CKR_FUNCTION_CANCELED cat no.log
+
+# ---- shares that are none ---------------------------------------------------------------------------------------------------
+p11 --login -O >other.log 2>&1 &
+other=$!
+id=$(waiting)
+cp "$CUSTODIAN_DIR/sato.key" sato.key.kept
+kanmon custodian new sato --person 0001 --out "$work/new" --weak-seal --passphrase-file "$CUSTODIAN_DIR/sato.passphrase" >/dev/null
+cp "$work/new/sato.key" "$CUSTODIAN_DIR/sato.key"
+t 'with another key than the one that the share was dealt to, nothing is signed' fails answer approve sato "$id"
+cp sato.key.kept "$CUSTODIAN_DIR/sato.key"
+answer approve sato "$id" >/dev/null && answer approve suzuki "$id" >/dev/null
+t 'the right ones let in after that' wait "$other"
+
+# ---- a PIN in nothing that stays ------------------------------------------------------------------------------------------
+# Everything that the gateway wrote, but the token itself, whose owner has a hash of it.
+t 'the PIN is in no file of gateway, ledger, client or log' fails grep -rlaF "$PIN" "$work/gw" "$work/client.log" --exclude-dir=hsm
+sealed_scan() {
+	local pid found=0
+	for pid in $(pgrep -f "$work/gw/gateway/kanmond.conf") $(pgrep -P "$(cat "$work/gw/kanmond.pid")"); do
+		python3 - "$pid" "$PIN" <<-'PY' || found=1
+			import sys
+			pid, pin = sys.argv[1], sys.argv[2].encode()
+			mem = open("/proc/%s/mem" % pid, "rb")
+			for line in open("/proc/%s/maps" % pid):
+			    span, rights = line.split()[:2]
+			    if "r" not in rights or line.rstrip().endswith(("[vvar]", "[vsyscall]")):
+			        continue
+			    a, b = (int(x, 16) for x in span.split("-"))
+			    try:
+			        mem.seek(a)
+			        if pin in mem.read(b - a):
+			            sys.exit("%s has the PIN at %s" % (pid, span))
+			    except OSError:
+			        pass
+		PY
+	done
+	[ $found = 0 ]
+}
+if [ "$(id -u)" = 0 ]; then
+	t 'nor in the memory of any process of the gateway' sealed_scan
+else
+	t_skip 'nor in the memory of any process of the gateway' 'who is not root sees no memory'
+fi
+
+# ---- restart ---------------------------------------------------------------------------------------------------------------
+p11 --login -O >restart.log 2>&1 &
+restart=$!
+id=$(waiting)
+answer approve sato "$id" >/dev/null
+"$source_dir/tools/sandbox" down "$work/gw" >/dev/null
+wait "$restart"
+(cd / && exec setsid kanmond --config "$work/gw/gateway/kanmond.conf" </dev/null >>"$work/gw/kanmond.log" 2>&1 &
+echo $! >"$work/gw/kanmond.pid")
+for _ in $(seq 100); do kanmon status >/dev/null 2>&1 && break; sleep 0.1; done
+sleep 1.2
+t 'a restart withdraws what waits for shares: its key is gone' state_of "$id" withdrawn
+t 'and the next login is asked for anew' let_in p11 --login -O
+
+# ---- the auditor -----------------------------------------------------------------------------------------------------------
+"$source_dir/tools/sandbox" down "$work/gw" >/dev/null
+t 'the auditor agrees' exits 0 kanmon audit verify "$LEDGER" --trust "$TRUST"
+export LEDGER_MD="$source_dir/docs/ledger.md" PYTHONDONTWRITEBYTECODE=1
+t 'so does the second verifier' exits 0 python3 "$source_dir/tests/unit/ledger/oracle/second.py" "$LEDGER" "$TRUST"
+t 'and the PIN is still in no file' fails grep -rlaF "$PIN" "$work/gw" --exclude-dir=hsm
+t_end
