@@ -71,6 +71,25 @@ print_field(const char *title, const char *value)
 	putchar('\n');
 }
 
+/* A window: what is left of it. */
+static void
+print_window(const json_t *window)
+{
+	char until[KMN_TIME_TEXT_BYTES];
+	json_int_t uses = number_of(window, "uses"), used = number_of(window, "used"), end = number_of(window, "until");
+
+	if (window == NULL)
+		return;
+	kmn_time_text(end, until);
+	printf("%-12s", "window");
+	if (end == 0)
+		printf("%" JSON_INTEGER_FORMAT " uses in %" JSON_INTEGER_FORMAT " s, once it is open\n", uses,
+		    number_of(window, "seconds"));
+	else
+		printf("%" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT " uses left, until %s\n", uses - used, uses,
+		    until);
+}
+
 void
 kmn_request_print(const json_t *request)
 {
@@ -89,6 +108,7 @@ kmn_request_print(const json_t *request)
 	print_field("input", text_of(request, "input_kind"));
 	print_field("summary", text_of(request, "summary"));
 	print_field("purpose", text_of(request, "purpose"));
+	print_window(json_object_get(request, "window"));
 	print_field("needs", text_of(request, "need"));
 	if (json_array_size(have) == 0 && strcmp(text_of(request, "state"), "open") == 0)
 		print_field("approved by", "nobody yet");
@@ -142,7 +162,7 @@ print_content(const uint8_t *data, size_t len)
 }
 
 struct asked {
-	const char *token, *key, *key_id, *mechanism, *purpose, *file, *certificate, *csr;
+	const char *window, *token, *key, *key_id, *mechanism, *purpose, *file, *certificate, *csr;
 	unsigned long lifetime_s;
 };
 
@@ -159,11 +179,15 @@ put_fields(struct kmn_writer *w, const struct asked *asked, const uint8_t *data,
 		return KMN_E_ARGUMENTS;
 	}
 	randombytes_buf(nonce, sizeof(nonce));
+	if (asked->window != NULL)
+		kmn_writer_text(w, asked->window);
 	kmn_writer_text(w, asked->token);
 	kmn_writer_text(w, asked->key != NULL ? asked->key : "");
 	kmn_writer_bytes(w, id, id_len);
-	kmn_writer_text(w, asked->mechanism);
-	kmn_writer_bytes(w, data, len);
+	if (asked->window == NULL) {
+		kmn_writer_text(w, asked->mechanism);
+		kmn_writer_bytes(w, data, len);
+	}
 	kmn_writer_text(w, asked->purpose != NULL ? asked->purpose : "");
 	kmn_writer_u32(w, (uint32_t)asked->lifetime_s);
 	kmn_writer_raw(w, nonce, sizeof(nonce));
@@ -180,14 +204,18 @@ ask_new(const struct asked *asked, bool json)
 	kmn_err e;
 
 	kmn_writer_init(&fields, KMN_FRAME_MAX_BYTES);
-	if ((e = read_input(asked->file, asked->certificate, asked->csr, &data, &len)) != KMN_OK ||
-	    (e = put_fields(&fields, asked, data, len)) != KMN_OK ||
-	    (e = kmn_gateway_ask_once(NULL, KMN_ADMIN_REQUEST_NEW, &fields, &answer)) != KMN_OK)
+	if (asked->window == NULL &&
+	    (e = read_input(asked->file, asked->certificate, asked->csr, &data, &len)) != KMN_OK)
+		goto done;
+	if ((e = put_fields(&fields, asked, data, len)) != KMN_OK ||
+	    (e = kmn_gateway_ask_once(NULL, asked->window != NULL ? KMN_ADMIN_WINDOW_NEW : KMN_ADMIN_REQUEST_NEW,
+		 &fields, &answer)) != KMN_OK)
 		goto done;
 	if (json) {
 		kmn_print_json(json_incref(answer));
 	} else {
-		print_content(data, len);
+		if (data != NULL)
+			print_content(data, len);
 		printf("Request %" JSON_INTEGER_FORMAT " waits for its custodians.\n", number_of(answer, "id"));
 	}
 done:
@@ -203,6 +231,7 @@ kmn_cmd_request_new(int argc, char **argv)
 	struct asked asked = {0};
 	bool json = false;
 	const struct kmn_option options[] = {
+	    KMN_OPTION_TEXT("window", "RULE", "not one signature, but the window of this rule", &asked.window),
 	    KMN_OPTION_TEXT("token", "LABEL", "label of the token", &asked.token),
 	    KMN_OPTION_TEXT("key", "LABEL", "label of the key", &asked.key),
 	    KMN_OPTION_TEXT("key-id", "HEX", "CKA_ID of the key, where the label is not enough", &asked.key_id),
@@ -218,6 +247,12 @@ kmn_cmd_request_new(int argc, char **argv)
 
 	if (verdict != KMN_GO_ON)
 		return verdict;
+	if (asked.window != NULL && (asked.token == NULL || (asked.key == NULL && asked.key_id == NULL)))
+		return kmn_usage("request new", "--window wants --token and --key (or --key-id) with it");
+	if (asked.window != NULL && (asked.mechanism || asked.file || asked.certificate || asked.csr))
+		return kmn_usage("request new", "a window has neither mechanism nor data: the rule bounds them");
+	if (asked.window != NULL)
+		return ask_new(&asked, json);
 	if (asked.token == NULL || (asked.key == NULL && asked.key_id == NULL) || asked.mechanism == NULL)
 		return kmn_usage("request new", "--token, --key (or --key-id) and --mechanism are needed");
 	if ((asked.file != NULL) + (asked.certificate != NULL) + (asked.csr != NULL) != 1)
