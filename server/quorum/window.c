@@ -123,18 +123,20 @@ kmn_err
 quorum_window_use(const struct kmn_quorum *q, const struct request *r, struct request *w,
     const struct kmn_record *record, struct kmn_why *why)
 {
-	bool usable = is_usable(q, w, (int64_t)record->t - QUORUM_GRACE_MS);
 	uint64_t use = 0, due = w->seen.used + 1;
-	bool said = kmn_json_get_number(record->body, "use", &use) && (q->choosing || use == due);
+	bool said = kmn_json_get_number(record->body, "use", &use) && (use == due || (q->choosing && use > 0)), usable;
 
-	w->seen.used = (unsigned)(q->choosing && use <= w->seen.uses ? use : due);
+	/* Among chosen records the uses before are not all here. */
+	w->seen.used = (unsigned)(q->choosing && said && use <= w->seen.uses ? use - 1 : due - 1);
+	usable = is_usable(q, w, (int64_t)record->t - QUORUM_GRACE_MS);
+	w->seen.used++;
 	w->last_use_i = record->i;
 	if (!said)
 		return wrong(why, "use %llu of window %llu, and use %llu is due", (unsigned long long)use,
 		    (unsigned long long)w->seen.i, (unsigned long long)due);
 	if (!is_about(w, r->seen.client_spki_sha256, r->seen.verdict.rule, json_object_get(r->intent, "key")))
 		return wrong(why, "window %llu is for another client, rule or key", (unsigned long long)w->seen.i);
-	if (!usable && !q->choosing)
+	if (!usable)
 		return wrong(
 		    why, "window %llu was not open (time, uses, veto or policy)", (unsigned long long)w->seen.i);
 	return KMN_OK;

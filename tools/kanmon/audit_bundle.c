@@ -20,6 +20,8 @@
 struct gathering {
 	struct kmn_store *store;
 	uint64_t request;
+	uint64_t window;   /* the request of the window that let it run; NO_RECORD: none did */
+	uint64_t decision; /* that says so: of the window, only what came before belongs here */
 	uint64_t part[PARTS_MAX];
 	size_t count;
 	uint64_t last;   /* of what is about the request */
@@ -89,19 +91,36 @@ is_part(const struct gathering *g, uint64_t index)
 static bool
 is_about(const struct gathering *g, const struct kmn_record *record)
 {
+	uint64_t window = g->window != NO_RECORD && record->i < g->decision ? g->window : g->request;
 	struct kmn_ref ref;
 
 	switch (record->kind) {
 	case KMN_R_INTENT:
-		return record->i == g->request;
+		return record->i == g->request || record->i == window;
 	case KMN_R_REDELIVER:
 	case KMN_R_REDELIVERY:
 		return kmn_ref_get(record->body, "result", &ref) && is_part(g, ref.i);
 	case KMN_R_ACTION:
-		return kmn_ref_get(record->body, "subject", &ref) && ref.i == g->request;
+		return kmn_ref_get(record->body, "subject", &ref) && (ref.i == g->request || ref.i == window);
 	default:
-		return kmn_ref_get(record->body, "request", &ref) && ref.i == g->request;
+		return kmn_ref_get(record->body, "request", &ref) && (ref.i == g->request || ref.i == window);
 	}
+}
+
+/* Which window a decision about the request names. */
+static kmn_err
+find_window(void *cookie, const struct kmn_record *record, const struct kmn_place *place)
+{
+	struct gathering *g = cookie;
+	struct kmn_ref ref;
+
+	(void)place;
+	if (record->kind == KMN_R_DECISION && kmn_ref_get(record->body, "request", &ref) && ref.i == g->request &&
+	    kmn_ref_get(record->body, "window", &ref)) {
+		g->window = ref.i;
+		g->decision = record->i;
+	}
+	return KMN_OK;
 }
 
 static kmn_err
@@ -235,7 +254,9 @@ make(struct gathering *g, uint64_t index, struct kmn_bundle *bundle, struct kmn_
 	g->size = proof.head.size;
 	(void)snprintf(bundle->origin, sizeof(bundle->origin), "%s", proof.origin);
 	bundle->request = g->request;
-	e = kmn_ledger_read(g->store, each_record, g, why);
+	g->window = NO_RECORD;
+	if ((e = kmn_ledger_read(g->store, find_window, g, why)) == KMN_OK)
+		e = kmn_ledger_read(g->store, each_record, g, why);
 	if (e == KMN_OK && g->anchor != NO_RECORD)
 		g->part[g->count++] = g->anchor;
 	for (size_t n = 0; e == KMN_OK && n < g->count; n++)

@@ -39,6 +39,7 @@ struct judging {
 	const struct kmn_bundle *bundle;
 	const struct kmn_trust *trust;
 	struct kmn_quorum *quorum;
+	uint64_t window;      /* the request of the window that let it run; else the request itself */
 	struct kmn_head head; /* of the checkpoint */
 	struct kmn_record *record;
 	size_t records;
@@ -154,14 +155,16 @@ is_about(const struct judging *j, const struct kmn_record *record)
 	case KMN_R_ANCHOR:
 		return true;
 	case KMN_R_INTENT:
-		return record->i == j->bundle->request;
+		return record->i == j->bundle->request || record->i == j->window;
 	case KMN_R_REDELIVER:
 	case KMN_R_REDELIVERY:
 		return (to = referred(j, record, "result")) != NULL && to->kind == KMN_R_RESULT;
 	case KMN_R_ACTION:
-		return (to = referred(j, record, "subject")) != NULL && to->i == j->bundle->request;
+		return (to = referred(j, record, "subject")) != NULL &&
+		       (to->i == j->bundle->request || to->i == j->window);
 	default:
-		return (to = referred(j, record, "request")) != NULL && to->i == j->bundle->request;
+		return (to = referred(j, record, "request")) != NULL &&
+		       (to->i == j->bundle->request || to->i == j->window);
 	}
 }
 
@@ -192,11 +195,30 @@ judge_line(struct judging *j, const struct kmn_bundle_record *part)
 	return KMN_OK;
 }
 
+/* The window that the decision about the request names: it belongs to it, and comes before it. */
+static void
+find_window(struct judging *j)
+{
+	j->window = j->bundle->request;
+	for (size_t n = 0; n < j->bundle->records; n++) {
+		const struct kmn_bundle_record *part = &j->bundle->record[n];
+		struct kmn_record record = {0};
+		struct kmn_ref ref;
+
+		if (kmn_record_parse(part->line, part->len, &record, NULL) == KMN_OK && record.kind == KMN_R_DECISION &&
+		    kmn_ref_get(record.body, "request", &ref) && ref.i == j->bundle->request &&
+		    kmn_ref_get(record.body, "window", &ref))
+			j->window = ref.i;
+		kmn_record_clear(&record);
+	}
+}
+
 static kmn_err
 judge_lines(struct judging *j)
 {
 	kmn_err e = KMN_OK;
 
+	find_window(j);
 	if ((j->record = calloc(j->bundle->records + 1, sizeof(*j->record))) == NULL)
 		return KMN_E_NO_MEMORY;
 	for (size_t n = 0; e == KMN_OK && n < j->bundle->records; n++)
@@ -263,6 +285,7 @@ take_action(struct judging *j, const struct kmn_record *record)
 static void
 take_record(struct judging *j, const struct kmn_record *record)
 {
+	const struct kmn_record *to;
 	const char *text;
 
 	switch (record->kind) {
@@ -281,6 +304,8 @@ take_record(struct judging *j, const struct kmn_record *record)
 		j->votes++;
 		break;
 	case KMN_R_DECISION:
+		if ((to = referred(j, record, "request")) == NULL || to->i != j->bundle->request)
+			break; /* the window's */
 		j->decided = true;
 		j->allowed = kmn_json_get_text(record->body, "verdict", &text) && strcmp(text, "allow") == 0;
 		break;
@@ -299,6 +324,8 @@ judge_records(struct judging *j)
 	struct kmn_finding finding;
 	kmn_err e = kmn_quorum_new(&settings, &j->quorum);
 
+	if (e == KMN_OK)
+		kmn_quorum_resume(j->quorum, UINT64_MAX); /* how often a window was used, only the whole ledger says */
 	for (size_t n = 0; e == KMN_OK && n < j->records; n++) {
 		const struct kmn_record *record = &j->record[n];
 
@@ -359,6 +386,10 @@ judge_request(struct judging *j)
 	note(j, POLICY, OK, "version %" PRIu64 " was in force, signed by the quorums from version 1 on",
 	    request->policy_version);
 	judge_signature(j, request);
+	if (request->window_i != 0 && (request = kmn_quorum_request(j->quorum, request->window_i)) == NULL) {
+		note(j, SIGNED, MISSING, "the window is not in the bundle");
+		return;
+	}
 	if (!request->held) {
 		note(j, SCREEN, NOT_ASKED, "nobody had to be asked");
 		note(j, SIGNED, NOT_ASKED, "rule %s holds no call: no approval was needed", request->verdict.rule);

@@ -46,6 +46,28 @@ print_time(const char *name, const json_t *story, const char *member, const char
 }
 
 static void
+print_window(const json_t *window)
+{
+	char words[160], until[KMN_MS_TEXT_BYTES];
+	uint64_t use, uses = 0, other;
+
+	if (!kmn_json_get_number(window, "uses", &uses))
+		return;
+	if (kmn_json_get_number(window, "use", &use) && kmn_json_get_number(window, "request", &other)) {
+		(void)snprintf(words, sizeof(words), "use %" PRIu64 " of %" PRIu64 " of the window of request %" PRIu64,
+		    use, uses, other);
+	} else if (kmn_json_get_number(window, "until", &other) && other > 0 &&
+		   kmn_json_get_number(window, "used", &use)) {
+		kmn_ms_text(other, until);
+		(void)snprintf(
+		    words, sizeof(words), "%" PRIu64 " of %" PRIu64 " uses, open until %s", use, uses, until);
+	} else {
+		(void)snprintf(words, sizeof(words), "of %" PRIu64 " uses; it was not opened", uses);
+	}
+	print_field("window", words);
+}
+
+static void
 print_head(const json_t *story)
 {
 	const json_t *key = json_object_get(story, "key");
@@ -53,10 +75,13 @@ print_head(const json_t *story)
 
 	(void)snprintf(words, sizeof(words), "%" JSON_INTEGER_FORMAT ", %s%s",
 	    json_integer_value(json_object_get(story, "request")), text_of(story, "state"),
-	    json_is_true(json_object_get(story, "held")) ? "" : " (no approval was needed)");
+	    json_is_true(json_object_get(story, "held")) ? ""
+	    : json_object_get(story, "window") != NULL   ? " (its window was approved)"
+							 : " (no approval was needed)");
 	print_field("request", words);
 	(void)snprintf(words, sizeof(words), "%s %s", text_of(story, "function"), text_of(story, "mechanism"));
 	print_field("operation", words);
+	print_window(json_object_get(story, "window"));
 	(void)snprintf(words, sizeof(words), "%s (id %s) on token %s", text_of(key, "label"), text_of(key, "id"),
 	    text_of(key, "token"));
 	print_field("key", words);

@@ -34,6 +34,8 @@ struct story {
 	uint64_t last;                  /* last record of the story */
 	uint8_t peer_spki[KMN_HASH_BYTES];
 	uint64_t channel; /* record of the channel that asked, 0: not seen */
+	uint64_t *window; /* requests for windows: their votes let others run */
+	size_t windows;
 };
 
 static const char *
@@ -276,20 +278,39 @@ take_channel(struct story *story, const struct kmn_record *record)
 		story->channel = record->i;
 }
 
+/* What this request may run by, though it is about another: a window, what people said to it, that it was used. */
+static kmn_err
+look_for_window(struct story *story, const struct kmn_record *record, uint64_t request, bool *is_one)
+{
+	uint64_t *more;
+
+	*is_one = record->kind == KMN_R_DECISION && json_object_get(record->body, "window") != NULL;
+	if (record->kind == KMN_R_INTENT && json_object_get(record->body, "window") != NULL) {
+		if ((more = realloc(story->window, (story->windows + 1) * sizeof(*more))) == NULL)
+			return KMN_E_NO_MEMORY;
+		story->window = more;
+		story->window[story->windows++] = record->i;
+	}
+	for (size_t n = 0; n < story->windows && !*is_one; n++)
+		*is_one = story->window[n] == request || story->window[n] == record->i;
+	return KMN_OK;
+}
+
 static kmn_err
 each_record(void *cookie, const struct kmn_record *record, const struct kmn_place *place)
 {
 	struct story *story = cookie;
 	struct kmn_row row;
-	bool mine, others;
+	bool mine, others, window;
 	kmn_err e;
 
 	(void)place;
 	if ((e = kmn_tree_add(story->tree, record->leaf)) != KMN_OK ||
-	    (e = kmn_rows_take(story->rows, record, &row)) != KMN_OK)
+	    (e = kmn_rows_take(story->rows, record, &row)) != KMN_OK ||
+	    (e = look_for_window(story, record, row.request, &window)) != KMN_OK)
 		return e;
 	mine = row.request == story->i;
-	others = (row.request != UINT64_MAX && !mine) || record->kind == KMN_R_OP;
+	others = (row.request != UINT64_MAX && !mine && !window) || record->kind == KMN_R_OP;
 	if (record->kind == KMN_R_ANCHOR)
 		take_anchor(story, record);
 	if (record->kind == KMN_R_CHANNEL_OPEN)
@@ -620,6 +641,22 @@ resolve(struct story *story, uint64_t i, struct kmn_why *why)
 	return e;
 }
 
+/* Of a window what was used of it; of a call that used one, which use of which. */
+static void
+put_window(json_t *whole, const struct story *story, const struct kmn_request *request)
+{
+	uint64_t use = 0;
+
+	if (request->window)
+		(void)json_object_set_new(whole, "window",
+		    json_pack("{s:I, s:i, s:i, s:I}", "seconds", (json_int_t)request->verdict.window_s, "uses",
+			(int)request->uses, "used", (int)request->used, "until", (json_int_t)request->until));
+	else if (kmn_json_get_number(story->decision.body, "use", &use))
+		(void)json_object_set_new(whole, "window",
+		    json_pack("{s:I, s:I, s:i}", "request", (json_int_t)request->window_i, "use", (json_int_t)use,
+			"uses", (int)request->verdict.window_uses));
+}
+
 static json_t *
 finish(struct story *story)
 {
@@ -637,6 +674,8 @@ finish(struct story *story)
 		put(whole, "purpose", text_of(body, "purpose"));
 	if (request != NULL)
 		put(whole, "rule", request->verdict.rule);
+	if (request != NULL && (request->window || request->window_i != 0))
+		put_window(whole, story, request);
 	if (story->policy != NULL)
 		(void)json_object_set_new(
 		    whole, "policy_version", json_integer((json_int_t)kmn_policy_version(story->policy)));
@@ -662,6 +701,7 @@ clear(struct story *story)
 	json_decref(story->notes);
 	json_decref(story->compared.groups);
 	free(story->again);
+	free(story->window);
 	kmn_rows_free(story->rows);
 	kmn_quorum_free(story->quorum);
 	kmn_tree_free(story->tree);
