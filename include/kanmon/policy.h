@@ -274,6 +274,23 @@ bool kmn_policy_is_member(const struct kmn_policy *policy, const char *group, co
 bool kmn_policy_is_met(
     const struct kmn_policy *policy, const struct kmn_verdict *verdict, const char *const *names, size_t count);
 
+/*
+ * Why the call is decided as `verdict` says: called for each rule up to the one that decided, with why it does not fit, or
+ * that it decides. Lines count from 1.
+ */
+typedef void (*kmn_policy_explain_fn)(void *cookie, unsigned line, const char *rule, const char *why);
+void kmn_policy_explain(const struct kmn_policy *policy, const struct kmn_question *question,
+    const struct kmn_verdict *verdict, kmn_policy_explain_fn fn, void *cookie);
+
+/*
+ * Whose rights change from one policy to the other, in words, one line each: persons and their keys, groups and roles,
+ * clients, tokens, rules, limits; then what calls would be decided otherwise, tried with every client, token, object,
+ * function and mechanism that either policy names. Returns how many lines there were.
+ */
+typedef void (*kmn_policy_diff_fn)(void *cookie, const char *whose, const char *text);
+size_t kmn_policy_diff(
+    const struct kmn_policy *before, const struct kmn_policy *after, kmn_policy_diff_fn fn, void *cookie);
+
 /* What is allowed but hardly meant (`kanmon policy check`): called once for each line; returns how many. */
 typedef void (*kmn_policy_lint_fn)(void *cookie, unsigned line, const char *text);
 size_t kmn_policy_lint(const struct kmn_policy *policy, kmn_policy_lint_fn fn, void *cookie);

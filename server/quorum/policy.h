@@ -159,6 +159,7 @@ bool policy_has(char *const *names, const char *name);
 /* What a rule says of a question. */
 bool policy_object_fits(const struct object *o, const struct kmn_question *q, const struct kmn_policy_token *token);
 bool policy_key_fits(const struct rule *r, const struct kmn_question *q);
+bool policy_mechanisms_fit(const struct rule *r, const struct kmn_question *q);
 bool policy_content_fits(const struct rule *r, const struct kmn_question *q);
 /* Client, call and object fit; key, mechanism and content are looked at next. */
 bool policy_rest_fits(const struct rule *r, const struct kmn_question *q, const struct kmn_call *call,

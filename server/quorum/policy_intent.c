@@ -283,8 +283,12 @@ kmn_policy_judge_intent(const struct kmn_policy *policy, const json_t *intent, c
 	kmn_policy_judge(policy, &q, v);
 	if (json_object_get(intent, "template") != NULL)
 		judge_names(policy, &q, json_object_get(intent, "template"), v);
-	for (size_t i = 0; (extra = policy_extra_template(intent, i)) != NULL; i++)
-		judge_name(policy, &q, extra, "secret-key", false, v);
+	for (size_t i = 0; (extra = policy_extra_template(intent, i)) != NULL; i++) {
+		struct kmn_verdict one = *v;
+
+		judge_name(policy, &q, extra, "secret-key", false, &one);
+		join_verdicts(v, &one);
+	}
 	policy_check_origin(intent, &q, v);
 	kmn_content_free(content);
 	return KMN_OK;

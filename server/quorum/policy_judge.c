@@ -27,8 +27,8 @@ calls_fit(const struct rule *r, const struct kmn_call *call)
 	return r->class[call->policy] || policy_has(r->calls, call->name);
 }
 
-static bool
-mechanisms_fit(const struct rule *r, const struct kmn_question *q)
+bool
+policy_mechanisms_fit(const struct rule *r, const struct kmn_question *q)
 {
 	if (r->mechanisms == NULL)
 		return true;
@@ -172,7 +172,7 @@ refuses_by_itself(const struct rule *r, const struct kmn_question *q, struct kmn
 static bool
 rule_decides(const struct kmn_policy *policy, const struct rule *r, const struct kmn_question *q, struct kmn_verdict *v)
 {
-	if (!mechanisms_fit(r, q))
+	if (!policy_mechanisms_fit(r, q))
 		return false;
 	if (refuses_by_itself(r, q, v))
 		return true;
@@ -215,7 +215,7 @@ start_decides(const struct kmn_policy *policy, const struct rule *r, const struc
 {
 	struct kmn_verdict fresh = *v;
 
-	if (mechanisms_fit(r, q)) {
+	if (policy_mechanisms_fit(r, q)) {
 		if (!rule_decides(policy, r, q, &fresh))
 			return false;
 		if (*free && fresh.answer == KMN_ANSWER_REFUSED && !fresh.content_missing)

@@ -149,6 +149,80 @@ lint_operators(struct linter *l, const struct rule *r)
 	}
 }
 
+static bool
+names_object(const struct rule *r)
+{
+	for (size_t i = 0; i < r->objects.count; i++) {
+		const struct object *o = r->objects.items[i];
+
+		if (o->label != NULL || o->id != NULL)
+			return true;
+	}
+	return r->key_count > 0;
+}
+
+/* Could one object be both? What one of them does not say, it may be. */
+static bool
+may_be_same(const struct object *a, const struct object *b)
+{
+	return (a->token == NULL || b->token == NULL || strcmp(a->token, b->token) == 0) &&
+	       (a->label == NULL || b->label == NULL || strcmp(a->label, b->label) == 0) &&
+	       (a->class == NULL || b->class == NULL || strcmp(a->class, b->class) == 0) &&
+	       (a->id == NULL || b->id == NULL || (a->id_len == b->id_len && memcmp(a->id, b->id, a->id_len) == 0));
+}
+
+static bool
+share_objects(const struct rule *a, const struct rule *b)
+{
+	for (size_t i = 0; i < a->objects.count; i++)
+		for (size_t k = 0; k < b->objects.count; k++)
+			if (may_be_same(a->objects.items[i], b->objects.items[k]))
+				return true;
+	return a->objects.count == 0 || b->objects.count == 0;
+}
+
+static bool
+share_clients(const struct rule *a, const struct rule *b)
+{
+	for (char **c = a->clients; *c != NULL; c++)
+		if (policy_has(b->clients, *c))
+			return true;
+	return false;
+}
+
+/*
+ * A key that one rule guards for some mechanisms, and another lets be used freely by others or before it: each guards
+ * less than it seems to.
+ */
+static void
+lint_guards(struct linter *l, const struct rule *guard)
+{
+	if (guard->need == NEED_NONE || !guard->class[KMN_POLICY_KEY_USE] || !names_object(guard))
+		return;
+	for (size_t i = 0; i < l->policy->rules.count; i++) {
+		const struct rule *r = l->policy->rules.items[i];
+
+		if (r->need == NEED_NONE && r->class[KMN_POLICY_KEY_USE] && !r->content_asked &&
+		    share_clients(guard, r) && share_objects(guard, r) &&
+		    (r->line < guard->line || (guard->mechanisms != NULL && r->key_count == 0)))
+			say(l, guard->line, "the key of rule %s is guarded in part: rule %s lets it be used by %s",
+			    guard->name, r->name, r->line < guard->line ? "what it admits before" : "other mechanisms");
+	}
+}
+
+/* Mechanisms that are admitted although they are not approved: each was meant, or was not seen. */
+static void
+lint_mechanisms(struct linter *l, const struct rule *r)
+{
+	if (r->need == NEED_DENY)
+		return;
+	if (r->any_mechanism)
+		say(l, r->line, "rule %s admits every mechanism, those that are not approved too", r->name);
+	for (char **m = r->mechanisms; m != NULL && *m != NULL; m++)
+		if (!policy_mechanism_is_approved(*m))
+			say(l, r->line, "rule %s admits %s, which is not approved", r->name, *m);
+}
+
 static void
 lint_rules(struct linter *l)
 {
@@ -176,6 +250,8 @@ lint_rules(struct linter *l)
 		}
 		if (r->need == NEED_GROUPS)
 			lint_operators(l, r);
+		lint_guards(l, r);
+		lint_mechanisms(l, r);
 	}
 	if (l->policy->rules.count == 0)
 		say(l, 0, "no rule: every call is refused");

@@ -59,6 +59,16 @@ ROW("client config",     client_config,    "DIR --gateway ADDRESS:PORT --spki FI
 ROW("policy check",      policy_check,     "FILE", \
     "parse a policy, check its signatures and say what is doubtful in it", \
     "  kanmon policy check policy.txt\n") \
+ROW("policy explain",    policy_explain,   "FILE --client NAME --call FUNCTION", \
+    "say which rule of a policy decides a call, and why each rule before it does not", \
+    "The call is described by options. The token shows what its line asks; without --file the data is not known.\n\n" \
+    "  kanmon policy explain policy.txt --client ca-prod --token root --call C_Sign \\\n" \
+    "      --mechanism CKM_SHA384_RSA_PKCS --object root-ca --file tbs.der\n") \
+ROW("policy diff",       policy_diff,      "OLD NEW", \
+    "say in words whose rights change from one policy to another", \
+    "First what lines say of persons, groups, clients, tokens and rules; then which calls would be decided\n" \
+    "otherwise, tried with every client, token, object, function and mechanism that either policy names.\n\n" \
+    "  kanmon policy diff policy-1.note policy-2.txt\n") \
 ROW("policy sign",       policy_sign,      "FILE --key KEYFILE", \
     "add a custodian's signature to a policy", \
     "The policy is checked and shown before it is signed. FILE becomes a signed note, in place.\n\n" \

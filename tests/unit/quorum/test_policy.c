@@ -806,13 +806,20 @@ collect(void *cookie, unsigned line, const char *text)
 static void
 test_lint(void)
 {
-	struct kmn_policy *policy = policy_with("group lonely 1 mori\n"
-						"rule wide\n client ca\n calls key-use\n need none\n"
-						"rule late\n client ca\n calls C_Sign\n need keepers\n"
-						"rule own\n client ca\n calls C_DestroyObject\n need lonely\n");
+	struct kmn_policy *policy =
+	    policy_with("group lonely 1 mori\n"
+			"rule wide\n client ca\n calls key-use\n need none\n"
+			"rule late\n client ca\n calls C_Sign\n need keepers\n"
+			"rule own\n client ca\n calls C_DestroyObject\n need lonely\n"
+			"rule root\n client ca\n object pkcs11:object=r\n calls key-use\n"
+			" mechanisms CKM_ECDSA_SHA256 CKM_ECDSA_SHA1\n need keepers\n"
+			"rule after\n client ca\n calls key-use\n mechanisms any\n need none\n");
 	static const char *const want[] = {"lonely is one person", "no rule asks group officers",
 	    "no rule names client other", "rule late is never reached: rule wide decides before it",
-	    "without anyone's approval"};
+	    "without anyone's approval", "rule root admits CKM_ECDSA_SHA1, which is not approved",
+	    "rule after admits every mechanism",
+	    "the key of rule root is guarded in part: rule after lets it be used by other mechanisms",
+	    "the key of rule root is guarded in part: rule wide lets it be used by what it admits before"};
 
 	found[0] = 0;
 	CU_ASSERT_TRUE(kmn_policy_lint(policy, collect, NULL) >= KMN_COUNT_OF(want));
