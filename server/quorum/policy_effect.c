@@ -160,6 +160,7 @@ policy_diff_rules(struct policy_diff *d)
 #define OBJECTS_MAX 64
 #define MECHANISMS_MAX 64
 #define TRIES_MAX 400000u
+#define COMPARISONS_MAX 40000000u /* of calls with rules */
 
 /* All that either policy names, each once; what neither names stands for itself at the end. */
 struct tries {
@@ -454,11 +455,12 @@ static void
 try_all(struct policy_diff *d, const struct tries *t)
 {
 	size_t tries = 0, each = t->calls * (t->objects + 1) * (t->mechanisms + 2);
+	size_t rules = d->before->rules.count + d->after->rules.count;
 
 	for (size_t c = 0; c < t->clients; c++) {
 		for (size_t k = 0; k < t->tokens; k++) {
 			tries += each;
-			if (tries > TRIES_MAX) {
+			if (tries > TRIES_MAX || tries * rules > COMPARISONS_MAX) {
 				policy_diff_say(
 				    d, "client", "not every call was tried: the policies name too many things");
 				return;
