@@ -201,6 +201,26 @@ diff_persons(struct policy_diff *d)
 	}
 }
 
+/* To which key a person's share of a PIN is dealt. */
+static void
+diff_share_keys(struct policy_diff *d)
+{
+	for (size_t i = 0; i < d->after->share_keys.count; i++) {
+		const struct share_key *s = d->after->share_keys.items[i];
+		const uint8_t *was = kmn_policy_share_key(d->before, s->name);
+
+		if (was == NULL || memcmp(was, s->key, sizeof(s->key)) != 0)
+			say(d, s->name,
+			    was == NULL ? "may be dealt shares of PINs now" : "is dealt shares of PINs to another key");
+	}
+	for (size_t i = 0; i < d->before->share_keys.count; i++) {
+		const struct share_key *s = d->before->share_keys.items[i];
+
+		if (kmn_policy_share_key(d->after, s->name) == NULL)
+			say(d, s->name, "is dealt no shares of PINs any more");
+	}
+}
+
 static void
 diff_group(struct policy_diff *d, const struct group *was, const struct group *is)
 {
@@ -352,6 +372,7 @@ kmn_policy_diff(const struct kmn_policy *before, const struct kmn_policy *after,
 
 	diff_head(&d);
 	diff_persons(&d);
+	diff_share_keys(&d);
 	diff_groups(&d);
 	diff_peers(&d);
 	diff_tokens(&d);

@@ -110,6 +110,9 @@ no veto any more|s/^role veto.*//|^role veto: is gone
 a recovery|s/^role veto.*/&\nrole recovery 2 sato suzuki delay 24h/|^role recovery: is new: 2 of 2
 a custodian who becomes an auditor|s/^custodian mori/auditor mori/;s/^group officers 1 mori/group officers 1 tanaka/;s/^group board.*//|^mori: is an auditor now
 a terminal that is gone|s/^terminal mori.*//|^terminal mori: is gone, and is let in no more
+no share key|s/^share-key mori.*//|^mori: is dealt no shares of PINs any more
+shares to another key|s/^share-key mori.*/share-key mori VQfzBB\/KS8tZGkyw7kxt7IjyCp6xr2o\/svbuSlnumA8=/|^mori: is dealt shares of PINs to another key
+a window|s/^rule look/rule crl\n  client ca\n  object pkcs11:token=root;object=crl\n  calls key-use\n  need keepers\n  per window 90d uses 400\nrule look/|^client ca: key-use on root with a key crl by other approved mechanisms asks for keepers by rule crl, and before is refused
 a client that is gone|s/^client web.*//;s/client ca web/client ca/|^client web: is gone, and is let in no more
 calls of a client that is gone|s/^client web.*//;s/client ca web/client ca/|^client web: login on issuing is refused, and before runs by rule look$
 keys of a client that is gone|s/^client web.*//;s/client ca web/client ca/|^client web: key-use on issuing with a key issuing by CKM_ECDSA_SHA384 is refused, and before runs by rule issue
@@ -143,11 +146,11 @@ END
 sato=$(sed -n 's/^custodian sato [^ ]* //p' policy)
 mori=$(sed -n 's/^custodian mori [^ ]* //p' policy)
 t 'diff: a key that is another person now' says '^tanaka: signs by the key .*, before that of mori' \
-	d "s#^custodian mori.*#custodian tanaka person:00tanaka $mori#;s/^group officers 1 mori/group officers 1 sato/;s/^group board.*//;/^terminal mori/d"
+	d "s#^custodian mori.*#custodian tanaka person:00tanaka $mori#;s/^group officers 1 mori/group officers 1 sato/;s/^group board.*//;/^terminal mori/d;/^share-key mori/d"
 t 'diff: a person who is gone' says '^mori: is gone: no vote of theirs counts' \
-	d "/^custodian mori/d;/^terminal mori/d;s/^group officers 1 mori/group officers 1 sato/;s/^group board.*//"
+	d "/^custodian mori/d;/^terminal mori/d;/^share-key mori/d;s/^group officers 1 mori/group officers 1 sato/;s/^group board.*//"
 t 'diff: a key of a person who stays' says '^sato: does not sign any more by the key ' \
-	d "s#^custodian sato.*##;s#^custodian mori.*#custodian sato person:00sato $mori#;/^terminal mori/d;s/^group officers 1 mori/group officers 1 sato/;s/^group board.*//"
+	d "s#^custodian sato.*##;s#^custodian mori.*#custodian sato person:00sato $mori#;/^terminal mori/d;/^share-key mori/d;s/^group officers 1 mori/group officers 1 sato/;s/^group board.*//"
 t 'diff: and by which they sign' test -n "$sato"
 t 'diff as JSON' says '"whose": *"group keepers"' kanmon policy diff policy <(sed 's/^group keepers 2/group keepers 1/' policy) --json
 t 'diff of what is no policy' exits 1 kanmon policy diff policy pass
