@@ -18,7 +18,7 @@
 	    "text token label, text key label, bytes key id (may be empty), text mechanism name, bytes data, text " \
 	    "purpose, u32 lifetime s (0: the rule's), raw[32] nonce") \
 	ROW(KMN_ADMIN_REQUEST_WITHDRAW, 5, "client", "u64 request, text reason") \
-	ROW(KMN_ADMIN_NOTE_SUBMIT, 6, "terminal", "bytes signed note (approval, rejection or veto)") \
+	ROW(KMN_ADMIN_NOTE_SUBMIT, 6, "terminal", "bytes signed note (approval, rejection or veto; or a kind of signed.h)") \
 	ROW(KMN_ADMIN_CHECKPOINT, 7, "client or terminal", "none") \
 	ROW(KMN_ADMIN_COSIGN, 9, "terminal", \
 	    "bytes checkpoint of this ledger with witnesses' lines; answer {\"record\", \"lines\": how many counted}") \
@@ -35,7 +35,8 @@
 	ROW(KMN_ADMIN_SHARE, 25, "terminal", \
 	    "u64 request, bytes share sealed to the key that its statement names (kanmon/sealedpin.h); answer " \
 	    "{\"request\", \"shares\": how many are there}") \
-	ROW(KMN_ADMIN_POLICY, 8, "client or terminal", "none; answer {\"note\": text of the policy in force}")
+	ROW(KMN_ADMIN_POLICY, 8, "client or terminal", \
+	    "none; answer {\"note\": the policy in force, \"waiting\"?: one of the recovery role that waits}")
 
 #define KMN_ADMIN_ENUM(symbol, value, who, fields) symbol = (value),
 enum kmn_admin_op { KMN_ADMIN_ROWS(KMN_ADMIN_ENUM) };

@@ -20,6 +20,7 @@
 
 #include "kanmon/operation.h"
 #include "kanmon/policy.h"
+#include "kanmon/signed.h"
 #include "kanmon/statement.h"
 
 struct kmn_record;
@@ -98,6 +99,34 @@ const struct kmn_policy *kmn_quorum_policy(const struct kmn_quorum *quorum);
  */
 kmn_err kmn_quorum_check_policy(const struct kmn_quorum *quorum, const char *note, size_t len, int64_t now,
     struct kmn_policy_error *error_out) KMN_MUST_CHECK;
+
+/* The same of a `policy.proposal` that the recovery role signed; *effective_at_out: when its delay will be over. */
+kmn_err kmn_quorum_check_proposal(const struct kmn_quorum *quorum, const char *note, size_t len, int64_t now,
+    int64_t *effective_at_out, struct kmn_policy_error *error_out) KMN_MUST_CHECK;
+/* A policy of the recovery role that waits. Borrowed until the next kmn_quorum_apply. */
+struct kmn_waiting_policy {
+	uint64_t version;
+	const uint8_t *sha256; /* of its text */
+	const char *note;
+	struct kmn_ref ref; /* its `policy.proposal` */
+	int64_t left_ms;    /* of its delay; 0: it may take effect */
+};
+/* `now` and `boot`: the wall clock and CLOCK_BOOTTIME, in ms. False: none waits. */
+bool kmn_quorum_waiting(
+    const struct kmn_quorum *quorum, int64_t now, int64_t boot, struct kmn_waiting_policy *waiting_out);
+
+/*
+ * A note of one of the kinds of signed.h, judged before it is recorded as {"note"} of the type of its kind; changes
+ * nothing. KMN_E_NOT_FOUND with `why` empty: it is of none of them. `names`: persons who signed it.
+ */
+#define KMN_SIGNED_PERSONS_MAX 32
+struct kmn_signed_check {
+	enum kmn_signed_kind kind;
+	size_t persons;
+	const char *names[KMN_SIGNED_PERSONS_MAX]; /* borrowed from the policy */
+};
+kmn_err kmn_quorum_check_signed(const struct kmn_quorum *quorum, const char *note, size_t len,
+    struct kmn_signed_check *check_out, struct kmn_why *why) KMN_MUST_CHECK;
 
 enum kmn_request_state {
 	KMN_REQUEST_OPEN,    /* intent recorded; where it is held, its statement comes next */

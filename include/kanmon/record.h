@@ -90,7 +90,7 @@ ROW(REHASH, "rehash", \
 ROW(CLOSED, "closed", \
 	"successor=object") \
 ROW(POLICY_PROPOSAL, "policy.proposal", \
-	"version=number note=note effective_after=number") \
+	"version=number note=note effective_at=number") \
 ROW(POLICY_VETO, "policy.veto", \
 	"note=note") \
 ROW(ATTESTATION, "attestation", \

@@ -396,6 +396,8 @@ submit(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader *r)
 		kmn_admin_refuse(k, conn, r->err, kmn_err_text(r->err));
 		return;
 	}
+	if (kmn_signed_submit(k, conn, (const char *)note, len))
+		return;
 	counts = kmn_quorum_check_note(k->quorum, (const char *)note, len, kmn_keeper_now_ms(), &check);
 	if (check.request == NULL) {
 		kmn_admin_refuse(k, conn, KMN_E_NOT_FOUND,
@@ -831,7 +833,7 @@ kmn_admin_take(struct kmn_keeper *k, struct kmn_conn *conn, const uint8_t *body,
 		checkpoint(k, conn);
 		break;
 	case KMN_ADMIN_POLICY:
-		answer(k, conn, json_pack("{s:s}", "note", k->policy_note));
+		answer(k, conn, kmn_policy_notes(k));
 		break;
 	case KMN_ADMIN_POLICY_SUBMIT:
 		if (conn->peer->terminal)

@@ -120,45 +120,151 @@ older_runs(const struct kmn_keeper *k)
 }
 
 static json_t *
-policy_body(struct kmn_keeper *k, const char *note, size_t len)
+policy_body(struct kmn_keeper *k, const char *note, size_t len, const char *when, int64_t at)
 {
 	return json_pack("{s:I, s:s%, s:I}", "version", (json_int_t)kmn_policy_version(kmn_keeper_policy(k)) + 1,
-	    "note", note, len, "effective_after", (json_int_t)kmn_log_size(k->log));
+	    "note", note, len, when, (json_int_t)at);
+}
+
+static bool
+fits(struct kmn_keeper *k, struct kmn_conn *conn, json_t *body)
+{
+	if (body != NULL && kmn_record_fits(body))
+		return true;
+	json_decref(body);
+	kmn_admin_refuse(k, conn, KMN_E_TOO_BIG, "what was signed is too long for a record of the ledger");
+	return false;
+}
+
+/* Signed by the quorums of both versions: in force with its record. */
+static kmn_err
+bring(struct kmn_keeper *k, struct kmn_conn *conn, const char *note, size_t len, struct kmn_policy_error *error)
+{
+	kmn_err e = kmn_quorum_check_policy(k->quorum, note, len, kmn_keeper_now_ms(), error);
+	struct kmn_ref ref;
+	json_t *body;
+
+	if (e != KMN_OK)
+		return e;
+	if (older_runs(k)) {
+		snprintf(error->text, sizeof(error->text), "calls from before the last version still run: try again");
+		return KMN_E_BUSY;
+	}
+	body = policy_body(k, note, len, "effective_after", (int64_t)kmn_log_size(k->log));
+	if (!fits(k, conn, body) || kmn_keeper_append(k, KMN_R_POLICY, body, &ref) != KMN_OK)
+		return KMN_OK; /* said, or no service any more */
+	kmn_admin_answer_when_durable(k, conn,
+	    json_pack("{s:I, s:I, s:o}", "record", (json_int_t)ref.i, "version",
+		(json_int_t)kmn_policy_version(kmn_keeper_policy(k)), "sha256",
+		kmn_json_b64(kmn_policy_sha256(kmn_keeper_policy(k)), KMN_HASH_BYTES)));
+	took_effect(k);
+	return KMN_OK;
+}
+
+/* Signed by role recovery of the one in force: it waits. */
+static kmn_err
+propose(struct kmn_keeper *k, struct kmn_conn *conn, const char *note, size_t len, struct kmn_policy_error *error)
+{
+	struct kmn_waiting_policy waiting;
+	struct kmn_ref ref;
+	json_t *body;
+	int64_t at;
+	kmn_err e = kmn_quorum_check_proposal(k->quorum, note, len, kmn_keeper_now_ms(), &at, error);
+
+	if (e != KMN_OK)
+		return e;
+	body = policy_body(k, note, len, "effective_at", at);
+	if (!fits(k, conn, body) || kmn_keeper_append(k, KMN_R_POLICY_PROPOSAL, body, &ref) != KMN_OK ||
+	    !kmn_quorum_waiting(k->quorum, kmn_keeper_now_ms(), kmn_keeper_boot_ms(), &waiting))
+		return KMN_OK;
+	kmn_say(KMN_SAY_WARNING,
+	    "policy version %" PRIu64 " was brought by the recovery role (%s): it takes effect in %" PRId64
+	    " s unless it is vetoed",
+	    waiting.version, conn->peer->name, waiting.left_ms / 1000);
+	kmn_admin_answer_when_durable(k, conn,
+	    json_pack("{s:I, s:I, s:o, s:I}", "record", (json_int_t)ref.i, "version", (json_int_t)waiting.version,
+		"sha256", kmn_json_b64(waiting.sha256, KMN_HASH_BYTES), "effective_at", (json_int_t)at));
+	return KMN_OK;
 }
 
 void
 kmn_policy_submit(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader *r)
 {
 	struct kmn_policy_error error = {0, ""};
-	const uint8_t *note;
 	bool recovery = kmn_reader_bool(r);
+	const uint8_t *note;
 	size_t len = kmn_reader_bytes(r, KMN_ADMIN_NOTE_MAX_BYTES, &note);
-	struct kmn_ref ref;
-	json_t *body;
 	kmn_err e;
 
 	kmn_clock_tick(k);
 	if ((e = kmn_reader_end(r)) != KMN_OK) {
 		kmn_admin_refuse(k, conn, e, kmn_err_text(e));
-	} else if (recovery) {
-		kmn_admin_refuse(k, conn, KMN_E_DENIED, "role recovery is without effect in this version");
-	} else if ((e = kmn_quorum_check_policy(k->quorum, (const char *)note, len, kmn_keeper_now_ms(), &error)) !=
-		   KMN_OK) {
-		kmn_say(KMN_SAY_WARNING, "a policy brought by %s is refused: line %u: %s", conn->peer->name, error.line,
-		    error.text);
-		kmn_admin_refuse(k, conn, e, error.text);
-	} else if (older_runs(k)) {
-		kmn_admin_refuse(k, conn, KMN_E_BUSY, "calls from before the last version still run: try again");
-	} else if ((body = policy_body(k, (const char *)note, len)) == NULL || !kmn_record_fits(body)) {
-		json_decref(body);
-		kmn_admin_refuse(k, conn, KMN_E_TOO_BIG, "the signed policy is too long for a record of the ledger");
-	} else if (kmn_keeper_append(k, KMN_R_POLICY, body, &ref) == KMN_OK) {
-		kmn_admin_answer_when_durable(k, conn,
-		    json_pack("{s:I, s:I, s:o}", "record", (json_int_t)ref.i, "version",
-			(json_int_t)kmn_policy_version(kmn_keeper_policy(k)), "sha256",
-			kmn_json_b64(kmn_policy_sha256(kmn_keeper_policy(k)), KMN_HASH_BYTES)));
-		took_effect(k);
+		return;
 	}
+	e = (recovery ? propose : bring)(k, conn, (const char *)note, len, &error);
+	if (e == KMN_OK)
+		return;
+	kmn_say(KMN_SAY_WARNING, "a policy brought by %s is refused: line %u: %s", conn->peer->name, error.line,
+	    error.text);
+	kmn_admin_refuse(k, conn, e, error.text[0] != '\0' ? error.text : kmn_err_text(e));
+}
+
+/* The delay of what the recovery role brought is over: its second record puts it in force. */
+static void
+take_effect_when_due(struct kmn_keeper *k)
+{
+	struct kmn_waiting_policy waiting;
+	json_t *body;
+
+	kmn_clock_sample(k);
+	if (!kmn_quorum_waiting(k->quorum, k->clock.now, k->clock.boot, &waiting) || waiting.left_ms > 0 ||
+	    older_runs(k))
+		return;
+	body = policy_body(k, waiting.note, strlen(waiting.note), "effective_after", (int64_t)kmn_log_size(k->log));
+	if (body == NULL || json_object_set_new(body, "proposal", kmn_ref_json(&waiting.ref)) != 0)
+		KMN_BUG("out of memory");
+	if (kmn_keeper_append(k, KMN_R_POLICY, body, NULL) == KMN_OK)
+		took_effect(k);
+}
+
+/* ---- other notes that people sign -------------------------------------------------------------------------------- */
+
+static json_t *
+names_json(const struct kmn_signed_check *check)
+{
+	json_t *names = json_array();
+
+	for (size_t n = 0; n < check->persons; n++)
+		(void)json_array_append_new(names, json_string(check->names[n]));
+	return names;
+}
+
+bool
+kmn_signed_submit(struct kmn_keeper *k, struct kmn_conn *conn, const char *note, size_t len)
+{
+	struct kmn_signed_check check;
+	struct kmn_why why = {""};
+	struct kmn_ref ref;
+	json_t *body, *names;
+	kmn_err e = kmn_quorum_check_signed(k->quorum, note, len, &check, &why);
+
+	if (e == KMN_E_NOT_FOUND && why.text[0] == '\0')
+		return false;
+	if (e != KMN_OK) {
+		kmn_admin_refuse(k, conn, e, why.text[0] != '\0' ? why.text : kmn_err_text(e));
+		return true;
+	}
+	body = json_pack("{s:s%}", "note", note, len);
+	if (!fits(k, conn, body))
+		return true;
+	names = names_json(&check);
+	kmn_say(KMN_SAY_INFO, "%s brought by %s", kmn_signed_first_line(check.kind), conn->peer->name);
+	if (kmn_keeper_append(k, kmn_signed_record(check.kind), body, &ref) == KMN_OK)
+		kmn_admin_answer_when_durable(k, conn,
+		    json_pack("{s:I, s:s, s:O}", "record", (json_int_t)ref.i, "kind", kmn_signed_first_line(check.kind),
+			"signed_by", names));
+	json_decref(names);
+	return true;
 }
 
 /* ---- time -------------------------------------------------------------------------------------------------------- */
@@ -169,6 +275,7 @@ kmn_policy_tick(struct kmn_keeper *k)
 	const struct kmn_policy *policy = kmn_keeper_policy(k);
 	int64_t now = kmn_keeper_now_ms(), left = kmn_policy_expires(policy) - now;
 
+	take_effect_when_due(k);
 	if (left > KMN_POLICY_WARN_MS || (k->policy_warned_ms != 0 && now - k->policy_warned_ms < DAY_MS))
 		return;
 	k->policy_warned_ms = now;
@@ -189,7 +296,9 @@ kmn_policy_status(const struct kmn_keeper *k)
 {
 	const struct kmn_policy *policy = kmn_keeper_policy(k);
 	int64_t now = kmn_keeper_now_ms(), expires = kmn_policy_expires(policy);
+	struct kmn_waiting_policy waiting;
 	char warning[128] = "none";
+	json_t *status;
 
 	if (now >= expires)
 		(void)snprintf(warning, sizeof(warning), "expired: only queries, until a new version is submitted");
@@ -197,5 +306,24 @@ kmn_policy_status(const struct kmn_keeper *k)
 		(void)snprintf(warning, sizeof(warning), "not in force yet: only queries");
 	else if (expires - now <= KMN_POLICY_WARN_MS)
 		(void)snprintf(warning, sizeof(warning), "expires in %" PRId64 " days", (expires - now) / DAY_MS);
-	return json_pack("{s:I, s:s}", "expires", (json_int_t)expires, "warning", warning);
+	status = json_pack("{s:I, s:s}", "expires", (json_int_t)expires, "warning", warning);
+	if (kmn_quorum_waiting(k->quorum, now, kmn_keeper_boot_ms(), &waiting) &&
+	    json_object_set_new(status, "waiting",
+		json_pack("{s:I, s:o, s:I, s:I}", "version", (json_int_t)waiting.version, "sha256",
+		    kmn_json_b64(waiting.sha256, KMN_HASH_BYTES), "record", (json_int_t)waiting.ref.i, "left_s",
+		    (json_int_t)(waiting.left_ms / 1000))) != 0)
+		KMN_BUG("out of memory");
+	return status;
+}
+
+json_t *
+kmn_policy_notes(const struct kmn_keeper *k)
+{
+	json_t *notes = json_pack("{s:s}", "note", k->policy_note);
+	struct kmn_waiting_policy waiting;
+
+	if (kmn_quorum_waiting(k->quorum, kmn_keeper_now_ms(), kmn_keeper_boot_ms(), &waiting) &&
+	    json_object_set_new(notes, "waiting", json_string(waiting.note)) != 0)
+		KMN_BUG("out of memory");
+	return notes;
 }

@@ -956,9 +956,13 @@ void kmn_admin_answer_when_durable(struct kmn_keeper *k, struct kmn_conn *conn, 
 
 /* KMN_ADMIN_POLICY_SUBMIT: the next version, signed by the quorums of both. */
 void kmn_policy_submit(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader *r);
-/* Says when it is about to expire. */
+/* A note of a kind of signed.h: recorded, or refused. False: it is of no such kind. */
+bool kmn_signed_submit(struct kmn_keeper *k, struct kmn_conn *conn, const char *note, size_t len);
+/* Says when it is about to expire; puts in force what the recovery role brought, when it is time. */
 void kmn_policy_tick(struct kmn_keeper *k);
-/* {"expires", "warning"} */
+/* {"expires", "warning", "waiting"?: {"version", "sha256", "record", "left_s"}} */
 json_t *kmn_policy_status(const struct kmn_keeper *k) KMN_MUST_CHECK;
+/* {"note": of the policy in force, "waiting"?: of the one that the recovery role brought} */
+json_t *kmn_policy_notes(const struct kmn_keeper *k) KMN_MUST_CHECK;
 
 #endif

@@ -64,14 +64,16 @@ judged_at(const struct step *s)
 
 /* ---- policy ------------------------------------------------------------------------------------------------------ */
 
+/* What another file makes of the record. */
 static void
-apply_rotation(struct step *s)
+apply_pure(struct step *s, const char *check,
+    kmn_err (*take)(struct kmn_quorum *, const struct kmn_record *, struct kmn_why *))
 {
 	struct kmn_why why = {""};
-	kmn_err e = quorum_rotation_apply(s->q, s->record, &why);
+	kmn_err e = take(s->q, s->record, &why);
 
 	if (e == KMN_E_CORRUPT)
-		found(s, "V5", "%.300s", why.text);
+		found(s, check, "%.300s", why.text);
 	else if (e != KMN_OK)
 		trouble(s, e);
 }
@@ -853,7 +855,13 @@ apply(struct step *s)
 	switch (s->record->kind) {
 	case KMN_R_GENESIS:
 	case KMN_R_POLICY:
-		apply_rotation(s);
+	case KMN_R_POLICY_PROPOSAL:
+	case KMN_R_GATEWAY_START:
+		apply_pure(s, "V5", quorum_rotation_apply);
+		break;
+	case KMN_R_POLICY_VETO:
+	case KMN_R_ATTESTATION:
+		apply_pure(s, "V6", quorum_signed_apply);
 		break;
 	case KMN_R_INTENT:
 		apply_intent(s);

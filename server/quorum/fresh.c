@@ -32,6 +32,7 @@ quorum_fresh_apply(struct kmn_quorum *q, const struct kmn_record *record)
 {
 	uint64_t after;
 
+	q->fresh.t = record->t;
 	for (unsigned kind = 0; kind < KMN_LIMIT_COUNT; kind++)
 		if (record->kind == limits[kind].answers && record->kind != KMN_R_UNKNOWN)
 			q->fresh.last_t[kind] = record->t;

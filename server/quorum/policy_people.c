@@ -53,6 +53,10 @@ policy_line_roster(struct parser *p)
 
 		if (memcmp(other->key.spki_sha256, c->key.spki_sha256, KMN_HASH_BYTES) == 0)
 			fail(p, "the same public key is in line %u", other->line);
+		else if (strcmp(other->key.name, c->key.name) == 0 &&
+			 memcmp(other->key.id, c->key.id, sizeof(c->key.id)) == 0)
+			fail(p, "a signature could be by this key or by that of line %u: name and id are the same",
+			    other->line);
 		if (strcmp(other->seen.name, c->seen.name) == 0 && other->seen.auditor != auditor)
 			fail(p, "%s is %s in line %u: one or the other", c->seen.name,
 			    auditor ? "a custodian" : "an auditor", other->line);

@@ -17,6 +17,11 @@ policy_check_signed(
 	struct kmn_why why = {""};
 	kmn_err e;
 
+	if (role == NULL) {
+		snprintf(error->text, sizeof(error->text), "version %llu has no role %s",
+		    (unsigned long long)policy->version, role_name);
+		return KMN_E_SIGNATURE;
+	}
 	if ((e = kmn_evidence_verify_note(policy, note, &said, &count, &why)) != KMN_OK) {
 		snprintf(error->text, sizeof(error->text), "%s", why.text);
 		return e;

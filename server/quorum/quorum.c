@@ -45,6 +45,7 @@ kmn_quorum_free(struct kmn_quorum *q)
 	for (size_t i = 0; i < q->policy_count; i++)
 		kmn_policy_free(q->policies[i]);
 	free(q->requests);
+	quorum_rotation_free(q);
 	free(q->policies);
 	free(q->policy_i);
 	quorum_plain_free(q->plain);

@@ -52,6 +52,18 @@ struct kmn_quorum {
 	bool choosing;                /* one of these is being applied: what it was judged by is not all here */
 	uint64_t last[KMN_R_UNKNOWN]; /* of each type: 1 more than the index of the last record, 0: none */
 	struct {
+		struct kmn_policy *policy; /* that the recovery role brought; NULL: none waits */
+		char *note;
+		struct kmn_ref ref;
+		int64_t t, m; /* of its record */
+	} waiting;            /* rotation.c */
+	struct {
+		uint64_t i; /* of the first gateway.start of this boot; 0: none */
+		int64_t m;
+		char id[64];
+	} boot; /* rotation.c */
+	struct {
+		uint64_t t;        /* of the last record */
 		uint64_t policy_t;                /* of the record that brought the policy in force */
 		uint64_t last_t[KMN_LIMIT_COUNT]; /* of the last record that answers a limit, 0: none */
 		uint64_t behind_t; /* the clock went back when the ledger was here; 0: it did not, or never */
@@ -112,9 +124,16 @@ const char *quorum_get_out(const struct kmn_record *record, size_t *len_out); /*
  * rotation.c: takes a record of any kind; KMN_E_CORRUPT: a policy that cannot be in force. Which policy a record names
  * that may have decided it: the one in force, or of an `op` whose call began before it the one before; NULL: neither.
  */
+void quorum_rotation_free(struct kmn_quorum *q);
 kmn_err quorum_rotation_apply(
     struct kmn_quorum *q, const struct kmn_record *record, struct kmn_why *why) KMN_MUST_CHECK;
 const struct kmn_policy *quorum_named_policy(const struct kmn_quorum *q, const struct kmn_record *record);
+kmn_err quorum_veto_check(const struct kmn_quorum *q, const struct kmn_signed *said,
+    const struct quorum_signers *signers, struct kmn_why *why) KMN_MUST_CHECK;
+void quorum_veto_apply(struct kmn_quorum *q, const struct kmn_record *record, const struct kmn_signed *said);
+
+/* signed.c: takes a record of the kinds of signed.h; KMN_E_CORRUPT: its note does not count. */
+kmn_err quorum_signed_apply(struct kmn_quorum *q, const struct kmn_record *record, struct kmn_why *why) KMN_MUST_CHECK;
 
 /* fresh.c: takes a record of any kind. */
 void quorum_fresh_apply(struct kmn_quorum *q, const struct kmn_record *record);

@@ -51,15 +51,118 @@ accept_note(const struct kmn_quorum *q, const char *note, size_t len, const char
 	return e;
 }
 
+/* One whose term is over before it takes effect waits for nothing. */
+static bool
+is_waiting(const struct kmn_quorum *q, int64_t t)
+{
+	return q->waiting.policy != NULL && t < q->waiting.policy->expires;
+}
+
+/* Records' times never go back: a clock that did says nothing of the next one's. */
+static int64_t
+not_before_ledger(const struct kmn_quorum *q, int64_t now)
+{
+	return now > (int64_t)q->fresh.t ? now : (int64_t)q->fresh.t;
+}
+
 kmn_err
 kmn_quorum_check_policy(
     const struct kmn_quorum *q, const char *note, size_t len, int64_t now, struct kmn_policy_error *error)
 {
 	struct kmn_policy *policy = NULL;
-	kmn_err e = accept_note(q, note, len, "policy", now, 0, &policy, error);
+	kmn_err e = accept_note(q, note, len, "policy", not_before_ledger(q, now), 0, &policy, error);
 
 	kmn_policy_free(policy);
 	return e;
+}
+
+kmn_err
+kmn_quorum_check_proposal(const struct kmn_quorum *q, const char *note, size_t len, int64_t now,
+    int64_t *effective_at_out, struct kmn_policy_error *error)
+{
+	struct kmn_policy *policy = NULL;
+	int64_t at = not_before_ledger(q, now) + (int64_t)kmn_policy_recovery_delay_ms(kmn_quorum_policy(q));
+	kmn_err e = accept_note(q, note, len, "recovery", at, 0, &policy, error);
+
+	kmn_policy_free(policy);
+	*effective_at_out = at;
+	if (e == KMN_OK && is_waiting(q, now)) {
+		snprintf(error->text, sizeof(error->text),
+		    "another policy of the recovery role waits (record %" PRIu64 "): it is vetoed first",
+		    q->waiting.ref.i);
+		return KMN_E_BUSY;
+	}
+	return e;
+}
+
+/* ---- what waits -------------------------------------------------------------------------------------------------- */
+
+static void
+forget_waiting(struct kmn_quorum *q)
+{
+	kmn_policy_free(q->waiting.policy);
+	free(q->waiting.note);
+	memset(&q->waiting, 0, sizeof(q->waiting));
+}
+
+void
+quorum_rotation_free(struct kmn_quorum *q)
+{
+	forget_waiting(q);
+}
+
+/* How long it still waits, by whichever clock says more. */
+static int64_t
+left_ms(const struct kmn_quorum *q, int64_t t, int64_t m)
+{
+	int64_t delay = (int64_t)kmn_policy_recovery_delay_ms(kmn_quorum_policy(q));
+	int64_t since = q->boot.i > q->waiting.ref.i ? q->boot.m : q->waiting.m;
+	int64_t wall = q->waiting.t + delay - t, boot = since + delay - m;
+	int64_t left = wall > boot ? wall : boot;
+
+	return left > 0 ? left : 0;
+}
+
+bool
+kmn_quorum_waiting(const struct kmn_quorum *q, int64_t now, int64_t boot, struct kmn_waiting_policy *out)
+{
+	memset(out, 0, sizeof(*out));
+	if (!is_waiting(q, now))
+		return false;
+	*out = (struct kmn_waiting_policy){.version = q->waiting.policy->version,
+	    .sha256 = q->waiting.policy->sha256,
+	    .note = q->waiting.note,
+	    .ref = q->waiting.ref,
+	    .left_ms = left_ms(q, now, boot)};
+	return true;
+}
+
+kmn_err
+quorum_veto_check(const struct kmn_quorum *q, const struct kmn_signed *said, const struct quorum_signers *signers,
+    struct kmn_why *why)
+{
+	const struct kmn_signed_line *line = kmn_signed_line(said, "policy", 0);
+	const struct kmn_policy *policy = kmn_quorum_policy(q);
+	const char *role = policy_group(policy, "veto", true) != NULL ? "veto" : "policy";
+
+	if (q->waiting.policy == NULL || line->number != q->waiting.policy->version ||
+	    memcmp(line->hash, q->waiting.policy->sha256, KMN_HASH_BYTES) != 0) {
+		kmn_why_set(why, "no such policy waits");
+		return KMN_E_NOT_FOUND;
+	}
+	for (size_t n = 0; n < signers->count; n++)
+		if (policy_is_in_role(policy, role, signers->who[n].name))
+			return KMN_OK;
+	kmn_why_set(why, "nobody of role %s of policy version %" PRIu64 " signed it", role, policy->version);
+	return KMN_E_SIGNATURE;
+}
+
+void
+quorum_veto_apply(struct kmn_quorum *q, const struct kmn_record *record, const struct kmn_signed *said)
+{
+	(void)record;
+	(void)said;
+	forget_waiting(q);
 }
 
 /* ---- taking it in ------------------------------------------------------------------------------------------------ */
@@ -88,6 +191,7 @@ put_in_force(struct kmn_quorum *q, struct kmn_policy *policy, uint64_t i)
 	}
 	q->policy_i[q->policy_count] = i;
 	q->policies[q->policy_count++] = policy;
+	forget_waiting(q); /* it followed the one before */
 	return KMN_OK;
 }
 
@@ -115,11 +219,81 @@ take_genesis(struct kmn_quorum *q, const struct kmn_record *record, struct kmn_w
 	return KMN_E_CORRUPT;
 }
 
+/* What the recovery role brought takes effect: it is what waited, nobody stopped it, and its delay is over. */
+static kmn_err
+check_waited(const struct kmn_quorum *q, const struct kmn_record *record, const char *note, struct kmn_why *why)
+{
+	struct kmn_ref ref;
+	int64_t left;
+
+	if (!kmn_ref_get(record->body, "proposal", &ref) || q->waiting.policy == NULL || ref.i != q->waiting.ref.i ||
+	    memcmp(ref.leaf, q->waiting.ref.leaf, sizeof(ref.leaf)) != 0 || strcmp(note, q->waiting.note) != 0) {
+		kmn_why_set(why, "the record names a proposal that does not wait: it was stopped, or never was");
+		return KMN_E_CORRUPT;
+	}
+	if ((left = left_ms(q, (int64_t)record->t, (int64_t)record->m)) == 0)
+		return KMN_OK;
+	kmn_why_set(why, "the policy of the recovery role takes effect %" PRId64 " ms before its delay is over", left);
+	return KMN_E_CORRUPT;
+}
+
+static kmn_err
+take_proposal(struct kmn_quorum *q, const struct kmn_record *record, struct kmn_why *why)
+{
+	struct kmn_policy_error error = {0, ""};
+	struct kmn_policy *policy = NULL;
+	uint64_t version, at;
+	int64_t due;
+	const char *note;
+	kmn_err e;
+
+	if (q->policy_count == 0 || !kmn_json_get_text(record->body, "note", &note) ||
+	    !kmn_json_get_number(record->body, "version", &version) ||
+	    !kmn_json_get_number(record->body, "effective_at", &at)) {
+		kmn_why_set(why, "a proposal without note, version or time, or before any policy");
+		return KMN_E_CORRUPT;
+	}
+	due = (int64_t)record->t + (int64_t)kmn_policy_recovery_delay_ms(kmn_quorum_policy(q));
+	if (is_waiting(q, (int64_t)record->t)) {
+		kmn_why_set(why, "a proposal, and another one waits");
+		return KMN_E_CORRUPT;
+	}
+	if ((e = accept_note(q, note, strlen(note), "recovery", due, QUORUM_GRACE_MS, &policy, &error)) != KMN_OK)
+		return e == KMN_E_NO_MEMORY ? e : found(why, "the proposal", &error);
+	forget_waiting(q);
+	q->waiting.policy = policy;
+	q->waiting.ref.i = record->i;
+	memcpy(q->waiting.ref.leaf, record->leaf, sizeof(record->leaf));
+	q->waiting.t = (int64_t)record->t;
+	q->waiting.m = (int64_t)record->m;
+	if ((q->waiting.note = strdup(note)) == NULL)
+		return KMN_E_NO_MEMORY;
+	if (policy->version == version && (int64_t)at <= due)
+		return KMN_OK;
+	kmn_why_set(why, "the proposal names another version, or a later time than its delay makes");
+	return KMN_E_CORRUPT;
+}
+
+/* The boot clock of two boots says nothing of the time between them. */
+static kmn_err
+take_start(struct kmn_quorum *q, const struct kmn_record *record)
+{
+	const char *id;
+
+	if (!kmn_json_get_text(record->body, "boot_id", &id) || (q->boot.i != 0 && strcmp(id, q->boot.id) == 0))
+		return KMN_OK;
+	q->boot.i = record->i;
+	q->boot.m = (int64_t)record->m;
+	(void)snprintf(q->boot.id, sizeof(q->boot.id), "%s", id);
+	return KMN_OK;
+}
+
 static kmn_err
 take_policy(struct kmn_quorum *q, const struct kmn_record *record, struct kmn_why *why)
 {
 	struct kmn_policy_error error = {0, ""};
 	struct kmn_policy *policy = NULL;
+	bool waited = json_object_get(record->body, "proposal") != NULL;
 	const char *note;
 	uint64_t version;
 	kmn_err e;
@@ -129,11 +303,14 @@ take_policy(struct kmn_quorum *q, const struct kmn_record *record, struct kmn_wh
 		kmn_why_set(why, "a policy record without note or version");
 		return KMN_E_CORRUPT;
 	}
+	if (waited && (e = check_waited(q, record, note, why)) != KMN_OK)
+		return e;
 	if (q->policy_count == 0) {
 		kmn_why_set(why, "a policy record, and no genesis");
 		return KMN_E_CORRUPT;
 	}
-	e = accept_note(q, note, strlen(note), "policy", (int64_t)record->t, QUORUM_GRACE_MS, &policy, &error);
+	e = accept_note(q, note, strlen(note), waited ? "recovery" : "policy", (int64_t)record->t, QUORUM_GRACE_MS,
+	    &policy, &error);
 	if (e != KMN_OK)
 		return e == KMN_E_NO_MEMORY ? e : found(why, "the record", &error);
 	if ((e = put_in_force(q, policy, record->i)) != KMN_OK || policy->version == version)
@@ -150,6 +327,10 @@ quorum_rotation_apply(struct kmn_quorum *q, const struct kmn_record *record, str
 		return take_genesis(q, record, why);
 	case KMN_R_POLICY:
 		return take_policy(q, record, why);
+	case KMN_R_POLICY_PROPOSAL:
+		return take_proposal(q, record, why);
+	case KMN_R_GATEWAY_START:
+		return take_start(q, record);
 	default:
 		return KMN_OK;
 	}

@@ -40,6 +40,16 @@ choose_policies(const struct kmn_quorum *q, struct choice *c)
 		choose(c, q->policy_i[n]);
 }
 
+/* What waits to be one, and where its delay is counted from. */
+static void
+choose_waiting(const struct kmn_quorum *q, struct choice *c)
+{
+	if (q->boot.i != 0)
+		choose(c, q->boot.i);
+	if (q->waiting.policy != NULL)
+		choose(c, q->waiting.ref.i);
+}
+
 /* Of decisions and results that went nowhere (CKR_BUFFER_TOO_SMALL) only the last pair counts. */
 static void
 choose_requests(const struct kmn_quorum *q, struct choice *c)
@@ -88,6 +98,7 @@ choose_cosignatures(const struct kmn_quorum *q, struct choice *c)
 
 static void (*const parts[])(const struct kmn_quorum *, struct choice *) = {
     choose_policies,
+    choose_waiting,
     choose_requests,
     choose_last,
     choose_cosignatures,

@@ -117,7 +117,7 @@ write_out(const struct listing *listing, const json_t *row, enum kmn_finished_ki
 }
 
 static kmn_err
-each(void *cookie, const struct kmn_signed *made)
+each(void *cookie, const struct kmn_signed_certificate *made)
 {
 	struct listing *listing = cookie;
 	enum kmn_finished_kind kind;
@@ -191,7 +191,7 @@ kmn_cmd_audit_certificates(int argc, char **argv)
 		return KMN_AUDIT_INCOMPLETE;
 	if (listing.csv)
 		kmn_csv_line(stdout, columns, KMN_COUNT_OF(columns));
-	e = kmn_signed_read(listing.store, each, NULL, &listing, &why);
+	e = kmn_signed_certificate_read(listing.store, each, NULL, &listing, &why);
 	if (e != KMN_OK)
 		(void)fprintf(
 		    stderr, "kanmon audit: %s: %s\n", words[0], why.text[0] == '\0' ? kmn_err_text(e) : why.text);

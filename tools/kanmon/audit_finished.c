@@ -37,7 +37,7 @@ put_number(json_t *row, const char *name, uint64_t number)
 }
 
 static json_t *
-new_row(const struct kmn_signed *made)
+new_row(const struct kmn_signed_certificate *made)
 {
 	json_t *row = json_object();
 	char when[KMN_MS_TEXT_BYTES];
@@ -60,7 +60,7 @@ new_row(const struct kmn_signed *made)
 
 /* Under the key as the ledger keeps it. */
 static const char *
-judge(struct kmn_store *store, const struct kmn_signed *made, const uint8_t *der, size_t len)
+judge(struct kmn_store *store, const struct kmn_signed_certificate *made, const uint8_t *der, size_t len)
 {
 	struct kmn_issued issued;
 	uint8_t *spki = NULL;
@@ -86,7 +86,7 @@ put_facts(json_t *row, enum kmn_finished_kind kind, const uint8_t *der, size_t l
 }
 
 kmn_err
-kmn_finished_row(struct kmn_store *store, const struct kmn_signed *made, json_t **row_out,
+kmn_finished_row(struct kmn_store *store, const struct kmn_signed_certificate *made, json_t **row_out,
     enum kmn_finished_kind *kind_out, uint8_t **der_out, size_t *der_len_out)
 {
 	uint8_t *data = NULL;

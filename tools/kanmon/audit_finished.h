@@ -22,7 +22,7 @@ ROW("sha256") ROW("sha384") ROW("sha512")
  * The row of a signature, and the finished thing (NULL where it cannot be made). *row_out is NULL for data of another
  * kind: neither certificate nor CRL, request or OCSP response.
  */
-kmn_err kmn_finished_row(struct kmn_store *store, const struct kmn_signed *made, json_t **row_out,
+kmn_err kmn_finished_row(struct kmn_store *store, const struct kmn_signed_certificate *made, json_t **row_out,
     enum kmn_finished_kind *kind_out, uint8_t **der_out, size_t *der_len_out) KMN_MUST_CHECK;
 
 #endif

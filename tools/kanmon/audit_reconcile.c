@@ -59,7 +59,7 @@ take_key(void *cookie, const uint8_t spki_sha256[KMN_HASH_BYTES])
 }
 
 static kmn_err
-take_signed(void *cookie, const struct kmn_signed *made)
+take_signed(void *cookie, const struct kmn_signed_certificate *made)
 {
 	struct reconciling *r = cookie;
 	enum kmn_finished_kind kind = KMN_FINISHED_COUNT;
@@ -306,7 +306,7 @@ kmn_reconcile_certificates(struct kmn_store *store, const char *ledger, const ch
 	struct kmn_why why = {""};
 	kmn_err e = kmn_match_new(&r.match);
 
-	if (e == KMN_OK && (e = kmn_signed_read(store, take_signed, take_key, &r, &why)) != KMN_OK)
+	if (e == KMN_OK && (e = kmn_signed_certificate_read(store, take_signed, take_key, &r, &why)) != KMN_OK)
 		(void)fprintf(
 		    stderr, "kanmon audit: %s: %s\n", ledger, why.text[0] == '\0' ? kmn_err_text(e) : why.text);
 	r.learning = true;

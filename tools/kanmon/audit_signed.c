@@ -18,10 +18,10 @@ struct reading {
 	struct kmn_rows *rows;
 	struct waiting *waiting;
 	size_t count, room;
-	kmn_signed_fn *fn;
+	kmn_signed_certificate_fn *fn;
 	kmn_signed_key_fn *key_fn;
 	void *cookie;
-	struct kmn_signed made;
+	struct kmn_signed_certificate made;
 };
 
 static kmn_err
@@ -62,7 +62,7 @@ let_go(struct reading *r, struct waiting *at)
 static kmn_err
 take(struct reading *r, const struct kmn_record *record, const struct kmn_row *row, const json_t *asked)
 {
-	struct kmn_signed *m = &r->made;
+	struct kmn_signed_certificate *m = &r->made;
 	const json_t *params = json_object_get(json_object_get(asked, "mech"), "params");
 	const char *b64;
 	uint64_t rv;
@@ -129,8 +129,8 @@ each_record(void *cookie, const struct kmn_record *record, const struct kmn_plac
 }
 
 kmn_err
-kmn_signed_read(
-    struct kmn_store *store, kmn_signed_fn *fn, kmn_signed_key_fn *key_fn, void *cookie, struct kmn_why *why)
+kmn_signed_certificate_read(struct kmn_store *store, kmn_signed_certificate_fn *fn, kmn_signed_key_fn *key_fn,
+    void *cookie, struct kmn_why *why)
 {
 	struct reading *r = calloc(1, sizeof(*r));
 	kmn_err e;

@@ -12,7 +12,7 @@
 
 #define KMN_SIGNATURE_MAX_BYTES 8192
 
-struct kmn_signed {
+struct kmn_signed_certificate {
 	uint64_t record, request, t; /* request UINT64_MAX: class B, the record stands alone */
 	const char *client, *approvers, *key, *key_id, *mechanism;
 	bool has_key, has_in, has_norm, has_pss;
@@ -25,13 +25,13 @@ struct kmn_signed {
 };
 
 /* Called for each in order; what it is given lives until it returns. */
-typedef kmn_err kmn_signed_fn(void *cookie, const struct kmn_signed *made);
+typedef kmn_err kmn_signed_certificate_fn(void *cookie, const struct kmn_signed_certificate *made);
 
 /* Called for each key that a record names by its public half: used, or made. Often for the same. */
 typedef kmn_err kmn_signed_key_fn(void *cookie, const uint8_t spki_sha256[KMN_HASH_BYTES]);
 
 /* Reads a ledger; `key_fn` may be NULL. Errors as kmn_ledger_read. */
-kmn_err kmn_signed_read(struct kmn_store *store, kmn_signed_fn *fn, kmn_signed_key_fn *key_fn, void *cookie,
-    struct kmn_why *why) KMN_MUST_CHECK;
+kmn_err kmn_signed_certificate_read(struct kmn_store *store, kmn_signed_certificate_fn *fn, kmn_signed_key_fn *key_fn,
+    void *cookie, struct kmn_why *why) KMN_MUST_CHECK;
 
 #endif

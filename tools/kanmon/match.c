@@ -137,7 +137,7 @@ add_entry(struct kmn_match *match, const uint8_t *hash, size_t len)
 }
 
 kmn_err
-kmn_match_signed(struct kmn_match *match, const struct kmn_signed *made, const char *kind)
+kmn_match_signed(struct kmn_match *match, const struct kmn_signed_certificate *made, const char *kind)
 {
 	struct signature *more = grow(match->signatures, match->signature_count, &match->signature_room, sizeof(*more));
 	kmn_err e = KMN_OK;

@@ -86,7 +86,7 @@ keep_content(struct kmn_gather *g, uint64_t record, const json_t *row)
 }
 
 static kmn_err
-take_signed(void *cookie, const struct kmn_signed *made)
+take_signed(void *cookie, const struct kmn_signed_certificate *made)
 {
 	struct kmn_gather *g = cookie;
 	enum kmn_finished_kind kind;
@@ -347,7 +347,7 @@ kmn_report_gather(struct kmn_store *store, const char *ledger, const struct kmn_
 		*lists[n] = json_array();
 	if ((e = verify(&g, trust, report)) == KMN_OK) {
 		/* of a damaged ledger as much is shown as can be read: the verdict says where it ends */
-		e = kmn_signed_read(store, take_signed, NULL, &g, why);
+		e = kmn_signed_certificate_read(store, take_signed, NULL, &g, why);
 		if (e == KMN_OK || e == KMN_E_CORRUPT)
 			e = kmn_gather_records(&g, why);
 		if (e == KMN_OK || e == KMN_E_CORRUPT) {

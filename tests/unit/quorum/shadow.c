@@ -73,6 +73,7 @@ static char *
 answers(const struct kmn_quorum *q)
 {
 	const struct kmn_policy *policy = kmn_quorum_policy(q);
+	struct kmn_waiting_policy waiting;
 	struct kmn_quorum_counts counts;
 	char *text = NULL;
 	size_t len;
@@ -92,6 +93,8 @@ answers(const struct kmn_quorum *q)
 	}
 	if (kmn_quorum_open_requests(q, &body) == KMN_OK)
 		put_body(out, "open", body);
+	if (kmn_quorum_waiting(q, 0, 0, &waiting))
+		fprintf(out, "waiting %llu left %lld\n", (unsigned long long)waiting.ref.i, (long long)waiting.left_ms);
 	fclose(out);
 	return text;
 }

@@ -196,7 +196,12 @@ world_head(const struct world *w, struct kmn_head *head_out)
 static void
 emit(struct world *w, size_t i, enum kmn_record_kind kind, uint64_t t, json_t *body)
 {
-	struct kmn_record record = {.i = i, .t = t, .m = i, .kind = kind, .type = kmn_record_name(kind), .body = body};
+	struct kmn_record record = {.i = i,
+	    .t = t,
+	    .m = i + w->boot_ahead,
+	    .kind = kind,
+	    .type = kmn_record_name(kind),
+	    .body = body};
 	struct kmn_why why;
 
 	if (i > 0)

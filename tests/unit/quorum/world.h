@@ -19,6 +19,7 @@ struct world {
 	size_t count;
 	struct kmn_frontier frontier;
 	uint64_t t;
+	uint64_t boot_ahead; /* of the boot clock before the records' index */
 	struct {
 		uint8_t sha256[KMN_HASH_BYTES];
 		uint8_t *bytes;

@@ -169,7 +169,7 @@ enum form { WHOLE, DIGEST, WITHOUT_NORM, BARE_WITHOUT_NORM };
 static void
 record(struct kmn_match *match, uint64_t i, enum scheme scheme, const uint8_t *der, size_t len, enum form form)
 {
-	static struct kmn_signed made;
+	static struct kmn_signed_certificate made;
 	struct kmn_issued issued;
 	uint8_t digest[64], *spki = NULL;
 	char hash[12];
