@@ -84,4 +84,23 @@ t 'it tells the signature' grep -q -F "$(base64 -w 0 <"$work/signature")" <(the_
 t 'the intent beside it is one of the ledger' grep -q -h -x -F "$(cat "${proof%.tlog-proof}.intent")" "$LEDGER"/seg/00000000000000000000.kl
 t 'and is that of the index that the line names' test "$(jq -r .i "${proof%.tlog-proof}.intent")" = "$(the_line "$proof" | jq -r .body.request.i)"
 t 'the index is the one in the line' test "$(the_line "$proof" | jq -r .i)" = "$index"
+
+# What the vendor interface says, and what the salts that are kept open.
+t 'the vendor interface gives the proof of the last call and its request' with_new_key "$build/tests/faults/vendor" k "$work/vendor"
+t 'the line of that proof is one of the ledger' the_line "$work/vendor"
+t 'it is the result of the request that the interface names' \
+	test "$(the_line "$work/vendor" | jq .body.request.i)" = "$(sed 1d "$work/vendor.request")"
+t 'which is not that of the login before it' test "$(sed -n 1p "$work/vendor.request")" -lt "$(sed 1d "$work/vendor.request")"
+spool=$(dirname "$proof")
+printf 'what nobody else may read, 32 byt' | head -c 32 >"$work/plain"
+t 'a secret key is made' with_new_key tool --keygen --key-type AES:32 --id 02 --label aes
+t 'and encrypts' with_new_key tool --encrypt --mechanism AES-CBC --iv 000102030405060708090a0b0c0d0e0f --id 02 \
+	--input-file "$work/plain" --output-file "$work/cipher"
+opening=$(ls -t "$spool"/*.openings | head -n 1)
+index=$(basename "$opening" .openings)
+{ echo kanmon/openings/v1 && echo "opening $index $(cat "$opening") $(base64 -w 0 "$work/plain")"; } >"$work/openings"
+audit() { kanmon audit verify "$LEDGER" --trust "$work/gw/gateway/trust" "$@"; }
+t 'a plaintext that the client kept opens the commitment in the ledger' says '^V12 *ok .*(1 opened)' audit --openings "$work/openings"
+sed "s|$(base64 -w 0 "$work/plain")|$(head -c 32 /dev/zero | base64 -w 0)|" "$work/openings" >"$work/wrong"
+t 'and another value does not' exits 1 audit --openings "$work/wrong"
 t_end

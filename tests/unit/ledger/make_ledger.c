@@ -52,7 +52,7 @@ static struct {
 	EVP_PKEY *key;
 	bool eddsa;
 	uint8_t spki_sha256[KMN_HASH_BYTES], client[KMN_HASH_BYTES], policy[KMN_HASH_BYTES], zero[KMN_HASH_BYTES];
-	uint64_t now, boot, seq;
+	uint64_t now, boot, seq, held;
 } w;
 
 static void
@@ -259,7 +259,7 @@ held_call(void)
 	struct kmn_ref request, decided;
 	struct kmn_norm norm;
 	struct kmn_head head;
-	json_t *body = NULL;
+	json_t *body = NULL, *shown;
 	char data[48];
 
 	(void)snprintf(data, sizeof(data), "root %llu", (unsigned long long)w.seq);
@@ -269,7 +269,17 @@ held_call(void)
 	kmn_log_durable(w.log, &head);
 	must(kmn_quorum_statement_body(w.quorum, kmn_quorum_request(w.quorum, request.i), &head, &body) == KMN_OK,
 	    "a statement");
+	shown = json_deep_copy(json_object_get(body, "sha256"));
 	(void)append(KMN_R_STATEMENT, body, true);
+	/* What a screen showed; that of every third showed another text. */
+	if (++w.held % 3 == 0) {
+		json_decref(shown);
+		shown = b64(w.zero);
+	}
+	(void)append(KMN_R_ACTION,
+	    json_pack("{s:s, s:{s:s, s:o}, s:s, s:o, s:o}", "ui_sess", "1", "actor", "id", "person:0001", "spki_sha256",
+		b64(w.client), "what", "viewed", "subject", kmn_ref_json(&request), "shown_sha256", shown),
+	    false);
 	vote(request.i, "sato");
 	vote(request.i, "suzuki");
 	vote(request.i, "mori");

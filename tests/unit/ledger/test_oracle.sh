@@ -7,7 +7,7 @@ if ! command -v go >/dev/null || ! [ -d /usr/share/gocode/src/golang.org/x/mod/s
 fi
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
-echo 1..2
+echo 1..3
 export GO111MODULE=off GOPATH=/usr/share/gocode GOCACHE="$dir/cache" GOFLAGS=-p=2 HOME="$dir"
 tests/unit/ledger/print_proofs >"$dir/proofs" &&
 	go build -o "$dir/oracle" "$srcdir/tests/unit/ledger/oracle/main.go" >"$dir/log" 2>&1 &&
@@ -24,3 +24,14 @@ tests/unit/ledger/scale make "$dir/ledger" $records >"$dir/log" 2>&1 &&
 	"$dir/tiles" "$dir/ledger" "$vkey" >>"$dir/log" 2>&1 && grep -qx "$records $records $whole" "$dir/log" ||
 	{ sed 's/^/# /' "$dir/log" && printf 'not '; }
 echo "ok 2 - Go proves every record of a ledger from its tiles, its edge and its checkpoint"
+
+# What `kanmon audit prove` prints, and nothing else but the vkey: first, last, and around a whole tile.
+for index in 0 1 255 256 700 $((records - 1)); do
+	./kanmon audit prove "$dir/ledger" $index >"$dir/proof.$index" 2>>"$dir/log" || echo "no proof of $index" >>"$dir/log"
+done
+sed 's/^index 700$/index 701/' "$dir/proof.700" >"$dir/moved"
+go build -o "$dir/proof" "$srcdir/tests/unit/ledger/oracle_proof/main.go" >"$dir/log" 2>&1 &&
+	"$dir/proof" "$vkey" "$dir"/proof.* >>"$dir/log" 2>&1 && grep -qx 6 "$dir/log" &&
+	! "$dir/proof" "$vkey" "$dir/moved" >>"$dir/log" 2>&1 ||
+	{ sed 's/^/# /' "$dir/log" && printf 'not '; }
+echo "ok 3 - Go accepts what kanmon audit prove prints, and not the same under another index"

@@ -13,6 +13,17 @@ t 'a bundle is made from the index of the request' bundle "$held" held
 t 'and agrees' exits 0 verify held
 t 'it says what three custodians signed' says 'signed *ok .*3 of 3 notes' verify held
 t 'that the signature verifies' says 'HSM *ok .*signature verifies' verify held
+t 'and that the screen showed what was signed' says 'screen *ok .*1 records of screens' verify held
+lied=$(index statement 3 .body.request.i)
+bundle "$lied" lied
+t 'a screen that showed another text than was signed is said' says 'screen *FAILED' verify lied
+t 'and then it does not agree' exits 1 verify lied
+examples=$source_dir/docs/examples
+stamped=$(kanmon audit show "$examples/ledger" --type statement --raw | sed -n 1p | jq .body.request.i)
+kanmon audit bundle "$examples/ledger" "$stamped" >stamped.bundle
+t 'a time stamp that is good says when all of it was there' says 'time *ok .*all of it existed at [0-9]* ms' \
+	verify stamped.bundle "$examples/trust"
+t 'and its witnesses cosigned' exits 0 verify stamped.bundle "$examples/trust"
 t 'and what it cannot show' says 'use count not checked' verify held
 t 'as JSON' test 0 = "$(verify held "$TRUST" --json | jq .exit)"
 result=$(kanmon audit show "$LEDGER" --request "$held" --type result --raw | jq .i)
