@@ -16,7 +16,11 @@
 	ROW(KMN_ADMIN_REQUEST_SHOW, 3, "client or terminal", "u64 request") \
 	ROW(KMN_ADMIN_REQUEST_NEW, 4, "client", \
 	    "text token label, text key label, bytes key id (may be empty), text mechanism name, bytes data, text " \
-	    "purpose, u32 lifetime s (0: the rule's), raw[32] nonce") \
+	    "purpose, u32 lifetime s (0: the rule's), raw[32] nonce, what is attached beside the data (attach.h)") \
+	ROW(KMN_ADMIN_ATTACH, 40, "client", \
+	    "u64 request that waits for its content, what is attached (attach.h); answer {\"request\", \"state\"}") \
+	ROW(KMN_ADMIN_ATTACH_NEXT, 41, "client", \
+	    "raw[16] application instance, u64 session, what is attached: for the next signature of that session") \
 	ROW(KMN_ADMIN_REQUEST_WITHDRAW, 5, "client", "u64 request, text reason") \
 	ROW(KMN_ADMIN_NOTE_SUBMIT, 6, "terminal", "bytes signed note (approval, rejection or veto; or a kind of signed.h)") \
 	ROW(KMN_ADMIN_CHECKPOINT, 7, "client or terminal", "none") \

@@ -210,7 +210,7 @@ struct kmn_verdict {
 	bool allow[KMN_ALLOW_COUNT];
 	bool origin_local;    /* the rule asks for a key that was generated inside and never could leave */
 	unsigned selfcheck;   /* verify one signature of how many; 1: all */
-	bool content_missing; /* refused because only a digest came: a request made ahead helps */
+	bool content_missing; /* refused because only a digest came: a request made ahead, or attaching it, helps */
 	bool content_seen;    /* a rule looked at the data: it must be kept, for the auditor looks again */
 	char reason[KMN_POLICY_REASON_BYTES]; /* one line for operators: which rule, why, and the way out */
 };
@@ -231,10 +231,10 @@ bool kmn_policy_guards(const struct kmn_policy *policy, const struct kmn_questio
 
 /*
  * kmn_policy_judge() from the body of an intent (and the data, if it is kept): what keeper and auditor both go by.
- * `data` may be NULL. Errors: KMN_E_MALFORMED when the body is not that of an intent.
+ * `material` may be NULL. Errors: KMN_E_MALFORMED when the body is not that of an intent.
  */
-kmn_err kmn_policy_judge_intent(const struct kmn_policy *policy, const json_t *intent, const uint8_t *data, size_t len,
-    int64_t now, struct kmn_verdict *verdict_out) KMN_MUST_CHECK;
+kmn_err kmn_policy_judge_intent(const struct kmn_policy *policy, const json_t *intent,
+    const struct kmn_material *material, int64_t now, struct kmn_verdict *verdict_out) KMN_MUST_CHECK;
 
 /*
  * Do the client's rules on queries name objects or keys? Then an object of which no rule admits C_GetAttributeValue is

@@ -3,6 +3,7 @@
  * request. The keeper applies what it appends, the auditor what it reads;
  * both run this code, so they cannot judge differently.
  *
+ *   (waits for its content: open; attachment judges it anew)
  *   intent ──────────▶ open ──statement──▶ offered ──approvals──▶ (met) ──decision allow──▶ running
  *   (not held: open)    │                    │                                              │ result
  *                       └─ decision deny, rejected, vetoed, expired, withdrawn ──▶ ended ◀──┘ done, failed
@@ -27,9 +28,11 @@ struct kmn_record;
 struct kmn_head;
 struct kmn_quorum;
 
+struct kmn_ref;
+
 /*
  * Bytes of a blob by SHA-256 (free()d by the caller), KMN_E_NOT_FOUND when it is not kept. Blobs are: data to be
- * signed that was stored (its in.sha256), and the DER SubjectPublicKeyInfo of each key (its spki_sha256).
+ * signed that was stored (its in.sha256), what CMS attributes are over (econtent.sha256), and the DER SubjectPublicKeyInfo of each key (its spki_sha256).
  */
 typedef kmn_err (*kmn_blob_fn)(void *cookie, const uint8_t sha256[32], uint8_t **bytes_out, size_t *len_out);
 
@@ -166,8 +169,10 @@ struct kmn_request {
 	uint8_t leaf[32];
 	int64_t t;
 	enum kmn_request_state state;
-	bool held;            /* by a quorum rule */
-	const json_t *intent; /* body; NULL: read without a tree (the verifier), and not held */
+	bool held;             /* by a quorum rule */
+	bool awaits;           /* its content: held until an attachment brings it; only then there is a verdict */
+	const json_t *intent;  /* body; with what was attached, as kmn_intent_attach() makes it */
+	uint64_t attachment_i; /* of the record, 0: none */
 	uint8_t client_spki_sha256[32];
 	uint8_t operation[32];      /* kmn_operation_digest; zero where `intent` is NULL */
 	struct kmn_verdict verdict; /* of the policy in force at the intent */
@@ -207,6 +212,17 @@ const struct kmn_request *kmn_quorum_window(const struct kmn_quorum *quorum, con
 
 /* Walk from the oldest kept, `after` NULL first; `ended` also those that ended. */
 const struct kmn_request *kmn_quorum_next(const struct kmn_quorum *quorum, const struct kmn_request *after, bool ended);
+
+struct kmn_why;
+
+/*
+ * May this body of a record `attachment` be written for a request that waits for its content? `ref` is the record's own
+ * (in the keeper, before it is written: any), its blobs are kept. True: *verdict_out is that of the content (free, or
+ * held) and *whole_out the body of the intent with it (json_decref). False: *why says the reason, and what it hashes to
+ * or what the rules say of it. Changes nothing.
+ */
+bool kmn_quorum_check_attachment(const struct kmn_quorum *quorum, const struct kmn_request *request, const json_t *body,
+    const struct kmn_ref *ref, int64_t now, struct kmn_verdict *verdict_out, json_t **whole_out, struct kmn_why *why);
 
 /* May a decision `allow`, or of a request for a window `open`, be written now? */
 bool kmn_quorum_is_met(const struct kmn_quorum *quorum, const struct kmn_request *request, int64_t now);

@@ -37,7 +37,10 @@ ROW(SESSION, "session", \
 	"seq?=number req_sha256?=hash resp_sha256?=hash request?=ref") \
 ROW(INTENT, "intent", \
 	"chan=number sess=number seq=number op=text mech=object key=object in?=object norm?=object template?=any " \
-	"login?=object req_sha256=hash nonce_req=hash requester=object purpose?=text window?=object expires=number") \
+	"login?=object req_sha256=hash nonce_req=hash requester=object purpose?=text window?=object expires=number " \
+	"econtent?=object application?=object") \
+ROW(ATTACHMENT, "attachment", \
+	"request=ref in?=object econtent?=object application?=object") \
 ROW(STATEMENT, "statement", \
 	"request=ref head=object sha256=hash text=note") \
 ROW(ACTION, "action", \

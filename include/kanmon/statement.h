@@ -20,11 +20,12 @@ enum kmn_decision { KMN_APPROVE, KMN_REJECT, KMN_VETO };
 
 /*
  * Write the statement of an intent under the rule that holds it (`verdict` of kmn_policy_judge_intent).
- * `data`: the bytes to be signed, for the decoded `input` lines; NULL when they are not known.
+ * `material`: what is to be signed, for the decoded `input` lines; NULL when it is not known. Where something was
+ * attached, the intent's body is that of kmn_intent_attach().
  * Errors: KMN_E_MALFORMED (not an intent), KMN_E_TOO_BIG, KMN_E_NO_MEMORY. *text_out: free().
  */
 kmn_err kmn_statement_make(const struct kmn_record *intent, const struct kmn_policy *policy,
-    const struct kmn_verdict *verdict, const struct kmn_head *head, const uint8_t *data, size_t len,
+    const struct kmn_verdict *verdict, const struct kmn_head *head, const struct kmn_material *material,
     char **text_out) KMN_MUST_CHECK;
 
 /*

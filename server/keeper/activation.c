@@ -254,7 +254,7 @@ hold(struct kmn_call_state *call, const struct kmn_login *login)
 		return;
 	}
 	put(call->intent, "login", login_json(call, login));
-	if (kmn_policy_judge_intent(kmn_keeper_policy(k), call->intent, NULL, 0, kmn_keeper_now_ms(), &call->verdict) !=
+	if (kmn_policy_judge_intent(kmn_keeper_policy(k), call->intent, NULL, kmn_keeper_now_ms(), &call->verdict) !=
 	    KMN_OK)
 		KMN_BUG("an intent that cannot be judged");
 	call->durability = 'A';

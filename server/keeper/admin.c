@@ -31,7 +31,8 @@ struct kmn_admin_wait {
 	char token[64], label[KMN_KEY_LABEL_MAX_BYTES], mechanism[64], purpose[512];
 	uint8_t id[KMN_KEY_ID_MAX_BYTES], nonce[KMN_HASH_BYTES], req_sha256[KMN_HASH_BYTES];
 	size_t id_len, data_len;
-	uint8_t *data; /* owned */
+	uint8_t *data;                /* owned */
+	struct kmn_attached attached; /* beside the data; owned */
 	uint32_t lifetime_s;
 	unsigned module; /* that is asked for the key */
 	bool not_ready;  /* one of them could not be asked */
@@ -83,6 +84,7 @@ wait_free(struct kmn_admin_wait *wait)
 	TAILQ_REMOVE(&wait->keeper->admin_waits, wait, link);
 	json_decref(wait->answer);
 	free(wait->data);
+	kmn_attached_clear(&wait->attached);
 	free(wait);
 }
 
@@ -179,6 +181,8 @@ state_name(struct kmn_keeper *k, const struct kmn_request *r)
 {
 	if (r == NULL)
 		return "ended"; /* so long ago that it is not shown any more */
+	if (r->state == KMN_REQUEST_OPEN && r->awaits)
+		return "waits for its content";
 	if (r->state == KMN_REQUEST_OPEN || r->state == KMN_REQUEST_OFFERED)
 		return kmn_quorum_is_met(k->quorum, r, kmn_keeper_now_ms()) ? "approved" : "open";
 	return kmn_request_state_name(r->state);
@@ -241,6 +245,7 @@ request_json(struct kmn_keeper *k, const struct kmn_request *r)
 	put_text(o, "mech", json_object_get(r->intent, "mech"), "name");
 	put_text(o, "key", json_object_get(r->intent, "key"), "label");
 	put_text(o, "purpose", r->intent, "purpose");
+	put_text(o, "application", json_object_get(r->intent, "application"), "id");
 	if (r->statement != NULL && (kind = kmn_statement_value(r->statement, "input-kind", &len)) != NULL)
 		(void)json_object_set_new(o, "input_kind", json_stringn(kind, len));
 	if (r->window)
@@ -294,30 +299,41 @@ path_json(struct kmn_keeper *k, uint64_t index, uint64_t size)
 }
 
 static void
-put_intent(struct kmn_keeper *k, json_t *o, const struct kmn_request *request)
+put_line(struct kmn_keeper *k, json_t *o, const char *name, uint64_t i, const uint8_t leaf[KMN_HASH_BYTES])
 {
 	char *line;
 	size_t len;
 
-	if (kmn_log_line(k->log, request->i, &line, &len) != KMN_OK)
+	if (kmn_log_line(k->log, i, &line, &len) != KMN_OK)
 		return;
-	(void)json_object_set_new(o, "intent",
-	    json_pack("{s:I, s:o, s:o}", "i", (json_int_t)request->i, "leaf",
-		kmn_json_b64(request->leaf, KMN_HASH_BYTES), "line", json_stringn(line, len)));
+	(void)json_object_set_new(o, name,
+	    json_pack("{s:I, s:o, s:o}", "i", (json_int_t)i, "leaf", kmn_json_b64(leaf, KMN_HASH_BYTES), "line",
+		json_stringn(line, len)));
 	free(line);
+}
+
+/* The intent, and what was attached to it later. */
+static void
+put_intent(struct kmn_keeper *k, json_t *o, const struct kmn_request *request)
+{
+	struct kmn_ref attachment;
+
+	put_line(k, o, "intent", request->i, request->leaf);
+	if (kmn_ref_get(request->intent, "attachment", &attachment))
+		put_line(k, o, "attachment", attachment.i, attachment.leaf);
 }
 
 static void
 put_blob(struct kmn_keeper *k, json_t *o, const struct kmn_request *request)
 {
-	uint8_t sha256[KMN_HASH_BYTES], *bytes;
-	size_t len;
+	struct kmn_attached kept;
 
-	if (!kmn_json_get_b64(json_object_get(request->intent, "in"), "sha256", sha256, sizeof(sha256)) ||
-	    kmn_log_blob_get(k->log, sha256, &bytes, &len) != KMN_OK)
-		return;
-	(void)json_object_set_new(o, "blob", kmn_json_b64(bytes, len));
-	free(bytes);
+	kmn_attach_load(k, request->intent, &kept);
+	if (kept.data != NULL)
+		(void)json_object_set_new(o, "blob", kmn_json_b64(kept.data, kept.data_len));
+	if (kept.econtent != NULL)
+		(void)json_object_set_new(o, "econtent", kmn_json_b64(kept.econtent, kept.econtent_len));
+	kmn_attached_clear(&kept);
 }
 
 /* The head that the statement names, where there is one: that is the head custodians sign. */
@@ -421,6 +437,32 @@ submit(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader *r)
 }
 
 static void
+attach(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader *r)
+{
+	struct kmn_why why = {""};
+	uint64_t id;
+	kmn_err e = kmn_attach_request(k, conn, r, &id, &why);
+
+	if (e != KMN_OK)
+		kmn_admin_refuse(k, conn, e, why.text[0] != '\0' ? why.text : kmn_err_text(e));
+	else
+		answer_when_durable(wait_new(k, conn), json_pack("{s:I, s:s}", "request", (json_int_t)id, "state",
+							   state_name(k, kmn_quorum_request(k->quorum, id))));
+}
+
+static void
+attach_next(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader *r)
+{
+	struct kmn_why why = {""};
+	kmn_err e = kmn_attach_next(k, conn, r, &why);
+
+	if (e != KMN_OK)
+		kmn_admin_refuse(k, conn, e, why.text[0] != '\0' ? why.text : kmn_err_text(e));
+	else
+		answer(k, conn, json_object());
+}
+
+static void
 withdraw(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader *r)
 {
 	uint64_t id = kmn_reader_u64(r);
@@ -500,6 +542,8 @@ ahead_body(struct kmn_admin_wait *wait, const struct kmn_token *token, json_t **
 	if (wait->purpose[0] != '\0' &&
 	    json_object_set_new(body, "purpose", kmn_json_label(wait->purpose, strlen(wait->purpose))) != 0)
 		KMN_BUG("out of memory");
+	if (kmn_attached_to_json(&wait->attached, body) != KMN_OK)
+		KMN_BUG("out of memory");
 	*body_out = body;
 	return KMN_OK;
 }
@@ -512,10 +556,12 @@ open_ahead(struct kmn_admin_wait *wait, json_t *body)
 	struct kmn_verdict verdict;
 	struct kmn_ref ref;
 	uint8_t sha256[KMN_HASH_BYTES];
+	struct kmn_material material = {
+	    wait->data, wait->data_len, wait->attached.econtent, wait->attached.econtent_len};
 	int64_t now = kmn_keeper_now_ms();
 	uint32_t lifetime;
 
-	if (kmn_policy_judge_intent(kmn_keeper_policy(k), body, wait->data, wait->data_len, now, &verdict) != KMN_OK)
+	if (kmn_policy_judge_intent(kmn_keeper_policy(k), body, &material, now, &verdict) != KMN_OK)
 		KMN_BUG("an intent that cannot be judged");
 	if (verdict.answer == KMN_ANSWER_HELD && verdict.per == KMN_PER_WINDOW && wait->rule[0] == '\0') {
 		json_decref(body);
@@ -541,7 +587,8 @@ open_ahead(struct kmn_admin_wait *wait, json_t *body)
 	}
 	if (kmn_record_keep_spki(k, &wait->key) != KMN_OK)
 		return;
-	if (wait->data != NULL && kmn_log_blob_put(k->log, wait->data, wait->data_len, sha256) != KMN_OK) {
+	if ((wait->data != NULL && kmn_log_blob_put(k->log, wait->data, wait->data_len, sha256) != KMN_OK) ||
+	    kmn_attach_keep(k, &wait->attached) != KMN_OK) {
 		kmn_keeper_ledger_lost(k, "what is to be approved cannot be kept");
 		return;
 	}
@@ -658,9 +705,10 @@ read_ahead(struct kmn_admin_wait *wait, struct kmn_reader *r)
 	kmn_reader_text(r, wait->purpose, sizeof(wait->purpose));
 	wait->lifetime_s = kmn_reader_u32(r);
 	kmn_reader_raw(r, wait->nonce, sizeof(wait->nonce));
+	kmn_attached_get(r, &wait->attached);
 	if (kmn_reader_end(r) != KMN_OK)
 		return;
-	if (wait->data_len == 0 || (wait->data = malloc(wait->data_len)) == NULL)
+	if (wait->attached.data != NULL || wait->data_len == 0 || (wait->data = malloc(wait->data_len)) == NULL)
 		kmn_reader_fail(r, KMN_E_ARGUMENTS);
 	else
 		memcpy(wait->data, data, wait->data_len);
@@ -868,6 +916,16 @@ kmn_admin_take(struct kmn_keeper *k, struct kmn_conn *conn, const uint8_t *body,
 		else
 			kmn_admin_refuse(
 			    k, conn, KMN_E_DENIED, "votes come from a person's terminal, not from a client");
+		break;
+	case KMN_ADMIN_ATTACH:
+	case KMN_ADMIN_ATTACH_NEXT:
+		if (conn->peer->terminal)
+			kmn_admin_refuse(
+			    k, conn, KMN_E_DENIED, "content is attached by the client that asks for the signature");
+		else if (op == KMN_ADMIN_ATTACH)
+			attach(k, conn, &r);
+		else
+			attach_next(k, conn, &r);
 		break;
 	case KMN_ADMIN_REQUEST_NEW:
 	case KMN_ADMIN_WINDOW_NEW:

@@ -52,16 +52,20 @@ judge_recorded(struct kmn_call_state *call)
 	if (call->operation != NULL && call->operation->known &&
 	    kmn_record_keep_spki(k, &call->operation->key) != KMN_OK)
 		return;
+	if (!kmn_attach_take(call)) {
+		kmn_call_refuse(call);
+		return;
+	}
 	call->judged_by = kmn_keeper_policy(k);
-	if (kmn_policy_judge_intent(call->judged_by, call->intent, call->data, call->data_len, kmn_keeper_now_ms(),
-		&call->verdict) != KMN_OK)
+	if (kmn_policy_judge_intent(
+		call->judged_by, call->intent, &call->material, kmn_keeper_now_ms(), &call->verdict) != KMN_OK)
 		KMN_BUG("an intent that cannot be judged");
 	if (call->operation != NULL && !call->operation->known) {
 		call->verdict.answer = KMN_ANSWER_REFUSED;
 		snprintf(call->verdict.reason, sizeof(call->verdict.reason),
 		    "nobody knows the key of an operation that C_SetOperationState brought back");
 	}
-	/* A bare digest may be that of content which was shown and approved ahead; only such a request lets it run. */
+	/* A bare digest may be that of content which was shown and approved ahead, or will be attached while it waits. */
 	else if (call->verdict.content_missing)
 		call->verdict.answer = KMN_ANSWER_HELD;
 	if (call->verdict.answer != KMN_ANSWER_REFUSED)
@@ -81,7 +85,8 @@ judge_recorded(struct kmn_call_state *call)
 		kmn_call_refuse(call);
 	} else if (call->verdict.answer == KMN_ANSWER_HELD) {
 		kmn_hold_start(call);
-	} else if (call->verdict.durability == 'B' && call->view.call->policy == KMN_POLICY_KEY_USE) {
+	} else if (call->verdict.durability == 'B' && call->view.call->policy == KMN_POLICY_KEY_USE &&
+		   kmn_attached_is_empty(&call->attached)) { /* an `op` has no place for what was attached */
 		call->durability = 'B';
 		kmn_call_send_in_turn(call);
 	} else if (call->verdict.content_seen && kmn_hold_keep_data(call) != KMN_OK) {

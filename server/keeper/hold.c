@@ -103,10 +103,13 @@ kmn_err
 kmn_hold_keep_data(struct kmn_call_state *call)
 {
 	uint8_t sha256[KMN_HASH_BYTES];
+	kmn_err e;
 
 	if (!call->has_data || call->data_len > KMN_CONTENT_MAX_BYTES)
 		return KMN_OK;
-	return kmn_log_blob_put(call->keeper->log, call->data, call->data_len, sha256);
+	if ((e = kmn_log_blob_put(call->keeper->log, call->data, call->data_len, sha256)) != KMN_OK)
+		return e;
+	return kmn_attach_keep(call->keeper, &call->attached);
 }
 
 static unsigned
@@ -288,9 +291,10 @@ new_request(struct kmn_call_state *call)
 		kmn_call_deny(call); /* a bound of content in time was passed between judging and writing */
 		return;
 	}
-	k->statements_due++;
-	kmn_say(KMN_SAY_INFO, "request %llu: %s of %s waits for approval under rule %s",
-	    (unsigned long long)call->request.i, call->view.call->name, call->peer_name, call->verdict.rule);
+	k->statements_due += !request->awaits;
+	kmn_say(KMN_SAY_INFO, "request %llu: %s of %s waits for %s under rule %s", (unsigned long long)call->request.i,
+	    call->view.call->name, call->peer_name, request->awaits ? "its content (kanmon attach)" : "approval",
+	    call->verdict.rule);
 	kmn_hold_park(call);
 }
 
@@ -303,18 +307,20 @@ static bool
 decided_alike(struct kmn_call_state *call, const struct kmn_request *r)
 {
 	struct kmn_keeper *k = call->keeper;
-	uint8_t sha256[KMN_HASH_BYTES], *data;
+	struct kmn_attached shown;
+	struct kmn_material material;
 	struct kmn_verdict verdict;
 	bool alike;
-	size_t len;
 
-	if (!kmn_json_get_b64(json_object_get(r->intent, "in"), "sha256", sha256, sizeof(sha256)) ||
-	    kmn_log_blob_get(k->log, sha256, &data, &len) != KMN_OK)
-		return false;
-	alike = kmn_policy_judge_intent(kmn_keeper_policy(k), call->intent, data, len, kmn_keeper_now_ms(), &verdict) ==
+	if (r->awaits) /* both wait for it */
+		return strcmp(call->verdict.rule, r->verdict.rule) == 0;
+	kmn_attach_load(k, r->intent, &shown);
+	material = (struct kmn_material){shown.data, shown.data_len, shown.econtent, shown.econtent_len};
+	alike = shown.data != NULL &&
+		kmn_policy_judge_intent(kmn_keeper_policy(k), call->intent, &material, kmn_keeper_now_ms(), &verdict) ==
 		    KMN_OK &&
-		verdict.answer == KMN_ANSWER_HELD && strcmp(verdict.rule, r->verdict.rule) == 0;
-	free(data);
+		verdict.answer == r->verdict.answer && strcmp(verdict.rule, r->verdict.rule) == 0;
+	kmn_attached_clear(&shown);
 	return alike;
 }
 
@@ -363,6 +369,11 @@ kmn_hold_start(struct kmn_call_state *call)
 		kmn_window_start(call);
 		return;
 	}
+	if (call->verdict.content_missing && (!call->has_norm || call->verdict.per != KMN_PER_OPERATION)) {
+		kmn_hold_refuse(call, call->has_norm ? "only a digest came: attach its content before the call"
+						     : "what this call works on cannot be shown as content");
+		return;
+	}
 	if (kmn_operation_digest(call->intent, operation) != KMN_OK)
 		KMN_BUG("an intent without an operation digest");
 	if ((call->blind = is_blind(call))) {
@@ -381,10 +392,7 @@ kmn_hold_start(struct kmn_call_state *call)
 	}
 	if ((r = find_undelivered(call, operation)) != NULL && redeliver(call, r))
 		return;
-	if (call->verdict.content_missing)
-		kmn_hold_refuse(call, "only a digest came, and no request made ahead shows its content");
-	else
-		new_request(call);
+	new_request(call);
 }
 
 /* ---- what becomes of it ----------------------------------------------------------------------------------------- */
@@ -657,7 +665,8 @@ kmn_hold_ran(struct kmn_call_state *ran)
 	kmn_window_ran(ran);
 	if (ran->durability != 'A' || r == NULL || !r->held)
 		return;
-	if (r->state == KMN_REQUEST_OFFERED) { /* CKR_BUFFER_TOO_SMALL gave the use back */
+	if (r->state == KMN_REQUEST_OFFERED ||
+	    r->state == KMN_REQUEST_OPEN) { /* CKR_BUFFER_TOO_SMALL gave the use back */
 		kmn_hold_advance(k, r->i);
 		return;
 	}
@@ -680,9 +689,9 @@ kmn_hold_statements(struct kmn_keeper *k)
 	while ((r = kmn_quorum_next(k->quorum, r, false)) != NULL) {
 		uint64_t i = r->i;
 
-		if (!r->held || r->statement != NULL || r->state != KMN_REQUEST_OPEN)
+		if (r->verdict.answer != KMN_ANSWER_HELD || r->statement != NULL || r->state != KMN_REQUEST_OPEN)
 			continue;
-		if (i >= head.size) {
+		if (i >= head.size || r->attachment_i >= head.size) {
 			k->statements_due++;
 			continue;
 		}

@@ -218,8 +218,8 @@ kmn_instance_ready(struct kmn_keeper *k, struct kmn_instance *instance)
 	kmn_gatelink_send(k, conn, KMN_F_ATTACHED, &w);
 }
 
-static struct kmn_instance *
-find(struct kmn_keeper *k, const uint8_t id[KMN_INSTANCE_ID_BYTES])
+struct kmn_instance *
+kmn_instance_get(struct kmn_keeper *k, const uint8_t id[KMN_INSTANCE_ID_BYTES])
 {
 	struct kmn_instance *instance;
 
@@ -246,7 +246,7 @@ kmn_instance_join(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader
 		kmn_gatelink_refuse(k, conn, 0, KMN_E_MALFORMED, NO_REQUEST, "this gateway speaks version 2");
 		return;
 	}
-	instance = find(k, id);
+	instance = kmn_instance_get(k, id);
 	/* Another client's instance does not exist for this one, whatever it can prove. */
 	if (instance == NULL || instance->attaching != NULL ||
 	    memcmp(instance->spki_sha256, conn->spki_sha256, KMN_HASH_BYTES) != 0) {

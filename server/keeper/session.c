@@ -88,6 +88,7 @@ session_free(struct kmn_instance *instance, struct kmn_session *s)
 	LIST_REMOVE(s, link);
 	for (size_t i = 0; i < KMN_COUNT_OF(s->operation); i++)
 		kmn_operation_end(&s->operation[i]);
+	kmn_attached_clear(&s->attached);
 	free(s);
 }
 

@@ -32,6 +32,7 @@
 #include <openssl/evp.h>
 #include <sys/queue.h>
 
+#include "kanmon/attach.h"
 #include "kanmon/codec.h"
 #include "kanmon/frame.h"
 #include "kanmon/ipc.h"
@@ -136,6 +137,7 @@ struct kmn_session {
 	struct kmn_operation operation[KMN_OPERATION_KINDS]; /* by bit number of enum kmn_operation_kind */
 	struct kmn_call_state *turn;                         /* the one call that is at work in it (turn.c) */
 	TAILQ_HEAD(, kmn_call_state) waiting;                /* for their turn */
+	struct kmn_attached attached;                        /* for its next signature */
 };
 
 enum kmn_call_step {
@@ -201,7 +203,9 @@ struct kmn_call_state {
 	struct kmn_norm norm;
 	const uint8_t *data; /* what is signed, view into bytes, joined or the operation's spool */
 	size_t data_len;
-	struct kmn_find *find; /* C_FindObjects: what is looked through; owned */
+	struct kmn_material material; /* data, and what was attached: views */
+	struct kmn_attached attached; /* owned */
+	struct kmn_find *find;        /* C_FindObjects: what is looked through; owned */
 	bool looked_through;
 	uint8_t *joined;           /* the parts of a message and its last one; owned */
 	struct kmn_key_facts made; /* the key that the call made */
@@ -525,6 +529,8 @@ void kmn_instance_conn_gone(struct kmn_keeper *k, struct kmn_conn *conn);
 /* Ends the application: calls in flight become undecided in the ledger, the worker is told to go. */
 void kmn_instance_end(struct kmn_keeper *k, struct kmn_instance *instance, const char *reason);
 void kmn_instance_tick(struct kmn_keeper *k);
+/* By its id; NULL: there is none. */
+struct kmn_instance *kmn_instance_get(struct kmn_keeper *k, const uint8_t id[KMN_INSTANCE_ID_BYTES]);
 unsigned kmn_instance_count(const struct kmn_keeper *k);
 
 /* ---- branch.c: an application's part in each module ------------------------------------------------------------- */
@@ -940,6 +946,23 @@ kmn_err kmn_record_keep_spki(struct kmn_keeper *k, const struct kmn_key_facts *f
 kmn_err kmn_hsm_log_read(struct kmn_keeper *k, struct kmn_reader *r, json_t **body_out) KMN_MUST_CHECK;
 
 /* ---- admin.c ---------------------------------------------------------------------------------------------------- */
+
+/* ---- attach.c: what the CA side hands in beside a call ----------------------------------------------------------- */
+
+/* Blobs are kept for as long as the ledger. */
+kmn_err kmn_attach_keep(struct kmn_keeper *k, const struct kmn_attached *attached) KMN_MUST_CHECK;
+/* Data and econtent that an intent names, where they are kept; kmn_attached_clear. */
+void kmn_attach_load(struct kmn_keeper *k, const json_t *intent, struct kmn_attached *out);
+/*
+ * A signature takes what was attached for it: into its intent, data and material. False: it is not what is signed, and
+ * the call is refused (verdict).
+ */
+bool kmn_attach_take(struct kmn_call_state *call);
+/* The two questions of admin.h; an error says why where there is more to say than its text. */
+kmn_err kmn_attach_next(
+    struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader *r, struct kmn_why *why) KMN_MUST_CHECK;
+kmn_err kmn_attach_request(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader *r, uint64_t *request_out,
+    struct kmn_why *why) KMN_MUST_CHECK;
 
 void kmn_admin_take(struct kmn_keeper *k, struct kmn_conn *conn, const uint8_t *body, size_t len);
 void kmn_admin_conn_gone(struct kmn_keeper *k, const struct kmn_conn *conn);

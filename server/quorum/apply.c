@@ -139,14 +139,14 @@ request_of(struct step *s, const char *name)
 
 /* By the record's time; where that refuses, by the moment before it: a policy may have ended in between. */
 static bool
-judge_twice(struct step *s, struct request *r, const uint8_t *data, size_t len)
+judge_twice(struct step *s, struct request *r, const struct kmn_material *m)
 {
 	struct kmn_verdict before;
 
-	if (kmn_policy_judge_intent(r->policy, s->record->body, data, len, r->seen.t, &r->seen.verdict) != KMN_OK)
+	if (kmn_policy_judge_intent(r->policy, s->record->body, m, r->seen.t, &r->seen.verdict) != KMN_OK)
 		return false;
 	if (r->seen.verdict.answer == KMN_ANSWER_REFUSED &&
-	    kmn_policy_judge_intent(r->policy, s->record->body, data, len, judged_at(s), &before) == KMN_OK &&
+	    kmn_policy_judge_intent(r->policy, s->record->body, m, judged_at(s), &before) == KMN_OK &&
 	    before.answer != KMN_ANSWER_REFUSED)
 		r->seen.verdict = before;
 	return true;
@@ -191,29 +191,31 @@ static void
 judge_request(struct step *s, struct request *r)
 {
 	const json_t *body = s->record->body;
+	struct quorum_material m;
 	uint64_t expires = 0;
-	uint8_t *data = NULL;
-	size_t len = 0;
 	kmn_err e;
 
-	if ((e = quorum_data(s->q, body, &data, &len)) == KMN_E_CORRUPT)
+	if ((e = quorum_material(s->q, body, &m)) == KMN_E_CORRUPT)
 		found(s, "V6", "the blob of the data is not what its name says");
 	else if (e != KMN_OK)
 		trouble(s, e);
 	if (s->err == KMN_OK &&
 	    (kmn_operation_digest(body, r->seen.operation) != KMN_OK ||
 		!kmn_json_get_b64(json_object_get(body, "requester"), "spki_sha256", r->seen.client_spki_sha256, 32) ||
-		!kmn_json_get_number(body, "expires", &expires) || !judge_twice(s, r, data, len)))
+		!kmn_json_get_number(body, "expires", &expires) || !judge_twice(s, r, &m.seen)))
 		found(s, "V6", "the intent cannot be judged: a member is missing or malformed");
 	read_signing(body, &r->signing);
-	keep_judgement(s, r, data != NULL);
-	free(data);
+	keep_judgement(s, r, m.data != NULL || r->seen.verdict.content_missing);
+	quorum_material_clear(&m);
 	r->seen.not_after = (int64_t)expires;
-	r->seen.held = r->seen.verdict.answer == KMN_ANSWER_HELD && !quorum_needs_window(r);
+	/* What nothing hashes to could wait for ever; a use of a window brings its content with it. */
+	r->seen.awaits = r->seen.verdict.answer == KMN_ANSWER_REFUSED && r->seen.verdict.content_missing &&
+			 r->seen.verdict.per == KMN_PER_OPERATION && json_object_get(body, "norm") != NULL;
+	r->seen.held = r->seen.awaits || (r->seen.verdict.answer == KMN_ANSWER_HELD && !quorum_needs_window(r));
 	r->seen.window = quorum_is_opening(r);
 	if (r->seen.window)
 		r->seen.uses = r->seen.verdict.window_uses;
-	if (r->seen.held && s->err == KMN_OK &&
+	if (r->seen.held && !r->seen.awaits && s->err == KMN_OK &&
 	    (r->seen.not_after < r->seen.t ||
 		r->seen.not_after - r->seen.t > (int64_t)r->seen.verdict.lifetime_s * 1000))
 		found(s, "V6", "it expires later than rule %s lets it", r->seen.verdict.rule);
@@ -264,7 +266,8 @@ check_statement(struct step *s, struct request *r, const char *text)
 	if (!kmn_json_get_b64(s->record->body, "sha256", named, sizeof(named)) ||
 	    memcmp(sha256, named, sizeof(named)) != 0)
 		found(s, "V6", "sha256 is not that of the text");
-	if (!kmn_head_get(s->record->body, "head", &head) || head.size <= r->seen.i || head.size > s->record->i)
+	if (!kmn_head_get(s->record->body, "head", &head) || head.size <= r->seen.i ||
+	    head.size <= r->seen.attachment_i || head.size > s->record->i)
 		found(s, "V6", "the head does not hold the request");
 	else if (s->q->settings.head != NULL && !s->q->settings.head(s->q->settings.cookie, &head))
 		found(s, "V6", "the head is not one of this ledger");
@@ -279,6 +282,21 @@ check_statement(struct step *s, struct request *r, const char *text)
 }
 
 static void
+apply_attachment(struct step *s)
+{
+	struct request *r = request_of(s, "request");
+	struct kmn_why why = {""};
+	kmn_err e;
+
+	if (r == NULL)
+		return;
+	if ((e = quorum_attach_apply(s->q, r, s->record, &why)) == KMN_E_CORRUPT)
+		found(s, "V6", "attachment: %.200s", why.text);
+	else if (e != KMN_OK)
+		trouble(s, e);
+}
+
+static void
 apply_statement(struct step *s)
 {
 	struct request *r = request_of(s, "request");
@@ -286,7 +304,8 @@ apply_statement(struct step *s)
 
 	if (r == NULL)
 		return;
-	if (!r->seen.held || r->seen.state != KMN_REQUEST_OPEN || !kmn_json_get_text(s->record->body, "text", &text)) {
+	if (r->seen.verdict.answer != KMN_ANSWER_HELD || r->seen.state != KMN_REQUEST_OPEN ||
+	    !kmn_json_get_text(s->record->body, "text", &text)) {
 		found(s, "V6", "no statement is due for request %llu", (unsigned long long)r->seen.i);
 		return;
 	}
@@ -674,7 +693,7 @@ apply_result(struct step *s)
 		check_signature(s, &(struct quorum_asked){r->seen.i, r->intent, &r->signing});
 	if (rv == RV_BUFFER_TOO_SMALL && r->seen.held) {
 		r->seen.used--;
-		r->seen.state = KMN_REQUEST_OFFERED;
+		r->seen.state = r->statement != NULL ? KMN_REQUEST_OFFERED : KMN_REQUEST_OPEN;
 	} else {
 		end_request(s, r, rv == RV_OK ? KMN_REQUEST_DONE : KMN_REQUEST_FAILED);
 	}
@@ -865,6 +884,9 @@ apply(struct step *s)
 		break;
 	case KMN_R_INTENT:
 		apply_intent(s);
+		break;
+	case KMN_R_ATTACHMENT:
+		apply_attachment(s);
 		break;
 	case KMN_R_STATEMENT:
 		apply_statement(s);

@@ -214,8 +214,14 @@ kmn_norm_is_of(const struct kmn_norm *norm, const uint8_t *data, size_t len)
 	uint8_t digest[EVP_MAX_MD_SIZE];
 	size_t digest_len = 0;
 
-	return norm->hash[0] != 0 && EVP_Q_digest(NULL, norm->hash, NULL, data, len, digest, &digest_len) &&
-	       digest_len == norm->digest_len && memcmp(digest, norm->digest, digest_len) == 0;
+	/* A bare digest names no hash: it may be that of any that is as long. */
+	for (size_t i = 0; i < KMN_COUNT_OF(hashes); i++)
+		if ((norm->hash[0] == 0 ? hashes[i].len == norm->digest_len
+					: strcmp(hashes[i].name, norm->hash) == 0) &&
+		    EVP_Q_digest(NULL, hashes[i].name, NULL, data, len, digest, &digest_len) &&
+		    digest_len == norm->digest_len && memcmp(digest, norm->digest, digest_len) == 0)
+			return true;
+	return false;
 }
 
 json_t *

@@ -160,6 +160,7 @@ bool policy_has(char *const *names, const char *name);
 bool policy_object_fits(const struct object *o, const struct kmn_question *q, const struct kmn_policy_token *token);
 bool policy_key_fits(const struct rule *r, const struct kmn_question *q);
 bool policy_mechanisms_fit(const struct rule *r, const struct kmn_question *q);
+bool policy_content_is_missing(const struct rule *r, const struct kmn_question *q);
 bool policy_content_fits(const struct rule *r, const struct kmn_question *q);
 /* Client, call and object fit; key, mechanism and content are looked at next. */
 bool policy_rest_fits(const struct rule *r, const struct kmn_question *q, const struct kmn_call *call,

@@ -43,6 +43,19 @@ policy_rule_content(struct parser *p)
 		add_bound(p, p->word[i]);
 }
 
+/* Only a digest came; or a time stamp's attributes did, which hold no more than the hash of the time stamp. */
+bool
+policy_content_is_missing(const struct rule *r, const struct kmn_question *q)
+{
+	const struct kmn_content_facts *f = q->content == NULL ? NULL : kmn_content_facts(q->content);
+
+	if (!r->content_asked)
+		return false;
+	return !q->has_data ||
+	       (f != NULL && r->content == KMN_CONTENT_TST_INFO && f->kind == KMN_CONTENT_CMS_SIGNED_ATTRIBUTES &&
+		   !f->has_econtent && strcmp(f->content_type, "tst-info") == 0);
+}
+
 bool
 policy_content_fits(const struct rule *r, const struct kmn_question *q)
 {

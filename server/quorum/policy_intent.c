@@ -4,6 +4,7 @@
 #include "server/quorum/policy.h"
 #include "server/quorum/window.h"
 
+#include "kanmon/attach.h"
 #include "kanmon/record.h"
 
 #include <sodium.h>
@@ -244,10 +245,31 @@ policy_may_decide(
 	return false;
 }
 
+/* A certificate for another key than the applicant's is none that was asked for, whatever the rules say. */
+static kmn_err
+judge_application(const json_t *application, const struct kmn_content *content, struct kmn_verdict *v)
+{
+	const struct kmn_content_facts *f = content == NULL ? NULL : kmn_content_facts(content);
+	uint8_t key[KMN_HASH_BYTES];
+	const char *id;
+	bool has_key;
+
+	if (!kmn_application_read(application, &id, &has_key, key))
+		return KMN_E_MALFORMED;
+	if (!has_key || f == NULL || !f->has_key || memcmp(f->key_spki_sha256, key, sizeof(key)) == 0)
+		return KMN_OK;
+	v->answer = KMN_ANSWER_REFUSED;
+	v->content_missing = false;
+	policy_say(v, "the key in what is to be signed is not the applicant's key that was attached%s%.100s",
+	    id == NULL ? "" : ", application ", id == NULL ? "" : id);
+	return KMN_OK;
+}
+
 kmn_err
-kmn_policy_judge_intent(const struct kmn_policy *policy, const json_t *intent, const uint8_t *data, size_t len,
+kmn_policy_judge_intent(const struct kmn_policy *policy, const json_t *intent, const struct kmn_material *m,
     int64_t now, struct kmn_verdict *v)
 {
+	static const struct kmn_material nothing = {.data = NULL};
 	const json_t *key = json_object_get(intent, "key"), *norm_json = json_object_get(intent, "norm");
 	const json_t *requester = json_object_get(intent, "requester"), *extra;
 	struct kmn_question q = {.now = now};
@@ -275,9 +297,9 @@ kmn_policy_judge_intent(const struct kmn_policy *policy, const json_t *intent, c
 	if (norm_json != NULL && (e = kmn_norm_from_json(norm_json, &norm)) != KMN_OK)
 		return e;
 	q.norm = norm_json == NULL ? NULL : &norm;
-	q.has_data = data != NULL && q.norm != NULL && kmn_norm_is_of(q.norm, data, len);
-	if (q.has_data &&
-	    (e = kmn_content_decode(&(struct kmn_material){.data = data, .len = len}, &content)) == KMN_E_NO_MEMORY)
+	m = m == NULL ? &nothing : m;
+	q.has_data = m->data != NULL && q.norm != NULL && kmn_norm_is_of(q.norm, m->data, m->len);
+	if (q.has_data && (e = kmn_content_decode(m, &content)) == KMN_E_NO_MEMORY)
 		return e;
 	q.content = content;
 	kmn_policy_judge(policy, &q, v);
@@ -290,6 +312,7 @@ kmn_policy_judge_intent(const struct kmn_policy *policy, const json_t *intent, c
 		join_verdicts(v, &one);
 	}
 	policy_check_origin(intent, &q, v);
+	e = judge_application(json_object_get(intent, "application"), content, v);
 	kmn_content_free(content);
-	return KMN_OK;
+	return e;
 }

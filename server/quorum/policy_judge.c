@@ -176,10 +176,13 @@ rule_decides(const struct kmn_policy *policy, const struct rule *r, const struct
 		return false;
 	if (refuses_by_itself(r, q, v))
 		return true;
-	if (r->content_asked && !q->has_data) {
+	if (policy_content_is_missing(r, q)) {
 		v->rule = r->name;
 		v->content_missing = true;
-		policy_say(v, "rule %s wants to see a %s and got a digest only: make a request with the content ahead",
+		v->lifetime_s = r->lifetime_s;
+		v->per = r->per;
+		policy_say(v,
+		    "rule %s wants to see a %s and got a digest only: attach it, or make a request with it ahead",
 		    r->name, kmn_content_kind_name(r->content));
 		return true;
 	}

@@ -138,7 +138,7 @@ kmn_quorum_find(const struct kmn_quorum *q, const uint8_t client_spki_sha256[32]
 		if (!r->seen.held || quorum_has_ended(r) || now > r->seen.not_after || !quorum_is_current(q, r) ||
 		    memcmp(r->seen.client_spki_sha256, client_spki_sha256, KMN_HASH_BYTES) != 0 ||
 		    memcmp(r->seen.operation, operation, KMN_HASH_BYTES) != 0 ||
-		    (rule != NULL && strcmp(r->seen.verdict.rule, rule) != 0))
+		    (rule != NULL && (r->seen.awaits || strcmp(r->seen.verdict.rule, rule) != 0)))
 			continue;
 		if (kmn_quorum_is_met(q, &r->seen, now))
 			return &r->seen;
@@ -157,16 +157,15 @@ kmn_quorum_next(const struct kmn_quorum *q, const struct kmn_request *after, boo
 	return NULL;
 }
 
-kmn_err
-quorum_data(const struct kmn_quorum *q, const json_t *intent, uint8_t **data_out, size_t *len_out)
+static kmn_err
+blob_of(const struct kmn_quorum *q, const json_t *named, uint8_t **data_out, size_t *len_out)
 {
 	uint8_t sha256[KMN_HASH_BYTES], again[KMN_HASH_BYTES];
 	kmn_err e;
 
 	*data_out = NULL;
 	*len_out = 0;
-	if (q->settings.blob == NULL ||
-	    !kmn_json_get_b64(json_object_get(intent, "in"), "sha256", sha256, sizeof(sha256)))
+	if (q->settings.blob == NULL || !kmn_json_get_b64(named, "sha256", sha256, sizeof(sha256)))
 		return KMN_OK;
 	e = q->settings.blob(q->settings.cookie, sha256, data_out, len_out);
 	if (e == KMN_E_NOT_FOUND)
@@ -180,6 +179,33 @@ quorum_data(const struct kmn_quorum *q, const json_t *intent, uint8_t **data_out
 	*data_out = NULL;
 	*len_out = 0;
 	return KMN_E_CORRUPT;
+}
+
+kmn_err
+quorum_data(const struct kmn_quorum *q, const json_t *intent, uint8_t **data_out, size_t *len_out)
+{
+	return blob_of(q, json_object_get(intent, "in"), data_out, len_out);
+}
+
+kmn_err
+quorum_material(const struct kmn_quorum *q, const json_t *intent, struct quorum_material *out)
+{
+	kmn_err e;
+
+	*out = (struct quorum_material){.data = NULL};
+	if ((e = quorum_data(q, intent, &out->data, &out->seen.len)) == KMN_OK)
+		e = blob_of(q, json_object_get(intent, "econtent"), &out->econtent, &out->seen.econtent_len);
+	out->seen.data = out->data;
+	out->seen.econtent = out->econtent;
+	return e;
+}
+
+void
+quorum_material_clear(struct quorum_material *m)
+{
+	free(m->data);
+	free(m->econtent);
+	*m = (struct quorum_material){.data = NULL};
 }
 
 /* ---- votes ------------------------------------------------------------------------------------------------------- */
@@ -228,10 +254,13 @@ quorum_votes_meet(const struct kmn_quorum *q, const struct kmn_request *request,
 	for (size_t i = 0; i < r->seen.vote_count; i++)
 		independent += r->votes[i].decision == KMN_APPROVE && r->votes[i].independent;
 
-	return r->seen.held && r->seen.state == KMN_REQUEST_OFFERED && quorum_is_current(q, r) &&
-	       now <= r->seen.not_after && now < r->policy->expires && r->seen.used < r->seen.uses &&
-	       !quorum_is_vetoed(q, r) && independent >= r->seen.verdict.independent &&
-	       kmn_policy_is_met(r->policy, &r->seen.verdict, names, n);
+	if (!r->seen.held || !quorum_is_current(q, r) || now > r->seen.not_after || now >= r->policy->expires ||
+	    r->seen.used >= r->seen.uses)
+		return false;
+	if (r->seen.verdict.answer == KMN_ANSWER_FREE) /* it waited for its content only */
+		return r->seen.state == KMN_REQUEST_OPEN;
+	return r->seen.state == KMN_REQUEST_OFFERED && !quorum_is_vetoed(q, r) &&
+	       independent >= r->seen.verdict.independent && kmn_policy_is_met(r->policy, &r->seen.verdict, names, n);
 }
 
 /* The client whose request it is; NULL when it left the policy. */
@@ -291,7 +320,7 @@ kmn_quorum_ends(const struct kmn_quorum *q, const struct kmn_request *request, i
 		return NULL;
 	if (quorum_is_vetoed(q, r))
 		return "vetoed";
-	if (!can_be_met(r))
+	if (r->seen.verdict.answer == KMN_ANSWER_HELD && !can_be_met(r))
 		return "rejected";
 	if (now > r->seen.not_after)
 		return "expired";
@@ -443,15 +472,14 @@ kmn_quorum_statement_text(
 {
 	const struct request *r = whole(request);
 	struct kmn_record intent = {.i = r->seen.i, .t = (uint64_t)r->seen.t, .body = r->intent};
-	uint8_t *data = NULL;
-	size_t len = 0;
+	struct quorum_material m;
 	kmn_err e;
 
 	*text_out = NULL;
 	memcpy(intent.leaf, r->seen.leaf, sizeof(intent.leaf));
-	if ((e = quorum_data(q, r->intent, &data, &len)) == KMN_OK)
-		e = kmn_statement_make(&intent, r->policy, &r->seen.verdict, head, data, len, text_out);
-	free(data);
+	if ((e = quorum_material(q, r->intent, &m)) == KMN_OK)
+		e = kmn_statement_make(&intent, r->policy, &r->seen.verdict, head, &m.seen, text_out);
+	quorum_material_clear(&m);
 	return e;
 }
 

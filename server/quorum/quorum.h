@@ -138,6 +138,18 @@ kmn_err quorum_signed_apply(struct kmn_quorum *q, const struct kmn_record *recor
 /* fresh.c: takes a record of any kind. */
 void quorum_fresh_apply(struct kmn_quorum *q, const struct kmn_record *record);
 
+/* attach.c: takes the record `attachment` of a request that waits for it; KMN_E_CORRUPT: it must not be there. */
+kmn_err quorum_attach_apply(
+    struct kmn_quorum *q, struct request *r, const struct kmn_record *record, struct kmn_why *why) KMN_MUST_CHECK;
+
+/* What is kept of what an intent wants signed; always to be cleared. KMN_E_CORRUPT: a blob is not what its name says. */
+struct quorum_material {
+	struct kmn_material seen;
+	uint8_t *data, *econtent;
+};
+kmn_err quorum_material(const struct kmn_quorum *q, const json_t *intent, struct quorum_material *out) KMN_MUST_CHECK;
+void quorum_material_clear(struct quorum_material *m);
+
 /* The data of an intent, if it is kept: *data_out (free()) is NULL where it is not. */
 kmn_err quorum_data(const struct kmn_quorum *q, const json_t *intent, uint8_t **data_out, size_t *len_out);
 

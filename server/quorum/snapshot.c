@@ -58,6 +58,8 @@ choose_requests(const struct kmn_quorum *q, struct choice *c)
 		const struct request *r = q->requests[n];
 
 		choose(c, r->seen.i);
+		if (r->seen.attachment_i != 0)
+			choose(c, r->seen.attachment_i);
 		if (r->seen.statement != NULL)
 			choose(c, r->seen.statement_i);
 		for (size_t v = 0; v < r->seen.vote_count; v++)

@@ -2,6 +2,8 @@
 
 #include "kanmon/statement.h"
 
+#include "kanmon/attach.h"
+
 #include "kanmon/note.h"
 #include "kanmon/record.h"
 #include "server/quorum/window.h"
@@ -229,11 +231,10 @@ put_login(struct text *t, const json_t *login)
 
 /* The data itself is known when it hashes to what is signed: only then may its content be shown as what is signed. */
 static kmn_err
-put_input(struct text *t, const json_t *body, const uint8_t *data, size_t len)
+put_input(struct text *t, const json_t *body, const struct kmn_material *m, struct kmn_content **content_out)
 {
 	const json_t *in = json_object_get(body, "in"), *norm_json = json_object_get(body, "norm");
 	const json_t *template = json_object_get(body, "template");
-	struct kmn_content *content = NULL;
 	struct flat f = {t, true};
 	struct kmn_norm norm = {.scheme = ""};
 	const char *kind = in != NULL ? "data" : template != NULL ? "template" : "none";
@@ -242,11 +243,10 @@ put_input(struct text *t, const json_t *body, const uint8_t *data, size_t len)
 
 	if (norm_json != NULL && (e = kmn_norm_from_json(norm_json, &norm)) != KMN_OK)
 		return e;
-	if (norm_json != NULL && (data == NULL || !kmn_norm_is_of(&norm, data, len)))
+	if (norm_json != NULL && (m == NULL || m->data == NULL || !kmn_norm_is_of(&norm, m->data, m->len)))
 		kind = "digest";
-	else if (norm_json != NULL &&
-		 (e = kmn_content_decode(&(struct kmn_material){.data = data, .len = len}, &content)) == KMN_OK)
-		kind = kmn_content_input_kind(kmn_content_facts(content)->kind);
+	else if (norm_json != NULL && (e = kmn_content_decode(m, content_out)) == KMN_OK)
+		kind = kmn_content_input_kind(kmn_content_facts(*content_out)->kind);
 	if (e == KMN_E_NO_MEMORY)
 		return e;
 	if (in != NULL && kmn_json_get_number(in, "len", &n))
@@ -255,15 +255,34 @@ put_input(struct text *t, const json_t *body, const uint8_t *data, size_t len)
 		text_put(t, "input-len none\n");
 	line_text(t, "input-sha256", get_text(in, "sha256"));
 	text_printf(t, "input-kind %s\n", kind);
-	if (content != NULL)
-		text_put(t, kmn_content_lines(content));
+	if (*content_out != NULL)
+		text_put(t, kmn_content_lines(*content_out));
 	if (strcmp(kind, "digest") == 0) {
 		text_printf(t, "input hash %s\n", norm.hash[0] == 0 ? "none" : norm.hash);
 		line_text(t, "input digest", get_text(norm_json, "digest"));
 	}
 	if (template != NULL)
 		flatten(&f, "", template);
-	kmn_content_free(content);
+	return KMN_OK;
+}
+
+/* What it was asked for, where the CA side said so. A key that is not the subject's has no statement: policy refuses. */
+static kmn_err
+put_application(struct text *t, const json_t *body, const struct kmn_content *content)
+{
+	uint8_t key[KMN_HASH_BYTES];
+	const char *id;
+	bool has_key;
+
+	if (!kmn_application_read(json_object_get(body, "application"), &id, &has_key, key))
+		return KMN_E_MALFORMED;
+	if (id != NULL)
+		line_text(t, "application", id);
+	if (!has_key)
+		return KMN_OK;
+	text_put(t, "applicant-key ");
+	text_b64(t, key, sizeof(key));
+	text_put(t, content != NULL && kmn_content_facts(content)->has_key ? " matches\n" : " unchecked\n");
 	return KMN_OK;
 }
 
@@ -271,9 +290,15 @@ static void
 put_head(struct text *t, const struct kmn_record *intent, const struct kmn_policy *policy,
     const struct kmn_verdict *verdict, const struct kmn_head *head)
 {
+	struct kmn_ref attachment;
+
 	text_printf(t, FIRST_LINE "origin %s\nrequest %llu\nrequest-leaf ", kmn_policy_origin(policy),
 	    (unsigned long long)intent->i);
 	text_b64(t, intent->leaf, KMN_HASH_BYTES);
+	if (kmn_ref_get(intent->body, "attachment", &attachment)) {
+		text_printf(t, "\nattachment %llu ", (unsigned long long)attachment.i);
+		text_b64(t, attachment.leaf, KMN_HASH_BYTES);
+	}
 	text_printf(t, "\nhead %llu ", (unsigned long long)head->size);
 	text_b64(t, head->root, KMN_HASH_BYTES);
 	text_printf(t, "\npolicy %llu ", (unsigned long long)kmn_policy_version(policy));
@@ -290,13 +315,14 @@ put_head(struct text *t, const struct kmn_record *intent, const struct kmn_polic
 
 kmn_err
 kmn_statement_make(const struct kmn_record *intent, const struct kmn_policy *policy, const struct kmn_verdict *verdict,
-    const struct kmn_head *head, const uint8_t *data, size_t len, char **text_out)
+    const struct kmn_head *head, const struct kmn_material *material, char **text_out)
 {
 	const json_t *body = intent->body, *mech = json_object_get(body, "mech");
 	const json_t *requester = json_object_get(body, "requester");
 	char before[KMN_TIME_TEXT_BYTES], after[KMN_TIME_TEXT_BYTES];
 	const char *mechanism = get_text(mech, "name"), *name = get_text(requester, "name");
 	const struct rule *rule;
+	struct kmn_content *content = NULL;
 	uint64_t expires = 0;
 	struct text t;
 	char *escaped;
@@ -314,7 +340,7 @@ kmn_statement_make(const struct kmn_record *intent, const struct kmn_policy *pol
 	put_params(&t, mech);
 	put_key(&t, json_object_get(body, "key"));
 	put_login(&t, json_object_get(body, "login"));
-	if ((e = put_input(&t, body, data, len)) != KMN_OK && t.err == KMN_OK)
+	if ((e = put_input(&t, body, material, &content)) != KMN_OK && t.err == KMN_OK)
 		t.err = e;
 	escaped = kmn_content_escape(name, strlen(name));
 	text_printf(&t, "requester %s %s\n", escaped == NULL ? "none" : escaped, get_text(requester, "spki_sha256"));
@@ -322,6 +348,9 @@ kmn_statement_make(const struct kmn_record *intent, const struct kmn_policy *pol
 	line_text(&t, "purpose", get_text(body, "purpose"));
 	if (verdict->per == KMN_PER_WINDOW && (rule = policy_rule(policy, verdict->rule)) != NULL)
 		window_put_constraints(&t, policy, rule);
+	if ((e = put_application(&t, body, content)) != KMN_OK && t.err == KMN_OK)
+		t.err = e;
+	kmn_content_free(content);
 	kmn_time_text((int64_t)intent->t, before);
 	kmn_time_text((int64_t)expires, after);
 	text_printf(&t, "uses %u\nnot-before %s\nnot-after %s\n",

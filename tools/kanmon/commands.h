@@ -89,6 +89,13 @@ ROW("request new",       request_new,      "--token LABEL --key LABEL --mechanis
     "key signed; --csr-info-from takes the CertificationRequestInfo out of a CSR.\n\n" \
     "  kanmon request new --token root --key root-ca --mechanism CKM_SHA384_RSA_PKCS \\\n" \
     "      --tbs-from pre.crt --purpose 'root certificate, ceremony of 1 November'\n") \
+ROW("attach",            attach,           "REQUEST --file FILE", \
+    "show what the digest of a waiting call is of, so that custodians can decide on it", \
+    "A rule with `content` lets a call that brings only a digest wait for its content. The client that called\n" \
+    "attaches it; the gateway checks that it hashes to what is signed. What CMS attributes are over is --econtent.\n\n" \
+    "  kanmon request list\n" \
+    "  kanmon attach 184467 --tbs-from precertificate.pem --application APP-2026-0815 --applicant-key applicant.pem\n" \
+    "  kanmon attach 184470 --file attributes.der --econtent tstinfo.der\n") \
 ROW("request list",      request_list,     "[--all]", \
     "list the requests that wait, with --all also those that ended", \
     "  kanmon request list --as ~/kanmon/sato\n") \

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kanmon/attach.h"
 #include "kanmon/note.h"
 #include "kanmon/statement.h"
 #include "tools/kanmon/files.h"
@@ -102,32 +103,81 @@ examine_policy(const json_t *answer, const char *origin, const struct kmn_seen *
 	return KMN_OK;
 }
 
-/* What will be signed, against the hash in the intent. */
+/* What the CA side attached while the call waited: it is of this request, and its place is in the statement. */
+static kmn_err
+examine_attachment(const json_t *answer, struct kmn_examined *x)
+{
+	const json_t *from = json_object_get(answer, "attachment");
+	struct kmn_ref ref = {.i = 0}, of;
+	struct kmn_record record;
+	struct kmn_why why;
+	const char *line;
+	kmn_err e;
+
+	if (from == NULL) {
+		x->body = json_incref((json_t *)(uintptr_t)x->intent.body);
+		return KMN_OK;
+	}
+	if (!kmn_json_get_text(from, "line", &line) || kmn_record_parse(line, strlen(line), &record, &why) != KMN_OK)
+		return contradiction("what was attached cannot be read");
+	if (record.kind != KMN_R_ATTACHMENT || !kmn_ref_get(record.body, "request", &of) || of.i != x->intent.i ||
+	    memcmp(of.leaf, x->intent.leaf, KMN_HASH_BYTES) != 0) {
+		e = contradiction("what was attached is of another request");
+	} else {
+		ref.i = record.i;
+		memcpy(ref.leaf, record.leaf, sizeof(ref.leaf));
+		if ((e = kmn_intent_attach(x->intent.body, record.body, &ref, &x->body)) == KMN_OK)
+			remark_open(x, "what was attached later stands in record %" PRIu64 ": its place was not proven",
+			    record.i);
+	}
+	kmn_record_clear(&record);
+	return e;
+}
+
+/* Bytes that came with the answer, against the hash that the record names. */
+static kmn_err
+examine_bytes(
+    const json_t *answer, const char *name, const json_t *named, const char *what, const uint8_t **out, size_t *len_out)
+{
+	uint8_t said[KMN_HASH_BYTES], hash[KMN_HASH_BYTES], *bytes;
+	const char *b64 = json_string_value(json_object_get(answer, name));
+	size_t room = b64 == NULL ? 0 : strlen(b64) / 4 * 3 + 3;
+
+	if (b64 == NULL)
+		return KMN_OK;
+	if ((bytes = malloc(room)) == NULL)
+		return KMN_E_NO_MEMORY;
+	*out = bytes; /* the caller's from here on */
+	if (kmn_b64_parse(b64, strlen(b64), bytes, room, len_out) != KMN_OK) {
+		kmn_fail("DO NOT SIGN: %s came in no known form", what);
+		return KMN_E_SIGNATURE;
+	}
+	kmn_sha256(bytes, *len_out, hash);
+	if (kmn_json_get_b64(named, "sha256", said, sizeof(said)) && memcmp(hash, said, sizeof(hash)) == 0)
+		return KMN_OK;
+	kmn_fail("DO NOT SIGN: %s is not what the record names", what);
+	return KMN_E_SIGNATURE;
+}
+
+/* What will be signed, against the hash in the record that names it. */
 static kmn_err
 examine_data(const json_t *answer, struct kmn_examined *x)
 {
-	const json_t *in = json_object_get(x->intent.body, "in");
-	uint8_t said[KMN_HASH_BYTES], hash[KMN_HASH_BYTES];
-	const char *b64 = json_string_value(json_object_get(answer, "blob"));
-	size_t room;
+	const json_t *in = json_object_get(x->body, "in");
+	struct kmn_material *m = &x->material;
+	kmn_err e;
 
-	if (b64 == NULL && in == NULL)
-		return KMN_OK; /* nothing is signed: the template in the intent says all, and was checked with it */
-	if (b64 == NULL) {
+	if ((e = examine_bytes(answer, "blob", in, "what will be signed", &m->data, &m->len)) != KMN_OK ||
+	    (e = examine_bytes(answer, "econtent", json_object_get(x->body, "econtent"), "what the attributes are over",
+		 &m->econtent, &m->econtent_len)) != KMN_OK)
+		return e;
+	if (m->data != NULL)
+		remark_verified(
+		    x, "what will be signed (%zu bytes) has the hash in the record and was decoded here", m->len);
+	else if (in != NULL)
 		remark_open(x, "what will be signed was not sent: its content is not known here, only its hash");
-		return KMN_OK;
-	}
-	room = strlen(b64) / 4 * 3 + 3;
-	if ((x->data = malloc(room)) == NULL)
-		return KMN_E_NO_MEMORY;
-	if (kmn_b64_parse(b64, strlen(b64), x->data, room, &x->data_len) != KMN_OK)
-		return contradiction("what will be signed came in no known form");
-	kmn_sha256(x->data, x->data_len, hash);
-	if (!kmn_json_get_b64(in, "sha256", said, sizeof(said)) || memcmp(hash, said, sizeof(hash)) != 0)
-		return contradiction("what will be signed is not what the intent names");
-	x->has_data = true;
-	remark_verified(
-	    x, "what will be signed (%zu bytes) has the hash in the intent and was decoded here", x->data_len);
+	if (m->econtent != NULL)
+		remark_verified(x, "what the signed attributes are over (%zu bytes) has their hash", m->econtent_len);
 	return KMN_OK;
 }
 
@@ -219,14 +269,14 @@ examine_now(const json_t *answer, const struct kmn_seen *seen, const struct kmn_
 static kmn_err
 examine_statement(struct kmn_examined *x)
 {
-	const uint8_t *data = x->has_data ? x->data : NULL;
+	struct kmn_record whole = x->intent;
 	struct kmn_verdict verdict;
 	char *made = NULL;
 	kmn_err e;
 
-	if ((e = kmn_policy_judge_intent(
-		 x->policy, x->intent.body, data, x->data_len, (int64_t)x->intent.t, &verdict)) != KMN_OK ||
-	    (e = kmn_statement_make(&x->intent, x->policy, &verdict, &x->head, data, x->data_len, &made)) != KMN_OK) {
+	whole.body = x->body;
+	if ((e = kmn_policy_judge_intent(x->policy, x->body, &x->material, (int64_t)x->intent.t, &verdict)) != KMN_OK ||
+	    (e = kmn_statement_make(&whole, x->policy, &verdict, &x->head, &x->material, &made)) != KMN_OK) {
 		kmn_fail("the statement cannot be made here: %s", kmn_err_text(e));
 		return e;
 	}
@@ -250,7 +300,8 @@ kmn_examine(
 	if (!kmn_json_get_text(answer, "statement", &out->statement))
 		return contradiction("the gateway sent no statement: the request does not wait for approval");
 	if ((e = examine_intent(answer, id, out)) != KMN_OK ||
-	    (e = examine_policy(answer, origin, seen, out)) != KMN_OK || (e = examine_data(answer, out)) != KMN_OK ||
+	    (e = examine_policy(answer, origin, seen, out)) != KMN_OK ||
+	    (e = examine_attachment(answer, out)) != KMN_OK || (e = examine_data(answer, out)) != KMN_OK ||
 	    (e = examine_head(answer, seen, out)) != KMN_OK || (e = examine_now(answer, seen, out)) != KMN_OK)
 		return e;
 	return examine_statement(out);
@@ -261,7 +312,9 @@ kmn_examined_clear(struct kmn_examined *x)
 {
 	kmn_policy_free(x->policy);
 	kmn_record_clear(&x->intent);
-	free(x->data);
+	json_decref(x->body);
+	free((void *)(uintptr_t)x->material.data);
+	free((void *)(uintptr_t)x->material.econtent);
 	memset(x, 0, sizeof(*x));
 }
 

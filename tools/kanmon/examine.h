@@ -26,9 +26,8 @@ struct kmn_examined {
 	struct kmn_head head;  /* of the statement */
 	struct kmn_policy *policy;
 	struct kmn_record intent;
-	uint8_t *data; /* what will be signed, if the gateway keeps it */
-	size_t data_len;
-	bool has_data;
+	json_t *body;                 /* of the intent, with what was attached to it (kanmon/attach.h) */
+	struct kmn_material material; /* what will be signed, as far as the gateway keeps it; owned */
 	char verified[KMN_REMARKS_MAX][200], open[KMN_REMARKS_MAX][200];
 	size_t verified_count, open_count;
 };

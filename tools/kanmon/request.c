@@ -7,16 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kanmon/content.h"
 #include "kanmon/frame.h"
 #include "kanmon/statement.h"
+#include "tools/kanmon/attach.h"
 #include "tools/kanmon/files.h"
 #include "tools/kanmon/gateway.h"
 #include "tools/kanmon/options.h"
 #include "tools/kanmon/request.h"
 #include "tools/kanmon/terminal.h"
 
-#define INPUT_MAX_BYTES KMN_ADMIN_DATA_MAX_BYTES
 #define KEY_ID_MAX_BYTES 256u
 
 int
@@ -109,6 +108,7 @@ kmn_request_print(const json_t *request)
 	print_field("summary", text_of(request, "summary"));
 	print_field("purpose", text_of(request, "purpose"));
 	print_window(json_object_get(request, "window"));
+	print_field("application", text_of(request, "application"));
 	print_field("needs", text_of(request, "need"));
 	if (json_array_size(have) == 0 && strcmp(text_of(request, "state"), "open") == 0)
 		print_field("approved by", "nobody yet");
@@ -119,58 +119,21 @@ kmn_request_print(const json_t *request)
 		printf("%-12srecord %" JSON_INTEGER_FORMAT "\n", "result", number_of(request, "result"));
 }
 
-/* What the request is about: the file itself, or the part of it that is signed. */
-static kmn_err
-read_input(const char *file, const char *certificate, const char *csr, uint8_t **data_out, size_t *len_out)
-{
-	const char *path = file != NULL ? file : certificate != NULL ? certificate : csr;
-	char *bytes;
-	size_t len;
-	kmn_err e;
-
-	*data_out = NULL;
-	if ((e = kmn_file_read_or_say(path, INPUT_MAX_BYTES, &bytes, &len)) != KMN_OK)
-		return e;
-	if (file != NULL) {
-		*data_out = (uint8_t *)bytes;
-		*len_out = len;
-		return KMN_OK;
-	}
-	if (certificate != NULL)
-		e = kmn_content_tbs_of((uint8_t *)bytes, len, data_out, len_out);
-	else
-		e = kmn_content_info_of((uint8_t *)bytes, len, data_out, len_out);
-	if (e != KMN_OK)
-		kmn_fail("%s is no %s", path, certificate != NULL ? "certificate" : "certificate request");
-	free(bytes);
-	return e;
-}
-
-/* Says what the gateway will show to custodians, from the same bytes and by the same code. */
-static void
-print_content(const uint8_t *data, size_t len)
-{
-	struct kmn_content *content;
-
-	if (kmn_content_decode(&(struct kmn_material){.data = data, .len = len}, &content) != KMN_OK) {
-		printf("The content (%zu bytes) has no known form; custodians will see its hash only.\n", len);
-		return;
-	}
-	printf(
-	    "input-kind %s\n%s", kmn_content_input_kind(kmn_content_facts(content)->kind), kmn_content_lines(content));
-	kmn_content_free(content);
-}
-
 struct asked {
-	const char *window, *token, *key, *key_id, *mechanism, *purpose, *file, *certificate, *csr;
+	const char *window, *token, *key, *key_id, *mechanism, *purpose;
+	struct kmn_attach_files files;
 	unsigned long lifetime_s;
 };
 
 static kmn_err
-put_fields(struct kmn_writer *w, const struct asked *asked, const uint8_t *data, size_t len)
+put_fields(struct kmn_writer *w, const struct asked *asked, const struct kmn_attached *attached)
 {
+	struct kmn_attached beside = *attached;
 	uint8_t nonce[KMN_HASH_BYTES], id[KEY_ID_MAX_BYTES];
 	size_t id_len = 0;
+
+	beside.data = NULL; /* it is a field of its own */
+	beside.data_len = 0;
 
 	if (asked->key_id != NULL &&
 	    (sodium_hex2bin(id, sizeof(id), asked->key_id, strlen(asked->key_id), ": ", &id_len, NULL) != 0 ||
@@ -186,42 +149,40 @@ put_fields(struct kmn_writer *w, const struct asked *asked, const uint8_t *data,
 	kmn_writer_bytes(w, id, id_len);
 	if (asked->window == NULL) {
 		kmn_writer_text(w, asked->mechanism);
-		kmn_writer_bytes(w, data, len);
+		kmn_writer_bytes(w, attached->data, attached->data_len);
 	}
 	kmn_writer_text(w, asked->purpose != NULL ? asked->purpose : "");
 	kmn_writer_u32(w, (uint32_t)asked->lifetime_s);
 	kmn_writer_raw(w, nonce, sizeof(nonce));
+	if (asked->window == NULL)
+		kmn_attached_put(w, &beside);
 	return w->err;
 }
 
 static int
 ask_new(const struct asked *asked, bool json)
 {
+	struct kmn_attached attached = {.data = NULL};
 	struct kmn_writer fields;
-	uint8_t *data = NULL;
 	json_t *answer = NULL;
-	size_t len = 0;
 	kmn_err e;
 
 	kmn_writer_init(&fields, KMN_FRAME_MAX_BYTES);
-	if (asked->window == NULL &&
-	    (e = read_input(asked->file, asked->certificate, asked->csr, &data, &len)) != KMN_OK)
-		goto done;
-	if ((e = put_fields(&fields, asked, data, len)) != KMN_OK ||
+	if ((e = kmn_attach_read(&asked->files, &attached)) != KMN_OK ||
+	    (e = put_fields(&fields, asked, &attached)) != KMN_OK ||
 	    (e = kmn_gateway_ask_once(NULL, asked->window != NULL ? KMN_ADMIN_WINDOW_NEW : KMN_ADMIN_REQUEST_NEW,
 		 &fields, &answer)) != KMN_OK)
 		goto done;
 	if (json) {
 		kmn_print_json(json_incref(answer));
 	} else {
-		if (data != NULL)
-			print_content(data, len);
+		kmn_attach_print(&attached);
 		printf("Request %" JSON_INTEGER_FORMAT " waits for its custodians.\n", number_of(answer, "id"));
 	}
 done:
 	json_decref(answer);
 	kmn_writer_clear(&fields);
-	free(data);
+	kmn_attached_clear(&attached);
 	return e == KMN_OK ? KMN_EXIT_OK : KMN_EXIT_FAILED;
 }
 
@@ -236,9 +197,10 @@ kmn_cmd_request_new(int argc, char **argv)
 	    KMN_OPTION_TEXT("key", "LABEL", "label of the key", &asked.key),
 	    KMN_OPTION_TEXT("key-id", "HEX", "CKA_ID of the key, where the label is not enough", &asked.key_id),
 	    KMN_OPTION_TEXT("mechanism", "NAME", "as in PKCS#11, over the data: CKM_SHA384_RSA_PKCS", &asked.mechanism),
-	    KMN_OPTION_TEXT("file", "FILE", "sign these bytes", &asked.file),
-	    KMN_OPTION_TEXT("tbs-from", "CERT", "sign what this pre-certificate signs", &asked.certificate),
-	    KMN_OPTION_TEXT("csr-info-from", "CSR", "sign what this certificate request signs", &asked.csr),
+	    KMN_OPTION_TEXT("file", "FILE", "sign these bytes", &asked.files.file),
+	    KMN_OPTION_TEXT("tbs-from", "CERT", "sign what this pre-certificate signs", &asked.files.certificate),
+	    KMN_OPTION_TEXT("csr-info-from", "CSR", "sign what this certificate request signs", &asked.files.csr),
+	    KMN_ATTACH_OPTIONS(asked.files),
 	    KMN_OPTION_TEXT("purpose", "TEXT", "why, for the custodians", &asked.purpose),
 	    KMN_OPTION_NUMBER("lifetime", "SECONDS", "how long it stays open (what the rule says)", &asked.lifetime_s),
 	    KMN_OPTION_JSON(&json),
@@ -249,13 +211,14 @@ kmn_cmd_request_new(int argc, char **argv)
 		return verdict;
 	if (asked.window != NULL && (asked.token == NULL || (asked.key == NULL && asked.key_id == NULL)))
 		return kmn_usage("request new", "--window wants --token and --key (or --key-id) with it");
-	if (asked.window != NULL && (asked.mechanism || asked.file || asked.certificate || asked.csr))
+	if (asked.window != NULL &&
+	    (asked.mechanism || kmn_attach_sources(&asked.files) > 0 || asked.files.econtent != NULL))
 		return kmn_usage("request new", "a window has neither mechanism nor data: the rule bounds them");
 	if (asked.window != NULL)
 		return ask_new(&asked, json);
 	if (asked.token == NULL || (asked.key == NULL && asked.key_id == NULL) || asked.mechanism == NULL)
 		return kmn_usage("request new", "--token, --key (or --key-id) and --mechanism are needed");
-	if ((asked.file != NULL) + (asked.certificate != NULL) + (asked.csr != NULL) != 1)
+	if (kmn_attach_sources(&asked.files) != 1)
 		return kmn_usage("request new", "one of --file, --tbs-from and --csr-info-from is needed");
 	return ask_new(&asked, json);
 }

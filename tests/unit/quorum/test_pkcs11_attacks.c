@@ -168,7 +168,7 @@ judge(const char *text_of_rules, json_t *intent, enum kmn_answer want, const cha
 	struct kmn_policy *policy = policy_of(text_of_rules);
 	struct kmn_verdict v;
 
-	CU_ASSERT_EQUAL(kmn_policy_judge_intent(policy, intent, NULL, 0, WORLD_START_MS, &v), KMN_OK);
+	CU_ASSERT_EQUAL(kmn_policy_judge_intent(policy, intent, NULL, WORLD_START_MS, &v), KMN_OK);
 	if (v.answer != want || strstr(v.reason, words) == NULL)
 		printf("# %s: %d: %s\n", json_string_value(json_object_get(intent, "op")), v.answer, v.reason);
 	CU_ASSERT_EQUAL(v.answer, want);

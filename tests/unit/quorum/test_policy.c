@@ -517,14 +517,18 @@ test_bounds(void)
 		snprintf(rules, sizeof(rules), "rule c\n client ca\n calls key-use\n content %s\n need keepers\n",
 		    bound_cases[i].content);
 		policy = policy_with(rules);
-		CU_ASSERT_EQUAL(kmn_policy_judge_intent(policy, intent, tbs, len, WORLD_START_MS, &v), KMN_OK);
+		CU_ASSERT_EQUAL(kmn_policy_judge_intent(policy, intent, &(struct kmn_material){.data = tbs, .len = len},
+				    WORLD_START_MS, &v),
+		    KMN_OK);
 		CU_ASSERT_EQUAL(v.answer, bound_cases[i].fits ? KMN_ANSWER_HELD : KMN_ANSWER_REFUSED);
 		CU_ASSERT_EQUAL(v.content_seen, i > 0);
 		if ((v.answer == KMN_ANSWER_HELD) != bound_cases[i].fits)
 			printf("# %s: %s\n", bound_cases[i].content, v.reason);
 		/* Other bytes than those that are signed are no content, whatever they decode to. */
 		tbs[len - 1] ^= 1;
-		CU_ASSERT_EQUAL(kmn_policy_judge_intent(policy, intent, tbs, len, WORLD_START_MS, &v), KMN_OK);
+		CU_ASSERT_EQUAL(kmn_policy_judge_intent(policy, intent, &(struct kmn_material){.data = tbs, .len = len},
+				    WORLD_START_MS, &v),
+		    KMN_OK);
 		CU_ASSERT_EQUAL(v.content_missing, i > 0);
 		tbs[len - 1] ^= 1;
 		kmn_policy_free(policy);
@@ -585,7 +589,7 @@ judge_named(const struct kmn_policy *policy, const char *op, const char *label, 
 		json_object_update_new(
 		    json_object_get(intent, "key"), json_pack("{s:s, s:s}", "class", "private-key", "label", label));
 	json_object_set_new(intent, "template", json_loads(template, 0, NULL));
-	CU_ASSERT_EQUAL(kmn_policy_judge_intent(policy, intent, NULL, 0, WORLD_START_MS, &v), KMN_OK);
+	CU_ASSERT_EQUAL(kmn_policy_judge_intent(policy, intent, NULL, WORLD_START_MS, &v), KMN_OK);
 	json_decref(intent);
 	return v.answer;
 }

@@ -81,6 +81,7 @@ set_up(void)
 {
 	struct kmn_record record = {.i = REQUEST, .t = T, .m = 1, .kind = KMN_R_INTENT, .type = "intent"};
 	struct kmn_tree *tree = kmn_tree_new();
+	const struct kmn_material material = {.data = (const uint8_t *)data, .len = strlen(data)};
 	struct kmn_policy_error error;
 	struct kmn_policy *policy;
 	struct kmn_verdict verdict;
@@ -102,9 +103,8 @@ set_up(void)
 	if (kmn_tree_head(tree, RECORDS, &head) != KMN_OK ||
 	    kmn_tree_inclusion(tree, REQUEST, RECORDS, &path) != KMN_OK ||
 	    kmn_policy_parse(policy_note, (size_t)(end + 1 - policy_note), &policy, &error) != KMN_OK ||
-	    kmn_policy_judge_intent(policy, record.body, (const uint8_t *)data, strlen(data), T, &verdict) != KMN_OK ||
-	    kmn_statement_make(&record, policy, &verdict, &head, (const uint8_t *)data, strlen(data), &statement) !=
-		KMN_OK)
+	    kmn_policy_judge_intent(policy, record.body, &material, T, &verdict) != KMN_OK ||
+	    kmn_statement_make(&record, policy, &verdict, &head, &material, &statement) != KMN_OK)
 		return 1;
 	json_decref((json_t *)(uintptr_t)record.body);
 	kmn_tree_free(tree);

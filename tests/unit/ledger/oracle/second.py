@@ -541,12 +541,23 @@ def params_line(mech):
     return line or "none"
 
 
+def application_rows(application, inputs):
+    """What it was asked for; the applicant's key is compared with the one in the content, where there is one."""
+    rows = [("application", value(application["id"]))] if "id" in application else []
+    if "key_spki_sha256" in application:
+        shown = [row[1][16:] for row in inputs if row[0] == "input" and row[1].startswith("key-spki-sha256 ")]
+        need(shown in ([], [application["key_spki_sha256"]]), "a certificate for another key than the applicant's")
+        rows.append(("applicant-key", application["key_spki_sha256"] + (" matches" if shown else " unchecked")))
+    return rows
+
+
 def statement(policy, rule, request, head, inputs):
     """The text; `inputs` are the recorded input lines, input-kind first."""
     i = request["body"]
     key, mech = i["key"], i["mech"]
-    rows = [("origin", policy.origin), ("request", str(request["i"])), ("request-leaf", b64(request["leaf"])),
-        ("head", "%d %s" % (head["size"], head["root"])), ("policy", "%d %s" % (policy.version, b64(policy.sha256))),
+    rows = [("origin", policy.origin), ("request", str(request["i"])), ("request-leaf", b64(request["leaf"]))]
+    rows += [("attachment", "%d %s" % (a["i"], b64(a["leaf"]))) for a in [request.get("attachment")] if a]
+    rows += [("head", "%d %s" % (head["size"], head["root"])), ("policy", "%d %s" % (policy.version, b64(policy.sha256))),
         ("rule", rule)]
     rows += [("need", "%s %d of %d" % (g, policy.groups[g][0], len(policy.groups[g][1]))) for g in policy.need_of(rule)]
     token = " ".join(value(key[n]) for n in ("token", "serial") if key.get(n)) or "none"
@@ -564,7 +575,9 @@ def statement(policy, rule, request, head, inputs):
     rows += [("input-len", str(i.get("in", {}).get("len", "none"))), ("input-sha256", i.get("in", {}).get("sha256", "none"))]
     rows += inputs
     rows += [("requester", value(i["requester"]["name"]) + " " + i["requester"]["spki_sha256"]),
-        ("purpose", value(i.get("purpose"))), ("uses", "1"), ("not-before", utc(request["t"])),
+        ("purpose", value(i.get("purpose")))]
+    rows += application_rows(i.get("application", {}), inputs)
+    rows += [("uses", "1"), ("not-before", utc(request["t"])),
         ("not-after", utc(i["expires"])), ("nonce", i["nonce_req"])]
     return "kanmon/approval/v1\n" + "".join("%s %s\n" % row for row in rows)
 
@@ -839,10 +852,23 @@ class Ledger:
         self.requests[r["i"]] = {"r": r, "policy": self.policies[-1], "votes": {}, "listed": {"approvals": [], "rejections": [],
             "vetoes": []}, "statement": None, "decision": None, "done": False, "end": None, "used": 0}
 
+    def take_attachment(self, r):
+        """What the client gave while the call waited: data that hashes to what is signed, before the statement."""
+        q, b = self.request(r), r["body"]
+        need(q["statement"] is None and q["decision"] is None and q["end"] is None and "attachment" not in q["r"],
+            "an attachment where none is waited for")
+        body = {**q["r"]["body"], **{name: b[name] for name in ("in", "econtent", "application") if name in b}}
+        data, norm = self.blob(unb64(body["in"]["sha256"])), body["norm"]
+        names = [norm["hash"]] if norm["hash"] else ["sha1", "sha224", "sha256", "sha384", "sha512", "sha3-224", "sha3-256",
+            "sha3-384", "sha3-512"]
+        need(any(hashlib.new(n.replace("sha3-", "sha3_"), data).digest() == unb64(norm["digest"]) for n in names),
+            "the attached data does not hash to what is signed")
+        q["r"] = {**q["r"], "body": body, "attachment": r}
+
     def take_statement(self, r):
         q, b = self.request(r), r["body"]
         need(q["statement"] is None and q["end"] is None, "a second statement, or one after the end")
-        need(q["r"]["i"] < b["head"]["size"] <= r["i"] and self.tree.root(b["head"]["size"]) == unb64(b["head"]["root"]),
+        need(q["r"].get("attachment", q["r"])["i"] < b["head"]["size"] <= r["i"] and self.tree.root(b["head"]["size"]) == unb64(b["head"]["root"]),
             "its head is not one of this ledger with the request in it")
         need(H(b["text"].encode()) == unb64(b["sha256"]), "sha256 is not that of the text")
         rows = [line.split(" ", 1) for line in b["text"].split("\n")[1:-1]]
@@ -921,7 +947,7 @@ class Ledger:
         need(q["decision"] is d and d["i"] in self.decided and not d.get("used"), "not the open decision of the request")
         d["used"] = True
         q["decision"], q["used"] = None, q["used"] + 1
-        if b["rv"] == 0x150 and q["statement"] is not None:
+        if b["rv"] == 0x150 and (q["statement"] is not None or "attachment" in q["r"]):
             q["used"] -= 1
         else:
             q["end"] = "done"
@@ -950,7 +976,7 @@ class Ledger:
                 q["decision"]["used"], q["decision"] = True, None
             q["end"] = entry["state"]
 
-    TAKES = {"intent": take_intent, "statement": take_statement, "approval": take_vote, "rejection": take_vote,
+    TAKES = {"intent": take_intent, "attachment": take_attachment, "statement": take_statement, "approval": take_vote, "rejection": take_vote,
         "veto": take_vote, "decision": take_decision, "result": take_result, "recovery": take_recovery}
 
     def replay(self):
