@@ -15,6 +15,7 @@ static const char rules[] =
     "rule guard\n client ca\n object pkcs11:object=root pkcs11:object=kek\n calls key-use\n"
     " mechanisms CKM_SHA256_RSA_PKCS CKM_AES_GCM\n need keepers\n"
     "rule made-inside\n client ca\n object pkcs11:object=proud\n calls key-use\n origin local\n need none\n"
+    "rule ceremony\n client ca\n object pkcs11:object=ceremony\n calls key-management\n need keepers\n"
     "rule sorted\n client ca\n object pkcs11:object=plain\n calls key-use key-management\n need none\n"
     "rule rest\n client ca\n calls login session query key-use key-management\n"
     " mechanisms any\n need none\n";
@@ -92,8 +93,8 @@ ROW(derived_extractable, "a derived key that may leave", \
     "C_DeriveKey", "CKM_HKDF_DERIVE", SECRET("x"), "{\"CKA_EXTRACTABLE\":true}", REFUSED, "`allow extractable`") \
 ROW(extra_extractable, "a second derived key inside the parameters that may leave", \
     "C_DeriveKey", EXTRA_LEAK, SECRET("x"), "{}", REFUSED, "`allow extractable`") \
-ROW(extra_named, "a second derived key under the name of a key for which other rules hold", \
-    "C_DeriveKey", KDF("plain"), SECRET("x"), "{}", FREE, "") \
+ROW(extra_named, "a second derived key inside the parameters under the name of a guarded one", \
+    "C_DeriveKey", KDF("ceremony"), SECRET("x"), "{}", HELD, "rule ceremony") \
 ROW(trusted, "a wrapping key made trusted", \
     "C_SetAttributeValue", "", SECRET("x"), "{\"CKA_TRUSTED\":true}", REFUSED, "CKA_TRUSTED") \
 ROW(trusted_public, "a public wrapping key made trusted", \

@@ -154,4 +154,21 @@ t 'diff: a key of a person who stays' says '^sato: does not sign any more by the
 t 'diff: and by which they sign' test -n "$sato"
 t 'diff as JSON' says '"whose": *"group keepers"' kanmon policy diff policy <(sed 's/^group keepers 2/group keepers 1/' policy) --json
 t 'diff of what is no policy' exits 1 kanmon policy diff policy pass
+
+# ---- what docs/policy.md says of attacks and of approved mechanisms is what the code has
+
+page=$source_dir/docs/policy.md
+attacks() { tr -d '\n\\' <"$source_dir/tests/unit/quorum/test_pkcs11_attacks.c" | grep -o 'ROW([a-z0-9_]*, *"[^"]*"' | sed 's/.*"\(.*\)"/\1/'; }
+each_attack() {
+	local n=0 says
+	while read -r says; do
+		n=$((n + 1))
+		grep -q -F "| $says |" "$page" || { echo "not on the page: $says" && return 1; }
+	done < <(attacks)
+	[ $n -gt 40 ] && [ $n -eq $(($(sed -n '/^## Known attacks/,$p' "$page" | grep -c '^| ') - 2)) ] # a head and a rule
+}
+t 'each attack that is tested is on the page, and no other' each_attack
+t 'the table of approved mechanisms is the code' cmp \
+	<(sed -n '/approved\[\] = {/,/};/p' "$source_dir/server/quorum/policy_mechanisms.c" | grep -o 'ROW([A-Z0-9_]*' | sed 's/ROW(//') \
+	<(sed -n '/^### Approved mechanisms/,/^By the hash/p' "$page" | grep '^    ' | tr -s ' ' '\n' | grep .)
 t_end
