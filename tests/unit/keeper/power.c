@@ -280,9 +280,15 @@ disk_open(struct kmn_store *store, const char *name, int flags)
 static int
 disk_close(struct kmn_store *store, int fd)
 {
-	if (fd >= 0 && fd < FDS)
-		of(store)->fd[fd].open = false;
-	return of(store)->real->close(of(store)->real, fd);
+	struct disk *disk = of(store);
+	int rc = -EBADF;
+
+	LOCKED(disk, {
+		if (fd >= 0 && fd < FDS)
+			disk->fd[fd].open = false;
+		rc = disk->real->close(disk->real, fd);
+	});
+	return rc;
 }
 
 /* What the disk has there, where that is not what the kernel remembers: only after a failed sync. */
