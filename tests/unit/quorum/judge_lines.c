@@ -19,13 +19,15 @@ judge(const struct kmn_policy *policy, const json_t *line)
 	static const char *const answers[] = {
 	    [KMN_ANSWER_REFUSED] = "refused", [KMN_ANSWER_FREE] = "free", [KMN_ANSWER_HELD] = "held"};
 	const char *data = json_string_value(json_object_get(line, "data"));
+	struct kmn_material material;
 	uint8_t bytes[1024];
 	struct kmn_verdict v;
 	size_t len = 0;
 
 	if (data != NULL && kmn_b64_parse(data, strlen(data), bytes, sizeof(bytes), &len) != KMN_OK)
 		data = NULL;
-	if (kmn_policy_judge_intent(policy, json_object_get(line, "intent"), data != NULL ? bytes : NULL, len,
+	material = (struct kmn_material){.data = data != NULL ? bytes : NULL, .len = len};
+	if (kmn_policy_judge_intent(policy, json_object_get(line, "intent"), &material,
 		json_integer_value(json_object_get(line, "now")), &v) != KMN_OK)
 		puts("malformed");
 	else
