@@ -40,7 +40,8 @@
 	    "u64 request, bytes share sealed to the key that its statement names (kanmon/sealedpin.h); answer " \
 	    "{\"request\", \"shares\": how many are there}") \
 	ROW(KMN_ADMIN_POLICY, 8, "client or terminal", \
-	    "none; answer {\"note\": the policy in force, \"waiting\"?: one of the recovery role that waits}")
+	    "none, or u64 version; answer {\"note\": the policy in force, or that version, \"waiting\"?: one of the " \
+	    "recovery role that waits}")
 
 #define KMN_ADMIN_ENUM(symbol, value, who, fields) symbol = (value),
 enum kmn_admin_op { KMN_ADMIN_ROWS(KMN_ADMIN_ENUM) };

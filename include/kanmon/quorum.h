@@ -95,6 +95,8 @@ bool kmn_quorum_is_closed(const struct kmn_quorum *quorum);
 
 /* The policy in force; NULL before genesis. Borrowed until the next `policy` record. */
 const struct kmn_policy *kmn_quorum_policy(const struct kmn_quorum *quorum);
+/* The record that brought a version which was or is in force (`genesis` or `policy`). False: there is none. */
+bool kmn_quorum_policy_record(const struct kmn_quorum *quorum, uint64_t version, uint64_t *i_out) KMN_MUST_CHECK;
 
 /*
  * May a `policy` record with this signed note be written now: is it the next version, of this origin, signed by the

@@ -852,6 +852,42 @@ checkpoint(struct kmn_keeper *k, struct kmn_conn *conn)
 	free(note);
 }
 
+/* The note of a version, from the record that brought it. */
+static json_t *
+policy_note(struct kmn_keeper *k, uint64_t version)
+{
+	struct kmn_record record = {.owner = NULL};
+	json_t *note = NULL;
+	uint64_t i;
+	char *line;
+	size_t len;
+
+	if (!kmn_quorum_policy_record(k->quorum, version, &i) || kmn_log_line(k->log, i, &line, &len) != KMN_OK)
+		return NULL;
+	if (kmn_record_parse(line, len, &record, NULL) == KMN_OK)
+		note = json_incref(json_object_get(record.body, record.kind == KMN_R_GENESIS ? "policy" : "note"));
+	kmn_record_clear(&record);
+	free(line);
+	return note;
+}
+
+static void
+show_policy(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader *r)
+{
+	bool any = r->at == r->end;
+	uint64_t version = any ? 0 : kmn_reader_u64(r);
+	json_t *note = NULL;
+
+	if (kmn_reader_end(r) != KMN_OK)
+		kmn_admin_refuse(k, conn, r->err, kmn_err_text(r->err));
+	else if (any)
+		answer(k, conn, kmn_policy_notes(k));
+	else if ((note = policy_note(k, version)) == NULL)
+		kmn_admin_refuse(k, conn, KMN_E_NOT_FOUND, "no such version of the policy");
+	else
+		answer(k, conn, json_pack("{s:o}", "note", note));
+}
+
 void
 kmn_admin_take(struct kmn_keeper *k, struct kmn_conn *conn, const uint8_t *body, size_t len)
 {
@@ -881,7 +917,7 @@ kmn_admin_take(struct kmn_keeper *k, struct kmn_conn *conn, const uint8_t *body,
 		checkpoint(k, conn);
 		break;
 	case KMN_ADMIN_POLICY:
-		answer(k, conn, kmn_policy_notes(k));
+		show_policy(k, conn, &r);
 		break;
 	case KMN_ADMIN_POLICY_SUBMIT:
 		if (conn->peer->terminal)

@@ -58,6 +58,19 @@ kmn_quorum_policy(const struct kmn_quorum *q)
 	return q->policy_count == 0 ? NULL : q->policies[q->policy_count - 1];
 }
 
+bool
+kmn_quorum_policy_record(const struct kmn_quorum *q, uint64_t version, uint64_t *i_out)
+{
+	*i_out = 0;
+	for (size_t n = 0; n < q->policy_count; n++) {
+		if (q->policies[n]->version != version)
+			continue;
+		*i_out = q->policy_i[n];
+		return true;
+	}
+	return false;
+}
+
 const char *
 kmn_request_state_name(enum kmn_request_state state)
 {

@@ -100,6 +100,60 @@ t 'all are there' test '["p256","p384","pss","pkcs1","sato"]' = "$(have)"
 t 'cards and a key file together let the HSM sign' p11 --sign --mechanism SHA256-RSA-PKCS --id 01 -i bill -o sig
 id=$(kanmon request new --token "$TOKEN" --key root-ca --mechanism CKM_SHA256_RSA_PKCS --file policy.in --json | jq -r .id)
 t 'a card vetoes' says 'Recorded: veto' oncard kanmon veto "$id" --as cards/p256 --passphrase-file pin --yes --reason 'not in the script'
+
+# A machine without network, configuration or memory: all it has is the file and the card.
+ask() { kanmon request new --token "$TOKEN" --key root-ca --mechanism CKM_SHA256_RSA_PKCS --file "$1" --purpose "${2:-test}" --json | jq -r .id; }
+alone() { env -i PATH="$PATH" LANG=C SOFTHSM2_CONF="$work/card/conf" unshare -rn "$@"; }
+unshare -rn true 2>/dev/null || alone() { env -i PATH="$PATH" LANG=C SOFTHSM2_CONF="$work/card/conf" "$@"; }
+offline() { alone kanmon "$1" --offline "$2" --card "$softhsm" --token CARD --key "$3" --passphrase-file pin --yes "${@:4}"; }
+echo 'pay 2 yen' >bill2
+id=$(ask bill2 "$(printf '長い目的%.0s' $(seq 12))")
+t 'a request is exported by a terminal' says 'Wrote out.request' kanmon request export "$id" --out out.request --as "$CUSTODIAN_DIR/sato"
+t 'a file is not written over' exits 1 kanmon request export "$id" --out out.request --as "$CUSTODIAN_DIR/sato"
+t 'offline it is shown whole, and what cannot be known there' says '^NOT verified: .*may have ended' offline approve out.request p256
+t 'a card signed it' grep -q '^— p256 ' out.request.approval
+t 'another terminal brings the approval' says 'Recorded: approval' kanmon approval import out.request.approval --as "$CUSTODIAN_DIR/tanaka"
+t 'it counts as that person' test '["p256"]' = "$(have)"
+t 'and only once' says 'has voted already' kanmon approval import out.request.approval --as "$CUSTODIAN_DIR/tanaka"
+t 'a key file signs offline too' says 'Wrote out.request.rejection' alone kanmon reject --offline out.request --reason 'too late' --yes \
+	--key "$CUSTODIAN_DIR/sato.key" --passphrase-file "$CUSTODIAN_DIR/sato.passphrase"
+t 'a rejection comes back' says 'Recorded: rejection' kanmon approval import out.request.rejection --as "$CUSTODIAN_DIR/sato"
+lie() { sed "$2" out.request >"$1" && ! cmp -s out.request "$1"; }
+lie lie1 's/key-label root-ca/key-label root-cb/' && lie lie2 's/group files 1/group files 0/' && lie lie3 's/"id": [0-9]*/"id": 1/' && lie lie4 's|"origin": "|&x|'
+for n in 1 2 3 4; do t "a changed file is not signed ($n)" exits 1 offline approve lie$n p384; done
+t 'a changed statement is named' says 'DO NOT SIGN' offline approve lie1 p384
+head -c 3000 out.request >cut
+t 'a cut file is none' says 'no exported request' offline approve cut p384
+t 'nothing came of them' test "$(ls lie*.approval cut.approval 2>/dev/null | wc -l)" = 0
+sed 's/^uses 1/uses 2/' out.request.approval >forged
+t 'a changed note does not count' says 'the text is not the statement' kanmon approval import forged --as "$CUSTODIAN_DIR/sato"
+t 'what is no note is not brought' says 'no signed answer' kanmon approval import out.request --as "$CUSTODIAN_DIR/sato"
+cp out.request late && offline approve late pss >/dev/null
+t 'a veto is signed offline' says 'Wrote' offline veto out.request p256 --reason 'stop'
+t 'and ends the request' says 'Recorded: veto' kanmon approval import out.request.veto --as "$CUSTODIAN_DIR/sato"
+t 'what comes after does not count' says 'does not count' kanmon approval import late.approval --as "$CUSTODIAN_DIR/sato"
+
+# The screen: 80 columns, English and Japanese. at COLUMNS COMMAND: what a terminal of that width shows, nothing signed.
+id=$(ask bill2 "$(printf '長い目的%.0s' $(seq 12))")
+at() { yes no 2>/dev/null | head -n 40 | script -qec "stty rows 24 cols $1 -echo; kanmon approve $id --as '$CUSTODIAN_DIR/sato' --passphrase-file /dev/null $2" /dev/null | tr -d '\r' | sed -e 's/\x1b\[[0-9;]*[A-Za-z]//g' -e 's/^-- Enter .*--//'; }
+at 80 '--language en' >english
+at 80 '--language ja' >japanese
+# Wide characters are two columns.
+longest() { python3 -c 'import sys, unicodedata
+print(max(sum(2 if unicodedata.east_asian_width(c) in "WFA" else 1 for c in l.rstrip("\n")) for l in open(sys.argv[1], encoding="utf-8")))' "$1"; }
+t 'no line is longer than 80 columns' test "$(longest english)" -le 80
+t 'nor in Japanese' test "$(longest japanese)" -le 80
+t 'long lines go on behind a mark' grep -q '^  > ' english
+# The statement as it is signed, out of what was shown.
+text() { cat "$1" | sed -n '/^kanmon\/approval/,/^----/p' | sed '/^----/d' | sed -e ':a' -e 'N' -e '$!ba' -e 's/\n  > //g'; }
+kanmon request show "$id" --json | jq -r .statement | sed '/^$/d' >statement
+t 'and nothing of the statement is hidden' bash -c "$(declare -f text); text english | cmp - statement"
+t 'nor changed in Japanese' bash -c "$(declare -f text); text japanese | cmp - statement"
+t 'what was verified is said in Japanese' grep -q '^この端末で検証済み: ' japanese
+t 'and what was not' grep -q '^未検証: ' japanese
+t 'the keys of the lines are explained' grep -q '公開鍵のハッシュ' japanese
+t 'the question is asked in Japanese' grep -q 'この内容を承認しますか' japanese
+t 'LANG chooses the language' says '^この端末で検証済み' env LANG=ja_JP.UTF-8 kanmon reject "$id" --reason no --yes --as "$CUSTODIAN_DIR/sato" --passphrase-file "$CUSTODIAN_DIR/sato.passphrase"
 cp gw/policy again
 t 'a card signs a policy' says 'Signed again' oncard kanmon policy sign again --card "$softhsm" --token CARD --key pss --passphrase-file pin --yes
 t 'the signature is listed' says '^signed by pss' kanmon policy check again

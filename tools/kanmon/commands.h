@@ -118,13 +118,24 @@ ROW("approve",           approve,          "ID", \
     "check a request, show what will be signed, and approve it", \
     "Fetches the request, derives its statement again here, says what could not be verified, shows\n" \
     "the whole text, asks, signs with the sealed key and submits.\n\n" \
-    "  kanmon approve 42 --as ~/kanmon/sato\n") \
+    "With --offline it answers a file of `request export` on a machine without network and writes\n" \
+    "FILE.approval. Around the text it speaks English or Japanese (--language, LANG).\n\n" \
+    "  kanmon approve 42 --as ~/kanmon/sato\n" \
+    "  kanmon approve --offline 42.request --key sato.key\n") \
 ROW("reject",            reject,           "ID --reason TEXT", \
     "reject a request, as a member of the group that would approve it", \
     "  kanmon reject 42 --as ~/kanmon/sato --reason 'validity is too long'\n") \
 ROW("veto",              veto,             "ID --reason TEXT", \
     "stop a request, as a member of the role veto", \
     "  kanmon veto 42 --as ~/kanmon/sato --reason 'not in the ceremony script'\n") \
+ROW("request export",    request_export,   "ID --out FILE", \
+    "write all that a custodian needs to judge and answer a request on a machine without network", \
+    "  kanmon request export 42 --out /media/usb/42.request --as ~/kanmon/sato\n" \
+    "  kanmon approve --offline /media/usb/42.request --card MODULE --token SATO --key sign   (there)\n" \
+    "  kanmon approval import /media/usb/42.request.approval --as ~/kanmon/sato\n") \
+ROW("approval import",   approval_import,  "FILE", \
+    "bring an answer (approval, rejection, veto) that was signed offline; any terminal may", \
+    "  kanmon approval import /media/usb/42.request.approval --as ~/kanmon/sato\n") \
 ROW("status",            status,           "", \
     "say how the gateway is", \
     "  kanmon status --as ~/kanmon/sato --json\n") \

@@ -3,7 +3,6 @@
 #include "tools/kanmon/examine.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,26 +13,25 @@
 #include "tools/kanmon/files.h"
 #include "tools/kanmon/terminal.h"
 
-static void KMN_PRINTF(2, 3) remark_verified(struct kmn_examined *x, const char *format, ...)
+static void
+remark(struct kmn_remark *list, size_t *count, enum kmn_word word, uint64_t value)
 {
-	va_list args;
-
-	if (x->verified_count == KMN_REMARKS_MAX)
+	if (*count == KMN_REMARKS_MAX)
 		return;
-	va_start(args, format);
-	vsnprintf(x->verified[x->verified_count++], sizeof(x->verified[0]), format, args);
-	va_end(args);
+	list[*count].word = word;
+	(void)snprintf(list[(*count)++].value, sizeof(list->value), "%" PRIu64, value);
 }
 
-static void KMN_PRINTF(2, 3) remark_open(struct kmn_examined *x, const char *format, ...)
+static void
+remark_verified(struct kmn_examined *x, enum kmn_word word, uint64_t value)
 {
-	va_list args;
+	remark(x->verified, &x->verified_count, word, value);
+}
 
-	if (x->open_count == KMN_REMARKS_MAX)
-		return;
-	va_start(args, format);
-	vsnprintf(x->open[x->open_count++], sizeof(x->open[0]), format, args);
-	va_end(args);
+static void
+remark_open(struct kmn_examined *x, enum kmn_word word, uint64_t value)
+{
+	remark(x->open, &x->open_count, word, value);
 }
 
 /* Every contradiction ends here, so that nobody signs over one. */
@@ -64,21 +62,81 @@ examine_intent(const json_t *answer, uint64_t id, struct kmn_examined *x)
 	return KMN_OK;
 }
 
-/* Version 1 is complete in itself. A later one needs the one before it: then what was seen last is what is held to. */
+/* The text of a signed policy. */
+static kmn_err
+parse_policy(const char *note, struct kmn_policy **policy_out)
+{
+	struct kmn_policy_error error = {0};
+	const char *end = strstr(note, "\n\n\xe2\x80\x94 ");
+	kmn_err e;
+
+	*policy_out = NULL;
+	if (end == NULL)
+		return contradiction("the gateway sent no signed policy");
+	if ((e = kmn_policy_parse(note, (size_t)(end + 1 - note), policy_out, &error)) != KMN_OK)
+		kmn_fail("the policy, line %u: %s", error.line, error.text);
+	return e;
+}
+
+/*
+ * The versions before this one, from the first: is each signed by its own quorum and by that of the one before? The one
+ * seen before must be among them. False: they were not sent, or cannot be judged here (a recovery's).
+ */
+static bool
+follows_chain(const json_t *chain, const char *note, const struct kmn_seen *seen, bool *seen_differs)
+{
+	struct kmn_policy *before = NULL, *next;
+	struct kmn_policy_error error;
+	bool good = json_array_size(chain) > 0;
+
+	*seen_differs = false;
+	for (size_t i = 0; good && i <= json_array_size(chain); i++) {
+		const char *at = i < json_array_size(chain) ? json_string_value(json_array_get(chain, i)) : note;
+
+		good = at != NULL && kmn_policy_accept(at, strlen(at), before, &next, &error) == KMN_OK;
+		if (!good)
+			break;
+		kmn_policy_free(before);
+		before = next;
+		if (kmn_policy_version(before) == seen->policy_version &&
+		    memcmp(kmn_policy_sha256(before), seen->policy_sha256, KMN_HASH_BYTES) != 0)
+			*seen_differs = true;
+	}
+	kmn_policy_free(before);
+	return good;
+}
+
+/* A later version needs those before it: else what was seen last is what is held to. */
+static kmn_err
+examine_chain(const json_t *answer, const char *note, const struct kmn_seen *seen, struct kmn_examined *x)
+{
+	uint64_t version = kmn_policy_version(x->policy);
+	bool differs = false, follows = follows_chain(json_object_get(answer, "policies"), note, seen, &differs);
+
+	if (differs)
+		return contradiction("the policies before differ from the one seen before under the same number");
+	if (!follows)
+		remark_open(x, KMN_W_POLICY_NEW, version);
+	else
+		remark_verified(x, KMN_W_POLICY_CHAIN, version);
+	if (follows && seen->policy_version == 0)
+		remark_open(x, KMN_W_POLICY_COMPARE, 1);
+	return KMN_OK;
+}
+
 static kmn_err
 examine_policy(const json_t *answer, const char *origin, const struct kmn_seen *seen, struct kmn_examined *x)
 {
 	struct kmn_policy_error error = {0};
-	const char *note, *end;
+	struct kmn_policy *accepted;
+	const char *note;
 	uint64_t version;
 	kmn_err e;
 
-	if (!kmn_json_get_text(answer, "policy", &note) || (end = strstr(note, "\n\n\xe2\x80\x94 ")) == NULL)
+	if (!kmn_json_get_text(answer, "policy", &note))
 		return contradiction("the gateway sent no signed policy");
-	if ((e = kmn_policy_parse(note, (size_t)(end + 1 - note), &x->policy, &error)) != KMN_OK) {
-		kmn_fail("the policy, line %u: %s", error.line, error.text);
+	if ((e = parse_policy(note, &x->policy)) != KMN_OK)
 		return e;
-	}
 	version = kmn_policy_version(x->policy);
 	if (strcmp(kmn_policy_origin(x->policy), origin) != 0)
 		return contradiction("the policy is of another gateway");
@@ -87,19 +145,16 @@ examine_policy(const json_t *answer, const char *origin, const struct kmn_seen *
 	if (version == seen->policy_version) {
 		if (memcmp(kmn_policy_sha256(x->policy), seen->policy_sha256, KMN_HASH_BYTES) != 0)
 			return contradiction("the policy differs from the one seen before under the same number");
-		remark_verified(x, "policy %" PRIu64 " is the one seen before", version);
-	} else if (version == 1) {
-		struct kmn_policy *accepted;
-
-		if (kmn_policy_accept(note, strlen(note), NULL, &accepted, &error) != KMN_OK)
-			return contradiction("the policy is not signed by its own policy quorum");
-		kmn_policy_free(accepted);
-		remark_verified(x, "policy 1 is signed by its own policy quorum");
-		remark_open(x, "policy 1 is seen for the first time: compare its hash with the ceremony's");
-	} else {
-		remark_open(
-		    x, "policy %" PRIu64 " is new here: its signatures by the one before were not checked", version);
+		remark_verified(x, KMN_W_POLICY_SEEN, version);
+		return KMN_OK;
 	}
+	if (version != 1)
+		return examine_chain(answer, note, seen, x);
+	if (kmn_policy_accept(note, strlen(note), NULL, &accepted, &error) != KMN_OK)
+		return contradiction("the policy is not signed by its own policy quorum");
+	kmn_policy_free(accepted);
+	remark_verified(x, KMN_W_POLICY_FIRST, 1);
+	remark_open(x, KMN_W_POLICY_COMPARE, 1);
 	return KMN_OK;
 }
 
@@ -127,8 +182,7 @@ examine_attachment(const json_t *answer, struct kmn_examined *x)
 		ref.i = record.i;
 		memcpy(ref.leaf, record.leaf, sizeof(ref.leaf));
 		if ((e = kmn_intent_attach(x->intent.body, record.body, &ref, &x->body)) == KMN_OK)
-			remark_open(x, "what was attached later stands in record %" PRIu64 ": its place was not proven",
-			    record.i);
+			remark_open(x, KMN_W_ATTACHED, record.i);
 	}
 	kmn_record_clear(&record);
 	return e;
@@ -172,12 +226,11 @@ examine_data(const json_t *answer, struct kmn_examined *x)
 		 &m->econtent, &m->econtent_len)) != KMN_OK)
 		return e;
 	if (m->data != NULL)
-		remark_verified(
-		    x, "what will be signed (%zu bytes) has the hash in the record and was decoded here", m->len);
+		remark_verified(x, KMN_W_DATA, m->len);
 	else if (in != NULL)
-		remark_open(x, "what will be signed was not sent: its content is not known here, only its hash");
+		remark_open(x, KMN_W_DATA_MISSING, 0);
 	if (m->econtent != NULL)
-		remark_verified(x, "what the signed attributes are over (%zu bytes) has their hash", m->econtent_len);
+		remark_verified(x, KMN_W_ECONTENT, m->econtent_len);
 	return KMN_OK;
 }
 
@@ -232,21 +285,20 @@ examine_head(const json_t *answer, const struct kmn_seen *seen, struct kmn_exami
 	if ((e = read_head(x->statement, &x->head)) != KMN_OK)
 		return e;
 	if (!json_is_array(proof))
-		remark_open(x, "that the head holds the request was not proven");
+		remark_open(x, KMN_W_PROOF_MISSING, 0);
 	else if (read_path(proof, &path) != KMN_OK ||
 		 kmn_inclusion_verify(x->intent.leaf, x->intent.i, &x->head, &path) != KMN_OK)
 		return contradiction("the head does not hold the request");
 	else
-		remark_verified(x, "the head (%" PRIu64 " records) holds the request", x->head.size);
+		remark_verified(x, KMN_W_PROOF, x->head.size);
 	if (seen->head.size == 0)
-		remark_open(x, "this is the first head of this gateway seen here");
+		remark_open(x, KMN_W_HEAD_FIRST, 0);
 	else if (x->head.size == seen->head.size && memcmp(x->head.root, seen->head.root, KMN_HASH_BYTES) != 0)
 		return contradiction("the ledger has another root than one of the same size seen before");
 	else if (x->head.size == seen->head.size)
-		remark_verified(x, "the head is the one seen last");
+		remark_verified(x, KMN_W_HEAD_SAME, 0);
 	else
-		remark_open(x, "that the head continues the one seen last (%" PRIu64 " records) was not proven",
-		    seen->head.size);
+		remark_open(x, KMN_W_HEAD_GREW, seen->head.size);
 	return KMN_OK;
 }
 
@@ -285,7 +337,7 @@ examine_statement(struct kmn_examined *x)
 	else if (strcmp(made, x->statement) != 0)
 		e = contradiction("the statement is not the one that follows from record, policy and head");
 	else
-		remark_verified(x, "the statement was made again here and is the same, byte for byte");
+		remark_verified(x, KMN_W_STATEMENT, 0);
 	free(made);
 	return e;
 }

@@ -11,6 +11,7 @@
 #include "kanmon/policy.h"
 #include "kanmon/record.h"
 #include "kanmon/tree.h"
+#include "tools/kanmon/words.h"
 
 #define KMN_REMARKS_MAX 16
 
@@ -21,6 +22,12 @@ struct kmn_seen {
 	uint8_t policy_sha256[KMN_HASH_BYTES];
 };
 
+/* What was found out, or not: a text of words.h and what stands for its `$`. */
+struct kmn_remark {
+	enum kmn_word word;
+	char value[24];
+};
+
 struct kmn_examined {
 	const char *statement; /* what the gateway offered; equal to what was derived here */
 	struct kmn_head head;  /* of the statement */
@@ -28,7 +35,7 @@ struct kmn_examined {
 	struct kmn_record intent;
 	json_t *body;                 /* of the intent, with what was attached to it (kanmon/attach.h) */
 	struct kmn_material material; /* what will be signed, as far as the gateway keeps it; owned */
-	char verified[KMN_REMARKS_MAX][200], open[KMN_REMARKS_MAX][200];
+	struct kmn_remark verified[KMN_REMARKS_MAX], open[KMN_REMARKS_MAX];
 	size_t verified_count, open_count;
 };
 

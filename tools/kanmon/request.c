@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "kanmon/frame.h"
 #include "kanmon/statement.h"
@@ -17,6 +18,8 @@
 #include "tools/kanmon/terminal.h"
 
 #define KEY_ID_MAX_BYTES 256u
+#define STATEMENT_TRIES 50
+#define VERSIONS_MAX 256 /* of the policy, that are fetched */
 
 int
 kmn_request_number(const char *command, const char *word, uint64_t *id_out)
@@ -306,6 +309,73 @@ kmn_request_fetch(struct kmn_gateway *gateway, uint64_t id, json_t **answer_out)
 	kmn_writer_init(&fields, sizeof(id));
 	kmn_writer_u64(&fields, id);
 	e = kmn_gateway_ask(gateway, KMN_ADMIN_REQUEST_SHOW, &fields, answer_out);
+	kmn_writer_clear(&fields);
+	return e;
+}
+
+/* ---- all that is needed to answer it ----------------------------------------------------------------------------- */
+
+/* A statement follows its request by a moment. */
+static kmn_err
+fetch_with_statement(struct kmn_gateway *gateway, uint64_t id, json_t **answer_out)
+{
+	static const struct timespec pause = {.tv_nsec = 100 * 1000 * 1000};
+	kmn_err e;
+
+	for (unsigned tries = 0; (e = kmn_request_fetch(gateway, id, answer_out)) == KMN_OK; tries++) {
+		if (json_object_get(*answer_out, "statement") != NULL || tries == STATEMENT_TRIES ||
+		    strcmp(text_of(json_object_get(*answer_out, "request"), "state"), "open") != 0)
+			break;
+		json_decref(*answer_out);
+		nanosleep(&pause, NULL);
+	}
+	return e;
+}
+
+/* The versions before that of the answer; those that the gateway does not give are not there. */
+static kmn_err
+fetch_policies(struct kmn_gateway *gateway, json_t *shown)
+{
+	const char *line = strstr(text_of(shown, "policy"), "\nversion ");
+	unsigned long version = line == NULL ? 0 : strtoul(line + strlen("\nversion "), NULL, 10);
+	json_t *notes = json_array(), *answer;
+	struct kmn_writer fields;
+	kmn_err e = KMN_OK;
+
+	for (uint64_t v = 1; e == KMN_OK && v < version && version <= VERSIONS_MAX; v++) {
+		kmn_writer_init(&fields, sizeof(v));
+		kmn_writer_u64(&fields, v);
+		if ((e = kmn_gateway_ask(gateway, KMN_ADMIN_POLICY, &fields, &answer)) == KMN_OK) {
+			(void)json_array_append(notes, json_object_get(answer, "note"));
+			json_decref(answer);
+		}
+		kmn_writer_clear(&fields);
+	}
+	(void)json_object_set_new(shown, "policies", notes);
+	return e;
+}
+
+kmn_err
+kmn_request_fetch_all(struct kmn_gateway *gateway, uint64_t id, json_t **answer_out)
+{
+	kmn_err e = fetch_with_statement(gateway, id, answer_out);
+
+	if (e != KMN_OK || (e = fetch_policies(gateway, *answer_out)) == KMN_OK)
+		return e;
+	json_decref(*answer_out);
+	*answer_out = NULL;
+	return e;
+}
+
+kmn_err
+kmn_request_submit(struct kmn_gateway *gateway, const char *note, size_t len, json_t **answer_out)
+{
+	struct kmn_writer fields;
+	kmn_err e;
+
+	kmn_writer_init(&fields, KMN_ADMIN_NOTE_MAX_BYTES + sizeof(uint32_t));
+	kmn_writer_bytes(&fields, note, len);
+	e = kmn_gateway_ask(gateway, KMN_ADMIN_NOTE_SUBMIT, &fields, answer_out);
 	kmn_writer_clear(&fields);
 	return e;
 }

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -109,6 +108,15 @@ done:
 bool
 kmn_terminal_confirm(const char *question)
 {
+	char prompt[256];
+
+	(void)snprintf(prompt, sizeof(prompt), "%s (yes/no) ", question);
+	return kmn_terminal_yes(prompt);
+}
+
+bool
+kmn_terminal_yes(const char *prompt)
+{
 	char line[16];
 	int fd = open("/dev/tty", O_RDWR | O_CLOEXEC);
 	bool yes;
@@ -117,58 +125,10 @@ kmn_terminal_confirm(const char *question)
 		kmn_fail("there is no terminal to ask on; --yes answers for one who read it");
 		return false;
 	}
-	dprintf(fd, "%s (yes/no) ", question);
+	dprintf(fd, "%s", prompt);
 	yes = read_line(fd, line, sizeof(line)) && strcmp(line, "yes") == 0;
 	close(fd);
 	return yes;
-}
-
-/* How many lines of the screen a line takes; a byte counts as a column, which is never too few. */
-static unsigned
-lines_taken(size_t len, unsigned columns)
-{
-	return len <= columns ? 1 : (unsigned)((len + columns - 1) / columns);
-}
-
-/* Waits for Enter; the prompt goes away again. False when nobody is there to be waited for. */
-static bool
-wait_for_enter(void)
-{
-	int fd = open("/dev/tty", O_RDWR | O_CLOEXEC);
-	char key = 0;
-
-	if (fd < 0)
-		return false;
-	dprintf(fd, "-- Enter shows the next lines --");
-	while (key != '\n' && read(fd, &key, 1) == 1)
-		continue;
-	dprintf(fd, "\033[A\r\033[K");
-	close(fd);
-	return key == '\n';
-}
-
-void
-kmn_terminal_page(const char *text, bool stops)
-{
-	struct winsize size = {0};
-	unsigned shown = 0;
-
-	stops = stops && isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 3 &&
-		size.ws_col > 0;
-	for (const char *line = text; *line != '\0';) {
-		size_t len = strcspn(line, "\n");
-		unsigned takes = stops ? lines_taken(len, size.ws_col) : 0;
-
-		if (stops && shown > 0 && shown + takes > size.ws_row - 1u) {
-			fflush(stdout);
-			stops = wait_for_enter();
-			shown = 0;
-		}
-		printf("%.*s\n", (int)len, line);
-		shown += takes;
-		line += len + (line[len] == '\n');
-	}
-	fflush(stdout);
 }
 
 static bool

@@ -25,13 +25,8 @@ kmn_err kmn_secret_get(const char *prompt, const char *file, bool twice, char **
 
 /* Asks on the terminal; only the full word "yes" is a yes. No terminal: false, and says so. */
 bool kmn_terminal_confirm(const char *question);
-
-/*
- * Prints text on standard output. Where that is a terminal and the reader is
- * asked (`stops`), it waits for Enter after each screen, so that nothing
- * scrolls away unseen.
- */
-void kmn_terminal_page(const char *text, bool stops);
+/* The same with the whole prompt. */
+bool kmn_terminal_yes(const char *prompt);
 
 /* Bold on, bold off; "" unless standard output is a terminal that wants it (NO_COLOR, TERM=dumb). */
 const char *kmn_bold(void);
