@@ -74,6 +74,8 @@ ROW("constraint", "許される範囲") \
 ROW("requester", "要求元") \
 ROW("purpose", "目的(要求元の申告)") \
 ROW("per", "承認の単位") \
+ROW("pin", "封印された PIN(必要な分散片の数)") \
+ROW("activation-key", "PIN の分散片の送り先となる鍵") \
 ROW("uses", "使用回数") \
 ROW("not-before", "有効期間の始まり(UTC)") \
 ROW("not-after", "有効期間の終わり(UTC)") \
