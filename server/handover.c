@@ -536,6 +536,29 @@ get_witnesses(struct kmn_reader *r, struct kmn_keeper_setup *k)
 }
 
 static void
+put_hooks(struct kmn_writer *w, const struct kmn_settings *s)
+{
+	kmn_writer_u32(w, s->hook_count);
+	for (unsigned i = 0; i < s->hook_count; i++) {
+		put_text(w, s->hooks[i].name);
+		put_text(w, s->hooks[i].url);
+	}
+}
+
+static void
+get_hooks(struct kmn_reader *r, struct kmn_keeper_setup *k)
+{
+	static struct kmn_hook hooks[KMN_HOOKS_MAX];
+
+	k->hook_count = kmn_reader_count(r, KMN_HOOKS_MAX, 8);
+	for (unsigned i = 0; i < k->hook_count; i++) {
+		hooks[i].name = get_text(r);
+		hooks[i].url = get_text(r);
+	}
+	k->hooks = hooks;
+}
+
+static void
 put_activations(struct kmn_writer *w, const struct kmn_settings *s, const struct kmn_material *m)
 {
 	kmn_writer_u32(w, s->activation_count);
@@ -577,6 +600,7 @@ put_keeper(struct kmn_writer *w, const struct kmn_settings *s, const struct kmn_
 	put_stamps(w, s, m);
 	put_witnesses(w, s);
 	put_activations(w, s, m);
+	put_hooks(w, s);
 	put_text(w, m->authorised);
 	kmn_writer_raw(w, m->binary_sha256, KMN_HASH_BYTES);
 	kmn_writer_raw(w, s->config_sha256, KMN_HASH_BYTES);
@@ -608,6 +632,7 @@ get_keeper(struct kmn_reader *r, struct kmn_keeper_setup *k)
 	get_stamps(r, k);
 	get_witnesses(r, k);
 	get_activations(r, k);
+	get_hooks(r, k);
 	k->authorised = get_text(r);
 	k->build.version = PACKAGE_VERSION;
 	kmn_reader_raw(r, k->build.binary_sha256, KMN_HASH_BYTES);

@@ -25,6 +25,7 @@
 #define WITNESS "witness"
 #define STAMP "time-stamp"
 #define ACTIVATION "activation"
+#define HOOK "hook"
 
 enum type { TEXT, PATH, LIST, ENVIRONMENT, NUMBER, SECONDS, WORD, LOG, USER };
 
@@ -44,6 +45,7 @@ static bool is_listen(const char *value);
 static bool is_assignment(const char *value);
 static bool is_url(const char *value);
 static bool is_oid(const char *value);
+static bool is_mail(const char *value);
 
 /* clang-format off */
 #define AT(field) offsetof(struct kmn_settings, field)
@@ -51,6 +53,7 @@ static bool is_oid(const char *value);
 #define GUARD_OF(field) offsetof(struct kmn_guard_settings, field)
 #define WITNESS_OF(field) offsetof(struct kmn_witness_settings, field)
 #define STAMP_OF(field) offsetof(struct kmn_stamp_settings, field)
+#define HOOK_OF(field) offsetof(struct kmn_hook_settings, field)
 #define ACTIVATION_OF(field) offsetof(struct kmn_activation_settings, field)
 static const struct row rows[] = {
 /*	section   name                    field                          type         least      most  default     words */
@@ -91,6 +94,11 @@ static const struct row rows[] = {
 	{STAMP,    "roots",                STAMP_OF(roots),               PATH,            1,     4095, NULL,       NULL, NULL},
 	{STAMP,    "policy",               STAMP_OF(policy),              TEXT,            0,      127, NULL,       NULL, is_oid},
 	{ACTIVATION, "sealed-pin",         ACTIVATION_OF(sealed_pin),     PATH,            1,     4095, NULL,       NULL, NULL},
+	{HOOK,     "command",              HOOK_OF(command),              PATH,            0,     4095, NULL,       NULL, NULL},
+	{HOOK,     "url",                  HOOK_OF(url),                  TEXT,            0, KMN_COURIER_URL_MAX_BYTES, NULL, NULL, is_url},
+	{HOOK,     "mail-to",              HOOK_OF(mail_to),              TEXT,            0,      254, NULL,       NULL, is_mail},
+	{HOOK,     "sendmail",             HOOK_OF(sendmail),             PATH,            0,     4095, "/usr/sbin/sendmail", NULL, NULL},
+	{HOOK,     "user",                 HOOK_OF(user),                 TEXT,            0,       64, NULL,       NULL, NULL},
 	{"limits", "connections",          AT(limits.connections),        NUMBER,          1,    65536, "1024",     NULL, NULL},
 	{"limits", "connections-per-peer", AT(limits.connections_per_peer), NUMBER,        1,    65536, "128",      NULL, NULL},
 	{"limits", "handshake",            AT(limits.handshake_ms),       SECONDS,         1,      600, "10",       NULL, NULL},
@@ -100,6 +108,7 @@ static const struct row rows[] = {
 	{"limits", "requests",             AT(limits.requests),           NUMBER,          1,   100000, "1024",     NULL, NULL},
 	{"limits", "requests-per-client",  AT(limits.requests_per_client), NUMBER,         1,   100000, "64",       NULL, NULL},
 };
+#undef HOOK_OF
 #undef ACTIVATION_OF
 #undef STAMP_OF
 #undef WITNESS_OF
@@ -125,6 +134,8 @@ static const struct many {
 	sizeof(struct kmn_stamp_settings), 0, KMN_TIME_STAMPS_MAX, KMN_TIME_STAMP_NAME_MAX_BYTES},
     {ACTIVATION, offsetof(struct kmn_settings, activations), offsetof(struct kmn_settings, activation_count),
 	sizeof(struct kmn_activation_settings), 0, KMN_ACTIVATIONS_MAX, KMN_ACTIVATION_NAME_MAX_BYTES},
+    {HOOK, offsetof(struct kmn_settings, hooks), offsetof(struct kmn_settings, hook_count),
+	sizeof(struct kmn_hook_settings), 0, KMN_HOOKS_MAX, KMN_HOOK_NAME_MAX_BYTES},
 };
 
 static const char *const role_name[KMN_ROLE_COUNT] = {"gate", "keeper", "worker", "courier"};
@@ -206,6 +217,16 @@ is_url(const char *value)
 		if ((unsigned char)*at <= ' ' || (unsigned char)*at >= 0x7f)
 			return false;
 	return strncmp(value, "http://", 7) == 0 || strncmp(value, "https://", 8) == 0;
+}
+
+/* One address; nothing that a mailer could take for an option or for two. */
+static bool
+is_mail(const char *value)
+{
+	for (const char *at = value; *at != '\0'; at++)
+		if ((unsigned char)*at <= ' ' || (unsigned char)*at >= 0x7f || strchr(",;<>()\"\\", *at) != NULL)
+			return false;
+	return value[0] != '-' && strchr(value, '@') != NULL;
 }
 
 /* Dotted: digits, single dots between them. */
@@ -574,6 +595,9 @@ check_guards(const struct kmn_settings *s, char *why)
 bool
 kmn_settings_need_courier(const struct kmn_settings *settings)
 {
+	for (unsigned i = 0; i < settings->hook_count; i++)
+		if (settings->hooks[i].url != NULL)
+			return true;
 	return settings->witness_count > 0 || settings->stamp_count > 0;
 }
 
@@ -629,6 +653,50 @@ resolve_users(struct kmn_settings *s, char *why)
 	return e;
 }
 
+/* ---- hooks ------------------------------------------------------------------------------------------------------- */
+
+/* A user of its own: neither root nor one that holds a part of the gateway. */
+static kmn_err
+resolve_hook_user(const struct kmn_settings *s, struct kmn_hook_settings *hook, char *why)
+{
+	const struct passwd *pw;
+
+	if (hook->user == NULL)
+		return geteuid() != 0 ? KMN_OK
+				      : complain(why, "%.300s: hook \"%.64s\" wants a user: nothing of it runs as root",
+					    s->path, hook->name);
+	if ((pw = getpwnam(hook->user)) == NULL)
+		return complain(why, "%.300s: hook \"%.64s\": there is no user \"%.64s\"", s->path, hook->name, hook->user);
+	hook->as = (struct kmn_user){.text = geteuid() == 0 ? hook->user : NULL, .uid = pw->pw_uid, .gid = pw->pw_gid};
+	for (unsigned role = 0; role < KMN_ROLE_COUNT; role++)
+		if (hook->as.uid == 0 || hook->as.gid == 0 ||
+		    (s->users[role].text != NULL && s->users[role].uid == hook->as.uid))
+			return complain(why, "%.300s: hook \"%.64s\" runs as a user of its own, not root or a role's", s->path,
+			    hook->name);
+	return KMN_OK;
+}
+
+static kmn_err
+check_hooks(struct kmn_settings *s, char *why)
+{
+	kmn_err e = KMN_OK;
+
+	for (unsigned i = 0; e == KMN_OK && i < s->hook_count; i++) {
+		struct kmn_hook_settings *hook = &s->hooks[i];
+		const char *program = hook->command != NULL ? hook->command : hook->sendmail;
+
+		if ((hook->command != NULL) + (hook->url != NULL) + (hook->mail_to != NULL) != 1)
+			return complain(why, "%.300s: hook \"%.64s\" has one of command, url and mail-to", s->path, hook->name);
+		if (hook->url != NULL)
+			continue;
+		if (program[0] != '/' || access(program, X_OK) != 0)
+			return complain(why, "%.200s: hook \"%.64s\": %.200s is no program that can be run, by its whole path",
+			    s->path, hook->name, program);
+		e = resolve_hook_user(s, hook, why);
+	}
+	return e;
+}
+
 /* ---- the whole --------------------------------------------------------------------------------------------------- */
 
 /* The bytes that are parsed are the bytes that are hashed. */
@@ -669,7 +737,8 @@ kmn_settings_load(const char *path, char *why_out, struct kmn_settings **setting
 	}
 	if ((e = read_text(s->path, text, s->config_sha256, why_out)) != KMN_OK ||
 	    (e = parse(s->path, text, why_out, &cfg)) != KMN_OK || (e = take_rows(s, cfg, why_out)) != KMN_OK ||
-	    (e = check_guards(s, why_out)) != KMN_OK || (e = resolve_users(s, why_out)) != KMN_OK)
+	    (e = check_guards(s, why_out)) != KMN_OK || (e = resolve_users(s, why_out)) != KMN_OK ||
+	    (e = check_hooks(s, why_out)) != KMN_OK)
 		goto done;
 	*settings_out = s;
 	s = NULL;

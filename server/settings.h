@@ -68,6 +68,15 @@ struct kmn_activation_settings {
 	char *sealed_pin; /* path */
 };
 
+/* Who is told what happens: a program, a URL, or somebody by mail. */
+struct kmn_hook_settings {
+	char *name;
+	char *command, *url, *mail_to; /* one of them */
+	char *sendmail;                /* path of what sends mail */
+	char *user;                    /* that a program runs as; NULL: kanmond's, where that is not root */
+	struct kmn_user as;            /* text is `user` */
+};
+
 struct kmn_settings {
 	char *path;                            /* of the file */
 	uint8_t config_sha256[KMN_HASH_BYTES]; /* of its bytes */
@@ -94,6 +103,8 @@ struct kmn_settings {
 	struct kmn_activation_settings activations[KMN_ACTIVATIONS_MAX];
 	unsigned activation_count;
 	uint32_t witness_ms; /* from one question to them to the next */
+	struct kmn_hook_settings hooks[KMN_HOOKS_MAX];
+	unsigned hook_count;
 };
 
 /*

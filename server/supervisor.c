@@ -19,6 +19,7 @@
 
 #include "kanmon/ipc.h"
 #include "server/child.h"
+#include "server/hooks.h"
 
 #define KEEPER_DEATHS_FORGOTTEN_MS 3600000 /* a keeper that died longer ago does not count */
 #define DEATHS_FORGOTTEN_MS 60000          /* of a gate or a courier */
@@ -58,6 +59,7 @@ struct supervisor {
 	struct standing standing[STANDING_COUNT];
 	LIST_HEAD(, worker) workers;
 	unsigned worker_count;
+	struct kmn_hooks *hooks;
 	int64_t keeper_died_ms; /* 0: never */
 	int64_t stop_due_ms;    /* STOPPING: until then the keeper may finish */
 	bool told_ready, done;
@@ -318,6 +320,8 @@ take_message(struct supervisor *s, const struct kmn_ipc_message *m)
 	kmn_err e;
 
 	kmn_reader_init(&r, m->body, m->len_bytes);
+	if (m->kind == KMN_S_HOOK)
+		return kmn_hooks_take(s->hooks, &r, now_ms());
 	if (m->kind == KMN_S_SPAWN || m->kind == KMN_S_KILL)
 		id = kmn_reader_u32(&r);
 	if (m->kind == KMN_S_SPAWN)
@@ -481,6 +485,9 @@ reap(struct supervisor *s)
 			lose_standing(s, one, how);
 		else if (w != NULL)
 			lose_worker(s, w, how);
+		else
+			(void)kmn_hooks_reap(
+			    s->hooks, pid, how, WIFEXITED(status) && WEXITSTATUS(status) == 0, now_ms());
 	}
 }
 
@@ -524,11 +531,13 @@ hear_signals(struct supervisor *s)
 static int64_t
 next_due_ms(const struct supervisor *s)
 {
-	int64_t due = s->phase == STOPPING ? s->stop_due_ms : 0;
+	int64_t due = s->phase == STOPPING ? s->stop_due_ms : 0, hooks = kmn_hooks_due_ms(s->hooks);
 
 	for (unsigned i = 0; i < STANDING_COUNT; i++)
 		if (s->standing[i].due_ms != 0 && (due == 0 || s->standing[i].due_ms < due))
 			due = s->standing[i].due_ms;
+	if (hooks != 0 && (due == 0 || hooks < due))
+		due = hooks;
 	return due;
 }
 
@@ -555,6 +564,7 @@ keep_times(struct supervisor *s)
 	for (unsigned i = 0; i < STANDING_COUNT; i++)
 		if (s->standing[i].due_ms != 0 && now_ms() >= s->standing[i].due_ms)
 			start_standing(s, &s->standing[i]);
+	kmn_hooks_keep_times(s->hooks, now_ms());
 }
 
 static void
@@ -601,8 +611,9 @@ kmn_supervisor_run(const struct kmn_supervisor_options *options)
 	};
 
 	LIST_INIT(&s.workers);
-	if ((s.signals = open_signals()) < 0) {
+	if ((s.hooks = kmn_hooks_new(options->settings)) == NULL || (s.signals = open_signals()) < 0) {
 		kmn_say(KMN_SAY_ERROR, "signals: %s", strerror(errno));
+		kmn_hooks_free(s.hooks);
 		return 1;
 	}
 	start_keeper(&s);
@@ -612,6 +623,7 @@ kmn_supervisor_run(const struct kmn_supervisor_options *options)
 		(void)waitpid(s.keeper, NULL, 0);
 	}
 	end_others(&s);
+	kmn_hooks_free(s.hooks);
 	kmn_ipc_free(s.keeper_ipc);
 	(void)close(s.signals);
 	return s.exit_status;

@@ -76,6 +76,8 @@
 	ROW(KMN_S_KILL, 2, "u32 worker") \
 	ROW(KMN_S_SERVING, 3, "empty: the keeper is ready, the gate may start to accept") \
 	ROW(KMN_S_KILL_COURIER, 4, "empty: it owes an answer for too long") \
+	ROW(KMN_S_HOOK, 5, \
+	    "u32 number of the hook section, text subject of a mail, bytes JSON and LF: run its program; not answered") \
 	ROW(KMN_S_SPAWNED, 64, "u32 worker, with its socket") \
 	ROW(KMN_S_FAILED, 65, "u32 worker, text reason") \
 	ROW(KMN_S_EXITED, 66, "u32 worker, text how (exit status or signal)") \

@@ -77,6 +77,16 @@ struct kmn_sealed_token {
 	const char *text;  /* of the sealed PIN, which can be read (kanmon/sealedpin.h) */
 };
 
+#define KMN_HOOKS_MAX 8u
+#define KMN_HOOK_NAME_MAX_BYTES 64u
+#define KMN_HOOK_BODY_MAX_BYTES 4096u
+
+/* Who is told of requests, decisions, anomalies and policies: `hook "NAME" { }`. */
+struct kmn_hook {
+	const char *name;
+	const char *url; /* NULL: a program, which the supervisor runs */
+};
+
 /* What runs: body of gateway.start. */
 struct kmn_build {
 	const char *version;
@@ -119,6 +129,8 @@ struct kmn_keeper_setup {
 	const struct kmn_asked_witness *witnesses;
 	unsigned witness_count;
 	uint32_t witness_ms; /* from one question to the next */
+	const struct kmn_hook *hooks;
+	unsigned hook_count;
 	const struct kmn_sealed_token *activations;
 	unsigned activation_count;
 	struct kmn_limits limits;

@@ -104,6 +104,8 @@ append_one(struct kmn_keeper *k, enum kmn_record_kind kind, json_t *body, struct
 	}
 	*t_out = record.t;
 	e = apply(k, &record, &finding);
+	if (e == KMN_OK)
+		kmn_hooks_note(k, &record);
 	kmn_record_clear(&record);
 	if (e == KMN_E_CORRUPT) {
 		kmn_say(
@@ -187,6 +189,7 @@ release_durable(struct kmn_keeper *k)
 		call->then(call);
 	}
 	kmn_admin_durable(k, head.size);
+	kmn_hooks_durable(k, head.size);
 	if (k->unrecorded)
 		kmn_unrecorded_sweep(k);
 	else
@@ -530,8 +533,8 @@ record_recovery(struct kmn_keeper *k, const struct kmn_recovery *recovery)
 	if ((e = kmn_quorum_open_requests(k->quorum, &open)) != KMN_OK)
 		return e;
 	/* A ledger that was just created has only its genesis: nothing ended uncleanly. */
-	if ((recovery->clean || recovery->last_commit.size == 1) && !recovery->torn && !recovery->distrusted && json_array_size(open) == 0 &&
-	    !kmn_guards_overruled(k->guards)) {
+	if ((recovery->clean || recovery->last_commit.size == 1) && !recovery->torn && !recovery->distrusted &&
+	    json_array_size(open) == 0 && !kmn_guards_overruled(k->guards)) {
 		json_decref(open);
 		return KMN_OK;
 	}
@@ -591,7 +594,7 @@ begin(struct kmn_keeper *k)
 	if ((e = kmn_anchor_start(k)) != KMN_OK)
 		return e;
 	count_statements_due(k);
-	if (!kmn_witness_start(k))
+	if (!kmn_witness_start(k) || kmn_hooks_start(k) != KMN_OK)
 		return KMN_E_NO_MEMORY;
 	k->started_ms = kmn_keeper_now_ms();
 	k->begun = true;
@@ -659,6 +662,7 @@ free_all(struct kmn_keeper *k)
 	kmn_courierlink_clear(k);
 	kmn_anchor_clear(k);
 	kmn_witness_clear(k);
+	kmn_hooks_clear(k);
 	kmn_ipc_free(k->supervisor);
 	kmn_quorum_free(k->quorum);
 	kmn_guards_free(k->guards);

@@ -331,6 +331,7 @@ struct kmn_keeper {
 	struct kmn_ipc *courier;          /* NULL: none, or none now */
 	TAILQ_HEAD(, kmn_errand) errands; /* what the courier owes an answer to */
 	uint64_t next_errand;
+	struct kmn_hooking *hooking;      /* NULL: no hook is configured */
 	struct kmn_witnessing *witnessing; /* NULL: no witness is configured */
 	struct kmn_store *store;
 	struct kmn_log *log;
@@ -500,6 +501,15 @@ void kmn_courierlink_readable(struct kmn_keeper *k);
 void kmn_courierlink_tick(struct kmn_keeper *k);
 /* At the keeper's end: nobody is told anything. */
 void kmn_courierlink_clear(struct kmn_keeper *k);
+
+/* ---- hooks.c: who is told what happened --------------------------------------------------------------------------- */
+
+kmn_err kmn_hooks_start(struct kmn_keeper *k) KMN_MUST_CHECK;
+void kmn_hooks_clear(struct kmn_keeper *k);
+/* A record was applied: what hooks are told of it waits until it is durable. */
+void kmn_hooks_note(struct kmn_keeper *k, const struct kmn_record *record);
+/* The first `size` records are durable. */
+void kmn_hooks_durable(struct kmn_keeper *k, size_t size);
 
 /* ---- witness.c: heads that others cosign -------------------------------------------------------------------------- */
 
