@@ -15,7 +15,7 @@ kmn_object_words_parse(const char *text, struct kmn_object_words *out)
 	CK_ATTRIBUTE *a;
 	bool ok;
 
-	*out = (struct kmn_object_words){.has_label = false};
+	*out = (struct kmn_object_words){.class_number = CKO_PRIVATE_KEY};
 	if (strncmp(text, "pkcs11:", 7) != 0) {
 		out->has_label = strlen(text) < sizeof(out->label);
 		if (out->has_label)
@@ -36,8 +36,10 @@ kmn_object_words_parse(const char *text, struct kmn_object_words *out)
 		out->id_len = a->ulValueLen;
 	}
 	if (ok && (a = p11_kit_uri_get_attribute(uri, CKA_CLASS)) != NULL &&
-	    (ok = *(CK_OBJECT_CLASS *)a->pValue < KMN_COUNT_OF(names)))
-		strcpy(out->class, names[*(CK_OBJECT_CLASS *)a->pValue]);
+	    (ok = *(CK_OBJECT_CLASS *)a->pValue < KMN_COUNT_OF(names))) {
+		out->class_number = *(CK_OBJECT_CLASS *)a->pValue;
+		strcpy(out->class, names[out->class_number]);
+	}
 	p11_kit_uri_free(uri);
 	return ok;
 }

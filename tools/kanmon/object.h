@@ -11,6 +11,7 @@ struct kmn_object_words {
 	bool has_label;
 	uint8_t id[256];
 	size_t id_len;
+	uint64_t class_number; /* CKO_..; of a private key where the URI has no type */
 };
 
 /* A label, or a pkcs11: URI (RFC 7512) of object, id and type. False: it is neither. */

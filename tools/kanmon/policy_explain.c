@@ -1,7 +1,7 @@
 /* kanmon policy explain: what a policy makes of one call, and which rule decides. */
 #include "config.h"
 
-#include <inttypes.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +18,7 @@
 /* A call as the command line describes it. */
 struct described {
 	const char *client, *token, *call, *mechanism, *object, *key, *file, *at;
+	struct kmn_option_list attributes;
 	bool made, local;
 	struct kmn_policy_token_facts facts;
 	struct kmn_object_words words;
@@ -27,6 +28,14 @@ struct described {
 	char *data;
 	struct kmn_question q;
 };
+
+/* Does the call make the object that --object names? Others use it, and a template is of what they make besides. */
+static bool
+makes_object(const char *call)
+{
+	return strcmp(call, "C_GenerateKey") == 0 || strcmp(call, "C_GenerateKeyPair") == 0 ||
+	       strcmp(call, "C_CreateObject") == 0;
+}
 
 static const struct kmn_policy_peer *
 client_named(const struct kmn_policy *policy, const char *name)
@@ -92,7 +101,7 @@ take_object(struct described *d)
 	size_t n = 0;
 
 	d->q.origin = d->local ? KMN_ORIGIN_LOCAL : KMN_ORIGIN_UNKNOWN;
-	d->q.made = d->made;
+	d->q.made = d->made || makes_object(d->call);
 	if (d->key != NULL) {
 		if (strncmp(d->key, "spki:", 5) != 0 ||
 		    kmn_b64_parse(d->key + 5, strlen(d->key + 5), d->key_sha256, sizeof(d->key_sha256), &n) != KMN_OK ||
@@ -126,6 +135,88 @@ take_call(const struct kmn_policy *policy, struct described *d)
 	return take_object(d);
 }
 
+/* The template that --attribute gives, with the name of the object where the call makes it; NULL: it cannot be read. */
+static json_t *
+template_of(const struct described *d)
+{
+	json_t *template = json_object();
+
+	for (size_t i = 0; i < d->attributes.n; i++) {
+		const char *word = d->attributes.text[i], *value = strchr(word, '=');
+		char name[64];
+
+		if (value == NULL || strncmp(word, "CKA_", 4) != 0 || (size_t)(value - word) >= sizeof(name) ||
+		    (strcmp(value, "=true") != 0 && strcmp(value, "=false") != 0)) {
+			json_decref(template);
+			return NULL;
+		}
+		snprintf(name, sizeof(name), "%.*s", (int)(value - word), word);
+		json_object_set_new(template, name, json_boolean(value[1] == 't'));
+	}
+	if (makes_object(d->call)) {
+		if (d->q.label != NULL)
+			json_object_set_new(template, "CKA_LABEL", json_string(d->q.label));
+		if (d->q.id != NULL)
+			json_object_set_new(
+			    template, "CKA_ID", json_pack("{s:o}", "b64", kmn_json_b64(d->q.id, d->q.id_len)));
+		if (strcmp(d->call, "C_CreateObject") == 0)
+			json_object_set_new(template, "CKA_CLASS", json_integer((int)d->words.class_number));
+	}
+	return strcmp(d->call, "C_GenerateKeyPair") != 0
+		   ? template
+		   : json_pack("{s:{}, s:o}", "pPublicKeyTemplate", "pPrivateKeyTemplate", template);
+}
+
+/* The key that the call uses, as an intent names it. */
+static json_t *
+key_of(const struct described *d)
+{
+	const struct kmn_question *q = &d->q;
+	char hex[2 * sizeof(d->words.id) + 1];
+	json_t *key = json_object();
+
+	if (q->token != NULL) {
+		json_object_set_new(key, "token", json_string(q->token->label));
+		if (q->token->serial != NULL)
+			json_object_set_new(key, "serial", json_string(q->token->serial));
+		if (q->token->module != NULL)
+			json_object_set_new(key, "module", json_string(q->token->module));
+	}
+	if (!q->has_object || makes_object(d->call))
+		return key;
+	json_object_set_new(key, "class", json_string(q->object_class));
+	if (q->label != NULL)
+		json_object_set_new(key, "label", json_string(q->label));
+	sodium_bin2hex(hex, sizeof(hex), d->words.id, q->id == NULL ? 0 : q->id_len);
+	json_object_set_new(key, "id", json_string(hex));
+	if (q->key_spki_sha256 != NULL)
+		json_object_set_new(key, "spki_sha256", kmn_json_b64(q->key_spki_sha256, KMN_HASH_BYTES));
+	json_object_set_new(key, "local", json_boolean(d->local));
+	json_object_set_new(key, "never_extractable", json_boolean(d->local));
+	return key;
+}
+
+/* With a template the call is judged as a recorded one is: by what it makes and changes, too. */
+static int
+judge(const struct kmn_policy *policy, const struct described *d, struct kmn_verdict *v)
+{
+	const struct kmn_material material = {.data = NULL};
+	json_t *template, *intent;
+	kmn_err e;
+
+	kmn_policy_judge(policy, &d->q, v);
+	if (d->attributes.n == 0)
+		return KMN_EXIT_OK;
+	if ((template = template_of(d)) == NULL)
+		return kmn_fail("--attribute is CKA_NAME=true or CKA_NAME=false");
+	intent = json_pack("{s:s, s:i, s:{s:s, s:{}}, s:o, s:{s:o}, s:o}", "op", d->call, "sess", 1, "mech", "name",
+	    d->mechanism != NULL ? d->mechanism : "", "params", "key", key_of(d), "requester", "spki_sha256",
+	    kmn_json_b64(d->q.client_spki_sha256, KMN_HASH_BYTES), "template", template);
+	e = kmn_policy_judge_intent(policy, intent, &material, d->q.now, v);
+	json_decref(intent);
+	return e == KMN_OK ? KMN_EXIT_OK : kmn_fail("such a call cannot be judged: %s", kmn_err_text(e));
+}
+
 static void
 take_rule(void *cookie, unsigned line, const char *rule, const char *why)
 {
@@ -133,21 +224,19 @@ take_rule(void *cookie, unsigned line, const char *rule, const char *why)
 }
 
 static json_t *
-explain(const struct kmn_policy *policy, const struct described *d)
+explain(const struct kmn_policy *policy, const struct described *d, const struct kmn_verdict *v)
 {
 	static const char *const answers[] = {
 	    [KMN_ANSWER_REFUSED] = "refused", [KMN_ANSWER_FREE] = "free", [KMN_ANSWER_HELD] = "held"};
 	json_t *rules = json_array(), *needs = json_array();
-	struct kmn_verdict v;
 
-	kmn_policy_judge(policy, &d->q, &v);
-	kmn_policy_explain(policy, &d->q, &v, take_rule, rules);
-	for (size_t i = 0; i < v.needs; i++)
-		json_array_append_new(needs, json_pack("{s:s, s:i, s:i}", "group", v.need[i].group, "least",
-						 (int)v.need[i].least, "of", (int)v.need[i].persons));
-	return json_pack("{s:s, s:s, s:s, s:b, s:i, s:o, s:o}", "answer", answers[v.answer], "rule", v.rule, "reason",
-	    v.reason, "content_missing", v.content_missing, "independent", (int)v.independent, "needs", needs, "rules",
-	    rules);
+	kmn_policy_explain(policy, &d->q, v, take_rule, rules);
+	for (size_t i = 0; i < v->needs; i++)
+		json_array_append_new(needs, json_pack("{s:s, s:i, s:i}", "group", v->need[i].group, "least",
+						 (int)v->need[i].least, "of", (int)v->need[i].persons));
+	return json_pack("{s:s, s:s, s:s, s:b, s:i, s:o, s:o}", "answer", answers[v->answer], "rule", v->rule, "reason",
+	    v->reason, "content_missing", v->content_missing, "independent", (int)v->independent, "needs", needs,
+	    "rules", rules);
 }
 
 static void
@@ -179,6 +268,7 @@ kmn_cmd_policy_explain(int argc, char **argv)
 {
 	struct described d = {.client = NULL};
 	struct kmn_policy_file *file;
+	struct kmn_verdict v;
 	const char *path;
 	bool json = false;
 	const struct kmn_option options[] = {
@@ -190,6 +280,8 @@ kmn_cmd_policy_explain(int argc, char **argv)
 	    KMN_OPTION_TEXT("key", "spki:B64", "its public half, as in rules", &d.key),
 	    KMN_OPTION_TEXT("file", "FILE", "what is to be signed", &d.file),
 	    KMN_OPTION_TEXT("at", "TIME", "judge as of then (2026-11-01T00:00:00Z; default: now)", &d.at),
+	    KMN_OPTION_LIST(
+		"attribute", "CKA_NAME=true|false", "what its template says (may be repeated)", &d.attributes),
 	    KMN_OPTION_FLAG("made", "the call makes the object", &d.made),
 	    KMN_OPTION_FLAG("local", "the key was made inside and never could leave", &d.local),
 	    KMN_OPTION_JSON(&json),
@@ -203,8 +295,9 @@ kmn_cmd_policy_explain(int argc, char **argv)
 		return kmn_usage("policy explain", "--client and --call are needed");
 	if (kmn_policy_file_read(path, &file) != KMN_OK)
 		return KMN_EXIT_FAILED;
-	if ((verdict = take_call(file->policy, &d)) == KMN_EXIT_OK) {
-		all = explain(file->policy, &d);
+	if ((verdict = take_call(file->policy, &d)) == KMN_EXIT_OK &&
+	    (verdict = judge(file->policy, &d, &v)) == KMN_EXIT_OK) {
+		all = explain(file->policy, &d, &v);
 		if (json)
 			kmn_print_json(json_incref(all));
 		else

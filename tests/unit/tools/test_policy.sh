@@ -90,6 +90,20 @@ t 'a client that the policy does not have' exits 1 e nobody --call C_Sign
 t 'without --client it is a matter of usage' exits 2 kanmon policy explain policy --call C_Sign
 t 'an object by its URI' says '^runs: rule issue' e ca --token issuing --call C_Sign --object 'pkcs11:object=issuing;type=private'
 t 'a URI that is none' exits 1 e ca --token issuing --call C_Sign --object 'pkcs11:serial=1'
+sed 's/^  calls login session query/& key-management/' policy >wide
+w() { kanmon policy explain wide --at 2026-06-01T00:00:00Z --client ca --token issuing "$@"; }
+t 'a template that makes a key which may leave' says '^refused: rule look does not `allow extractable`, and C_GenerateKey says CKA_EXTRACTABLE' \
+	w --call C_GenerateKey --mechanism CKM_AES_KEY_GEN --attribute CKA_EXTRACTABLE=true
+t 'of a pair, its private half' says '^refused: rule look does not `allow extractable`' \
+	w --call C_GenerateKeyPair --mechanism CKM_EC_KEY_PAIR_GEN --object new --attribute CKA_SENSITIVE=false
+t 'one that does not' says '^runs: rule look' w --call C_GenerateKey --mechanism CKM_AES_KEY_GEN --attribute CKA_EXTRACTABLE=false
+t 'a key that is brought in' says '^refused: rule look does not `allow import`' \
+	w --call C_CreateObject --object 'pkcs11:object=x;type=secret-key' --attribute CKA_SENSITIVE=true
+t 'a certificate that is brought in' says '^runs: rule look' \
+	w --call C_CreateObject --object 'pkcs11:object=x;type=cert' --attribute CKA_TOKEN=true
+t 'a copy that may leave' says '^refused: rule look does not `allow extractable`, and C_CopyObject' \
+	w --call C_CopyObject --object x --attribute CKA_EXTRACTABLE=true
+t 'an attribute that is none' exits 1 w --call C_GenerateKey --attribute CKA_EXTRACTABLE
 t 'as JSON' says '"answer": *"free"' e ca --token issuing --call C_Sign --object issuing --json
 
 # ---- diff: one change each, and whose rights it changes
