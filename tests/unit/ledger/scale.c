@@ -155,6 +155,8 @@ make(const char *path, uint64_t records)
 		}
 	}
 	must(kmn_log_close(log), "close", "");
+	free(text);
+	free(note);
 }
 
 static void
