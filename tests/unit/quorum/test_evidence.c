@@ -2,11 +2,14 @@
 #include "tests/unit/quorum/world.h"
 #include "tests/unit/run.h"
 
+#include "server/quorum/evidence.h"
+
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
 #include <openssl/ec.h>
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -289,6 +292,64 @@ test_places(void)
 	signer_clear(&s);
 }
 
+/* W3C Web Authentication Level 3, section 16.2: ES256 credential with no attestation, at example.org. */
+#define W3C_RP_HASH "bfabc37432958b063360d3ad6461c9c4735ae7f8edd46592a5e0f01452b2e4b5"
+#define W3C_X "afefa16f97ca9b2d23eb86ccb64098d20db90856062eb249c33a9b672f26df61"
+#define W3C_Y "930a56b87a2fca66334b03458abf879717c12cc68ed73290af2e2664796b9220"
+static const char w3c_made[] = W3C_RP_HASH
+    "59000000008446ccb9ab1db374750b2367ff6f3a1f0020f91f391db4c9b2fde0ea70189cba3fb63f579ba6122b33ad94ff3ec330084be4"
+    "a5010203262001215820" W3C_X "225820" W3C_Y;
+static const char w3c_used[] = W3C_RP_HASH "1900000000";
+static const char w3c_client[] =
+    "7b2274797065223a22776562617574686e2e676574222c226368616c6c656e6765223a224f63446e55685158756c"
+    "5455506f334a5558543049393770767a7a59425039745a63685879617630314167222c226f726967696e223a22"
+    "68747470733a2f2f6578616d706c652e6f7267222c2263726f73734f726967696e223a66616c73657d";
+static const char w3c_signature[] =
+    "3046022100f50a4e2e4409249c4a853ba361282f09841df4dd4547a13a87780218deffcd380221008480ac0f0b"
+    "93538174f575bf11a1dd5d78c6e486013f937295ea13653e331e87";
+
+static size_t
+unhex(const char *hex, uint8_t *out)
+{
+	size_t len = 0;
+
+	if (sodium_hex2bin(out, 1024, hex, strlen(hex), NULL, &len, NULL) != 0)
+		KMN_BUG("a test's hex");
+	return len;
+}
+
+/* Its registration and signature are taken by our code; its flags (BE, no UV) are what no custodian may have. */
+static void
+test_w3c(void)
+{
+	uint8_t made[1024], message[1024], client[1024], sig[1024];
+	size_t made_len = unhex(w3c_made, made), len = unhex(w3c_used, message), client_len = unhex(w3c_client, client),
+	       sig_len = unhex(w3c_signature, sig);
+	struct kmn_evidence_key key;
+	struct kmn_why why = {""};
+
+	CU_ASSERT_EQUAL(kmn_evidence_registration("sato", "example.org", made, made_len, &key, &why), KMN_E_MALFORMED);
+	CU_ASSERT_PTR_NOT_NULL(strstr(why.text, "UV"));
+	made[32] = 0x4d;
+	CU_ASSERT_EQUAL(kmn_evidence_registration("sato", "example.org", made, made_len, &key, &why), KMN_E_MALFORMED);
+	CU_ASSERT_PTR_NOT_NULL(strstr(why.text, "BE"));
+	made[32] = 0x45;
+	CU_ASSERT_EQUAL(kmn_evidence_registration("sato", "other.org", made, made_len, &key, &why), KMN_E_MALFORMED);
+	CU_ASSERT_EQUAL(kmn_evidence_registration("sato", "example.org", made, made_len, &key, &why), KMN_OK);
+	CU_ASSERT_EQUAL(key.kind, KMN_EVIDENCE_WEBAUTHN_ES256);
+	kmn_sha256(client, client_len, message + len);
+	CU_ASSERT_TRUE(evidence_signature_ok(&key, message, len + 32, sig, sig_len));
+	message[len] ^= 1;
+	CU_ASSERT_FALSE(evidence_signature_ok(&key, message, len + 32, sig, sig_len));
+	message[len] ^= 1;
+	CU_ASSERT_PTR_NOT_NULL(strstr(evidence_data_wrong(message, len, "example.org", false), "UV"));
+	for (size_t cut = 0; cut < made_len; cut++)
+		CU_ASSERT_EQUAL(
+		    kmn_evidence_registration("sato", "example.org", made, cut, &key, &why), KMN_E_MALFORMED);
+	CU_ASSERT_EQUAL(
+	    kmn_evidence_registration("sato", "example.org", made, made_len + 1, &key, &why), KMN_E_MALFORMED);
+}
+
 /* ---- in a policy ------------------------------------------------------------------------------------------------- */
 
 /* Two more persons with these keys. */
@@ -331,6 +392,78 @@ test_aliases(void)
 	}
 }
 
+/* Votes by cards and security keys, in a ledger that is replayed: who counts, and who counts as independent. */
+static void
+vote(struct world *w, uint64_t request, const struct signer *s, const struct signer_says *says, const char *check)
+{
+	const struct kmn_request *r = kmn_quorum_request(w->quorum, request);
+	char *note = signer_note(s, r->statement, says);
+	struct kmn_note_check got;
+	json_t *body;
+	kmn_err e;
+
+	(void)kmn_quorum_check_note(w->quorum, note, strlen(note), (int64_t)w->t, &got);
+	if (strstr(got.check, check) == NULL)
+		fprintf(stderr, "# %s\n", got.check);
+	CU_ASSERT_PTR_NOT_NULL(strstr(got.check, check));
+	CU_ASSERT_EQUAL_FATAL(kmn_quorum_vote_body(&got, note, strlen(note), &body), KMN_OK);
+	e = world_append(w, KMN_R_APPROVAL, body);
+	CU_ASSERT_EQUAL(e, KMN_OK);
+	free(note);
+}
+
+static void
+test_votes(void)
+{
+	struct signer_says console = signer_honest, weak = signer_honest;
+	struct signer card, key, alias;
+	struct kmn_finding finding;
+	const struct kmn_request *r;
+	struct world w;
+	char rules[16384];
+	uint64_t id;
+
+	signer_init(&card, "kanmon.example/ono", KMN_EVIDENCE_P256, 0);
+	signer_init(&key, "kanmon.example/abe", KMN_EVIDENCE_WEBAUTHN_ES256, 0);
+	signer_init(&alias, "kanmon.example/ono2", KMN_EVIDENCE_WEBAUTHN_EDDSA, 0);
+	snprintf(rules, sizeof(rules),
+	    "custodian ono person:0030 %s\ncustodian abe person:0031 %s\ncustodian ono person:0030 %s\n"
+	    "group cards 2 ono abe\n"
+	    "webauthn console origin https://console.example rp-id console.example\n"
+	    "webauthn cli origin " SIGNER_ORIGIN " rp-id " SIGNER_RP " independent\n"
+	    "rule root\n  client ca\n  object pkcs11:token=root;object=root-ca\n  calls key-use\n  need cards\n"
+	    "  independent 2\n  expires 4h\n",
+	    card.vkey, key.vkey, alias.vkey);
+	console.origin = "https://console.example";
+	console.rp_id = "console.example";
+	weak.flags = 0x01;
+	world_init(&w, rules);
+
+	id = world_request(&w, "ca", "what is signed");
+	vote(&w, id, &key, &weak, "UV");
+	vote(&w, id, &key, &console, "ok");
+	vote(&w, id, &card, NULL, "ok");
+	vote(&w, id, &alias, NULL, "has voted already");
+	r = kmn_quorum_request(w.quorum, id);
+	CU_ASSERT_FALSE(kmn_quorum_is_met(w.quorum, r, (int64_t)w.t)); /* one of the two is the console's */
+	CU_ASSERT_EQUAL(world_decide(&w, id, "allow"), KMN_E_CORRUPT);
+	world_drop(&w);
+
+	CU_ASSERT_EQUAL(world_replay(&w, &finding, NULL), KMN_OK);
+	world_clear(&w);
+	world_init(&w, rules);
+	id = world_request(&w, "ca", "what is signed");
+	vote(&w, id, &key, NULL, "ok");
+	vote(&w, id, &card, NULL, "ok");
+	CU_ASSERT_TRUE(kmn_quorum_is_met(w.quorum, kmn_quorum_request(w.quorum, id), (int64_t)w.t));
+	CU_ASSERT_EQUAL(world_decide(&w, id, "allow"), KMN_OK);
+	CU_ASSERT_EQUAL(world_replay(&w, &finding, NULL), KMN_OK);
+	world_clear(&w);
+	signer_clear(&card);
+	signer_clear(&key);
+	signer_clear(&alias);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -340,6 +473,8 @@ main(int argc, char **argv)
 	    {"weak keys, other curves, points off their curve, other forms of DER are no keys", test_weak_keys},
 	    {"a vkey has one form", test_vkeys},
 	    {"weak WebAuthn assertions, one by one", test_webauthn},
+	    {"the vectors of W3C: registration and signature are read, and their flags refused", test_w3c},
+	    {"cards and security keys vote; what the console shows is not independent", test_votes},
 	    {"one key in two wrappings is one key", test_aliases},
 	    {"the console's evidence is not independent", test_places},
 	    CU_TEST_INFO_NULL,
