@@ -31,8 +31,8 @@ static const struct {
  * What is signed, completed with an empty signature to what OpenSSL parses: SEQUENCE { signed, AlgorithmIdentifier,
  * BIT STRING }. The outer algorithm is any.
  */
-static uint8_t *
-wrap(const uint8_t *der, size_t len, size_t *wrapped_len)
+uint8_t *
+content_wrap(const uint8_t *der, size_t len, size_t *wrapped_len)
 {
 	static const uint8_t tail[] = {0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x01, 0x00};
 	int total = ASN1_object_size(1, (int)(len + sizeof(tail)), V_ASN1_SEQUENCE);
@@ -148,7 +148,7 @@ kmn_content_decode(const struct kmn_material *m, struct kmn_content **content_ou
 		return KMN_E_TOO_BIG;
 	if (m->data == NULL || m->len < 2)
 		return KMN_E_MALFORMED;
-	if ((wrapped = wrap(m->data, m->len, &src.wrapped_len)) == NULL)
+	if ((wrapped = content_wrap(m->data, m->len, &src.wrapped_len)) == NULL)
 		return KMN_E_NO_MEMORY;
 	src.wrapped = wrapped;
 	for (int i = 0; i < KMN_CONTENT_COUNT && e == KMN_E_MALFORMED; i++)

@@ -81,6 +81,10 @@ struct content_tlv {
 	int tag, class;
 };
 bool content_take(const uint8_t **at, const uint8_t *end, struct content_tlv *out);
+/* What is signed, with an empty signature: what OpenSSL parses. free(); NULL: out of memory. */
+uint8_t *content_wrap(const uint8_t *der, size_t len, size_t *wrapped_len);
+/* TBSCertList.signature; X509_ALGOR_free(). */
+X509_ALGOR *content_crl_algorithm(const uint8_t *der, size_t len);
 /* Nothing may be in the bytes that is not in what was read. */
 bool content_is_same(int again_len, uint8_t *const *again, const uint8_t *der, size_t len);
 

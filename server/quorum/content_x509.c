@@ -89,8 +89,8 @@ done:
 }
 
 /* TBSCertList.signature has no accessor in OpenSSL 3.0: it stands after the version, which is the one INTEGER. */
-static X509_ALGOR *
-crl_algorithm(const uint8_t *der, size_t len)
+X509_ALGOR *
+content_crl_algorithm(const uint8_t *der, size_t len)
 {
 	const uint8_t *at = der, *end = der + len, *p;
 	struct content_tlv t;
@@ -118,7 +118,7 @@ content_crl(const struct content_source *src, struct kmn_content *c, struct text
 	text_init(&v, CONTENT_LINES_MAX_BYTES);
 	if (crl == NULL || at != src->wrapped + src->wrapped_len ||
 	    !content_is_same(i2d_re_X509_CRL_tbs(crl, &again), &again, src->der, src->len) ||
-	    (algorithm = crl_algorithm(src->der, src->len)) == NULL)
+	    (algorithm = content_crl_algorithm(src->der, src->len)) == NULL)
 		goto done;
 	text_printf(&v, "%ld", X509_CRL_get_version(crl) + 1);
 	content_line(lines, "version", &v);

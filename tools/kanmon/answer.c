@@ -1,5 +1,6 @@
 #include "config.h"
 
+#include "tools/kanmon/lint.h"
 #include "tools/kanmon/answer.h"
 
 #include <stdio.h>
@@ -84,13 +85,17 @@ show(const struct kmn_answering *a, const struct kmn_examined *x, const char *te
 	char *all = NULL;
 	size_t len;
 	FILE *to = open_memstream(&all, &len);
+	kmn_err e;
 
 	if (to == NULL)
 		return KMN_E_NO_MEMORY;
 	print(to, a, x, text);
-	if (fclose(to) != 0) {
+	e = kmn_lint_print(to, &x->material, a->issuer);
+	if (fclose(to) != 0)
+		e = KMN_E_NO_MEMORY;
+	if (e != KMN_OK) {
 		free(all);
-		return KMN_E_NO_MEMORY;
+		return e;
 	}
 	if (a->json)
 		fputs(all, stderr);

@@ -10,6 +10,7 @@ struct kmn_answering {
 	enum kmn_decision decision;
 	struct kmn_signer_place place; /* place.as NULL: nothing is remembered from one answer to the next */
 	const char *reason;            /* "" for an approval */
+	const char *issuer;            /* file of the issuer's certificate, for warnings; NULL: not known */
 	bool yes, json, offline;
 	enum kmn_language language;
 	/* Called once it is signed, before the note is given out; NULL: there is nothing more to do. */

@@ -113,6 +113,7 @@ run(int argc, char **argv, enum kmn_decision decision)
 	    KMN_SIGNER_OPTIONS(&a.place),
 	    KMN_OPTION_TEXT("share-key", "FILE", "with a card: the key file whose share key opens one's share of a PIN",
 		&share_key),
+	    KMN_OPTION_TEXT("issuer", "CERT", "certificate of the issuer, which warnings compare with", &a.issuer),
 	    KMN_OPTION_TEXT(
 		"offline", "FILE", "answer what `request export` wrote; nothing is asked of a gateway", &file),
 	    KMN_OPTION_TEXT("language", "en|ja", "of what is said around the text (default: that of LANG)", &language),

@@ -96,6 +96,11 @@ ROW("attach",            attach,           "REQUEST --file FILE", \
     "  kanmon request list\n" \
     "  kanmon attach 184467 --tbs-from precertificate.pem --application APP-2026-0815 --applicant-key applicant.pem\n" \
     "  kanmon attach 184470 --file attributes.der --econtent tstinfo.der\n") \
+ROW("lint",              lint,             "--file FILE", \
+    "show what is to be signed in words, and what in it is allowed but hardly meant", \
+    "The same lines and warnings that custodians see. Warnings are no part of what is signed and refuse nothing.\n\n" \
+    "  kanmon lint --tbs-from precertificate.pem --issuer root.pem\n" \
+    "  kanmon lint --csr-info-from request.pem\n") \
 ROW("request list",      request_list,     "[--all]", \
     "list the requests that wait, with --all also those that ended", \
     "  kanmon request list --as ~/kanmon/sato\n") \
