@@ -7,6 +7,7 @@
 #include "kanmon/sealedpin.h"
 #include "kanmon/view.h"
 
+#include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -243,6 +244,16 @@ login_json(const struct kmn_call_state *call, const struct kmn_login *login)
 	return body;
 }
 
+/* What the caller gave for a PIN goes nowhere: nor is it kept while the call waits. */
+static void
+drop_pin(const struct kmn_call_state *call)
+{
+	const struct kmn_value *pin = kmn_view_nth(&call->view, KMN_KIND_PIN, 0);
+
+	if (pin->len > 0)
+		OPENSSL_cleanse(call->bytes + (pin->bytes - call->bytes), pin->len);
+}
+
 /* What custodians will be shown is known: the call becomes a request, or joins the one that is open. */
 static void
 hold(struct kmn_call_state *call, const struct kmn_login *login)
@@ -259,8 +270,10 @@ hold(struct kmn_call_state *call, const struct kmn_login *login)
 		KMN_BUG("an intent that cannot be judged");
 	call->durability = 'A';
 	call->has_login = login != NULL;
-	if (login != NULL)
+	if (login != NULL) {
 		memcpy(call->login, login->key, sizeof(call->login));
+		drop_pin(call);
+	}
 	if (call->verdict.answer == KMN_ANSWER_HELD)
 		kmn_hold_start(call);
 	else
@@ -398,6 +411,16 @@ kmn_activation_start(struct kmn_call_state *call)
 		kmn_call_send_in_turn(call); /* the module says what is wrong with it */
 	else
 		ask_state(call);
+}
+
+void
+kmn_activation_again(struct kmn_call_state *call)
+{
+	json_decref(call->intent);
+	call->intent = NULL;
+	call->has_login = false;
+	call->step = KMN_STEP_FACTS;
+	kmn_activation_start(call);
 }
 
 /* ---- what came of it ---------------------------------------------------------------------------------------------- */

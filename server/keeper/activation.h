@@ -12,6 +12,8 @@
 
 /* A call of class `login` that a rule holds: asks for what it needs, and holds it, or answers it. */
 void kmn_activation_start(struct kmn_call_state *call);
+/* Another call's login ran that this one waited for too: it is asked anew who is logged in. */
+void kmn_activation_again(struct kmn_call_state *call);
 /* What the intent and the statement say of such a login; NULL where the request is none (owned by the request). */
 const json_t *kmn_activation_login(const struct kmn_request *request);
 

@@ -195,6 +195,7 @@ summary_json(const struct kmn_request *r)
 	static const struct {
 		const char *line, *word;
 	} wanted[] = {
+	    {"\nuser ", "login as"},
 	    {"\ninput subject ", "subject"},
 	    {"\ninput issuer ", "issuer"},
 	    {"\ninput crl-number ", "crl-number"},

@@ -640,6 +640,8 @@ start_over(struct kmn_call_state *call)
 	kmn_hold_forget(call);
 	if (call->instance->connections == 0)
 		end_wait(call, kmn_reason_end(call, KMN_E_CANCELED)); /* nobody is there to ask people once more */
+	else if (call->view.id == KMN_C_Login)
+		kmn_activation_again(call);
 	else if (!kmn_call_lost_operation(call))
 		kmn_hold_start(call);
 	else if (kmn_operation_digest(call->intent, operation) != KMN_OK ||

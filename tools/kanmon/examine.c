@@ -338,6 +338,8 @@ examine_statement(struct kmn_examined *x)
 		e = contradiction("the statement is not the one that follows from record, policy and head");
 	else
 		remark_verified(x, KMN_W_STATEMENT, 0);
+	if (e == KMN_OK && strstr(x->statement, "\nactivation-key ") != NULL)
+		remark_open(x, KMN_W_ACTIVATION, 0);
 	free(made);
 	return e;
 }

@@ -44,6 +44,8 @@ ROW(KMN_W_HEAD_GREW, "that the head continues the one seen last ($ records) was 
     "台帳の先頭が前回(記録数 $)から続くことの証明がない") \
 ROW(KMN_W_STATEMENT, "the statement was made again here and is the same, byte for byte", \
     "陳述書をこの端末で作り直し、全バイトが一致した") \
+ROW(KMN_W_ACTIVATION, "that the activation key is the HSM worker's is known to the gateway alone", \
+    "アクティベーション鍵が HSM ワーカーのものであることはゲートウェイだけが知っている") \
 ROW(KMN_W_OFFLINE, "nobody was asked: the request may have ended since the file was written", \
     "オフライン: ファイル作成後に要求が終了した可能性がある")
 
