@@ -159,4 +159,6 @@ t 'a card signs a policy' says 'Signed again' oncard kanmon policy sign again --
 t 'the signature is listed' says '^signed by pss' kanmon policy check again
 "$source_dir/tools/sandbox" down "$work/gw" >/dev/null
 t 'the ledger of all this verifies' exits 0 kanmon audit verify "$LEDGER" --trust "$TRUST"
+t 'and by a second verifier, which has its own ECDSA and RSA' env LEDGER_MD="$source_dir/docs/ledger.md" PYTHONDONTWRITEBYTECODE=1 \
+	python3 "$source_dir/tests/unit/ledger/oracle/second.py" "$LEDGER" "$TRUST"
 t_end

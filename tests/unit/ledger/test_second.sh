@@ -45,6 +45,8 @@ t 'and verified each signature again by itself' grep -q ' 3 signatures verified,
 t 'a ledger without its checkpoint is incomplete to it' exits 3 env sh -c \
 	"cp -r '$LEDGER' bare && rm bare/checkpoint && python3 '$second/second.py' bare '$TRUST'"
 
+t 'it knows cards and security keys: a note with three types of evidence, made by others' python3 "$second/evidence.py" "$second/evidence.note"
+
 count=80
 [ -n "${KMN_TEST_LONG:-}" ] && count=3000
 python3 "$second/mutate.py" "$LEDGER" "$TRUST" "$work/gw/gateway/log.key" "$count" "${KMN_TEST_SEED:-$RANDOM}" "$work" "$(command -v kanmon)" >out

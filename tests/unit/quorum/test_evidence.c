@@ -350,6 +350,71 @@ test_w3c(void)
 	    kmn_evidence_registration("sato", "example.org", made, made_len + 1, &key, &why), KMN_E_MALFORMED);
 }
 
+static void
+scalar_key(const char *name, enum kmn_evidence_kind kind, unsigned scalar, struct kmn_evidence_key *out)
+{
+	EC_GROUP *group = EC_GROUP_new_by_curve_name(NID_X9_62_prime256v1);
+	EC_POINT *point = EC_POINT_new(group);
+	BIGNUM *n = BN_new();
+	uint8_t bare[65], spki[KMN_EVIDENCE_PUB_MAX_BYTES];
+	size_t len;
+
+	BN_set_word(n, scalar);
+	if (EC_POINT_mul(group, point, n, NULL, NULL, NULL) != 1 ||
+	    EC_POINT_point2oct(group, point, POINT_CONVERSION_UNCOMPRESSED, bare, sizeof(bare), NULL) != 65 ||
+	    kmn_evidence_spki(kind, bare + 1, 64, spki, &len) != KMN_OK ||
+	    kmn_evidence_key_make(name, kind, spki, len, out, NULL) != KMN_OK)
+		KMN_BUG("a test key");
+	BN_free(n);
+	EC_POINT_free(point);
+	EC_GROUP_free(group);
+}
+
+/* A note that others' code made (oracle/evidence.py says how): each line verifies, and no byte of it may change. */
+static void
+test_others(void)
+{
+	char path[512], bytes[8192];
+	uint8_t seed[KMN_HASH_BYTES], public[32], secret[64];
+	struct kmn_evidence_key keys[3];
+	struct kmn_note note;
+	FILE *f;
+	size_t len;
+
+	snprintf(path, sizeof(path), "%s/tests/unit/ledger/oracle/evidence.note",
+	    getenv("srcdir") != NULL ? getenv("srcdir") : ".");
+	CU_ASSERT_PTR_NOT_NULL_FATAL(f = fopen(path, "r"));
+	len = fread(bytes, 1, sizeof(bytes), f);
+	fclose(f);
+	kmn_sha256("alice", 5, seed);
+	crypto_sign_seed_keypair(public, secret, seed);
+	CU_ASSERT_EQUAL(
+	    kmn_evidence_key_make("cust.example/alice", KMN_EVIDENCE_ED25519, public, 32, &keys[0], NULL), KMN_OK);
+	scalar_key("cust.example/carol", KMN_EVIDENCE_P256, 7, &keys[1]);
+	scalar_key("cust.example/bob", KMN_EVIDENCE_WEBAUTHN_ES256, 9, &keys[2]);
+	CU_ASSERT_EQUAL_FATAL(kmn_note_parse(bytes, len, &note, NULL), KMN_OK);
+	for (size_t i = 0; i < KMN_COUNT_OF(keys); i++) {
+		const struct kmn_note_line *line = &note.line[i];
+		uint8_t raw[4 + KMN_NOTE_SIG_MAX_BYTES];
+		struct kmn_evidence_said said;
+		size_t n;
+
+		CU_ASSERT_TRUE(kmn_note_line_is_by(line, keys[i].name, keys[i].id));
+		CU_ASSERT_EQUAL(kmn_b64_parse(line->b64, line->b64_len, raw, sizeof(raw), &n), KMN_OK);
+		CU_ASSERT_EQUAL(kmn_evidence_verify(note.text, note.text_len, raw + 4, n - 4, &keys[i], places,
+				    KMN_COUNT_OF(places), &said, NULL),
+		    KMN_OK);
+		CU_ASSERT_EQUAL(said.count, i == 2 ? 41 : 0);
+		for (size_t at = 4; at < n; at++) {
+			raw[at] ^= 1;
+			CU_ASSERT_EQUAL(kmn_evidence_verify(note.text, note.text_len, raw + 4, n - 4, &keys[i], places,
+					    KMN_COUNT_OF(places), &said, NULL),
+			    KMN_E_SIGNATURE);
+			raw[at] ^= 1;
+		}
+	}
+}
+
 /* ---- in a policy ------------------------------------------------------------------------------------------------- */
 
 /* Two more persons with these keys. */
@@ -474,6 +539,7 @@ main(int argc, char **argv)
 	    {"a vkey has one form", test_vkeys},
 	    {"weak WebAuthn assertions, one by one", test_webauthn},
 	    {"the vectors of W3C: registration and signature are read, and their flags refused", test_w3c},
+	    {"a note that others' code made verifies, line by line", test_others},
 	    {"cards and security keys vote; what the console shows is not independent", test_votes},
 	    {"one key in two wrappings is one key", test_aliases},
 	    {"the console's evidence is not independent", test_places},

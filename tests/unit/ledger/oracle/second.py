@@ -228,9 +228,15 @@ def parse_vkey(text):
     m = re.fullmatch(r"([^\s+]+)\+([0-9a-f]{8})\+(\S+)", text)
     need(m, "not a vkey")
     data = unb64(m[3])
-    need(len(data) == 33 and data[0] in (1, 4), "a vkey of another kind")
     need(H(m[1].encode() + b"\n" + data)[:4].hex() == m[2], "a vkey with another key id")
-    return {"name": m[1], "id": bytes.fromhex(m[2]), "type": data[0], "pub": data[1:]}
+    kind, pub = data[0], data[1:]
+    if kind == 0xFF:
+        kind, _, pub = data[1:].partition(b"\0")
+        kind = kind.decode("latin-1")
+    need(len(data) == 33 and kind in (1, 4) or kind in EVIDENCE, "a vkey of another kind")
+    spki = pub if kind in EVIDENCE else SPKI["ed25519"] + pub
+    need(kind not in EVIDENCE or spki_ok(spki, EVIDENCE[kind][0]), "not a key of its type, in the one form that it has")
+    return {"name": m[1], "id": bytes.fromhex(m[2]), "type": kind, "pub": pub, "spki": H(spki)}
 
 
 def parse_note(note, limit=65536):
@@ -249,21 +255,31 @@ def parse_note(note, limit=65536):
     return text, lines
 
 
-def verify_note(note, keys, limit=65536):
-    """The text, and which of the keys signed it. A known key whose line fails rejects all."""
+def verify_note(note, keys, limit=65536, places=(), independent=None):
+    """The text, and which of the keys signed it. A known key whose line fails rejects all. To `independent` (a list) go
+    the keys that signed where the statement is made again."""
     text, lines = parse_note(note, limit)
     signed = []
     for name, keyid, sig in lines:
         for key in keys:
             if key["name"] != name or key["id"] != keyid:
                 continue
-            message = text.encode()
+            message, alone = text.encode(), True
+            if key["type"] in EVIDENCE:
+                alone = verify_evidence(key, message, sig, places)
+                if alone and independent is not None:
+                    independent.append(key)
+                if key not in signed:
+                    signed.append(key)
+                continue
             if key["type"] == 4:
                 message = b"cosignature/v1\ntime %d\n" % int.from_bytes(sig[:8], "big") + message
                 sig = sig[8:]
             need(ed_verify(key["pub"], message, sig), "the signature of %s fails" % name)
             if key not in signed:
                 signed.append(key)
+            if independent is not None:
+                independent.append(key)
     return text, signed
 
 
@@ -392,6 +408,75 @@ def verify_signature(spki, norm, params, data, sig):
     return None
 
 
+# ---- what persons sign with (docs/statements.md, Evidence) ----------------------------------------------------------
+
+SPKI = {"ed25519": bytes.fromhex("302a300506032b6570032100"),
+    "p256": bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d03010703420004"),
+    "p384": bytes.fromhex("3076301006072a8648ce3d020106052b8104002203620004")}
+EVIDENCE = {  # key, scheme, hash, WebAuthn
+    "kanmon/ecdsa-p256-sha256/v1": ("p256", "ecdsa", "sha256", False),
+    "kanmon/ecdsa-p384-sha384/v1": ("p384", "ecdsa", "sha384", False),
+    "kanmon/rsa-pss-sha256/v1": ("rsa", "rsa-pss", "sha256", False),
+    "kanmon/rsa-pkcs1-sha256/v1": ("rsa", "rsa-pkcs1", "sha256", False),
+    "kanmon/webauthn-es256/v1": ("p256", "ecdsa", "sha256", True),
+    "kanmon/webauthn-eddsa/v1": ("ed25519", "eddsa", "sha256", True)}
+
+
+def spki_ok(spki, form):
+    if form != "rsa":
+        return spki.startswith(SPKI[form]) and len(spki) - len(SPKI[form]) == {"ed25519": 32, "p256": 64, "p384": 96}[form]
+    try:
+        body, rest = der(spki, 0x30)
+        algorithm, bits = der(body, 0x30)
+        numbers, more = der(der(bits, 3)[0][1:], 0x30)
+        n, e = der(numbers, 2)
+        e = int.from_bytes(der(e, 2)[0], "big")
+        size = int.from_bytes(n, "big").bit_length()
+    except (Bad, IndexError):
+        return False
+    return not rest and not more and algorithm.hex() == "06092a864886f70d0101010500" and size % 8 == 0 and \
+        2048 <= size <= 8192 and n[-1] & 1 and e & 1 and 65537 <= e < 2**64
+
+
+def flat(sig):
+    """r || s of an ECDSA signature in DER."""
+    body, rest = der(sig, 0x30)
+    r, s = der(body, 2)
+    s, more = der(s, 2)
+    for x in (r, s):
+        need(x and not x[0] & 0x80 and (len(x) == 1 or x[0] or x[1] & 0x80) and len(x.lstrip(b"\0")) <= 32, "DER")
+    need(not rest and not more, "DER")
+    return r.lstrip(b"\0").rjust(32, b"\0") + s.lstrip(b"\0").rjust(32, b"\0")
+
+
+def verify_evidence(key, text, sig, places):
+    """Whether it is independent; Bad where it is no signature."""
+    form, scheme, h, webauthn = EVIDENCE[key["type"]]
+    message, alone, why = text, True, "the signature of %s fails" % key["name"]
+    if webauthn:
+        parts = []
+        for _ in range(3):
+            n = int.from_bytes(sig[:2], "big")
+            need(len(sig) >= 2 + n, why)
+            parts.append(sig[2 : 2 + n])
+            sig = sig[2 + n :]
+        (data, client, inner), found = parts, None
+        need(not sig and len(data) >= 37, why)
+        challenge = base64.urlsafe_b64encode(H(b"kanmon/webauthn/v1\n" + text)).decode().rstrip("=")
+        for place in places:
+            want = ('{"type":"webauthn.get","challenge":"%s","origin":"%s","crossOrigin":false' % (challenge, place["origin"]))
+            rest = client[len(want) :]
+            if data[:32] == H(place["rp"].encode()) and client.startswith(want.encode()) and b"topOrigin" not in rest and \
+                    (rest == b"}" or rest[:1] == b"," and rest[-1:] == b"}"):
+                found = place
+        need(found and data[32] & 0x5D == 0x05 and bool(data[32] & 0x80) == (len(data) > 37), why)
+        message, alone = data + H(client), found["independent"]
+        sig = flat(inner) if scheme == "ecdsa" else inner
+    norm = {"scheme": scheme, "hash": h, "digest": b64(hashlib.new(h, message).digest())}
+    need(verify_signature(key["pub"], norm, {}, message, sig), why)
+    return alone
+
+
 # ---- policy (docs/policy.md) ---------------------------------------------------------------------------------------
 
 
@@ -416,6 +501,7 @@ class Policy:
     def __init__(self, text):
         self.text, self.sha256 = text, H(text.encode())
         self.people, self.clients, self.groups, self.roles, self.rules = [], {}, {}, {}, {}
+        self.places = []
         self.terminals, rule, head = [], None, []
         lines = text.split("\n")
         need(text.endswith("\n") and lines[0] == "kanmon/policy/v1", "not a policy")
@@ -431,6 +517,8 @@ class Policy:
                 head.append(w[1])
             elif w[0] in ("custodian", "auditor"):
                 self.people.append({"name": w[1], "person": w[2], "key": parse_vkey(w[3]), "kind": w[0]})
+            elif w[0] == "webauthn":
+                self.places.append({"origin": w[3], "rp": w[5], "independent": len(w) > 6})
             elif w[0] == "client":
                 at = w.index("operators") if "operators" in w else len(w)
                 self.clients[w[2][5:]] = {"name": w[1], "operators": w[at + 1 :]}
@@ -442,7 +530,7 @@ class Policy:
             elif w[0] == "rule":
                 rule = self.rules.setdefault(w[1], {})
         self.origin, self.version, self.previous = head[0], int(head[1]), head[2]
-        keys = [p["key"]["pub"] for p in self.people]
+        keys = [p["key"]["spki"] for p in self.people]
         need(len(keys) == len(set(keys)), "one key in two lines")
         need("policy" in self.roles, "no role policy")
 
@@ -451,7 +539,7 @@ class Policy:
 
     def signed_by_role(self, role, note):
         """Persons, not keys."""
-        text, signed = verify_note(note, [p["key"] for p in self.people])
+        text, signed = verify_note(note, [p["key"] for p in self.people], places=self.places)
         count, members = self.roles[role]
         who = {p["person"] for p in self.people if p["key"] in signed and p["name"] in members}
         return text, len(who) >= count
@@ -849,7 +937,7 @@ class Ledger:
         return self.requests[self.ref(r, r["body"]["request"], "intent")["i"]]
 
     def take_intent(self, r):
-        self.requests[r["i"]] = {"r": r, "policy": self.policies[-1], "votes": {}, "listed": {"approvals": [], "rejections": [],
+        self.requests[r["i"]] = {"r": r, "policy": self.policies[-1], "votes": {}, "alone": set(), "listed": {"approvals": [], "rejections": [],
             "vetoes": []}, "statement": None, "decision": None, "done": False, "end": None, "used": 0}
 
     def take_attachment(self, r):
@@ -886,7 +974,8 @@ class Ledger:
         p = q["policy"]
         need(q["statement"] is not None and q["decision"] is None and q["end"] is None, "a vote where none is asked for")
         need(p is self.policies[-1] and r["t"] - 2000 <= q["r"]["body"]["expires"], "another policy, or too late")
-        text, signed = verify_note(b["note"], [x["key"] for x in p.people], 24576)
+        alone = []
+        text, signed = verify_note(b["note"], [x["key"] for x in p.people], 24576, p.places, alone)
         want = q["statement"]
         if kind != "approval":
             reason = re.search(r"\nreason ([^\n]{1,1024})\nnonce ", text)
@@ -908,6 +997,8 @@ class Ledger:
                 need(x["name"] not in client["operators"], "the client's own operator")
                 need(any(x["name"] in p.groups[g][1] for g in p.need_of(q["rule"])), "in no group of the rule")
             q["votes"][slot] = kind
+            if x["key"] in alone:
+                q["alone"].add(x["person"])
         q["listed"][{"approval": "approvals", "rejection": "rejections", "veto": "vetoes"}[kind]].append(
             {"i": r["i"], "leaf": b64(r["leaf"])})
 
@@ -928,7 +1019,7 @@ class Ledger:
                 need(p.need_of(b["rule"]) == "none", "allowed without the persons that the rule asks for")
             else:
                 need(b["rule"] == q["rule"] and not vetoed and p.met(q["rule"], approved), "the need is not met")
-                need(len(approved) >= int(p.rules[q["rule"]].get("independent", ["0"])[0]), "fewer than independent says")
+                need(len(approved & q["alone"]) >= int(p.rules[q["rule"]].get("independent", ["0"])[0]), "fewer than independent says")
             need(b["use"] == q["used"] + 1, "use is not the next one")
             self.decided[r["i"]], q["decision"] = q, r
         else:
