@@ -43,7 +43,10 @@ still_waits(uint64_t id, const json_t *shown)
 
 	if (state == NULL || strcmp(state, "open") == 0 || strcmp(state, "approved") == 0)
 		return true;
-	kmn_fail("request %" PRIu64 " is %s: it waits for no answer any more", id, state);
+	if (strcmp(state, "waits for its content") == 0)
+		kmn_fail("request %" PRIu64 " waits for its content: the client that asks attaches it first", id);
+	else
+		kmn_fail("request %" PRIu64 " is %s: it waits for no answer any more", id, state);
 	return false;
 }
 

@@ -188,8 +188,9 @@ put_beside(struct kmn_bundle *bundle, struct kmn_store *store, const struct kmn_
 	uint64_t size;
 	kmn_err e = KMN_OK;
 
-	if (record->kind == KMN_R_INTENT &&
-	    (e = put_blob(bundle, store, json_object_get(record->body, "in"), "sha256")) == KMN_OK)
+	if ((record->kind == KMN_R_INTENT || record->kind == KMN_R_ATTACHMENT) &&
+	    (e = put_blob(bundle, store, json_object_get(record->body, "in"), "sha256")) == KMN_OK &&
+	    (e = put_blob(bundle, store, json_object_get(record->body, "econtent"), "sha256")) == KMN_OK)
 		e = put_blob(bundle, store, json_object_get(record->body, "key"), "spki_sha256");
 	else if (record->kind == KMN_R_STATEMENT && kmn_head_get(record->body, "head", &head))
 		e = put_consistency(bundle, proof, head.size);

@@ -112,6 +112,7 @@ belongs(const struct kmn_record *record)
 	case KMN_R_GENESIS:
 	case KMN_R_POLICY:
 	case KMN_R_INTENT:
+	case KMN_R_ATTACHMENT:
 	case KMN_R_STATEMENT:
 	case KMN_R_APPROVAL:
 	case KMN_R_REJECTION:

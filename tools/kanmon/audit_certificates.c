@@ -71,6 +71,8 @@ print_text(const json_t *row)
 	    {"algorithm", "algorithm"},
 	    {"asked by", "client"},
 	    {"approved by", "approvers"},
+	    {"application", "application"},
+	    {"applicant", "applicant_key"},
 	    {"data", "data"},
 	    {"signature", "signature"},
 	    {"SHA-256", "sha256"},

@@ -55,6 +55,9 @@ new_row(const struct kmn_signed_certificate *made)
 	put_hash(row, "key_spki", made->has_key, made->spki_sha256);
 	put(row, "algorithm", made->has_norm ? made->norm.scheme : made->mechanism);
 	put(row, "signature", "not verified");
+	if (made->application != NULL)
+		put(row, "application", made->application);
+	put_hash(row, "applicant_key", made->has_applicant, made->applicant_sha256);
 	return row;
 }
 

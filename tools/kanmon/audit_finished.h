@@ -15,7 +15,8 @@ ROW("public_key") /* SHA-256 of the SubjectPublicKeyInfo that was certified */ \
 ROW("algorithm") \
 ROW("data")       /* kept; not kept; only a digest came */ \
 ROW("signature")  /* verifies; DOES NOT VERIFY; not verified */ \
-ROW("sha256") ROW("sha384") ROW("sha512")
+ROW("sha256") ROW("sha384") ROW("sha512") \
+ROW("application") ROW("applicant_key") /* what the CA's side said that it was for, SHA-256 of the applicant's key */
 /* clang-format on */
 
 /*

@@ -285,6 +285,7 @@ static const struct {
     {KMN_R_CHANNEL_REJECT, {"reason", "count"}, NULL},
     {KMN_R_SESSION, {"event", "slot", "user"}, "rv_name"},
     {KMN_R_INTENT, {"purpose"}, NULL},
+    {KMN_R_ATTACHMENT, {"in", "econtent", "application"}, NULL},
     {KMN_R_STATEMENT, {"sha256"}, NULL},
     {KMN_R_ACTION, {"what"}, NULL},
     {KMN_R_APPROVAL, {NULL}, "check"},

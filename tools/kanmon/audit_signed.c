@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kanmon/attach.h"
+
 #define OPEN_MAX 100000 /* requests that wait at once; a gateway lets far fewer */
 
 /* Intents whose result has not come yet. */
@@ -58,6 +60,26 @@ let_go(struct reading *r, struct waiting *at)
 	r->count--;
 }
 
+/* What was attached while it waited, as if it had come with the intent. */
+static kmn_err
+attach(struct reading *r, const struct kmn_record *record)
+{
+	struct kmn_ref of, own = {.i = record->i};
+	struct waiting *at;
+	json_t *whole;
+	kmn_err e;
+
+	memcpy(own.leaf, record->leaf, sizeof(own.leaf));
+	if (!kmn_ref_get(record->body, "request", &of) || (at = find(r, of.i)) == NULL)
+		return KMN_OK;
+	if ((e = kmn_intent_attach(at->body, record->body, &own, &whole)) != KMN_OK)
+		return e;
+	json_decref(at->owner);
+	at->owner = whole;
+	at->body = whole;
+	return KMN_OK;
+}
+
 /* `asked` is the body that says what was signed, `answered` the one that says what came back; may be the same. */
 static kmn_err
 take(struct reading *r, const struct kmn_record *record, const struct kmn_row *row, const json_t *asked)
@@ -83,6 +105,9 @@ take(struct reading *r, const struct kmn_record *record, const struct kmn_row *r
 	m->has_key =
 	    kmn_json_get_b64(json_object_get(asked, "key"), "spki_sha256", m->spki_sha256, sizeof(m->spki_sha256));
 	m->has_in = kmn_json_get_b64(json_object_get(asked, "in"), "sha256", m->in_sha256, sizeof(m->in_sha256));
+	if (!kmn_application_read(
+		json_object_get(asked, "application"), &m->application, &m->has_applicant, m->applicant_sha256))
+		m->application = NULL;
 	m->has_norm = kmn_norm_from_json(json_object_get(asked, "norm"), &m->norm) == KMN_OK;
 	m->has_pss = kmn_pss_from_json(params, &m->pss) == KMN_OK;
 	return r->fn(r->cookie, m);
@@ -115,6 +140,8 @@ each_record(void *cookie, const struct kmn_record *record, const struct kmn_plac
 		return e;
 	if (record->kind == KMN_R_INTENT)
 		return wait_for(r, record);
+	if (record->kind == KMN_R_ATTACHMENT)
+		return attach(r, record);
 	if (record->kind == KMN_R_OP)
 		return take(r, record, &row, record->body);
 	if ((record->kind != KMN_R_RESULT && record->kind != KMN_R_DECISION) || (at = find(r, row.request)) == NULL)

@@ -15,6 +15,9 @@
 struct kmn_signed_certificate {
 	uint64_t record, request, t; /* request UINT64_MAX: class B, the record stands alone */
 	const char *client, *approvers, *key, *key_id, *mechanism;
+	const char *application; /* what the CA's side said that it was for; NULL: nothing */
+	bool has_applicant;
+	uint8_t applicant_sha256[KMN_HASH_BYTES]; /* of the applicant's SubjectPublicKeyInfo */
 	bool has_key, has_in, has_norm, has_pss;
 	uint8_t spki_sha256[KMN_HASH_BYTES];
 	uint8_t in_sha256[KMN_HASH_BYTES]; /* of the data as it came: the whole, or its digest or DigestInfo */
