@@ -163,7 +163,7 @@ kmn_intent_attach(const json_t *intent, const json_t *attachment, const struct k
 static bool
 says_no(struct kmn_why *why, const char *text)
 {
-	snprintf(why->text, sizeof(why->text), "%s", text);
+	kmn_why_set(why, "%s", text);
 	return false;
 }
 
