@@ -73,6 +73,7 @@ static const struct {
 	bool list;
 	bool maybe; /* it need not be there */
 } refs[] = {
+    {KMN_R_SESSION, "request", KMN_R_INTENT, false, true},
     {KMN_R_ATTACHMENT, "request", KMN_R_INTENT, false, false},
     {KMN_R_STATEMENT, "request", KMN_R_INTENT, false, false},
     {KMN_R_APPROVAL, "request", KMN_R_INTENT, false, false},

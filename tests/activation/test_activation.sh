@@ -152,6 +152,10 @@ t 'and the next login is asked for anew' let_in p11 --login -O
 # ---- the auditor -----------------------------------------------------------------------------------------------------------
 "$source_dir/tools/sandbox" down "$work/gw" >/dev/null
 t 'the auditor agrees' exits 0 kanmon audit verify "$LEDGER" --trust "$TRUST"
+login=$(kanmon audit show "$LEDGER" --json | jq -s '[.[] | select(.type == "session" and .body.request != null and .body.rv == 0)][0].body.request.i')
+kanmon audit bundle "$LEDGER" "$login" >login.bundle
+t 'the evidence of one login stands in one file' exits 0 kanmon audit bundle verify login.bundle --trust "$TRUST"
+t 'and its story is told' says 'login .* CKU_USER' kanmon audit request "$LEDGER" "$login"
 export LEDGER_MD="$source_dir/docs/ledger.md" PYTHONDONTWRITEBYTECODE=1
 t 'so does the second verifier' exits 0 python3 "$source_dir/tests/unit/ledger/oracle/second.py" "$LEDGER" "$TRUST"
 t 'and the PIN is still in no file' fails grep -rlaF "$PIN" "$work/gw" --exclude-dir=hsm

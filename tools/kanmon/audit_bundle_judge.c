@@ -123,6 +123,7 @@ belongs(const struct kmn_record *record)
 	case KMN_R_REDELIVERY:
 	case KMN_R_ACTION:
 	case KMN_R_ANCHOR:
+	case KMN_R_SESSION: /* of a login that the request let in */
 		return true;
 	default:
 		return false;
