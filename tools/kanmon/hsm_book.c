@@ -170,7 +170,8 @@ kmn_hsm_book_take(struct kmn_hsm_book *b, const struct kmn_record *record)
 			    b, record, &row, record->t - (took / 1000 < record->t ? took / 1000 : record->t), false);
 		break;
 	case KMN_R_SESSION:
-		e = keep_use(b, record, &row, record->t, false);
+		if (json_object_get(record->body, "request") == NULL) /* else its result is the use */
+			e = keep_use(b, record, &row, record->t, false);
 		break;
 	case KMN_R_RECOVERY:
 		e = keep_recovery(b, record);
