@@ -57,7 +57,7 @@
 	ROW(KMN_W_DESCRIPTION, 66, "u64 tag, u64 CK_RV, and if CKR_OK: struct kmn_key_facts (see kmn_key_facts_get)") \
 	ROW(KMN_W_TOKEN_FACTS, 67, \
 	    "u64 tag, u64 CK_RV, and if CKR_OK: text label, text manufacturer, text model, text serial, u16 " \
-	    "firmware, u16 hardware, u64 flags") \
+	    "firmware, u16 hardware, u64 flags, u8 highest CKA_VALIDATION_LEVEL or 0") \
 	ROW(KMN_W_ALIASED, 68, \
 	    "u64 tag, u64 CK_RV: CKR_OK; CKR_OBJECT_HANDLE_INVALID: no such new handle; CKR_ARGUMENTS_BAD: the old " \
 	    "one is in use") \

@@ -87,6 +87,7 @@ struct kmn_policy_token_facts {
 	const char *model;
 	const char *manufacturer;
 	const char *firmware;
+	unsigned level; /* of its own validation objects (PKCS#11 3.2); 0: it has none, and the line's word is taken */
 };
 
 /*

@@ -853,5 +853,15 @@ kmn_dispatch_guard(struct kmn_dispatch *d, const struct kmn_guard_object *object
 CK_RV
 kmn_dispatch_token(struct kmn_dispatch *d, uint64_t slot, struct kmn_token_facts *facts)
 {
-	return kmn_facts_token(d->module, (CK_SLOT_ID)slot, facts);
+	const CK_VERSION version = d->functions.any.version;
+	CK_RV rv = kmn_facts_token(d->module, (CK_SLOT_ID)slot, facts);
+
+	if (rv == CKR_OK && (version.major > 3 || (version.major == 3 && version.minor >= 2))) {
+		pthread_rwlock_rdlock(&d->slot_wide);
+		pthread_rwlock_rdlock(&d->visits);
+		kmn_facts_level(d->module, (CK_SLOT_ID)slot, facts);
+		pthread_rwlock_unlock(&d->visits);
+		pthread_rwlock_unlock(&d->slot_wide);
+	}
+	return rv;
 }

@@ -1,5 +1,7 @@
 #include "server/hsm/facts.h"
 
+#include "kanmon/types.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -321,6 +323,29 @@ kmn_facts_token(CK_FUNCTION_LIST *m, CK_SLOT_ID slot, struct kmn_token_facts *ou
 	out->hardware = (uint16_t)(info.hardwareVersion.major << 8 | info.hardwareVersion.minor);
 	out->flags = info.flags;
 	return CKR_OK;
+}
+
+void
+kmn_facts_level(CK_FUNCTION_LIST *m, CK_SLOT_ID slot, struct kmn_token_facts *facts)
+{
+	CK_OBJECT_CLASS class = CKO_VALIDATION;
+	CK_ATTRIBUTE wanted[] = {{CKA_CLASS, &class, sizeof(class)}};
+	CK_OBJECT_HANDLE found[CANDIDATES_MAX];
+	CK_SESSION_HANDLE session;
+	size_t n;
+
+	if (open_session(m, slot, &session) != CKR_OK)
+		return;
+	n = find_objects(m, session, wanted, KMN_COUNT_OF(wanted), found, CANDIDATES_MAX);
+	for (size_t i = 0; i < n; i++) {
+		CK_ULONG level[2] = {0}; /* twice what is asked for, for modules that write too much */
+		CK_ATTRIBUTE t[] = {{CKA_VALIDATION_LEVEL, level, sizeof(level[0])}};
+
+		if (m->C_GetAttributeValue(session, found[i], t, 1) == CKR_OK && t[0].ulValueLen == sizeof(level[0]) &&
+		    level[0] <= UINT8_MAX && level[0] > facts->level)
+			facts->level = (uint8_t)level[0];
+	}
+	(void)m->C_CloseSession(session);
 }
 
 CK_RV

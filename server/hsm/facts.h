@@ -37,9 +37,13 @@ struct kmn_token_facts {
 	char label[33], manufacturer[33], model[17], serial[17];
 	uint16_t firmware, hardware; /* major * 256 + minor */
 	uint64_t flags;
+	uint8_t level; /* of its validations (CKO_VALIDATION, 3.2) the highest, 1 to 255; 0: it has none */
 };
 
 CK_RV kmn_facts_token(CK_FUNCTION_LIST *module, CK_SLOT_ID slot, struct kmn_token_facts *facts_out);
+
+/* Fills `level`, by a session of its own; only for modules of 3.2. */
+void kmn_facts_level(CK_FUNCTION_LIST *module, CK_SLOT_ID slot, struct kmn_token_facts *facts);
 
 /* The slot of the token with that label. CKR_TOKEN_NOT_PRESENT. */
 CK_RV kmn_facts_find_token(CK_FUNCTION_LIST *module, const char *label, CK_SLOT_ID *slot_out);

@@ -256,6 +256,7 @@ run_token(struct worker *w, struct job *j, struct kmn_writer *out)
 		kmn_writer_u16(out, facts.firmware);
 		kmn_writer_u16(out, facts.hardware);
 		kmn_writer_u64(out, facts.flags);
+		kmn_writer_u8(out, facts.level);
 	}
 	answer(w, KMN_W_TOKEN_FACTS, out);
 }

@@ -52,6 +52,7 @@ kmn_token_read(struct kmn_reader *r, const char *module, struct kmn_token *token
 {
 	uint64_t rv = kmn_reader_u64(r);
 	uint16_t firmware;
+	uint8_t level;
 
 	if (r->err != KMN_OK || rv != CKR_OK)
 		return false;
@@ -62,6 +63,7 @@ kmn_token_read(struct kmn_reader *r, const char *module, struct kmn_token *token
 	firmware = kmn_reader_u16(r);
 	(void)kmn_reader_u16(r);
 	(void)kmn_reader_u64(r);
+	level = kmn_reader_u8(r);
 	if (kmn_reader_end(r) != KMN_OK)
 		return false;
 	snprintf(token->firmware, sizeof(token->firmware), "%u.%u", (unsigned)(firmware >> 8), firmware & 0xffu);
@@ -71,7 +73,8 @@ kmn_token_read(struct kmn_reader *r, const char *module, struct kmn_token *token
 	    .serial = token->serial,
 	    .model = token->model,
 	    .manufacturer = token->manufacturer,
-	    .firmware = token->firmware};
+	    .firmware = token->firmware,
+	    .level = level};
 	return true;
 }
 

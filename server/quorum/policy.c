@@ -197,7 +197,7 @@ kmn_policy_token_get(const struct kmn_policy *policy, const struct kmn_policy_to
 		const struct kmn_policy_token *t = &((const struct token *)policy->tokens.items[i])->seen;
 		const char *const pairs[][2] = {{t->label, facts->label}, {t->module, facts->module},
 		    {t->serial, facts->serial}, {t->model, facts->model}, {t->manufacturer, facts->manufacturer}};
-		bool fits = true;
+		bool fits = t->level == 0 || facts->level == 0 || facts->level >= t->level;
 
 		for (size_t k = 0; k < KMN_COUNT_OF(pairs); k++)
 			fits = fits &&

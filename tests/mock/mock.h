@@ -72,7 +72,7 @@
 
 /* Environment, read at C_Initialize. */
 struct mock_settings {
-	unsigned slots, delay_ms, overrun, sessions, secrets;
+	unsigned slots, delay_ms, overrun, sessions, secrets, level;
 	bool late, sticky, serial;
 	char pin[64], so_pin[64], username[64], crash[64], log[512], key[512], events[512], drop[512];
 };
@@ -184,6 +184,7 @@ void mock_seed_key(const char *path);
 
 /* AES keys "secret-1".. with fixed values, on each token. */
 void mock_seed_secrets(unsigned count);
+void mock_seed_validation(unsigned level);
 
 /* ---- what the files share ---- */
 

@@ -733,3 +733,19 @@ mock_seed_secrets(unsigned count)
 			(void)fill_key(o, CKO_SECRET_KEY, value, sizeof(value));
 		}
 }
+
+void
+mock_seed_validation(unsigned level)
+{
+	CK_OBJECT_HANDLE handle;
+	struct mock_object *o;
+
+	for (unsigned slot = 0; level > 0 && slot < mock.settings.slots; slot++) {
+		if ((o = new_object(slot, &handle)) == NULL)
+			return;
+		put_ulong(o, CKA_CLASS, CKO_VALIDATION);
+		put_ulong(o, CKA_VALIDATION_LEVEL, level);
+		put_flag(o, CKA_TOKEN, true);
+		put_flag(o, CKA_PRIVATE, false);
+	}
+}

@@ -48,6 +48,7 @@ read_settings(struct mock_settings *s)
 	s->slots = number("KMN_MOCK_SLOTS", 1) >= MOCK_SLOTS ? MOCK_SLOTS : number("KMN_MOCK_SLOTS", 1);
 	s->sessions = number("KMN_MOCK_SESSIONS", MOCK_SESSIONS);
 	s->secrets = number("KMN_MOCK_SECRETS", 0);
+	s->level = number("KMN_MOCK_LEVEL", 0);
 	s->late = number("KMN_MOCK_LATE", 0) != 0;
 	s->sticky = number("KMN_MOCK_STICKY", 0) != 0;
 	s->serial = number("KMN_MOCK_SERIAL", 0) != 0;
@@ -75,6 +76,7 @@ mock_C_Initialize(CK_VOID_PTR args)
 	if (mock.settings.key[0] != '\0')
 		mock_seed_key(mock.settings.key);
 	mock_seed_secrets(mock.settings.secrets);
+	mock_seed_validation(mock.settings.level);
 	mock.initialised = true;
 	pthread_mutex_unlock(&mock.lock);
 	return CKR_OK;

@@ -308,6 +308,7 @@ test_token(void)
 	CU_ASSERT_EQUAL(kmn_reader_u16(&r), 0x0506);
 	CU_ASSERT_EQUAL(kmn_reader_u16(&r), 0x0304);
 	CU_ASSERT_TRUE((kmn_reader_u64(&r) & CKF_LOGIN_REQUIRED) != 0);
+	CU_ASSERT_EQUAL(kmn_reader_u8(&r), 0);
 	CU_ASSERT_EQUAL(kmn_reader_end(&r), KMN_OK);
 	CU_ASSERT_EQUAL(host_end(&h), 0);
 }

@@ -207,6 +207,33 @@ test_operation_state(void)
 	end(&s);
 }
 
+/* A token that says itself that it is certified lower than its line asks is none of the policy's (R6). */
+static void
+test_level(void)
+{
+	static const struct {
+		const char *level, *line;
+		CK_RV want;
+	} cases[] = {
+	    {"KMN_MOCK_LEVEL=3", "token mock-1 level 3\n", CKR_OK},
+	    {"KMN_MOCK_LEVEL=2", "token mock-1 level 3\n", CKR_FUNCTION_REJECTED},
+	    {"KMN_MOCK_LEVEL=0", "token mock-1 level 3\n", CKR_OK}, /* it says nothing: the signers do */
+	};
+
+	for (size_t i = 0; i < KMN_COUNT_OF(cases); i++) {
+		const struct rig_module module = {
+		    .name = "mock", .environment = {"KMN_MOCK_INTERFACES=3.2", cases[i].level}};
+		const struct rig_plan levels = {
+		    .modules = &module, .module_count = 1, .tokens = "mock-1", .token_lines = cases[i].line};
+		struct scene s;
+
+		rig_start_with(&s.rig, &levels, rules);
+		rig_attach(&s.rig, &s.app, 1, &s.rig.ca);
+		CU_ASSERT_EQUAL(rig_open_session(&s.rig, &s.app), cases[i].want);
+		end(&s);
+	}
+}
+
 int
 main(int argc, char **argv)
 {
@@ -216,6 +243,7 @@ main(int argc, char **argv)
 	    {"keys that SP 800-108 parameters make besides are judged", test_extra_keys},
 	    {"a rule for keys made inside knows them by the module's word", test_local},
 	    {"mechanisms that are not approved are none here", test_unapproved},
+	    {"a token certified lower than its line asks is refused", test_level},
 	    {"C_SetOperationState brings nothing back onto a guarded key", test_operation_state},
 	    CU_TEST_INFO_NULL,
 	};
