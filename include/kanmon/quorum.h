@@ -297,6 +297,8 @@ struct kmn_quorum_counts {
 	uint64_t signatures_verified; /* V7 */
 	uint64_t signatures_skipped;  /* only a digest of EdDSA, no public key kept, no normal form */
 	uint64_t statements_verified; /* V6 */
+	uint64_t counters_back;       /* votes by security keys whose counter did not grow: a copy, perhaps; fails nothing */
+	uint64_t counter_back_i;      /* the record of the last of them */
 	uint64_t windows, uses;       /* opened; decisions that used one */
 	uint64_t open;                /* at the head, not expired: fails nothing */
 	uint64_t unfinished;          /* decisions allow without result, intents not held without decision: V8 */

@@ -102,6 +102,7 @@ struct kmn_verify_report {
 	uint64_t open_requests; /* at the head, neither decided nor expired, or running: fails nothing */
 	uint64_t requests, results, statements_verified;  /* by quorum's checker */
 	uint64_t signatures_verified, signatures_skipped; /* V7; skipped: no key or data is kept */
+	uint64_t counters_back, counter_back_i; /* votes by security keys whose counter did not grow, and the last of them */
 	struct kmn_head head;                             /* of the segments, after the last commit */
 	uint64_t witnessed_size;        /* that the trust file's quorum vouches for; 0: none, or not asked */
 	uint64_t anchors;               /* that count for V9 */

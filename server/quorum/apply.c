@@ -376,6 +376,8 @@ apply_vote(struct step *s)
 	else if (good && (check.request != &r->seen ||
 			     strcmp(kmn_quorum_vote_type(said.decision), kmn_record_name(s->record->kind)) != 0))
 		found(s, "V6", "the note is about another request, or of another kind, than the record says");
+	if (s->err == KMN_OK && good && quorum_counters_take(s->q, &signers, s->record->i) != KMN_OK)
+		trouble(s, KMN_E_NO_MEMORY);
 	if (s->err == KMN_OK && good)
 		add_votes(s, r, &said, &signers);
 }

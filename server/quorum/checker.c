@@ -250,6 +250,8 @@ end(void *state)
 	report->requests = counts.requests;
 	report->results = counts.results;
 	report->statements_verified = counts.statements_verified;
+	report->counters_back = counts.counters_back;
+	report->counter_back_i = counts.counter_back_i;
 	report->signatures_verified = counts.signatures_verified + judge->verified;
 	report->signatures_skipped = counts.signatures_skipped + judge->skipped;
 	report->done[KMN_V5] = report->done[KMN_V6] = report->done[KMN_V7] = true;

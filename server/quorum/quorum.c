@@ -48,6 +48,7 @@ kmn_quorum_free(struct kmn_quorum *q)
 	quorum_rotation_free(q);
 	free(q->policies);
 	free(q->policy_i);
+	free(q->counters.of);
 	quorum_plain_free(q->plain);
 	free(q);
 }
@@ -371,6 +372,9 @@ find_signers(const struct kmn_policy *policy, const struct kmn_note *note, struc
 			continue;
 		signers->who[signers->count].name = c->seen.name;
 		signers->who[signers->count].independent = said[i].independent;
+		signers->who[signers->count].has_counter = said[i].has_count;
+		signers->who[signers->count].counter = said[i].count;
+		memcpy(signers->who[signers->count].spki_sha256, c->key.spki_sha256, KMN_HASH_BYTES);
 		signers->who[signers->count++].person = c->seen.person;
 	}
 	free(said);

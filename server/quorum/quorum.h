@@ -73,6 +73,13 @@ struct kmn_quorum {
 		uint64_t i, t; /* of the record whose cosignature counted last */
 	} witness[POLICY_WITNESSES_MAX];
 	size_t witnesses;           /* witness.c */
+	struct {
+		struct quorum_counter {
+			uint8_t spki_sha256[KMN_HASH_BYTES];
+			uint32_t last;
+		} * of;
+		size_t count;
+	} counters;                 /* counters.c */
 	struct quorum_plain *plain; /* plain.c; NULL: nothing was remembered */
 };
 
@@ -87,11 +94,17 @@ bool quorum_is_current(const struct kmn_quorum *q, const struct request *r);
 /* Who signed a note, as far as the policy in force knows them. */
 struct quorum_signers {
 	size_t count;
-	struct {
+	struct quorum_signer {
 		const char *name, *person;
 		bool independent;
+		bool has_counter; /* of a security key; then by which key, and what it says */
+		uint8_t spki_sha256[KMN_HASH_BYTES];
+		uint32_t counter;
 	} who[32];
 };
+/* counters.c: of votes that count, in order; what comes of it is in the counts only. */
+kmn_err quorum_counters_take(
+    struct kmn_quorum *q, const struct quorum_signers *signers, uint64_t i) KMN_MUST_CHECK;
 bool quorum_check_note(const struct kmn_quorum *q, const char *note, size_t len, int64_t now,
     struct kmn_note_check *check, struct kmn_statement_said *said, struct quorum_signers *signers);
 

@@ -128,6 +128,10 @@ print_table(const struct kmn_verify_report *report)
 			(void)printf(" (%u findings)", report->count[check]);
 		if (check == KMN_V6 && report->done[check])
 			(void)printf(" (%" PRIu64 " statements)", report->statements_verified);
+		if (check == KMN_V6 && report->counters_back > 0)
+			(void)printf(" (NOTE: %" PRIu64 " votes by security keys whose counter did not grow, the last in "
+				     "record %" PRIu64 ": was one copied?)",
+			    report->counters_back, report->counter_back_i);
 		if (check == KMN_V7 && report->done[check])
 			(void)printf(" (%" PRIu64 " verified, %" PRIu64 " without key or data)",
 			    report->signatures_verified, report->signatures_skipped);
@@ -182,6 +186,7 @@ print_json(struct audit *audit, const struct kmn_verify_report *report)
 	    (json_int_t)report->open_requests, "requests", (json_int_t)report->requests, "signatures_verified",
 	    (json_int_t)report->signatures_verified, "signatures_skipped", (json_int_t)report->signatures_skipped,
 	    "checks", checks, "findings", audit->findings);
+	(void)json_object_set_new(all, "counters_back", json_integer((json_int_t)report->counters_back));
 	(void)json_dumpf(all, stdout, JSON_INDENT(2) | JSON_SORT_KEYS);
 	(void)printf("\n");
 	json_decref(all);

@@ -482,11 +482,12 @@ test_votes(void)
 {
 	struct signer_says console = signer_honest, weak = signer_honest;
 	struct signer card, key, alias;
+	struct kmn_quorum_counts counts;
 	struct kmn_finding finding;
 	const struct kmn_request *r;
 	struct world w;
 	char rules[16384];
-	uint64_t id;
+	uint64_t id, again;
 
 	signer_init(&card, "kanmon.example/ono", KMN_EVIDENCE_P256, 0);
 	signer_init(&key, "kanmon.example/abe", KMN_EVIDENCE_WEBAUTHN_ES256, 0);
@@ -519,6 +520,13 @@ test_votes(void)
 	world_init(&w, rules);
 	id = world_request(&w, "ca", "what is signed");
 	vote(&w, id, &key, NULL, "ok");
+	kmn_quorum_counts(w.quorum, &counts);
+	CU_ASSERT_EQUAL(counts.counters_back, 0);
+	again = world_request(&w, "ca", "what is signed next");
+	vote(&w, again, &key, NULL, "ok"); /* the same counter as before: it counts, and is told */
+	kmn_quorum_counts(w.quorum, &counts);
+	CU_ASSERT_EQUAL(counts.counters_back, 1);
+	CU_ASSERT_EQUAL(counts.counter_back_i, w.count - 1);
 	vote(&w, id, &card, NULL, "ok");
 	CU_ASSERT_TRUE(kmn_quorum_is_met(w.quorum, kmn_quorum_request(w.quorum, id), (int64_t)w.t));
 	CU_ASSERT_EQUAL(world_decide(&w, id, "allow"), KMN_OK);
