@@ -152,6 +152,7 @@ t 'nor changed in Japanese' bash -c "$(declare -f text); text japanese | cmp - s
 t 'what was verified is said in Japanese' grep -q '^この端末で検証済み: ' japanese
 t 'and what was not' grep -q '^未検証: ' japanese
 t 'the keys of the lines are explained' grep -q '公開鍵のハッシュ' japanese
+t 'each of them' bash -c 'for k in $(sed 1d statement | cut -d " " -f 1 | sort -u); do grep -q "^  $k  *[^ ]" japanese || { echo "$k" && exit 1; }; done'
 t 'the question is asked in Japanese' grep -q 'この内容を承認しますか' japanese
 t 'LANG chooses the language' says '^この端末で検証済み' env LANG=ja_JP.UTF-8 kanmon reject "$id" --reason no --yes --as "$CUSTODIAN_DIR/sato" --passphrase-file "$CUSTODIAN_DIR/sato.passphrase"
 cp gw/policy again

@@ -12,7 +12,6 @@
 ROW(KMN_W_CODE, "code", "照合コード") \
 ROW(KMN_W_VERIFIED, "verified here: ", "この端末で検証済み: ") \
 ROW(KMN_W_OPEN, "NOT verified:  ", "未検証: ") \
-ROW(KMN_W_LINT, "doubtful:      ", "注意: ") \
 ROW(KMN_W_KEYS, "What the first words of the lines mean", "各行の見出しの意味") \
 ROW(KMN_W_MORE, "-- Enter shows the next lines --", "-- Enter で続きを表示 --") \
 ROW(KMN_W_YES_NO, "$ (yes/no) ", "$ (yes または no) ") \
@@ -73,6 +72,8 @@ ROW("input-sha256", "署名対象のハッシュ") \
 ROW("input-kind", "署名対象の種類") \
 ROW("input", "署名対象の内容") \
 ROW("constraint", "許される範囲") \
+ROW("application", "申請の番号") \
+ROW("applicant-key", "申請者の公開鍵との照合") \
 ROW("requester", "要求元") \
 ROW("purpose", "目的(要求元の申告)") \
 ROW("per", "承認の単位") \
