@@ -21,7 +21,7 @@
 #define EVIDENCE_MAX 64u /* files of one origin */
 
 struct kmn_heads {
-	char folder[PATH_MAX - 64]; /* of the origin; room for a name beneath it */
+	char folder[PATH_MAX - 128]; /* of the origin; room for a name beneath it */
 };
 
 bool
