@@ -35,6 +35,31 @@ t 'a card that is not there is said' says 'no card called' oncard kanmon custodi
 t 'so is a key that is not on it' says 'has no private key nokey' made nokey
 t 'a module by a bare name is not loaded' says 'by its whole path' oncard kanmon custodian new x --person 1 --out cards \
 	--card libsofthsm2.so --token CARD --key p256 --passphrase-file pin
+# A security key, as a browser tells of it; the point is that of W3C's vectors. registered FLAGS ORIGIN
+registered() {
+	python3 - "$1" "$2" <<'PYTHON' >registration.json
+import base64, hashlib, json, sys
+url = lambda b: base64.urlsafe_b64encode(b).decode().rstrip("=")
+point = bytes.fromhex("afefa16f97ca9b2d23eb86ccb64098d20db90856062eb249c33a9b672f26df61"
+    "930a56b87a2fca66334b03458abf879717c12cc68ed73290af2e2664796b9220")
+data = hashlib.sha256(b"approve.example").digest() + bytes([int(sys.argv[1], 16)]) + bytes(4 + 16) + b"\0\4abcd" + \
+    bytes.fromhex("a5010203262001215820") + point[:32] + b"\x22\x58\x20" + point[32:]
+client = '{"type":"webauthn.create","challenge":"AAAA","origin":"%s","crossOrigin":false}' % sys.argv[2]
+print(json.dumps({"id": "YWJjZA", "response": {"authenticatorData": url(data), "clientDataJSON": url(client.encode())}}))
+PYTHON
+}
+key() { kanmon custodian new "$1" --person 9 --out cards --webauthn registration.json --origin https://approve.example --rp-id approve.example; }
+registered 45 https://approve.example
+t 'a security key is enrolled from its registration' says '^webauthn console origin https://approve.example rp-id approve.example' key finger
+t 'by its type' test "$(kind finger)" = kanmon/webauthn-es256/v1
+registered 4d https://approve.example
+t 'one that can be copied is refused' says 'BE is set' key x
+registered 41 https://approve.example
+t 'so is one that does not verify the person' says 'UV is not set' key x
+registered 45 https://evil.example
+t 'and one that was made elsewhere' says 'was not made at' key x
+echo '{}' >registration.json
+t 'and what is no registration' says 'it has no response' key x
 t 'what was refused left no file' test ! -e cards/weak.vkey -a ! -e cards/x.crt
 
 cat >policy.in <<POLICY
@@ -46,7 +71,7 @@ not-before @NOT_BEFORE@
 expires @EXPIRES@
 
 @ROSTER@
-$(cat cards/*.policy)
+$(cat cards/p*.policy)
 token @TOKEN@
 
 group cards 4 p256 p384 pss pkcs1
@@ -88,6 +113,11 @@ have() { kanmon request show "$id" --json | jq -c .request.have; }
 t 'a wrong PIN is tried once' says 'the PIN is wrong. It was tried once' approve p256 --passphrase-file wrong
 t 'and nothing was signed' test '[]' = "$(have)"
 t 'a key that is none of the policy signs nothing' says 'no custodian with this key' approve p256 --card "$softhsm" --token CARD --key stranger
+# At a terminal the PIN is asked, and not shown.
+typed() { printf "$1" | oncard script -qec "stty rows 200 cols 200; kanmon approve $id --as cards/p256" /dev/null; }
+typed 'yes\n654321\n' >screen
+t 'at a terminal the PIN of the card is asked' grep -q 'PIN of card CARD: ' screen
+t 'a wrong one there is not tried again' test "$(grep -c 'PIN of card' screen)" = 1
 mv card/tokens card/away && mkdir card/tokens
 t 'a card that was taken out is said' says 'no card called CARD is there' approve p256
 rmdir card/tokens && mv card/away card/tokens
