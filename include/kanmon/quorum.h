@@ -120,6 +120,21 @@ struct kmn_waiting_policy {
 bool kmn_quorum_waiting(
     const struct kmn_quorum *quorum, int64_t now, int64_t boot, struct kmn_waiting_policy *waiting_out);
 
+/* What stands against a token, and what becomes of it (docs/policy.md, Stances). */
+struct kmn_anomaly {
+	struct kmn_ref ref; /* the record */
+	int64_t t;
+	char reason[KMN_POLICY_REASON_BYTES];
+};
+/* Of a token line's name. KMN_STANCE_NONE: nothing, or the policy has no stance for it. */
+enum kmn_stance kmn_quorum_stance(const struct kmn_quorum *quorum, const char *token, struct kmn_anomaly *anomaly_out);
+/*
+ * Must a call be refused for what stands against its token since `since` (ms) at the latest? `body`: of its intent or
+ * op; durability 'A' or 'B'; `windowed`: by an approval for a window.
+ */
+bool kmn_quorum_token_stops(const struct kmn_quorum *quorum, const json_t *body, char durability, bool windowed,
+    int64_t since, struct kmn_anomaly *anomaly_out) KMN_MUST_CHECK;
+
 /*
  * A note of one of the kinds of signed.h, judged before it is recorded as {"note"} of the type of its kind; changes
  * nothing. KMN_E_NOT_FOUND with `why` empty: it is of none of them. `names`: persons who signed it.

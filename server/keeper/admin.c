@@ -827,7 +827,7 @@ status_json(struct kmn_keeper *k)
 			     kmn_json_label(first->manufacturer, strlen(first->manufacturer)), "library",
 			     kmn_json_label(first->description, strlen(first->description))));
 	}
-	return json_pack("{s:s, s:s, s:I, s:I, s:o, s:I, s:o, s:i, s:i, s:i, s:o, s:o, s:s, s:s, s:o, s:o, s:o}",
+	return json_pack("{s:s, s:s, s:I, s:I, s:o, s:I, s:o, s:i, s:i, s:i, s:o, s:o, s:s, s:s, s:o, s:o, s:o, s:o}",
 	    "origin", kmn_log_origin(k->log), "version", k->setup->build.version, "started", (json_int_t)k->started_ms,
 	    "size", (json_int_t)head.size, "root", kmn_json_b64(head.root, KMN_HASH_BYTES), "policy_version",
 	    (json_int_t)kmn_policy_version(policy), "policy_sha256",
@@ -835,7 +835,8 @@ status_json(struct kmn_keeper *k)
 	    (int)kmn_instance_count(k), "workers", workers, "hsm", hsm, "time_stamps", kmn_anchor_status(k), "class_a",
 	    kmn_quorum_is_stale(k->quorum, 'A', kmn_keeper_now_ms(), &stale) ? stale.reason : "open", "service",
 	    held_back == KMN_OK ? "all calls" : kmn_err_text(held_back), "guards", kmn_guards_status(k->guards),
-	    "witness", kmn_witness_status(k), "policy", kmn_policy_status(k));
+	    "witness", kmn_witness_status(k), "policy", kmn_policy_status(k), "stances",
+	    kmn_stance_status(k));
 }
 
 static void

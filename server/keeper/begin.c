@@ -22,7 +22,15 @@
 static void
 judge_fresh(struct kmn_call_state *call, char durability)
 {
+	struct kmn_anomaly anomaly;
 	struct kmn_stale stale;
+
+	if (kmn_stance_of(call, &anomaly) == KMN_STANCE_SEAL) {
+		call->verdict.answer = KMN_ANSWER_REFUSED;
+		call->why = KMN_E_STALE;
+		memcpy(call->verdict.reason, anomaly.reason, sizeof(anomaly.reason));
+		return;
+	}
 
 	kmn_clock_tick(call->keeper);
 	if (!kmn_quorum_is_stale(call->keeper->quorum, durability, kmn_keeper_now_ms(), &stale))
@@ -76,6 +84,7 @@ judge_recorded(struct kmn_call_state *call)
 		    "rule %s: a quorum cannot hold %s; use the one-part call", call->verdict.rule,
 		    call->view.call->name);
 	}
+	kmn_stance_degrade(call);
 	if (call->verdict.answer == KMN_ANSWER_FREE)
 		judge_fresh(
 		    call, call->view.call->policy == KMN_POLICY_KEY_USE && call->verdict.durability == 'B' ? 'B' : 'A');

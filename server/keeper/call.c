@@ -377,6 +377,7 @@ finish_recorded(struct kmn_call_state *call, const struct kmn_response_view *res
 	if (kmn_check_signature(call, response, &selfcheck) != KMN_OK) {
 		/* A signature that the public key does not confirm is never released (R2, docs/threat-model.md). */
 		kmn_say(KMN_SAY_ERROR, "%s: the HSM's signature does not verify: not released", call->view.call->name);
+		kmn_anomaly_signature(call);
 		OPENSSL_cleanse(reply, len);
 		free(reply);
 		if (kmn_call_reply_error(call, kmn_reason_end(call, KMN_E_SIGNATURE), &reply, &len) != KMN_OK ||
@@ -671,6 +672,7 @@ kmn_call_decide_and_run(struct kmn_call_state *call)
 {
 	struct kmn_keeper *k = call->keeper;
 	const struct kmn_request *request = kmn_quorum_request(k->quorum, call->request.i);
+	struct kmn_anomaly anomaly;
 	struct kmn_stale stale;
 	json_t *body;
 	kmn_err e;
@@ -683,7 +685,8 @@ kmn_call_decide_and_run(struct kmn_call_state *call)
 		KMN_BUG("a decision without its request");
 	/* From here to the record it is one moment: a clock that is set back in between allows nothing. */
 	kmn_clock_tick(k);
-	if (kmn_quorum_is_stale(k->quorum, 'A', k->clock.now, &stale)) {
+	if (kmn_quorum_is_stale(k->quorum, 'A', k->clock.now, &stale) ||
+	    kmn_quorum_token_stops(k->quorum, request->intent, 'A', call->window != 0, INT64_MAX, &anomaly)) {
 		call->why = KMN_E_STALE;
 		kmn_call_deny(call);
 		return;

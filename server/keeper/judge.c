@@ -92,6 +92,7 @@ kmn_token_take(struct kmn_branch *branch, uint64_t slot, struct kmn_reader *r)
 	}
 	token->slot = slot;
 	LIST_INSERT_HEAD(&instance->tokens, token, link);
+	kmn_anomaly_token(instance->keeper, token);
 	return token;
 }
 

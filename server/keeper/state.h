@@ -985,6 +985,19 @@ void kmn_admin_refuse(struct kmn_keeper *k, struct kmn_conn *conn, kmn_err error
 /* Takes `value`; sent when all that was appended so far is durable. */
 void kmn_admin_answer_when_durable(struct kmn_keeper *k, struct kmn_conn *conn, json_t *value);
 
+/* ---- stance.c: anomalies of tokens ------------------------------------------------------------------------------- */
+
+/* What stands against the token of the call. */
+enum kmn_stance kmn_stance_of(const struct kmn_call_state *call, struct kmn_anomaly *anomaly_out);
+/* On a degraded token nothing is of class B, and every signature is verified. */
+void kmn_stance_degrade(struct kmn_call_state *call);
+/* The module gave a signature that its public key does not confirm. */
+void kmn_anomaly_signature(const struct kmn_call_state *call);
+/* A token was asked what it is. */
+void kmn_anomaly_token(struct kmn_keeper *k, const struct kmn_token *token);
+/* {token line: {"state", "anomaly", "leaf"}} of those that are not as they should be. */
+json_t *kmn_stance_status(const struct kmn_keeper *k) KMN_MUST_CHECK;
+
 /* ---- policy.c: versions of the policy ----------------------------------------------------------------------------- */
 
 /* KMN_ADMIN_POLICY_SUBMIT: the next version, signed by the quorums of both. */

@@ -445,6 +445,16 @@ check_use(struct step *s, struct request *r, struct request *window)
 		found(s, "V6", "%.250s", why.text);
 }
 
+/* A token that an anomaly sealed or degraded, and a call on it all the same; `since`: it had to be known by then. */
+static void
+check_stance(struct step *s, const json_t *body, char durability, bool windowed, int64_t since)
+{
+	struct kmn_anomaly anomaly;
+
+	if (kmn_quorum_token_stops(s->q, body, durability, windowed, since, &anomaly))
+		found(s, "V6", "class %c went on: %.250s", durability, anomaly.reason);
+}
+
 static void
 check_allow(struct step *s, struct request *r, struct request *window)
 {
@@ -463,6 +473,7 @@ check_allow(struct step *s, struct request *r, struct request *window)
 	if (!r->seen.held && !quorum_is_current(s->q, r))
 		found(s, "V6", "allowed under a policy that has changed since the intent");
 	check_fresh(s, 'A', (int64_t)s->record->t, QUORUM_GRACE_MS);
+	check_stance(s, r->intent, 'A', quorum_needs_window(r), INT64_MAX);
 }
 
 static const struct {
@@ -751,6 +762,15 @@ apply_op(struct step *s)
 		found(s, "V6", "%.40s ran with a key of which rule %.64s does not decide", op, name);
 	else if (rv == RV_OK)
 		check_fresh(s, 'B', (int64_t)s->record->t, QUORUM_OP_GRACE_MS);
+	if (s->err == KMN_OK && rv == RV_OK) {
+		uint64_t took_us = 0;
+
+		if (!kmn_json_get_number(s->record->body, "dur_us", &took_us))
+			took_us = 0;
+		check_stance(s, s->record->body,
+		    call->policy == KMN_POLICY_KEY_USE ? 'B' : 'A', false,
+		    (int64_t)s->record->t - (int64_t)(took_us / 1000) - QUORUM_OP_GRACE_MS);
+	}
 	if (s->err != KMN_OK)
 		return;
 	read_signing(s->record->body, &judged.signing);
@@ -882,6 +902,7 @@ apply(struct step *s)
 		break;
 	case KMN_R_POLICY_VETO:
 	case KMN_R_ATTESTATION:
+	case KMN_R_REOPEN:
 		apply_pure(s, "V6", quorum_signed_apply);
 		break;
 	case KMN_R_INTENT:
@@ -939,6 +960,7 @@ kmn_quorum_apply(struct kmn_quorum *q, const struct kmn_record *record, struct k
 		q->last[record->kind] = record->i + 1;
 	apply_witness(&s);
 	quorum_fresh_apply(q, s.record);
+	quorum_stance_apply(q, s.record);
 	json_decref(owner);
 	q->choosing = false;
 	if (record->i < q->resumed) /* a choice holds what is kept and nothing else */

@@ -222,7 +222,7 @@ quorum_is_plain(struct kmn_quorum *q, const struct kmn_record *record, struct qu
 	if (q->plain == NULL && (q->plain = calloc(1, sizeof(*q->plain))) == NULL)
 		return false;
 	q->plain->now.policy = NULL;
-	if (policy == NULL || !is_in_time(policy, record->t) || !make_form(&q->plain->now, record))
+	if (policy == NULL || q->stance.any || !is_in_time(policy, record->t) || !make_form(&q->plain->now, record))
 		return false;
 	q->plain->now.policy = policy;
 	if ((known = find(q->plain)) == NULL)

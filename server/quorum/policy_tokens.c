@@ -78,7 +78,6 @@ policy_line_stance(struct parser *p)
 		if (strcmp(other->token, s->token) == 0)
 			fail(p, "the stance of %s is in line %u already", s->token, other->line);
 	}
-	fail(p, "`stance` is not in this version");
 }
 
 void

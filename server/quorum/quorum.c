@@ -253,9 +253,11 @@ quorum_is_vetoed(const struct kmn_quorum *q, const struct request *r)
 bool
 kmn_quorum_is_met(const struct kmn_quorum *q, const struct kmn_request *request, int64_t now)
 {
+	struct kmn_anomaly anomaly;
 	struct kmn_stale stale;
 
-	return !kmn_quorum_is_stale(q, 'A', now, &stale) && quorum_votes_meet(q, request, now);
+	return !kmn_quorum_is_stale(q, 'A', now, &stale) && quorum_votes_meet(q, request, now) &&
+	       !kmn_quorum_token_stops(q, whole(request)->intent, 'A', false, INT64_MAX, &anomaly);
 }
 
 bool

@@ -12,6 +12,7 @@
  */
 #define QUORUM_GRACE_MS 2000
 #define QUORUM_OP_GRACE_MS 60000 /* of class B, whose only record comes after the module's answer */
+#define QUORUM_MARKS_MAX 64      /* tokens whose anomalies are remembered */
 #define QUORUM_HELD_KEPT 1024    /* requests that ended and can still be shown */
 #define QUORUM_FREE_KEPT 64      /* the same of those that no rule held */
 
@@ -57,6 +58,17 @@ struct kmn_quorum {
 		struct kmn_ref ref;
 		int64_t t, m; /* of its record */
 	} waiting;            /* rotation.c */
+	struct {
+		struct quorum_mark {
+			char token[KMN_POLICY_NAME_MAX_BYTES + 1]; /* "": all */
+			struct kmn_ref ref;
+			int64_t t;
+			uint64_t up_to; /* of a reopening: the anomaly that it names */
+			char what[64];
+		} anomaly[QUORUM_MARKS_MAX], reopened[QUORUM_MARKS_MAX];
+		size_t anomalies, reopenings;
+		bool any; /* of a token of the policy in force */
+	} stance;         /* stance.c */
 	struct {
 		uint64_t i; /* of the first gateway.start of this boot; 0: none */
 		int64_t m;
@@ -144,6 +156,12 @@ const struct kmn_policy *quorum_named_policy(const struct kmn_quorum *q, const s
 kmn_err quorum_veto_check(const struct kmn_quorum *q, const struct kmn_signed *said,
     const struct quorum_signers *signers, struct kmn_why *why) KMN_MUST_CHECK;
 void quorum_veto_apply(struct kmn_quorum *q, const struct kmn_record *record, const struct kmn_signed *said);
+
+/* stance.c: takes a record of any kind, with its body; the note of a reopening. */
+void quorum_stance_apply(struct kmn_quorum *q, const struct kmn_record *record);
+kmn_err quorum_reopen_check(const struct kmn_quorum *q, const struct kmn_signed *said,
+    const struct quorum_signers *signers, struct kmn_why *why) KMN_MUST_CHECK;
+void quorum_reopen_apply(struct kmn_quorum *q, const struct kmn_record *record, const struct kmn_signed *said);
 
 /* signed.c: takes a record of the kinds of signed.h; KMN_E_CORRUPT: its note does not count. */
 kmn_err quorum_signed_apply(struct kmn_quorum *q, const struct kmn_record *record, struct kmn_why *why) KMN_MUST_CHECK;

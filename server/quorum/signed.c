@@ -37,6 +37,7 @@ static const struct {
 } judges[KMN_SIGNED_COUNT] = {
     [KMN_SIGNED_ATTESTATION] = {attestation_check, NULL},
     [KMN_SIGNED_VETO] = {quorum_veto_check, quorum_veto_apply},
+    [KMN_SIGNED_REOPEN] = {quorum_reopen_check, quorum_reopen_apply},
 };
 
 /* The persons of the policy in force whose keys signed it, each once. */

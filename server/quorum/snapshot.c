@@ -50,6 +50,16 @@ choose_waiting(const struct kmn_quorum *q, struct choice *c)
 		choose(c, q->waiting.ref.i);
 }
 
+/* What stands against tokens, and what has been reopened. */
+static void
+choose_marks(const struct kmn_quorum *q, struct choice *c)
+{
+	for (size_t n = 0; n < q->stance.anomalies; n++)
+		choose(c, q->stance.anomaly[n].ref.i);
+	for (size_t n = 0; n < q->stance.reopenings; n++)
+		choose(c, q->stance.reopened[n].ref.i);
+}
+
 /* Of decisions and results that went nowhere (CKR_BUFFER_TOO_SMALL) only the last pair counts. */
 static void
 choose_requests(const struct kmn_quorum *q, struct choice *c)
@@ -101,6 +111,7 @@ choose_cosignatures(const struct kmn_quorum *q, struct choice *c)
 static void (*const parts[])(const struct kmn_quorum *, struct choice *) = {
     choose_policies,
     choose_waiting,
+    choose_marks,
     choose_requests,
     choose_last,
     choose_cosignatures,

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "kanmon/note.h"
+#include "kanmon/signed.h"
 
 /* Texts that come again and again (names, labels, mechanisms) are kept once. */
 struct pool {
@@ -302,6 +302,8 @@ static const struct {
     {KMN_R_ANCHOR, {"tsa", "size", "gen_time"}, NULL},
     {KMN_R_CLOCK, {"reason", "before", "after"}, NULL},
     {KMN_R_HSM_LOG, {"source", "unmatched"}, NULL},
+    {KMN_R_POLICY_PROPOSAL, {"version"}, NULL},
+    {KMN_R_ANOMALY, {"what", "token", "detail"}, NULL},
     {KMN_R_RECOVERY, {"reason"}, NULL},
     {KMN_R_RENEWAL, {"tsa", "gen_time"}, NULL},
     {KMN_R_REHASH, {"alg", "size"}, NULL},
@@ -330,6 +332,26 @@ put_members(struct kmn_row *row, const struct kmn_record *record)
 				add_detail(row, json_object_get(record->body, members[n].detail[m]));
 		if (members[n].outcome != NULL)
 			row->value[KMN_COL_OUTCOME] = text_of(record->body, members[n].outcome);
+	}
+}
+
+/* What people signed beside votes and policies: its lines but for those that name the ledger. */
+static void
+put_signed(struct kmn_row *row, const struct kmn_record *record)
+{
+	struct kmn_signed said;
+	struct kmn_note note;
+	const char *bytes = text_of(record->body, "note");
+
+	if (kmn_signed_of_record(record->kind) == KMN_SIGNED_COUNT ||
+	    kmn_note_parse(bytes, strlen(bytes), &note, NULL) != KMN_OK ||
+	    kmn_signed_read(note.text, note.text_len, &said, NULL) != KMN_OK)
+		return;
+	for (size_t n = 1; n < said.count; n++) {
+		size_t used = strlen(row->detail);
+
+		(void)snprintf(row->detail + used, sizeof(row->detail) - used, "%s%.*s", used == 0 ? "" : " ",
+		    (int)said.line[n].len, said.line[n].value);
 	}
 }
 
@@ -412,6 +434,10 @@ signed_note(const struct kmn_record *record)
 	case KMN_R_RECOVERY:
 		return json_object_get(record->body, "authorised") == NULL ? NULL : text_of(record->body, "authorised");
 	case KMN_R_POLICY:
+	case KMN_R_POLICY_PROPOSAL:
+	case KMN_R_POLICY_VETO:
+	case KMN_R_ATTESTATION:
+	case KMN_R_REOPEN:
 	case KMN_R_APPROVAL:
 	case KMN_R_REJECTION:
 	case KMN_R_VETO:
@@ -485,6 +511,7 @@ kmn_rows_take(struct kmn_rows *rows, const struct kmn_record *record, struct kmn
 	put_own(row, record);
 	put_channel(rows, row, record);
 	put_members(row, record);
+	put_signed(row, record);
 	kmn_ms_text(record->t, row->time);
 	(void)snprintf(row->index, sizeof(row->index), "%" PRIu64, record->i);
 	if (row->request != UINT64_MAX)

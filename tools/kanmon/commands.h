@@ -82,6 +82,20 @@ ROW("policy submit",     policy_submit,    "FILE [--recovery]", \
     "end, and whom it does not name is dropped. With --recovery the role recovery of the version in force signed\n" \
     "instead: it takes effect after the delay of that role, if nobody of the role veto stops it.\n\n" \
     "  kanmon policy submit policy-2.note --as ~/kanmon/sato\n") \
+ROW("policy veto",       policy_veto,      "--reason TEXT", \
+    "stop the policy that the role recovery brought, while it waits", \
+    "  kanmon policy veto --as ~/kanmon/sato --reason 'we have not lost our keys'\n") \
+ROW("attest",            attest,           "--file FILE --title TEXT [--kind WORD]", \
+    "sign the hash of a document (risk review, ceremony script, entry log) into the ledger", \
+    "The document stays where it is: its length and hash, the title and the kind are what is signed and recorded.\n" \
+    "Several persons may attest the same.\n\n" \
+    "  kanmon attest --file review.pdf --title 'Risk review of the root CA' --kind risk-review --as ~/kanmon/sato\n") \
+ROW("reopen",            reopen,           "FILE [--token NAME --reason TEXT] [--submit]", \
+    "reopen a token that an anomaly sealed or degraded: signed by the policy's quorum, one after the other", \
+    "The first one says token and reason, and makes FILE; the others add their signatures; the last one brings it.\n" \
+    "kanmon status says what stands against which token.\n\n" \
+    "  kanmon reopen root.reopen --token root --reason 'firmware updated as planned' --as ~/kanmon/sato\n" \
+    "  kanmon reopen root.reopen --submit --as ~/kanmon/suzuki\n") \
 ROW("request new",       request_new,      "--token LABEL --key LABEL --mechanism NAME " \
     "(--file FILE | --tbs-from CERT | --csr-info-from CSR)", \
     "ask ahead for a signature: custodians approve the content, the CA's call meets it later", \

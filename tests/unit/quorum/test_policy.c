@@ -131,7 +131,6 @@ static const struct {
     {"a limit that refuses what is no class", "anchors within 1h refuse C\n", 7, "expected at its end"},
     {"a limit without a duration", "anchors within 1 refuse A\n", 7, "not a duration"},
     {"a limit that lacks its end", "anchors within 1h\n", 7, "expected"},
-    {"a stance", "stance root seal\n", 7, "`stance` is not in this version"},
     {"a stance that is none", "stance root lie\n", 7, "seal|degrade"},
     {"a stance of two words", "stance root\n", 7, "expected: stance TOKEN"},
     {"where security keys are used",
