@@ -232,7 +232,9 @@ fits(const CK_INTERFACE *i, const CK_UTF8CHAR *wanted, const CK_VERSION *version
 
 	memcpy(&has, i->pFunctionList, sizeof(has));
 	return (wanted == NULL ? i != &vendor : strcmp((const char *)wanted, (const char *)i->pInterfaceName) == 0) &&
-	       (version == NULL || (version->major == has.major && version->minor == has.minor)) &&
+	       (version == NULL ||
+		   (version->major == has.major &&
+		       (version->minor == has.minor || (i == &vendor && version->minor < has.minor)))) &&
 	       (flags & ~i->flags) == 0;
 }
 

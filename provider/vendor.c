@@ -6,7 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kanmon/admin.h"
+#include "kanmon/writer.h"
 #include "provider/application.h"
+#include "provider/wire.h"
 
 static CK_RV
 rv_of(kmn_err e)
@@ -64,5 +67,62 @@ get_last_request(CK_SESSION_HANDLE session, uint64_t *request)
 	return rv_of(e);
 }
 
-KMN_FUNCTION_LIST_1_0 kmn_vendor_list = {
-    .version = {1, 0}, .GetLastReceipt = get_last_receipt, .GetLastRequest = get_last_request};
+static void
+put(struct kmn_writer *w, const void *bytes, CK_ULONG len)
+{
+	kmn_writer_bytes(w, bytes, bytes == NULL ? 0 : (size_t)len);
+}
+
+static kmn_err
+ask(struct kmn_application *app, struct kmn_link *link, const struct kmn_writer *w)
+{
+	struct kmn_channel *channel;
+	struct kmn_wire wire = {.pool = link->pool, .interrupt_fd = kmn_wake_fd(&app->quitting)};
+	kmn_err e = kmn_pool_take(link->pool, &channel);
+
+	if (e != KMN_OK)
+		return e;
+	wire.channel = channel;
+	if ((e = kmn_wire_admin(&wire, w)) == KMN_E_CLOSED)
+		kmn_pool_drop(link->pool, channel);
+	else
+		kmn_pool_give(link->pool, channel);
+	return e;
+}
+
+static CK_RV
+attach_next(CK_SESSION_HANDLE session, const KMN_ATTACHMENT *a)
+{
+	static const uint8_t this_one[KMN_INSTANCE_ID_BYTES]; /* the application of the connection */
+	struct kmn_application *app;
+	struct kmn_link *link;
+	struct kmn_writer w;
+	kmn_err e = KMN_E_UNREACHABLE;
+
+	if (a == NULL)
+		return CKR_ARGUMENTS_BAD;
+	if ((app = kmn_application_enter()) == NULL)
+		return CKR_CRYPTOKI_NOT_INITIALIZED;
+	kmn_writer_init(&w, KMN_FRAME_MAX_BYTES - 1);
+	kmn_writer_u16(&w, KMN_ADMIN_ATTACH_NEXT);
+	kmn_writer_raw(&w, this_one, sizeof(this_one));
+	kmn_writer_u64(&w, session);
+	put(&w, a->data, a->data_len);
+	put(&w, a->econtent, a->econtent_len);
+	put(&w, a->application, a->application_len);
+	put(&w, a->applicant_key, a->applicant_key_len);
+	if (w.err != KMN_OK)
+		e = KMN_E_ARGUMENTS;
+	else if ((link = kmn_links_take(&app->links)) != NULL) {
+		e = ask(app, link, &w);
+		kmn_links_put(&app->links, link);
+	}
+	kmn_writer_clear(&w);
+	kmn_application_leave(app);
+	return e == KMN_E_NOT_FOUND ? CKR_SESSION_HANDLE_INVALID : kmn_err_ckr(e);
+}
+
+KMN_FUNCTION_LIST_1_1 kmn_vendor_list = {.version = {1, 1},
+    .GetLastReceipt = get_last_receipt,
+    .GetLastRequest = get_last_request,
+    .AttachNext = attach_next};

@@ -5,6 +5,6 @@
 #include "kanmon/pkcs11.h"
 #include "kanmon/vendor.h"
 
-extern KMN_FUNCTION_LIST_1_0 kmn_vendor_list;
+extern KMN_FUNCTION_LIST_1_1 kmn_vendor_list;
 
 #endif

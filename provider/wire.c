@@ -75,3 +75,21 @@ kmn_wire_cosign(const struct kmn_wire *wire, uint64_t size, const char *line)
 	kmn_writer_clear(&w);
 	return e;
 }
+
+kmn_err
+kmn_wire_admin(const struct kmn_wire *wire, const struct kmn_writer *question)
+{
+	struct kmn_channel_frame frame;
+	struct kmn_reader r;
+	uint32_t code;
+	kmn_err e;
+
+	if ((e = ask(wire, KMN_F_ADMIN, question, KMN_F_ADMIN_REPLY, &frame)) != KMN_OK)
+		return e;
+	kmn_reader_init(&r, frame.body, frame.len_bytes);
+	code = kmn_reader_u32(&r);
+	if (r.err != KMN_OK || code >= KMN_ERR_COUNT)
+		return KMN_E_CLOSED;
+	/* Of what the gateway says this only: the arguments were no good, or there is no such session. */
+	return code == KMN_OK || code == KMN_E_NOT_FOUND ? (kmn_err)code : KMN_E_ARGUMENTS;
+}

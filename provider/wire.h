@@ -14,6 +14,8 @@ struct kmn_wire {
 /* The proof that the head of the smaller size is a beginning of the larger one's. KMN_E_NOT_FOUND: the gateway has none. */
 kmn_err kmn_wire_prove(
     const struct kmn_wire *wire, uint64_t smaller, uint64_t larger, struct kmn_path *path_out) KMN_MUST_CHECK;
+/* An ADMIN question (kanmon/admin.h), of whose answer only the error matters: KMN_E_CLOSED where there is none. */
+kmn_err kmn_wire_admin(const struct kmn_wire *wire, const struct kmn_writer *question) KMN_MUST_CHECK;
 /* Hands in a cosignature line over the head of that size. */
 kmn_err kmn_wire_cosign(const struct kmn_wire *wire, uint64_t size, const char *line) KMN_MUST_CHECK;
 

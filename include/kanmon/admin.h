@@ -20,7 +20,7 @@
 	ROW(KMN_ADMIN_ATTACH, 40, "client", \
 	    "u64 request that waits for its content, what is attached (attach.h); answer {\"request\", \"state\"}") \
 	ROW(KMN_ADMIN_ATTACH_NEXT, 41, "client", \
-	    "raw[16] application instance, u64 session, what is attached: for the next signature of that session") \
+	    "raw[16] application instance (zeros: that of the connection), u64 session, what is attached: for the next signature of that session") \
 	ROW(KMN_ADMIN_REQUEST_WITHDRAW, 5, "client", "u64 request, text reason") \
 	ROW(KMN_ADMIN_NOTE_SUBMIT, 6, "terminal", "bytes signed note (approval, rejection or veto; or a kind of signed.h)") \
 	ROW(KMN_ADMIN_CHECKPOINT, 7, "client or terminal", "none") \

@@ -48,7 +48,7 @@
 	ROW(KMN_F_WATCH,         4,   CLIENT,  ATTACHED, "", "this connection carries READY from now on") \
 	ROW(KMN_F_END_WAIT,      5,   CLIENT,  ATTACHED, "u64", "number") \
 	ROW(KMN_F_DETACH,        6,   CLIENT,  ATTACHED, "", "the application is finished") \
-	ROW(KMN_F_ADMIN,         7,   CLIENT,  FIRST,    "u16 rest", "operation (admin.h), its fields") \
+	ROW(KMN_F_ADMIN,         7,   CLIENT,  ANY,      "u16 rest", "operation (admin.h), its fields") \
 	ROW(KMN_F_ALIAS,         8,   CLIENT,  ATTACHED, "u64 u64", \
 	    "old handle (below the first handle of ATTACH), new handle: this session or object goes by the old one now") \
 	ROW(KMN_F_INTERFACES,    9,   CLIENT,  FIRST,    "u16", "version: which function lists do the modules have?") \

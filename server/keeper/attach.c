@@ -81,7 +81,9 @@ kmn_attach_take(struct kmn_call_state *call)
 static struct kmn_session *
 find_session(struct kmn_keeper *k, const struct kmn_conn *conn, const uint8_t *instance_id, uint64_t handle)
 {
-	struct kmn_instance *instance = kmn_instance_get(k, instance_id);
+	static const uint8_t own[KMN_INSTANCE_ID_BYTES]; /* zeros: that of the connection */
+	struct kmn_instance *instance =
+	    memcmp(instance_id, own, sizeof(own)) == 0 ? conn->instance : kmn_instance_get(k, instance_id);
 
 	if (instance == NULL || memcmp(instance->spki_sha256, conn->spki_sha256, KMN_HASH_BYTES) != 0)
 		return NULL;

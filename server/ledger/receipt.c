@@ -317,6 +317,27 @@ is_b64(const json_t *shown, const struct kmn_receipt_value *value)
 	return same;
 }
 
+/* The digest itself was sent, or a DigestInfo that ends with it. */
+static bool
+is_its_digest(const uint8_t *digest, size_t len, const struct kmn_receipt_value *value)
+{
+	return len > 0 && value->len >= len && value->len <= len + DIGEST_INFO_MAX_BYTES &&
+	       memcmp((const uint8_t *)value->bytes + value->len - len, digest, len) == 0;
+}
+
+/* The content of what was sent was attached before the call: `in` is that, and the digest is what was sent. */
+static bool
+is_attached(const json_t *intent, const struct kmn_receipt_value *value)
+{
+	uint8_t digest[128];
+	const char *text;
+	size_t len;
+
+	return kmn_json_get_text(json_object_get(intent, "norm"), "digest", &text) &&
+	       kmn_b64_parse(text, strlen(text), digest, sizeof(digest), &len) == KMN_OK &&
+	       is_its_digest(digest, len, value);
+}
+
 /*
  * The intent was made of another frame than this call's: ahead of time, or by a call that the same approval meets. It is
  * the same operation if the normal forms are; the data may have come in another of its forms, hashed or not.
@@ -332,9 +353,7 @@ is_of_norm(const json_t *intent, const struct kmn_receipt_value *value)
 	if (!kmn_json_get_text(norm, "digest", &text) || !kmn_json_get_text(norm, "hash", &name) ||
 	    kmn_b64_parse(text, strlen(text), digest, sizeof(digest), &len) != KMN_OK)
 		return false;
-	/* The digest itself, or a DigestInfo that ends with it. */
-	if (value->len >= len && value->len <= len + DIGEST_INFO_MAX_BYTES &&
-	    memcmp((const uint8_t *)value->bytes + value->len - len, digest, len) == 0)
+	if (is_its_digest(digest, len, value))
 		return true;
 	if (strcmp(name, "sha256") == 0 || (name[0] == '\0' && len == crypto_hash_sha256_BYTES))
 		hash_len = crypto_hash_sha256_BYTES;
@@ -368,7 +387,7 @@ check_value(const struct kmn_receipt_expect *expect, const struct kmn_receipt *r
 		same = is_b64(shown, value) || is_digest(shown, value);
 		break;
 	case KMN_SHOW_DIGEST:
-		same = is_digest(shown, value) ||
+		same = is_digest(shown, value) || is_attached(body, value) ||
 		       (found->request.type != NULL && !is_hash(body, "req_sha256", expect->req_sha256) &&
 			   is_of_norm(body, value));
 		break;

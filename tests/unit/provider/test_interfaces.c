@@ -62,7 +62,7 @@ offers(unsigned count, const unsigned *versions, CK_FLAGS flags)
 	n = KMN_COUNT_OF(list);
 	good = good && get_list(list, &n) == CKR_OK && n == count + 1 &&
 	       strcmp((char *)list[count].pInterfaceName, KMN_INTERFACE_NAME) == 0 && list[count].flags == 0 &&
-	       version_of(&list[count]) == 0x0100;
+	       version_of(&list[count]) == 0x0101;
 	for (unsigned i = 0; good && i < count; i++) {
 		CK_VERSION v = {(CK_BYTE)(versions[i] >> 8), (CK_BYTE)versions[i]};
 

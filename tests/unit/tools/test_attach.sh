@@ -62,8 +62,18 @@ t 'made the statement again, with what was attached' grep -q '^verified here: .*
 approve suzuki "$id" >/dev/null
 t 'the call comes back' wait "$call"
 t 'the auditor lists the certificate with its application' test "APP-1" = "$(kanmon audit certificates "$LEDGER" --json | jq -r .application)"
+first=$id
+LD_PRELOAD=$runtime python3 "$source_dir/tests/unit/tools/attach_next.py" "$MODULE" "$TOKEN" "$PIN" root-ca tbs digest 2>next.log &
+call=$!
+t 'a program attaches it before its call, which waits for its custodians at once' await open
+approve sato "$id" >shown
+approve suzuki "$id" >/dev/null
+t 'and comes back' wait "$call"
+sed 's/^/# /' next.log
+t 'with its application' grep -qx 'application APP-2' shown
+t 'what is not of the digest is refused' grep -q 'C_Sign: 0x200' <(LD_PRELOAD=$runtime python3 "$source_dir/tests/unit/tools/attach_next.py" "$MODULE" "$TOKEN" "$PIN" root-ca digest digest 2>&1)
 "$source_dir/tools/sandbox" down "$work/gw" >/dev/null
-kanmon audit bundle "$LEDGER" "$id" >bundle
+kanmon audit bundle "$LEDGER" "$first" >bundle
 t 'the evidence of the request is whole' exits 0 kanmon audit bundle verify bundle --trust "$TRUST"
 t 'and so is the ledger' exits 0 kanmon audit verify "$LEDGER" --trust "$TRUST"
 python3 "$second/second.py" "$LEDGER" "$TRUST" >out
