@@ -24,17 +24,18 @@ static struct kmn_path path;
 static char *line, *statement;
 static const char data[] = "what will be signed";
 
-/* A policy of two custodians, signed by both. */
+/* A policy of two custodians, signed by both; `previous` is the hash of the version before, or none. */
 static kmn_err
-make_policy(void)
+make_policy(unsigned version, const char *previous)
 {
 	static const char *const names[] = {"sato", "suzuki"};
 	struct kmn_keyfile *keys[2];
 	char text[4096], *note = NULL;
 	kmn_err e;
 	int n = snprintf(text, sizeof(text),
-	    "kanmon/policy/v1\norigin " ORIGIN "\nversion 1\nprevious none\nnot-before 2026-01-01T00:00:00Z\n"
-	    "expires 2036-01-01T00:00:00Z\n\n");
+	    "kanmon/policy/v1\norigin " ORIGIN "\nversion %u\nprevious %s\nnot-before 2026-01-01T00:00:00Z\n"
+	    "expires 2036-01-01T00:00:00Z\n\n",
+	    version, previous);
 
 	for (size_t i = 0; i < 2; i++) {
 		uint8_t random[KMN_KEYFILE_RANDOM_BYTES] = {(uint8_t)(i + 1)};
@@ -75,22 +76,35 @@ intent_body(void)
 	    "requester", "name", "ca", "spki_sha256", kmn_json_b64(zero, 32), "expires", (json_int_t)(T + 3600000));
 }
 
+/* The statement of the intent under the policy, over the head. */
+static kmn_err
+make_statement(const struct kmn_record *record)
+{
+	const struct kmn_material material = {.data = (const uint8_t *)data, .len = strlen(data)};
+	const char *end = strstr(policy_note, "\n\n\xe2\x80\x94");
+	struct kmn_policy_error error;
+	struct kmn_policy *policy;
+	struct kmn_verdict verdict;
+	kmn_err e;
+
+	if ((e = kmn_policy_parse(policy_note, (size_t)(end + 1 - policy_note), &policy, &error)) != KMN_OK)
+		return e;
+	if ((e = kmn_policy_judge_intent(policy, record->body, &material, T, &verdict)) == KMN_OK)
+		e = kmn_statement_make(record, policy, &verdict, &head, &material, &statement);
+	kmn_policy_free(policy);
+	return e;
+}
+
 /* The intent's line, a tree with it, and the statement over both. */
 static int
 set_up(void)
 {
 	struct kmn_record record = {.i = REQUEST, .t = T, .m = 1, .kind = KMN_R_INTENT, .type = "intent"};
 	struct kmn_tree *tree = kmn_tree_new();
-	const struct kmn_material material = {.data = (const uint8_t *)data, .len = strlen(data)};
-	struct kmn_policy_error error;
-	struct kmn_policy *policy;
-	struct kmn_verdict verdict;
 	size_t len;
-	const char *end;
 
-	if (make_policy() != KMN_OK)
+	if (make_policy(1, "none") != KMN_OK)
 		return 1;
-	end = strstr(policy_note, "\n\n\xe2\x80\x94");
 	record.body = intent_body();
 	if (kmn_record_emit(&record, &line, &len, NULL) != KMN_OK)
 		return 1;
@@ -101,14 +115,10 @@ set_up(void)
 			return 1;
 	}
 	if (kmn_tree_head(tree, RECORDS, &head) != KMN_OK ||
-	    kmn_tree_inclusion(tree, REQUEST, RECORDS, &path) != KMN_OK ||
-	    kmn_policy_parse(policy_note, (size_t)(end + 1 - policy_note), &policy, &error) != KMN_OK ||
-	    kmn_policy_judge_intent(policy, record.body, &material, T, &verdict) != KMN_OK ||
-	    kmn_statement_make(&record, policy, &verdict, &head, &material, &statement) != KMN_OK)
+	    kmn_tree_inclusion(tree, REQUEST, RECORDS, &path) != KMN_OK || make_statement(&record) != KMN_OK)
 		return 1;
 	json_decref((json_t *)(uintptr_t)record.body);
 	kmn_tree_free(tree);
-	kmn_policy_free(policy);
 	return 0;
 }
 
@@ -263,6 +273,59 @@ test_step_back(void)
 	json_decref(answer);
 }
 
+static bool
+says(const struct kmn_remark *list, size_t count, enum kmn_word word)
+{
+	for (size_t i = 0; i < count; i++)
+		if (list[i].word == word)
+			return true;
+	return false;
+}
+
+/* Version 2, with the versions before it, without them, with others; and what was seen before among them. */
+static void
+test_chain(void)
+{
+	char *note1 = policy_note, *statement1 = statement, b64[KMN_B64_LEN(KMN_HASH_BYTES) + 1];
+	struct kmn_seen seen = {.policy_version = 1};
+	struct kmn_record record;
+	struct kmn_examined x;
+	json_t *answer;
+
+	kmn_sha256(note1, (size_t)(strstr(note1, "\n\n\xe2\x80\x94") + 1 - note1), seen.policy_sha256);
+	kmn_b64(seen.policy_sha256, KMN_HASH_BYTES, b64);
+	CU_ASSERT_EQUAL_FATAL(make_policy(2, b64), KMN_OK);
+	CU_ASSERT_EQUAL_FATAL(kmn_record_parse(line, strlen(line), &record, NULL), KMN_OK);
+	CU_ASSERT_EQUAL_FATAL(make_statement(&record), KMN_OK);
+	answer = honest_answer();
+
+	CU_ASSERT_EQUAL(examine(answer, NULL, &x), KMN_OK);
+	CU_ASSERT_TRUE(says(x.open, x.open_count, KMN_W_POLICY_NEW));
+	kmn_examined_clear(&x);
+	json_object_set_new(answer, "policies", json_pack("[s]", note1));
+	CU_ASSERT_EQUAL(examine(answer, NULL, &x), KMN_OK);
+	CU_ASSERT_TRUE(says(x.verified, x.verified_count, KMN_W_POLICY_CHAIN));
+	CU_ASSERT_TRUE(says(x.open, x.open_count, KMN_W_POLICY_COMPARE));
+	kmn_examined_clear(&x);
+	CU_ASSERT_EQUAL(examine(answer, &seen, &x), KMN_OK);
+	CU_ASSERT_TRUE(says(x.verified, x.verified_count, KMN_W_POLICY_CHAIN));
+	CU_ASSERT_FALSE(says(x.open, x.open_count, KMN_W_POLICY_COMPARE));
+	kmn_examined_clear(&x);
+	seen.policy_sha256[0] ^= 1;
+	CU_ASSERT_EQUAL(examine(answer, &seen, &x), KMN_E_SIGNATURE); /* another version 1 than the one seen */
+	kmn_examined_clear(&x);
+	json_object_set_new(answer, "policies", json_pack("[s]", policy_note));
+	CU_ASSERT_EQUAL(examine(answer, NULL, &x), KMN_OK);
+	CU_ASSERT_TRUE(says(x.open, x.open_count, KMN_W_POLICY_NEW));
+	kmn_examined_clear(&x);
+	json_decref(answer);
+	kmn_record_clear(&record);
+	free(policy_note);
+	free(statement);
+	policy_note = note1;
+	statement = statement1;
+}
+
 static void
 test_empty_answer(void)
 {
@@ -308,6 +371,7 @@ main(int argc, char **argv)
 	    {"content without its data is not taken on trust", test_missing_data_changes_the_statement},
 	    {"a proof of another tree is caught", test_proof_of_another_tree},
 	    {"a ledger or policy that goes back is caught", test_step_back},
+	    {"later policies are followed from the first, or it is said that they were not", test_chain},
 	    {"an empty answer signs nothing", test_empty_answer},
 	    {"what was seen is remembered by origin, and a broken memory is no empty one", test_memory},
 	    CU_TEST_INFO_NULL,
