@@ -257,6 +257,9 @@ struct kmn_stale {
 bool kmn_quorum_is_stale(
     const struct kmn_quorum *quorum, char durability, int64_t now, struct kmn_stale *stale_out) KMN_MUST_CHECK;
 
+/* The time that the next record will say: later than `now` where the clock went back behind the ledger. */
+int64_t kmn_quorum_record_ms(const struct kmn_quorum *quorum, int64_t now);
+
 /* Whether the policy, or the clock, may stop calls by kmn_quorum_is_stale() that their rule lets run. */
 bool kmn_quorum_has_limits(const struct kmn_quorum *quorum);
 

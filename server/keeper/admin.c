@@ -579,7 +579,7 @@ open_ahead(struct kmn_admin_wait *wait, json_t *body)
 	lifetime = verdict.lifetime_s > 0 ? verdict.lifetime_s : k->setup->request_lifetime_s;
 	if (wait->lifetime_s > 0 && wait->lifetime_s < lifetime)
 		lifetime = wait->lifetime_s;
-	if (json_object_set_new(body, "expires", json_integer(now + 1000 * (int64_t)lifetime)) != 0)
+	if (json_object_set_new(body, "expires", json_integer(kmn_clock_record_ms(k) + 1000 * (int64_t)lifetime)) != 0)
 		KMN_BUG("out of memory");
 	if (!kmn_record_fits(body) || !kmn_hold_has_room(k, wait->conn->spki_sha256)) {
 		json_decref(body);

@@ -330,7 +330,7 @@ kmn_call_deny(struct kmn_call_state *call)
 void
 kmn_call_refuse(struct kmn_call_state *call)
 {
-	int64_t now = kmn_keeper_now_ms(), lifetime = 1000 * (int64_t)call->verdict.lifetime_s;
+	int64_t now = kmn_clock_record_ms(call->keeper), lifetime = 1000 * (int64_t)call->verdict.lifetime_s;
 	const json_t *expires = json_object_get(call->intent, "expires");
 
 	say_refused(call);

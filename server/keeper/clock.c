@@ -118,3 +118,10 @@ kmn_clock_tick(struct kmn_keeper *k)
 	if ((step = kmn_clock_step(k)) != NULL && kmn_keeper_append(k, KMN_R_CLOCK, step, NULL) != KMN_OK)
 		kmn_say(KMN_SAY_ERROR, "a step of the clock could not be recorded");
 }
+
+int64_t
+kmn_clock_record_ms(struct kmn_keeper *k)
+{
+	kmn_clock_tick(k);
+	return kmn_quorum_record_ms(k->quorum, k->clock.now);
+}

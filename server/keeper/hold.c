@@ -271,7 +271,7 @@ new_request(struct kmn_call_state *call)
 	struct kmn_keeper *k = call->keeper;
 	const struct kmn_request *request;
 	int64_t expires =
-	    kmn_keeper_now_ms() +
+	    kmn_clock_record_ms(k) +
 	    1000 * (int64_t)(call->verdict.lifetime_s > 0 ? call->verdict.lifetime_s : k->setup->request_lifetime_s);
 
 	if (!kmn_hold_has_room(k, call->instance->spki_sha256)) {

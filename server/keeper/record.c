@@ -401,7 +401,7 @@ put_arguments(json_t *intent, struct kmn_call_state *call)
 kmn_err
 kmn_record_intent(struct kmn_call_state *call, json_t **body_out)
 {
-	json_int_t expires = kmn_keeper_now_ms() + INTENT_LIFETIME_MS;
+	json_int_t expires = kmn_clock_record_ms(call->keeper) + INTENT_LIFETIME_MS;
 	uint8_t nonce[KMN_HASH_BYTES];
 	json_t *intent;
 	kmn_err e = KMN_OK;

@@ -432,6 +432,8 @@ void kmn_clock_log_sources(struct kmn_keeper *k, struct kmn_log_sources *out);
 void kmn_clock_sample(struct kmn_keeper *k);
 /* The body of a `clock` record that must come first, NULL: none. After kmn_clock_sample(). */
 json_t *kmn_clock_step(struct kmn_keeper *k) KMN_MUST_CHECK;
+/* The time of the record that comes next: what expires is counted from it, for the wall clock may be behind it. */
+int64_t kmn_clock_record_ms(struct kmn_keeper *k);
 /* The same after gateway.start, whose time came to be `t`. */
 json_t *kmn_clock_start(struct kmn_keeper *k, uint64_t t) KMN_MUST_CHECK;
 void kmn_clock_tick(struct kmn_keeper *k);

@@ -29,7 +29,7 @@ static void
 ask_for_one(struct kmn_call_state *call)
 {
 	struct kmn_keeper *k = call->keeper;
-	int64_t expires = kmn_keeper_now_ms() + 1000 * (int64_t)call->verdict.lifetime_s;
+	int64_t expires = kmn_clock_record_ms(k) + 1000 * (int64_t)call->verdict.lifetime_s;
 	const struct kmn_request *w;
 
 	if (!kmn_hold_has_room(k, call->instance->spki_sha256)) {

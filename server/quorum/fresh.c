@@ -85,6 +85,14 @@ kmn_quorum_is_stale(const struct kmn_quorum *q, char durability, int64_t now, st
 	return false;
 }
 
+int64_t
+kmn_quorum_record_ms(const struct kmn_quorum *q, int64_t now)
+{
+	int64_t behind = (int64_t)q->fresh.behind_t;
+
+	return now > behind ? now : behind;
+}
+
 bool
 kmn_quorum_has_limits(const struct kmn_quorum *q)
 {

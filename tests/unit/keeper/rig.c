@@ -103,6 +103,8 @@ make_ledger(const struct rig *rig, const char *rules)
 	CU_ASSERT_EQUAL_FATAL(mkdir(path, 0700), 0);
 	CU_ASSERT_EQUAL_FATAL(kmn_store_files(path, &settings.store), KMN_OK);
 	kmn_log_sources_system(&settings.sources);
+	if (rig->plan.sources != NULL)
+		settings.sources = *rig->plan.sources;
 	e = kmn_log_create(&settings,
 	    json_pack("{s:s,s:s,s:s,s:s,s:{},s:{}}", "origin", ORIGIN, "suite", "K1", "vkey", vkey, "policy", note,
 		"hsm", "limits"),

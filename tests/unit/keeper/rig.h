@@ -42,6 +42,7 @@ struct rig_plan {
 	void (*errand)(
 	    struct rig *rig, struct kmn_ipc_message *message); /* KMN_COURIER_ASK: the test is the courier too */
 	const char *trust;                                     /* lines of tsa and anchor-gap */
+	const struct kmn_log_sources *sources;                 /* clocks of the genesis; NULL: the system's */
 };
 
 struct rig_worker {

@@ -1,0 +1,91 @@
+/*
+ * A scene: a rig whose clocks only the test moves, a key that is in every worker, applications and requests by name.
+ * What a call came to is a word: "held", "ok", "waits", or the name of a return value.
+ */
+#ifndef KANMON_TESTS_KEEPER_SCENE_H
+#define KANMON_TESTS_KEEPER_SCENE_H
+
+#include "kanmon/statement.h"
+#include "tests/unit/keeper/rig.h"
+
+#define SCENE_REQUESTS 32
+#define SCENE_KEYS 8
+#define SCENE_START_MS 1795000000000 /* 2026-11-18 */
+
+/* A call that waits, or a request made ahead. */
+struct scene_request {
+	char name[32];
+	uint64_t id, number;
+	unsigned by;
+	uint8_t *payload; /* NULL: made ahead */
+	size_t payload_len;
+};
+
+struct scene_actor {
+	struct rig_app app;
+	bool attached;
+	CK_OBJECT_HANDLE key[SCENE_KEYS]; /* 0: not looked for yet */
+	char label[SCENE_KEYS][32];
+};
+
+struct scene {
+	struct rig rig;
+	struct rig_plan plan;
+	struct scene_clock *clock;
+	char pem[64], *policy; /* of the version in force */
+	struct scene_actor actor[2];
+	struct scene_request request[SCENE_REQUESTS];
+	size_t requests;
+	const char *lost;   /* the module does that, and nobody hears of it */
+	char answer[12288]; /* of the last question */
+};
+
+enum { SCENE_CA, SCENE_OTHER };
+
+/* Starts a keeper with a policy of these rules; tokens, token_lines: of struct rig_plan, NULL: "mock-1". */
+void scene_start(struct scene *s, const char *tokens, const char *token_lines, const char *rules);
+/* The keeper stops; what it said of its requests is what the records say to an auditor, who finds nothing. */
+void scene_end(struct scene *s);
+/* The same without removing anything: keeper and records compared. */
+void scene_agree(struct scene *s);
+
+/* An application with a session and a login. */
+const char *scene_attach(struct scene *s, unsigned who);
+/* Both clocks, or the wall clock alone; the keeper has seen it when this returns. */
+void scene_pass(struct scene *s, int64_t ms);
+void scene_set_wall(struct scene *s, int64_t ms);
+void scene_crash(struct scene *s);
+void scene_restart(struct scene *s);
+/* The HSM forgets its sessions before its next call. */
+void scene_drop(struct scene *s);
+
+/* C_SignInit and C_Sign of a key; a call that is held is request `name` from then on. */
+struct scene_signing {
+	const char *name, *key, *data;
+	unsigned by;
+	CK_MECHANISM_TYPE mechanism;
+};
+const char *scene_sign(struct scene *s, const struct scene_signing *what);
+/* Asks once more, as a provider does. */
+const char *scene_again(struct scene *s, struct scene_request *r);
+const char *scene_make(struct scene *s, unsigned by, const char *label, bool extractable);
+const char *scene_import(struct scene *s, unsigned by, const char *label);
+const char *scene_random(struct scene *s, unsigned by);
+const char *scene_look(struct scene *s, unsigned by);
+/* Requests that a client makes ahead: "ok", or why not. */
+const char *scene_ahead(struct scene *s, const struct scene_signing *what);
+const char *scene_window(struct scene *s, const char *name, const char *rule, const char *key, unsigned by);
+
+struct scene_request *scene_request(struct scene *s, const char *name);
+const char *scene_withdraw(struct scene *s, const struct scene_request *r, unsigned by);
+/* The statement that is offered, as the keeper shows it; free(). NULL: there is none. */
+char *scene_statement(struct scene *s, const struct scene_request *r);
+/* Signs this text by the names and brings it: what it is worth ("ok"). */
+const char *scene_bring(struct scene *s, const char *text, const char *names);
+const char *scene_vote(struct scene *s, const struct scene_request *r, enum kmn_decision decision, const char *names);
+/* The next version: pairs as next_policy() takes them. */
+const char *scene_submit(struct scene *s, const char *const pairs[], const char *names);
+/* As `kanmon request list` says it. */
+const char *scene_state(struct scene *s, const struct scene_request *r);
+
+#endif

@@ -1,0 +1,552 @@
+/*
+ * Runs scenarios/ *.scn: each is a policy and lines that say who does what, and what must come of it, with a clock that
+ * only these lines move. At the end of each the ledger is verified, and its records must say of every request what the
+ * keeper said. scenarios/README.md has the language.
+ */
+#include "config.h"
+
+#include <dirent.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "kanmon/quorum.h"
+#include "tests/unit/keeper/scene.h"
+#include "tests/unit/quorum/world.h"
+#include "tests/unit/run.h"
+
+#define WORDS_MAX 16
+#define FILES_MAX 128
+#define WAIT_TRIES 100
+
+struct line {
+	char text[512], *word[WORDS_MAX];
+	size_t words;
+	const char *want; /* after "->"; "ok" without */
+};
+
+static char *files[FILES_MAX];
+static size_t file_count;
+
+/* ---- words --------------------------------------------------------------------------------------------------------- */
+
+/* Words are parted by blanks; one in quotation marks may hold them, and \n. */
+static void
+split(struct line *line, const char *text)
+{
+	char *out = line->text;
+
+	memset(line, 0, sizeof(*line));
+	line->want = "ok";
+	while (*(text += strspn(text, " \t\n")) != '\0' && *text != '#' && line->words < WORDS_MAX) {
+		bool quoted = *text == '"';
+		char *word = out;
+
+		text += quoted;
+		while (*text != '\0' && (quoted ? *text != '"' : strchr(" \t\n", *text) == NULL)) {
+			bool end_of_line = text[0] == '\\' && text[1] == 'n';
+
+			*out++ = end_of_line ? '\n' : *text;
+			text += 1 + end_of_line;
+		}
+		text += quoted && *text == '"';
+		*out++ = '\0';
+		line->word[line->words++] = word;
+	}
+	if (line->words >= 3 && strcmp(line->word[line->words - 2], "->") == 0) {
+		line->want = line->word[line->words - 1];
+		line->words -= 2;
+	}
+}
+
+/* The value of NAME=value among the words, else what it is without. */
+static const char *
+option(const struct line *line, const char *name, const char *without)
+{
+	size_t len = strlen(name);
+
+	for (size_t n = 1; n < line->words; n++)
+		if (strncmp(line->word[n], name, len) == 0 && line->word[n][len] == '=')
+			return line->word[n] + len + 1;
+	return without;
+}
+
+static unsigned
+client(const struct line *line)
+{
+	return strcmp(option(line, "by", "ca"), "other") == 0 ? SCENE_OTHER : SCENE_CA;
+}
+
+static int64_t
+duration_ms(const char *text)
+{
+	char *unit;
+	long long n = strtoll(text, &unit, 10);
+
+	return 1000 * n * (*unit == 'd' ? 86400 : *unit == 'h' ? 3600 : *unit == 'm' ? 60 : 1);
+}
+
+static const struct scene_request *
+request(struct scene *s, const struct line *line)
+{
+	const struct scene_request *r = scene_request(s, line->word[1]);
+
+	if (r == NULL)
+		printf("# no request %s\n", line->word[1]);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(r);
+	return r;
+}
+
+/* ---- verbs --------------------------------------------------------------------------------------------------------- */
+
+static const char *
+do_attach(struct scene *s, const struct line *line)
+{
+	return scene_attach(s, strcmp(line->word[1], "other") == 0 ? SCENE_OTHER : SCENE_CA);
+}
+
+static struct scene_signing
+signing(const struct line *line)
+{
+	const char *mechanism = option(line, "mech", "sha256");
+
+	return (struct scene_signing){.name = line->word[1],
+	    .key = option(line, "key", "seed"),
+	    .data = option(line, "data", "data"),
+	    .by = client(line),
+	    .mechanism = strcmp(mechanism, "sha384") == 0 ? CKM_ECDSA_SHA384
+			 : strcmp(mechanism, "sha1") == 0 ? CKM_ECDSA_SHA1
+							  : CKM_ECDSA_SHA256};
+}
+
+static const char *
+do_sign(struct scene *s, const struct line *line)
+{
+	struct scene_signing what = signing(line);
+
+	return scene_sign(s, &what);
+}
+
+static const char *
+do_ahead(struct scene *s, const struct line *line)
+{
+	struct scene_signing what = signing(line);
+
+	return scene_ahead(s, &what);
+}
+
+static const char *
+do_window(struct scene *s, const struct line *line)
+{
+	return scene_window(
+	    s, line->word[1], option(line, "rule", "standing"), option(line, "key", "seed"), client(line));
+}
+
+static const char *
+do_again(struct scene *s, const struct line *line)
+{
+	(void)request(s, line);
+	return scene_again(s, scene_request(s, line->word[1]));
+}
+
+static const char *
+do_make(struct scene *s, const struct line *line)
+{
+	return scene_make(s, client(line), line->word[1], strcmp(option(line, "extractable", "no"), "yes") == 0);
+}
+
+static const char *
+do_import(struct scene *s, const struct line *line)
+{
+	return scene_import(s, client(line), line->word[1]);
+}
+
+static const char *
+do_random(struct scene *s, const struct line *line)
+{
+	return scene_random(s, client(line));
+}
+
+static const char *
+do_look(struct scene *s, const struct line *line)
+{
+	return scene_look(s, client(line));
+}
+
+static const char *
+do_approve(struct scene *s, const struct line *line)
+{
+	return scene_vote(s, request(s, line), KMN_APPROVE, line->word[2]);
+}
+
+static const char *
+do_reject(struct scene *s, const struct line *line)
+{
+	return scene_vote(s, request(s, line), KMN_REJECT, line->word[2]);
+}
+
+static const char *
+do_veto(struct scene *s, const struct line *line)
+{
+	return scene_vote(s, request(s, line), KMN_VETO, line->word[2]);
+}
+
+/* An approval of the statement with each of its lines changed in turn: the worst that any of them was worth. */
+static const char *
+do_bend(struct scene *s, const struct line *line)
+{
+	const struct scene_request *r = request(s, line);
+	char *statement = scene_statement(s, r), *text;
+	unsigned tried = 0;
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(statement);
+	CU_ASSERT_EQUAL_FATAL(kmn_statement_turn(statement, KMN_APPROVE, NULL, &text), KMN_OK);
+	free(statement);
+	for (char *at = text, *end; (end = strchr(at, '\n')) != NULL; at = end + 1) {
+		char was = end[-1];
+		const char *check;
+
+		if (end == at)
+			continue;
+		end[-1] = was == '1' ? '2' : '1';
+		check = scene_bring(s, text, line->word[2]);
+		end[-1] = was;
+		tried++;
+		if (strcmp(check, "ok") == 0) {
+			printf("# taken, though changed: %.*s\n", (int)(end - at), at);
+			free(text);
+			return "ok";
+		}
+	}
+	free(text);
+	return tried > 8 ? "refused" : "too few lines";
+}
+
+static const char *
+do_withdraw(struct scene *s, const struct line *line)
+{
+	return scene_withdraw(s, request(s, line), client(line));
+}
+
+/* submit "sato suzuki" OLD NEW.. */
+static const char *
+do_submit(struct scene *s, const struct line *line)
+{
+	const char *pairs[WORDS_MAX + 1] = {NULL};
+
+	for (size_t n = 2; n + 1 < line->words; n += 2) {
+		pairs[n - 2] = line->word[n];
+		pairs[n - 1] = line->word[n + 1];
+	}
+	return scene_submit(s, pairs, line->word[1]);
+}
+
+static const char *
+do_pass(struct scene *s, const struct line *line)
+{
+	scene_pass(s, duration_ms(line->word[1]));
+	return "ok";
+}
+
+static const char *
+do_clock(struct scene *s, const struct line *line)
+{
+	scene_set_wall(s, duration_ms(line->word[1]));
+	return "ok";
+}
+
+static const char *
+do_lose(struct scene *s, const struct line *line)
+{
+	static char function[64];
+
+	snprintf(function, sizeof(function), "%s", line->word[1]);
+	s->lost = function;
+	return "ok";
+}
+
+static const char *
+do_drop(struct scene *s, const struct line *line)
+{
+	(void)line;
+	scene_drop(s);
+	return "ok";
+}
+
+static const char *
+do_crash(struct scene *s, const struct line *line)
+{
+	(void)line;
+	scene_crash(s);
+	return "ok";
+}
+
+static const char *
+do_restart(struct scene *s, const struct line *line)
+{
+	(void)line;
+	scene_restart(s);
+	return "ok";
+}
+
+/* ---- what is to be seen -------------------------------------------------------------------------------------------- */
+
+/* Waits while something may still be under way. */
+static bool
+comes_to(struct scene *s, unsigned (*count)(struct scene *, const struct line *), const struct line *line, unsigned n)
+{
+	for (int i = 0; i < WAIT_TRIES && count(s, line) < n && s->rig.supervisor != NULL; i++)
+		rig_pump(&s->rig, 20);
+	return count(s, line) == n;
+}
+
+static unsigned
+records(struct scene *s, const struct line *line)
+{
+	return rig_records(&s->rig, line->word[1], line->words > 3 ? line->word[3] : NULL);
+}
+
+static unsigned
+calls(struct scene *s, const struct line *line)
+{
+	return rig_mock_calls(&s->rig, line->word[1]);
+}
+
+static const char *
+do_records(struct scene *s, const struct line *line)
+{
+	static char other[32];
+
+	if (comes_to(s, records, line, (unsigned)atoi(line->word[2])))
+		return "ok";
+	snprintf(other, sizeof(other), "%u records", records(s, line));
+	return other;
+}
+
+static const char *
+do_calls(struct scene *s, const struct line *line)
+{
+	static char other[32];
+
+	if (comes_to(s, calls, line, (unsigned)atoi(line->word[2])))
+		return "ok";
+	snprintf(other, sizeof(other), "%u calls", calls(s, line));
+	return other;
+}
+
+/* state NAME STATE */
+static const char *
+do_state(struct scene *s, const struct line *line)
+{
+	const char *state = "";
+
+	for (int i = 0; i < WAIT_TRIES && strcmp(state, line->word[2]) != 0; i++) {
+		if (i > 0)
+			rig_pump(&s->rig, 20);
+		state = scene_state(s, request(s, line));
+	}
+	return strcmp(state, line->word[2]) == 0 ? "ok" : state;
+}
+
+static const char *
+do_same(struct scene *s, const struct line *line)
+{
+	const struct scene_request *other = scene_request(s, line->word[2]);
+
+	return other != NULL && other->id == request(s, line)->id ? "ok" : "another";
+}
+
+static const struct verb {
+	const char *name;
+	size_t words; /* at least, with the verb */
+	const char *(*run)(struct scene *s, const struct line *line);
+} verbs[] = {
+    {"attach", 2, do_attach},
+    {"sign", 2, do_sign},
+    {"again", 2, do_again},
+    {"ahead", 2, do_ahead},
+    {"window", 2, do_window},
+    {"make", 2, do_make},
+    {"import", 2, do_import},
+    {"random", 1, do_random},
+    {"look", 1, do_look},
+    {"approve", 3, do_approve},
+    {"reject", 3, do_reject},
+    {"veto", 3, do_veto},
+    {"bend", 3, do_bend},
+    {"withdraw", 2, do_withdraw},
+    {"submit", 2, do_submit},
+    {"pass", 2, do_pass},
+    {"clock", 2, do_clock},
+    {"lose", 2, do_lose},
+    {"drop", 1, do_drop},
+    {"crash", 1, do_crash},
+    {"restart", 1, do_restart},
+    {"records", 3, do_records},
+    {"calls", 3, do_calls},
+    {"state", 3, do_state},
+    {"same", 3, do_same},
+};
+
+/* ---- a file -------------------------------------------------------------------------------------------------------- */
+
+/* "@sato2@" in a policy is a key of that name: the second of a person, or one of another. */
+static void
+add_rule(char *rules, size_t size, const char *text)
+{
+	size_t n = strlen(rules);
+	const char *at = strchr(text, '@'), *end = at == NULL ? NULL : strchr(at + 1, '@');
+	char name[32], vkey[KMN_VKEY_MAX_BYTES];
+
+	if (end == NULL) {
+		snprintf(rules + n, size - n, "%s", text);
+		return;
+	}
+	snprintf(name, sizeof(name), "%.*s", (int)(end - at - 1), at + 1);
+	world_vkey(name, vkey);
+	snprintf(rules + n, size - n, "%.*s%s%s", (int)(at - text), text, vkey, end + 1);
+}
+
+/* What stands before "begin": `tokens ...`, `token ...` and the policy's lines, as they are. */
+static void
+read_policy(FILE *file, unsigned *number, struct scene *s)
+{
+	static char rules[8192], tokens[128], token_lines[256];
+	char text[512];
+
+	rules[0] = token_lines[0] = '\0';
+	strcpy(tokens, "mock-1");
+	while (fgets(text, sizeof(text), file) != NULL && strcmp(text, "begin\n") != 0) {
+		++*number;
+		if (strncmp(text, "tokens ", 7) == 0)
+			snprintf(tokens, sizeof(tokens), "%.*s", (int)strcspn(text + 7, "\n"), text + 7);
+		else if (strncmp(text, "token ", 6) == 0)
+			strncat(token_lines, text, sizeof(token_lines) - strlen(token_lines) - 1);
+		else if (text[0] != '#')
+			add_rule(rules, sizeof(rules), text);
+	}
+	++*number;
+	scene_start(s, tokens, token_lines[0] != '\0' ? token_lines : NULL, rules);
+}
+
+static bool
+run_line(struct scene *s, const struct line *line)
+{
+	for (size_t n = 0; n < KMN_COUNT_OF(verbs); n++) {
+		const char *got;
+
+		if (strcmp(verbs[n].name, line->word[0]) != 0 || line->words < verbs[n].words)
+			continue;
+		got = verbs[n].run(s, line);
+		/* what is refused says why in words: a part of it is enough */
+		if (strcmp(got, line->want) == 0 || (strcmp(line->want, "ok") != 0 && strstr(got, line->want) != NULL))
+			return true;
+		printf("# %s: wanted \"%s\", got \"%s\"\n", line->word[0], line->want, got);
+		return false;
+	}
+	printf("# no such line: %s\n", line->word[0]);
+	return false;
+}
+
+/* What the keeper said that it did not like. */
+static void
+print_log(const struct scene *s)
+{
+	char path[128], text[2048];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/ledger.log", s->rig.dir);
+	file = fopen(path, "r");
+	while (file != NULL && fgets(text, sizeof(text), file) != NULL)
+		if (strstr(text, "error") != NULL || strstr(text, "warning") != NULL)
+			printf("# %s", text);
+	if (file != NULL)
+		fclose(file);
+}
+
+static void
+run_file(const char *path)
+{
+	static struct scene s;
+	FILE *file = fopen(path, "r");
+	char text[512];
+	unsigned number = 0;
+	bool good = true;
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(file);
+	read_policy(file, &number, &s);
+	while (good && fgets(text, sizeof(text), file) != NULL) {
+		struct line line;
+
+		number++;
+		split(&line, text);
+		good = line.words == 0 || run_line(&s, &line);
+	}
+	CU_ASSERT_TRUE(good);
+	if (!good) {
+		printf("# %s, line %u\n", path, number);
+		print_log(&s);
+	}
+	fclose(file);
+	if (s.rig.supervisor == NULL)
+		scene_restart(&s);
+	scene_end(&s);
+}
+
+/* ---- all files ----------------------------------------------------------------------------------------------------- */
+
+static int
+by_name(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static void
+list_files(const char *folder)
+{
+	DIR *dir = opendir(folder);
+	struct dirent *entry;
+
+	while (dir != NULL && (entry = readdir(dir)) != NULL && file_count < FILES_MAX) {
+		const char *end = strrchr(entry->d_name, '.');
+
+		if (end != NULL && strcmp(end, ".scn") == 0)
+			files[file_count++] = strdup(entry->d_name);
+	}
+	if (dir != NULL)
+		closedir(dir);
+	qsort(files, file_count, sizeof(files[0]), by_name);
+}
+
+static void
+test_next_file(void)
+{
+	char path[512];
+	size_t n = 0;
+
+	/* CUnit does not say which case it runs, but its name is that of a file. */
+	while (n < file_count && strcmp(files[n], CU_get_current_test()->pName) != 0)
+		n++;
+	CU_ASSERT_TRUE_FATAL(n < file_count);
+	snprintf(path, sizeof(path), "%s/%s", KMN_SCENARIOS_DIR, files[n]);
+	run_file(path);
+}
+
+int
+main(int argc, char **argv)
+{
+	static CU_TestInfo cases[FILES_MAX + 1];
+	static CU_SuiteInfo suites[] = {{"keeper/scenarios", NULL, NULL, NULL, NULL, cases}, CU_SUITE_INFO_NULL};
+
+	signal(SIGPIPE, SIG_IGN);
+	list_files(KMN_SCENARIOS_DIR);
+	if (file_count == 0) {
+		fprintf(stderr, "no scenarios in %s\n", KMN_SCENARIOS_DIR);
+		return 1;
+	}
+	for (size_t n = 0; n < file_count; n++)
+		cases[n] = (CU_TestInfo){files[n], test_next_file};
+	return kmn_test_main(argc, argv, suites);
+}
