@@ -563,7 +563,7 @@ static CK_OBJECT_HANDLE
 find_key(struct scene *s, unsigned by, const char *label)
 {
 	struct scene_actor *a = &s->actor[by];
-	CK_OBJECT_CLASS class = CKO_PRIVATE_KEY;
+	CK_OBJECT_CLASS class = strcmp(label, "seed") == 0 ? CKO_PRIVATE_KEY : CKO_SECRET_KEY;
 	char name[32];
 	CK_ATTRIBUTE t[] = {{CKA_LABEL, name, strlen(label)}, {CKA_CLASS, &class, sizeof(class)}};
 	CK_ULONG n = 0;

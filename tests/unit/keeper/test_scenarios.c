@@ -118,6 +118,7 @@ signing(const struct line *line)
 	    .by = client(line),
 	    .mechanism = strcmp(mechanism, "sha384") == 0 ? CKM_ECDSA_SHA384
 			 : strcmp(mechanism, "sha1") == 0 ? CKM_ECDSA_SHA1
+			 : strcmp(mechanism, "cmac") == 0 ? CKM_AES_CMAC
 							  : CKM_ECDSA_SHA256};
 }
 
