@@ -635,12 +635,17 @@ const char *
 scene_again(struct scene *s, struct scene_request *r)
 {
 	struct rig_app *app = &s->actor[r->by].app;
-	struct rig_frame f;
-	const char *word;
+	struct rig_frame f = {0};
+	const char *word = "held";
 	uint64_t request;
 
-	rig_call_raw(&s->rig, app->conn, r->number, app->acknowledged, r->payload, r->payload_len);
-	word = outcome(s, app->conn, r->number, &f) ? read_outcome(&f, &request) : "silence";
+	/* It may be on its way to the module. */
+	for (int i = 0; i < ANSWER_TRIES / 10 && strcmp(word, "held") == 0; i++) {
+		if (i > 0)
+			rig_pump(&s->rig, 20);
+		rig_call_raw(&s->rig, app->conn, r->number, app->acknowledged, r->payload, r->payload_len);
+		word = outcome(s, app->conn, r->number, &f) ? read_outcome(&f, &request) : "silence";
+	}
 	if (f.type == KMN_F_REPLY) {
 		free(r->payload);
 		r->payload = NULL;
