@@ -735,7 +735,8 @@ test_other_operation(void)
 	    {"of another function", begin_sign, as_other_function, KMN_RECEIPT_REQUEST},
 	    {"of another function in one record", begin_sign, as_op, KMN_RECEIPT_CALL},
 	    {"a decryption for a signature", begin_sign, as_decryption, KMN_RECEIPT_REQUEST},
-	    {"a signature for a login", begin_sign, as_login, KMN_RECEIPT_KIND},
+	    {"a signature for a login", begin_sign, as_login,
+		KMN_RECEIPT_REQUEST}, /* a held login has a result, too: of another frame */
 	    {"a record that tells of no call", begin_sign, as_filler, KMN_RECEIPT_KIND},
 	    {"beside another intent", begin_sign, as_other_intent, KMN_RECEIPT_REQUEST},
 	    {"without its intent", begin_sign, as_no_intent, KMN_RECEIPT_REQUEST},
