@@ -303,7 +303,8 @@ take_policy(struct kmn_quorum *q, const struct kmn_record *record, struct kmn_wh
 		kmn_why_set(why, "a policy record without note or version");
 		return KMN_E_CORRUPT;
 	}
-	if (waited && (e = check_waited(q, record, note, why)) != KMN_OK)
+	/* Of chosen records the proposal is not one any more: it was held against it when both were read. */
+	if (waited && !q->choosing && (e = check_waited(q, record, note, why)) != KMN_OK)
 		return e;
 	if (q->policy_count == 0) {
 		kmn_why_set(why, "a policy record, and no genesis");

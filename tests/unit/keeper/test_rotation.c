@@ -219,6 +219,43 @@ test_under_way(void)
 	tear_down(); /* and the auditor agrees */
 }
 
+/* Brings what the recovery role signed; the error. */
+static uint32_t
+propose(const char *names)
+{
+	char *text = next_policy(first, NULL), *note = world_sign(text, names);
+	struct kmn_writer w;
+
+	kmn_writer_init(&w, 65536);
+	kmn_writer_u16(&w, KMN_ADMIN_POLICY_SUBMIT);
+	kmn_writer_u8(&w, 1);
+	kmn_writer_text(&w, note);
+	free(text);
+	free(note);
+	return rig_admin(&rig, 3, &w, answer, sizeof(answer));
+}
+
+static void
+test_recovery(void)
+{
+	static const char lost[] = "role recovery 1 tanaka delay 1s\n";
+	char all[2048];
+
+	(void)snprintf(all, sizeof(all), "%s%s", lost, rules);
+	rig_start(&rig, all);
+	first = rig_policy(&rig);
+	rig_open(&rig, 3, &rig.terminal);
+	CU_ASSERT_NOT_EQUAL(propose("sato suzuki"), KMN_OK); /* not of the recovery role */
+	CU_ASSERT_EQUAL(propose("tanaka sato"), KMN_OK);
+	CU_ASSERT_PTR_NOT_NULL(strstr(answer, "effective_at"));
+	CU_ASSERT_EQUAL(rig_records(&rig, "policy.proposal", NULL), 1);
+	CU_ASSERT_EQUAL(rig_records(&rig, "policy", NULL), 0);
+	for (int i = 0; i < 500 && rig_records(&rig, "policy", NULL) == 0; i++)
+		rig_pump(&rig, 20);
+	CU_ASSERT_EQUAL(rig_records(&rig, "policy", "\"proposal\""), 1);
+	tear_down(); /* the auditor counts the delay as the keeper did */
+}
+
 int
 main(int argc, char **argv)
 {
@@ -227,6 +264,7 @@ main(int argc, char **argv)
 	    {"a new version names peers at once, and drops those that it does not name", test_peers},
 	    {"open requests end as withdrawn, and their votes with them", test_requests},
 	    {"a call that runs while the policy changes is recorded under the one that let it", test_under_way},
+	    {"what the recovery role brings takes effect by itself when its delay is over", test_recovery},
 	    CU_TEST_INFO_NULL,
 	};
 	CU_SuiteInfo suites[] = {{"keeper/rotation", NULL, NULL, NULL, NULL, tests}, CU_SUITE_INFO_NULL};
