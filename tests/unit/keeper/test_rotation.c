@@ -256,6 +256,33 @@ test_recovery(void)
 	tear_down(); /* the auditor counts the delay as the keeper did */
 }
 
+/* The HSM shows another serial number than the line of its label asks for. */
+static void
+test_anomaly(void)
+{
+	static const struct rig_module mock = {.name = "mock"};
+	static const struct rig_plan plan = {.modules = &mock,
+	    .module_count = 1,
+
+	    .tokens = "mock-1",
+	    .token_lines = "token mock-1 serial 999\nstance mock-1 seal\n"};
+	struct kmn_writer w;
+
+	rig_start_with(&rig, &plan, rules);
+	first = rig_policy(&rig);
+	memset(&app, 0, sizeof(app));
+	rig_attach(&rig, &app, 1, &rig.ca);
+	CU_ASSERT_NOT_EQUAL(rig_open_session(&rig, &app), CKR_OK);
+	CU_ASSERT_EQUAL(rig_records(&rig, "anomaly", "\"token\":\"mock-1\""), 1);
+	CU_ASSERT_NOT_EQUAL(rig_open_session(&rig, &app), CKR_OK);
+	CU_ASSERT_EQUAL(rig_records(&rig, "anomaly", NULL), 1); /* said once */
+	rig_open(&rig, 3, &rig.terminal);
+	kmn_writer_init(&w, 16);
+	kmn_writer_u16(&w, KMN_ADMIN_STATUS);
+	CU_ASSERT_EQUAL(rig_admin(&rig, 3, &w, answer, sizeof(answer)), KMN_OK);
+	tear_down();
+}
+
 int
 main(int argc, char **argv)
 {
@@ -265,6 +292,7 @@ main(int argc, char **argv)
 	    {"open requests end as withdrawn, and their votes with them", test_requests},
 	    {"a call that runs while the policy changes is recorded under the one that let it", test_under_way},
 	    {"what the recovery role brings takes effect by itself when its delay is over", test_recovery},
+	    {"a token that is not what its line says is an anomaly, recorded once", test_anomaly},
 	    CU_TEST_INFO_NULL,
 	};
 	CU_SuiteInfo suites[] = {{"keeper/rotation", NULL, NULL, NULL, NULL, tests}, CU_SUITE_INFO_NULL};
