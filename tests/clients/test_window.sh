@@ -86,6 +86,8 @@ t 'its client takes it back' kanmon request withdraw "$next"
 "$source_dir/tools/sandbox" down "$work/gw" >/dev/null 2>&1
 use=$(kanmon audit show "$LEDGER" --type result --json | jq -s -r '[.[] | select(.function == "C_Sign")][0].i')
 t 'the auditor agrees with the gateway' kanmon audit verify "$LEDGER" --trust "$TRUST"
+t 'so does the second verifier, by the documents alone' exits 0 env LEDGER_MD="$source_dir/docs/ledger.md" PYTHONDONTWRITEBYTECODE=1 \
+	python3 "$source_dir/tests/unit/ledger/oracle/second.py" "$LEDGER" "$TRUST"
 t 'the story of a use names its window and number' says "^window  *use 1 of 2 of the window of request $id" kanmon audit request "$LEDGER" "$use"
 t 'that of the window what became of it' says '^window  *2 of 2 uses, open until 20' kanmon audit request "$LEDGER" "$id"
 kanmon audit bundle "$LEDGER" "$use" >use.bundle

@@ -497,8 +497,24 @@ def words(line):
     return out + [word] if inside else out
 
 
+def bare(line):
+    """From the first word to the last, as they stand."""
+    end, quoted, before = 0, False, " "
+    for n, c in enumerate(line):
+        if c == "#" and not quoted and before == " ":
+            break
+        quoted = quoted != (c == '"')
+        end, before = n + 1 if c != " " or quoted else end, c
+    return line[:end].strip(" ")
+
+
+def seconds(word):
+    return int(word[:-1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[word[-1]]
+
+
 class Policy:
     def __init__(self, text):
+        self.lines = {}
         self.text, self.sha256 = text, H(text.encode())
         self.people, self.clients, self.groups, self.roles, self.rules = [], {}, {}, {}, {}
         self.places = []
@@ -512,6 +528,7 @@ class Policy:
             if line.startswith(" "):
                 need(rule is not None, "a rule's line without a rule")
                 rule[w[0]] = w[1:]
+                self.lines[last].append((w[0], bare(line)))
             elif len(head) < 5:
                 need(w[0] == ("origin", "version", "previous", "not-before", "expires")[len(head)], "order of the head")
                 head.append(w[1])
@@ -528,7 +545,8 @@ class Policy:
                 at = w.index("delay") if "delay" in w else len(w)
                 self.roles[w[1]] = (int(w[2]), w[3:at])
             elif w[0] == "rule":
-                rule = self.rules.setdefault(w[1], {})
+                rule, last = self.rules.setdefault(w[1], {}), w[1]
+                self.lines[last] = []
         self.origin, self.version, self.previous = head[0], int(head[1]), head[2]
         keys = [p["key"]["spki"] for p in self.people]
         need(len(keys) == len(set(keys)), "one key in two lines")
@@ -548,6 +566,11 @@ class Policy:
         """none, deny, or the groups' names."""
         w = self.rules[rule]["need"]
         return w[0] if w[0] in ("none", "deny") else [g for g in w if g != "and"]
+
+    def window(self, rule):
+        """Seconds and uses of its window; None: it has none."""
+        w = self.rules[rule].get("per", ["operation"])
+        return (seconds(w[1]), int(w[3])) if w[0] == "window" else None
 
     def met(self, rule, persons):
         """Each person one place of one group: a matching."""
@@ -649,7 +672,12 @@ def statement(policy, rule, request, head, inputs):
         ("rule", rule)]
     rows += [("need", "%s %d of %d" % (g, policy.groups[g][0], len(policy.groups[g][1]))) for g in policy.need_of(rule)]
     token = " ".join(value(key[n]) for n in ("token", "serial") if key.get(n)) or "none"
-    rows += [("independent", policy.rules[rule].get("independent", ["0"])[0]), ("decision", "approve"),
+    rows += [("independent", policy.rules[rule].get("independent", ["0"])[0])]
+    window = policy.window(rule) if "window" in i else None
+    if window:
+        unit, name = next((u, n) for u, n in ((86400, "d"), (3600, "h"), (60, "m"), (1, "s")) if window[0] % u == 0)
+        rows += [("per", "window %d%s uses %d" % (window[0] // unit, name, window[1]))]
+    rows += [("decision", "approve"),
         ("operation", value(i["op"])), ("mechanism", value(mech.get("name"))), ("params", params_line(mech)),
         ("token", token), ("key-class", value(key.get("class"))), ("key-label", value(key.get("label"))),
         ("key-id", value(key.get("id"))), ("key-spki-sha256", value(key.get("spki_sha256"))),
@@ -664,8 +692,11 @@ def statement(policy, rule, request, head, inputs):
     rows += inputs
     rows += [("requester", value(i["requester"]["name"]) + " " + i["requester"]["spki_sha256"]),
         ("purpose", value(i.get("purpose")))]
+    if window:
+        said = ("client", "need", "independent", "per", "expires", "class", "selfcheck")
+        rows += [("constraint", value(text, cut=False)) for key, text in policy.lines[rule] if key not in said]
     rows += application_rows(i.get("application", {}), inputs)
-    rows += [("uses", "1"), ("not-before", utc(request["t"])),
+    rows += [("uses", str(window[1]) if window else "1"), ("not-before", utc(request["t"])),
         ("not-after", utc(i["expires"])), ("nonce", i["nonce_req"])]
     return "kanmon/approval/v1\n" + "".join("%s %s\n" % row for row in rows)
 
@@ -965,6 +996,11 @@ class Ledger:
         inputs = [tuple(row) for row in rows if row[0] in ("input-kind", "input")]
         need(statement(q["policy"], rule, q["r"], b["head"], inputs) == b["text"], "not the statement of this request")
         q["statement"], q["rule"] = b["text"], rule
+        w = q["r"]["body"].get("window")
+        need((q["policy"].window(rule) is not None) == (w is not None), "per window, and no window; or the other way")
+        if w is not None:
+            need(w == {"rule": rule, "seconds": q["policy"].window(rule)[0], "uses": q["policy"].window(rule)[1]},
+                "another window than the rule's")
 
     def take_vote(self, r):
         b = r["body"]
@@ -973,7 +1009,8 @@ class Ledger:
         q, kind = self.request(r), r["type"]
         p = q["policy"]
         need(q["statement"] is not None and q["decision"] is None and q["end"] is None, "a vote where none is asked for")
-        need(p is self.policies[-1] and r["t"] - 2000 <= q["r"]["body"]["expires"], "another policy, or too late")
+        need(kind == "veto" or "until" not in q, "a vote on a window that is open")
+        need(p is self.policies[-1] and r["t"] - 2000 <= q.get("until", q["r"]["body"]["expires"]), "another policy, or too late")
         alone = []
         text, signed = verify_note(b["note"], [x["key"] for x in p.people], 24576, p.places, alone)
         want = q["statement"]
@@ -1002,18 +1039,50 @@ class Ledger:
         q["listed"][{"approval": "approvals", "rejection": "rejections", "veto": "vetoes"}[kind]].append(
             {"i": r["i"], "leaf": b64(r["leaf"])})
 
+    def vetoed(self, q):
+        vetoes = sum(kind == "veto" for kind in q["votes"].values())
+        return "veto" in q["policy"].roles and vetoes >= q["policy"].roles["veto"][0]
+
+    def take_use(self, r, q):
+        """A call that a window lets run: nobody votes on it, and its number is the next one."""
+        b, p = r["body"], self.policies[-1]
+        w = self.requests[self.ref(r, b["window"], "intent")["i"]]
+        mine, its = q["r"]["body"], w["r"]["body"]
+        names = ("class", "spki_sha256", "token", "module", "serial") if "spki_sha256" in its["key"] else (
+            "class", "id", "label", "kcv", "token", "module", "serial")
+        need("until" in w and w["end"] is None and w["policy"] is p and not self.vetoed(w), "its window is not open")
+        need(r["t"] - 2000 <= w["until"] and w["used"] < its["window"]["uses"], "its window has ended")
+        need(b["verdict"] == "allow" and b["rule"] == w["rule"] and mine["requester"]["spki_sha256"] ==
+            its["requester"]["spki_sha256"] and all(mine["key"].get(n) == its["key"].get(n) for n in names),
+            "a window of another client, rule or key")
+        need(b["use"] == w["used"] + 1, "use is not the next one of the window")
+        for name in ("approvals", "rejections", "vetoes"):
+            need(b[name] == w["listed"][name], name + " are not the window's")
+        need(b["policy"] == {"version": p.version, "sha256": b64(p.sha256)}, "not the policy in force")
+        need(b["not_after"] == mine["expires"], "not_after is not that of the request")
+        w["used"] += 1
+        self.decided[r["i"]], q["decision"] = q, r
+
     def take_decision(self, r):
         q, b, p = self.request(r), r["body"], self.policies[-1]
         need(q["end"] is None and q["decision"] is None, "a decision on what is decided")
+        if "window" in b:
+            need("window" not in q["r"]["body"] and q["statement"] is None, "a window is no use of one")
+            return self.take_use(r, q)
         late = r["t"] - 2000 > q["r"]["body"]["expires"]
         approved = {who for (who, _), kind in q["votes"].items() if kind == "approval"}
         for name in ("approvals", "rejections", "vetoes"):
             need(b[name] == q["listed"][name], name + " are not the votes that count")
         need(b["policy"] == {"version": q["policy"].version, "sha256": b64(q["policy"].sha256)}, "not the policy of the request")
         need(b["not_after"] == q["r"]["body"]["expires"], "not_after is not that of the request")
-        vetoes = sum(kind == "veto" for kind in q["votes"].values())
-        vetoed = "veto" in q["policy"].roles and vetoes >= q["policy"].roles["veto"][0]
-        if b["verdict"] == "allow":
+        vetoed = self.vetoed(q)
+        if b["verdict"] == "open":
+            need("window" in q["r"]["body"] and "until" not in q and q["statement"] is not None and q["policy"] is p and
+                not late and b["rule"] == q["rule"] and not vetoed and p.met(q["rule"], approved) and b["use"] == 0 and
+                len(approved) >= int(p.rules[q["rule"]].get("independent", ["0"])[0]), "a window that may not be opened")
+            q["until"] = r["t"] + 1000 * q["r"]["body"]["window"]["seconds"]
+        elif b["verdict"] == "allow":
+            need("window" not in q["r"]["body"], "a window is opened, not allowed")
             need(b["rule"] in p.rules and q["policy"] is p and not late, "no such rule, another policy, or too late")
             if q["statement"] is None:
                 need(p.need_of(b["rule"]) == "none", "allowed without the persons that the rule asks for")
@@ -1023,9 +1092,10 @@ class Ledger:
             need(b["use"] == q["used"] + 1, "use is not the next one")
             self.decided[r["i"]], q["decision"] = q, r
         else:
-            need(b["verdict"] in ("deny", "rejected", "expired", "vetoed", "withdrawn"), "no such verdict")
+            need(b["verdict"] in ("deny", "rejected", "expired", "vetoed", "withdrawn", "spent"), "no such verdict")
             need(b["verdict"] != "vetoed" or vetoed, "vetoed by too few")
-            need(b["verdict"] != "expired" or r["t"] > q["r"]["body"]["expires"], "expired before its time")
+            need(b["verdict"] != "expired" or r["t"] > q.get("until", q["r"]["body"]["expires"]), "expired before its time")
+            need(b["verdict"] != "spent" or ("until" in q and q["used"] == q["r"]["body"]["window"]["uses"]), "not spent")
             if b["verdict"] == "rejected":
                 out = {who for (who, _), kind in q["votes"].items() if kind == "rejection"}
                 out |= {p.person(o) for o in p.clients[q["r"]["body"]["requester"]["spki_sha256"]]["operators"]}
@@ -1095,7 +1165,7 @@ class Ledger:
             d = q["decision"]
             if d is not None and starts and starts[-1] > d["i"]:
                 self.found("V8", d["i"], "allowed, without result or recovery, before the gateway started again")
-            elif d is None and q["end"] is None and self.t > q["r"]["body"]["expires"] + 60000:
+            elif d is None and q["end"] is None and "until" not in q and self.t > q["r"]["body"]["expires"] + 60000:
                 self.found("V8", q["r"]["i"], "an intent without an end, past its time")
         assert whole is self.tree
 
