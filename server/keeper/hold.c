@@ -147,7 +147,7 @@ was_delivered(const struct kmn_keeper *k, uint64_t request)
 void
 kmn_hold_delivered(struct kmn_keeper *k, const struct kmn_call_state *call)
 {
-	if (call->parked)
+	if (call->parked || call->handed)
 		k->delivered[k->delivered_next++ % KMN_COUNT_OF(k->delivered)] = call->request.i + 1;
 }
 
@@ -239,7 +239,8 @@ redeliver(struct kmn_call_state *call, const struct kmn_request *request)
 		free(reply);
 		return true;
 	}
-	if (len <= room->number)
+	call->handed = len <= room->number;
+	if (call->handed)
 		kmn_call_drop_side(call);
 	kmn_call_finish(call, reply, reply_len);
 	return true;

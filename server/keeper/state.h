@@ -227,6 +227,7 @@ struct kmn_call_state {
 	enum kmn_record_kind told_by; /* kind of outcome; KMN_R_UNKNOWN: the answer has no record of its own */
 	unsigned use;
 	uint64_t window; /* 1 more than the index of the window that it uses, 0: none */
+	bool handed;  /* a recorded result is its answer, whole */
 	bool decided; /* a decision allow stands and no result yet */
 
 	size_t waits_for;                          /* ledger size that must be durable, 0: nothing */
