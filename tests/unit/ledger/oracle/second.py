@@ -1079,7 +1079,7 @@ class Ledger:
         if b["verdict"] == "open":
             need("window" in q["r"]["body"] and "until" not in q and q["statement"] is not None and q["policy"] is p and
                 not late and b["rule"] == q["rule"] and not vetoed and p.met(q["rule"], approved) and b["use"] == 0 and
-                len(approved) >= int(p.rules[q["rule"]].get("independent", ["0"])[0]), "a window that may not be opened")
+                len(approved & q["alone"]) >= int(p.rules[q["rule"]].get("independent", ["0"])[0]), "a window that may not be opened")
             q["until"] = r["t"] + 1000 * q["r"]["body"]["window"]["seconds"]
         elif b["verdict"] == "allow":
             need("window" not in q["r"]["body"], "a window is opened, not allowed")
