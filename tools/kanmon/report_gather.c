@@ -77,11 +77,13 @@ kmn_gather_number(json_t *object, const char *name, uint64_t number)
 static void
 keep_content(struct kmn_gather *g, uint64_t record, const json_t *row)
 {
-	char index[24], what[300];
+	char index[24], what[600];
 	const char *name = text_of(row, "subject")[0] != '\0' ? "subject" : "issuer";
+	const char *application = text_of(row, "application");
 
 	(void)snprintf(index, sizeof(index), "%" PRIu64, record);
-	(void)snprintf(what, sizeof(what), "%s %s", text_of(row, "kind"), text_of(row, name));
+	(void)snprintf(what, sizeof(what), "%s %.256s%s%s", text_of(row, "kind"), text_of(row, name),
+	    application[0] != '\0' ? ", application " : "", application);
 	kmn_gather_text(g->contents, index, what);
 }
 

@@ -75,6 +75,8 @@ t 'what is not of the digest is refused' grep -q 'C_Sign: 0x200' <(LD_PRELOAD=$r
 "$source_dir/tools/sandbox" down "$work/gw" >/dev/null
 kanmon audit bundle "$LEDGER" "$first" >bundle
 t 'the evidence of the request is whole' exits 0 kanmon audit bundle verify bundle --trust "$TRUST"
+kanmon audit report "$LEDGER" --trust "$TRUST" --out report.html >/dev/null 2>&1
+t 'the report names the application' grep -q 'application APP-1' report.html
 t 'and so is the ledger' exits 0 kanmon audit verify "$LEDGER" --trust "$TRUST"
 python3 "$second/second.py" "$LEDGER" "$TRUST" >out
 t 'the second verifier agrees' test $? = 0
