@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "kanmon/types.h"
+#include "provider/async.h"
 #include "provider/debug.h"
 
 enum phase { NONE, STARTING, RUNNING, ENDING };
@@ -130,6 +131,7 @@ application_free(struct kmn_application *app)
 {
 	if (app == NULL)
 		return;
+	kmn_async_free(app->async);
 	kmn_links_clear(&app->links);
 	kmn_heal_free(app->heal);
 	kmn_receipts_free(app->receipts);
@@ -199,6 +201,7 @@ application_new(struct kmn_client_settings *settings, struct kmn_application **a
 	if ((e = kmn_wake_init(&app->ending)) != KMN_OK || (e = kmn_wake_init(&app->quitting)) != KMN_OK ||
 	    (e = load_types(app)) != KMN_OK || (e = kmn_identity_load(app->settings, &app->identity)) != KMN_OK ||
 	    (e = kmn_cache_new(app->settings->savings, &app->cache)) != KMN_OK ||
+	    (e = kmn_async_new(app->settings, &app->async)) != KMN_OK ||
 	    (e = kmn_receipts_new(app->settings, &app->receipts)) != KMN_OK)
 		goto done;
 	parts = (struct kmn_pool_parts){

@@ -41,6 +41,7 @@ struct kmn_application {
 	struct kmn_links links;
 	struct kmn_sessions sessions;
 	struct kmn_cache *cache;  /* set once */
+	struct kmn_async *async;  /* set once */
 	struct kmn_heal *heal;    /* set once; NULL unless heal=on or fork=inherit */
 	struct kmn_wake ending;   /* C_Finalize has begun */
 	struct kmn_wake quitting; /* and its patience is over */

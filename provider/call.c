@@ -15,6 +15,7 @@
 
 #include "kanmon/reader.h"
 #include "provider/application.h"
+#include "provider/async.h"
 #include "provider/debug.h"
 #include "provider/fate.h"
 #include "provider/host.h"
@@ -50,6 +51,10 @@ struct carriage {
 	bool held;            /* HELD was answered */
 	bool ending_wait;     /* quorum-wait is over: END_WAIT is due */
 	bool waits;           /* a C_WaitForSlotEvent that blocks */
+	bool parks;           /* HELD ends it for now: CKR_PENDING */
+	bool withdrawing;     /* ending_wait says so with WITHDRAW */
+	kmn_err ended;        /* what it came to, before that is put into the words of PKCS#11: an error, */
+	CK_RV answered;       /* or an answer */
 	uint64_t deadline_ms; /* of the wait, from the first HELD */
 	uint64_t request;     /* id of the request, when held */
 	struct breaks breaks;
@@ -57,8 +62,10 @@ struct carriage {
 	uint64_t channel[KMN_RECEIPTS_CHANNELS]; /* that it was sent on, as the ledger numbers them */
 	size_t channels;                         /* how many; more than there is room for: not all are known */
 	bool broke;                              /* a connection did, somewhere on the way */
-	const struct kmn_passage *passage;       /* past the cache; NULL for the provider's own calls */
-	struct company *company;                 /* calls that go along with it */
+	const uint8_t *request_bytes;            /* encoded already; NULL: to be made of arg[] */
+	size_t request_len;
+	const struct kmn_passage *passage; /* past the cache; NULL for the provider's own calls */
+	struct company *company;           /* calls that go along with it */
 };
 
 /* The C_FindObjects that go along with a C_FindObjectsInit, unasked: see ahead.h. */
@@ -215,7 +222,8 @@ ask(struct carriage *c, struct kmn_channel *channel)
 	put_u64(&c->w, 0, c->flight.number);
 	put_u64(&c->w, NUMBER_BYTES, acknowledged);
 	if (c->ending_wait)
-		return kmn_channel_send(channel, KMN_F_END_WAIT, c->w.bytes, NUMBER_BYTES, SEND_MS);
+		return kmn_channel_send(
+		    channel, c->withdrawing ? KMN_F_WITHDRAW : KMN_F_END_WAIT, c->w.bytes, NUMBER_BYTES, SEND_MS);
 	return kmn_channel_send(channel, KMN_F_CALL, c->w.bytes, c->w.len, SEND_MS);
 }
 
@@ -324,6 +332,8 @@ wait_held(struct carriage *c)
 		c->ending_wait = true;
 		return KMN_OK;
 	}
+	if (c->parks)
+		return KMN_E_AGAIN;
 	e = kmn_flights_wait(&c->link->flights, c->link->pool, &c->app->ending, &c->flight, c->deadline_ms);
 	if (e != KMN_E_TIMEOUT)
 		return e;
@@ -410,6 +420,10 @@ encode(struct carriage *c)
 	kmn_writer_init(&c->w, KMN_FRAME_MAX_BYTES - 1);
 	kmn_writer_u64(&c->w, 0); /* number and acknowledged: known when it is sent */
 	kmn_writer_u64(&c->w, 0);
+	if (c->request_bytes != NULL) {
+		kmn_writer_raw(&c->w, c->request_bytes, c->request_len);
+		return c->w.err;
+	}
 	e = kmn_request_encode(c->id, c->arg, c->arg_count, &c->w);
 	if (e == KMN_E_MECHANISM_PARAM) { /* refused here, and there: so that it is in the ledger */
 		kmn_debug(KMN_TOPIC_CALL,
@@ -536,6 +550,8 @@ carry_whole(struct carriage *c, CK_RV *rv_out)
 	if (c->company != NULL)
 		begin_company(c);
 	e = carry(c, rv_out);
+	if (e == KMN_E_AGAIN)
+		return e; /* parked: the number stays its own */
 	if (c->company != NULL)
 		end_company(c, e);
 	if (e == KMN_OK && *rv_out == CKR_OK)
@@ -830,15 +846,14 @@ keep_ahead(struct carriage *c, CK_RV rv)
 	company->ahead = NULL;
 }
 
+/* What the application sees of what it came to; the link is put back. */
 static CK_RV
-run(struct carriage *c, const struct kmn_call_view *view)
+conclude(struct carriage *c, const struct kmn_call_view *view, kmn_err e, CK_RV rv, bool stale)
 {
-	CK_RV rv = CKR_GENERAL_ERROR;
 	enum kmn_fate fate = KMN_FATE_STALE;
-	bool stale = false;
-	kmn_err e;
 
-	e = carry_anywhere(c, view, &rv, &stale);
+	c->ended = e;
+	c->answered = rv;
 	if (e == KMN_OK && !stale) {
 		rv = rv_of_answer(c, rv);
 		if (c->app->heal != NULL)
@@ -855,7 +870,22 @@ run(struct carriage *c, const struct kmn_call_view *view)
 	if (c->company != NULL)
 		keep_ahead(c, rv);
 	kmn_links_put(&c->app->links, c->link);
+	c->link = NULL;
 	return rv;
+}
+
+static CK_RV
+run(struct carriage *c, const struct kmn_call_view *view)
+{
+	CK_RV rv = CKR_GENERAL_ERROR;
+	bool stale = false;
+	kmn_err e = carry_anywhere(c, view, &rv, &stale);
+
+	if (e != KMN_E_AGAIN)
+		return conclude(c, view, e, rv, stale);
+	kmn_cache_return(c->app->cache, c->link->era, c->passage, CKR_PENDING, c->broke);
+	c->passage = NULL;
+	return CKR_PENDING;
 }
 
 /* The answer without the gateway, if that can be had. */
@@ -896,7 +926,8 @@ answer(struct carriage *c)
 			rv = run(c, &view);
 		}
 	}
-	kmn_writer_clear(&c->w); /* wipes: it may have held a PIN */
+	if (c->link == NULL)             /* else it is parked */
+		kmn_writer_clear(&c->w); /* wipes: it may have held a PIN */
 	return rv;
 }
 
@@ -1022,26 +1053,209 @@ after_call(struct carriage *c, CK_RV rv)
 }
 
 CK_RV
-kmn_provider_call(enum kmn_call_id id, enum kmn_list list, struct kmn_arg *arg, size_t arg_count)
+kmn_call_whole(
+    struct kmn_application *app, enum kmn_list list, enum kmn_call_id id, struct kmn_arg *arg, size_t arg_count)
 {
-	struct carriage c = {.id = id, .list = list, .arg = arg, .arg_count = arg_count};
-	struct kmn_host_errors errors;
+	struct carriage c = {.app = app, .id = id, .list = list, .arg = arg, .arg_count = arg_count};
 	CK_RV rv;
 
-	if ((c.app = kmn_application_enter()) == NULL)
-		return CKR_CRYPTOKI_NOT_INITIALIZED;
-	kmn_host_errors_take(&errors);
-	kmn_sessions_fill(&c.app->sessions, id, arg);
-	if (kmn_receipts_failed(c.app->receipts) && !is_harmless(id))
-		rv = kmn_err_ckr(KMN_E_RECEIPT);
-	else if (id == KMN_C_FindObjectsInit)
+	if (id == KMN_C_FindObjectsInit)
 		rv = find_init(&c);
 	else if (id == KMN_C_FindObjects)
 		rv = find(&c);
 	else
 		rv = answer(&c);
 	after_call(&c, rv);
-	kmn_host_errors_return(&errors);
-	kmn_application_leave(c.app);
 	return rv;
+}
+
+CK_RV
+kmn_provider_call(enum kmn_call_id id, enum kmn_list list, struct kmn_arg *arg, size_t arg_count)
+{
+	struct kmn_application *app = kmn_application_enter();
+	struct kmn_host_errors errors;
+	CK_RV rv;
+
+	if (app == NULL)
+		return CKR_CRYPTOKI_NOT_INITIALIZED;
+	kmn_host_errors_take(&errors);
+	kmn_sessions_fill(&app->sessions, id, arg);
+	if (kmn_receipts_failed(app->receipts) && !is_harmless(id))
+		rv = kmn_err_ckr(KMN_E_RECEIPT);
+	else if (kmn_async_takes(app->async, id, list, arg))
+		rv = kmn_async_call(app->async, app, id, arg, arg_count);
+	else
+		rv = kmn_call_whole(app, list, id, arg, arg_count);
+	kmn_host_errors_return(&errors);
+	kmn_application_leave(app);
+	return rv;
+}
+
+/* ---- calls that are parked --------------------------------------------------------------------------------------- */
+
+struct kmn_parked {
+	struct carriage c;
+	struct kmn_arg arg[KMN_CALL_ARGS_MAX];
+	CK_ULONG length;          /* of the output, instead of the caller's, which may be gone when it comes */
+	CK_OBJECT_HANDLE made[2]; /* the same of handles */
+};
+
+/* Outputs go to memory that lives as long as the call; the caller's buffer does, by PKCS#11. */
+static void
+own_outputs(struct kmn_parked *p)
+{
+	const struct kmn_call *row = kmn_call_row(p->c.id);
+	size_t made = 0;
+
+	for (size_t i = 0; i < p->c.arg_count; i++) {
+		struct kmn_arg *a = &p->arg[i];
+
+		switch (row->param[i].kind) {
+		case KMN_KIND_ROOM:
+		case KMN_KIND_MAYBE_ROOM:
+			if (a->n == NULL)
+				break;
+			p->length = *a->n;
+			a->n = &p->length;
+			break;
+		case KMN_KIND_NEW_OBJECT:
+		case KMN_KIND_MAYBE_OBJECT:
+			if (a->p != NULL && made < KMN_COUNT_OF(p->made))
+				a->p = &p->made[made++];
+			break;
+		case KMN_KIND_MECHANISM: /* what a module changes in it goes back to nobody */
+			a->p = NULL;
+			break;
+		default:
+			break;
+		}
+	}
+}
+
+struct kmn_parked *
+kmn_parked_new(struct kmn_application *app, enum kmn_call_id id, const struct kmn_arg *arg, size_t arg_count)
+{
+	struct kmn_parked *p = calloc(1, sizeof(*p));
+
+	if (p == NULL || arg_count > KMN_COUNT_OF(p->arg)) {
+		free(p);
+		return NULL;
+	}
+	p->c = (struct carriage){
+	    .app = app, .id = id, .list = KMN_LIST_NEWEST, .arg = p->arg, .arg_count = arg_count, .parks = true};
+	memcpy(p->arg, arg, arg_count * sizeof(arg[0]));
+	return p;
+}
+
+void
+kmn_parked_encoded(struct kmn_parked *p, const uint8_t *request, size_t len)
+{
+	p->c.request_bytes = request;
+	p->c.request_len = len;
+}
+
+/* Parked again, or over. */
+static CK_RV
+settle_parked(struct kmn_parked *p, const struct kmn_call_view *view, kmn_err e, CK_RV rv)
+{
+	struct carriage *c = &p->c;
+
+	if (e == KMN_E_AGAIN) {
+		kmn_cache_return(c->app->cache, c->link->era, c->passage, CKR_PENDING, c->broke);
+		c->passage = NULL;
+		return CKR_PENDING;
+	}
+	rv = conclude(c, view, e, rv, false);
+	c->passage = NULL;
+	kmn_writer_clear(&c->w);
+	return rv;
+}
+
+CK_RV
+kmn_parked_start(struct kmn_parked *p)
+{
+	CK_RV rv = answer(&p->c);
+
+	if (p->c.link != NULL)
+		own_outputs(p);
+	return rv;
+}
+
+CK_RV
+kmn_parked_ask(struct kmn_parked *p)
+{
+	struct carriage *c = &p->c;
+	struct kmn_call_view view = {0};
+	struct kmn_passage passage;
+	CK_RV rv = CKR_GENERAL_ERROR;
+	kmn_err e;
+
+	if (c->link == NULL || kmn_call_view_decode(c->w.bytes + HEAD_BYTES, c->w.len - HEAD_BYTES, &view) != KMN_OK)
+		return CKR_GENERAL_ERROR;
+	kmn_cache_begin(
+	    c->app->cache, &passage, c->id, c->arg, c->arg_count, c->w.bytes + HEAD_BYTES, c->w.len - HEAD_BYTES);
+	kmn_cache_leave(c->app->cache, &passage);
+	c->passage = &passage;
+	e = carry_whole(c, &rv);
+	return settle_parked(p, &view, e, rv);
+}
+
+CK_RV
+kmn_parked_leave(struct kmn_parked *p, bool withdraw)
+{
+	p->c.ending_wait = true;
+	p->c.withdrawing = withdraw;
+	return kmn_parked_ask(p);
+}
+
+bool
+kmn_parked_is_unanswered(const struct kmn_parked *p)
+{
+	return p->c.ended == KMN_OK && p->c.answered == CKR_FUNCTION_CANCELED;
+}
+
+bool
+kmn_parked_is_lost(const struct kmn_parked *p)
+{
+	return p->c.ended != KMN_OK && p->c.ended != KMN_E_DENIED && p->c.ended != KMN_E_REJECTED &&
+	       p->c.ended != KMN_E_EXPIRED && p->c.ended != KMN_E_WITHDRAWN;
+}
+
+uint64_t
+kmn_parked_request(const struct kmn_parked *p)
+{
+	return p->c.request;
+}
+
+const uint8_t *
+kmn_parked_bytes(const struct kmn_parked *p, size_t *len_out)
+{
+	*len_out = p->c.w.len - HEAD_BYTES;
+	return p->c.w.bytes + HEAD_BYTES;
+}
+
+void
+kmn_parked_outputs(const struct kmn_parked *p, struct kmn_parked_outputs *out)
+{
+	const struct kmn_call *row = kmn_call_row(p->c.id);
+
+	*out = (struct kmn_parked_outputs){.made = {p->made[0], p->made[1]}};
+	for (size_t i = 0; i < p->c.arg_count; i++)
+		if (row->param[i].kind == KMN_KIND_ROOM || row->param[i].kind == KMN_KIND_MAYBE_ROOM) {
+			out->buffer = p->arg[i].p;
+			out->length = p->length;
+		}
+}
+
+void
+kmn_parked_free(struct kmn_parked *p)
+{
+	if (p == NULL)
+		return;
+	if (p->c.link != NULL) {
+		kmn_flights_finish(&p->c.link->flights, &p->c.flight);
+		kmn_links_put(&p->c.app->links, p->c.link);
+	}
+	kmn_writer_clear(&p->c.w);
+	free(p);
 }

@@ -290,3 +290,74 @@ kmn_heads_evidence(const struct kmn_heads *heads, const char *text, size_t len, 
 	(void)close(fd);
 	return e == KMN_OK ? sync_folder(heads) : e;
 }
+
+/* ---- other files ------------------------------------------------------------------------------------------------- */
+
+kmn_err
+kmn_heads_put_file(const struct kmn_heads *heads, const char *name, const uint8_t *bytes, size_t len)
+{
+	char path[PATH_MAX], fresh[PATH_MAX];
+	kmn_err e = KMN_E_IO;
+	int fd;
+
+	if (heads == NULL)
+		return KMN_E_NOT_FOUND;
+	name_file(heads, name, path);
+	if (snprintf(fresh, sizeof(fresh), "%s/.%s-XXXXXX", heads->folder, name) >= (int)sizeof(fresh) ||
+	    (fd = mkostemp(fresh, O_CLOEXEC)) < 0)
+		return KMN_E_IO;
+	if (write_all(fd, (const char *)bytes, len) == KMN_OK && fsync(fd) == 0)
+		e = KMN_OK;
+	if (close(fd) != 0 || (e == KMN_OK && rename(fresh, path) != 0))
+		e = KMN_E_IO;
+	if (e != KMN_OK)
+		(void)unlink(fresh);
+	return e == KMN_OK ? sync_folder(heads) : e;
+}
+
+kmn_err
+kmn_heads_get_file(
+    const struct kmn_heads *heads, const char *name, size_t max_bytes, uint8_t **bytes_out, size_t *len_out)
+{
+	char path[PATH_MAX];
+	struct stat st;
+	uint8_t *bytes = NULL;
+	size_t len = 0;
+	ssize_t n = 1;
+	int fd;
+
+	*bytes_out = NULL;
+	*len_out = 0;
+	if (heads == NULL)
+		return KMN_E_NOT_FOUND;
+	name_file(heads, name, path);
+	if ((fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)) < 0)
+		return errno == ENOENT ? KMN_E_NOT_FOUND : KMN_E_IO;
+	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size < 0 || (size_t)st.st_size > max_bytes ||
+	    (bytes = malloc((size_t)st.st_size + 1)) == NULL) {
+		(void)close(fd);
+		return KMN_E_TOO_BIG;
+	}
+	while (len < (size_t)st.st_size &&
+	       ((n = read(fd, bytes + len, (size_t)st.st_size - len)) > 0 || (n < 0 && errno == EINTR)))
+		len += n > 0 ? (size_t)n : 0;
+	(void)close(fd);
+	if (n < 0) {
+		free(bytes);
+		return KMN_E_IO;
+	}
+	*bytes_out = bytes;
+	*len_out = len;
+	return KMN_OK;
+}
+
+void
+kmn_heads_remove_file(const struct kmn_heads *heads, const char *name)
+{
+	char path[PATH_MAX];
+
+	if (heads == NULL)
+		return;
+	name_file(heads, name, path);
+	(void)unlink(path);
+}

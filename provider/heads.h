@@ -52,4 +52,14 @@ kmn_err kmn_heads_store(
 kmn_err kmn_heads_evidence(
     const struct kmn_heads *heads, const char *text, size_t len, char path_out[4096]) KMN_MUST_CHECK;
 
+/*
+ * Other small files in the folder of the origin, mode 0600, whole or not at all. `name` is ours. KMN_E_NOT_FOUND (of
+ * `heads` NULL too), KMN_E_IO, KMN_E_TOO_BIG: more than max_bytes. The bytes that were read are freed by the caller.
+ */
+kmn_err kmn_heads_put_file(
+    const struct kmn_heads *heads, const char *name, const uint8_t *bytes, size_t len) KMN_MUST_CHECK;
+kmn_err kmn_heads_get_file(const struct kmn_heads *heads, const char *name, size_t max_bytes, uint8_t **bytes_out,
+    size_t *len_out) KMN_MUST_CHECK;
+void kmn_heads_remove_file(const struct kmn_heads *heads, const char *name);
+
 #endif

@@ -20,6 +20,7 @@
 #include "kanmon/channel.h"
 #include "kanmon/frame.h"
 #include "provider/application.h"
+#include "provider/async.h"
 #include "provider/debug.h"
 #include "provider/host.h"
 #include "provider/vendor.h"
@@ -256,33 +257,52 @@ C_GetInterface(CK_UTF8CHAR_PTR wanted, CK_VERSION_PTR version, CK_INTERFACE_PTR_
 	return CKR_ARGUMENTS_BAD;
 }
 
-/* ---- asynchronous functions (3.2): nothing is ever pending, for no session is asynchronous ------------------------ */
+/* ---- asynchronous functions (3.2): async.h ------------------------------------------------------------------------ */
 
 EXPORT CK_RV
 C_AsyncComplete(CK_SESSION_HANDLE session, CK_UTF8CHAR_PTR function, CK_ASYNC_DATA_PTR result)
 {
-	(void)session;
-	(void)function;
-	(void)result;
-	return CKR_FUNCTION_NOT_SUPPORTED;
+	struct kmn_application *app = kmn_application_enter();
+	struct kmn_host_errors errors;
+	CK_RV rv;
+
+	if (app == NULL)
+		return CKR_CRYPTOKI_NOT_INITIALIZED;
+	kmn_host_errors_take(&errors);
+	rv = kmn_async_complete(app, session, function, result);
+	kmn_host_errors_return(&errors);
+	kmn_application_leave(app);
+	return rv;
 }
 
 EXPORT CK_RV
 C_AsyncGetID(CK_SESSION_HANDLE session, CK_UTF8CHAR_PTR function, CK_ULONG_PTR id)
 {
-	(void)session;
-	(void)function;
-	(void)id;
-	return CKR_FUNCTION_NOT_SUPPORTED;
+	struct kmn_application *app = kmn_application_enter();
+	struct kmn_host_errors errors;
+	CK_RV rv;
+
+	if (app == NULL)
+		return CKR_CRYPTOKI_NOT_INITIALIZED;
+	kmn_host_errors_take(&errors);
+	rv = kmn_async_get_id(app, session, function, id);
+	kmn_host_errors_return(&errors);
+	kmn_application_leave(app);
+	return rv;
 }
 
 EXPORT CK_RV
 C_AsyncJoin(CK_SESSION_HANDLE session, CK_UTF8CHAR_PTR function, CK_ULONG id, CK_BYTE_PTR data, CK_ULONG len)
 {
-	(void)session;
-	(void)function;
-	(void)id;
-	(void)data;
-	(void)len;
-	return CKR_FUNCTION_NOT_SUPPORTED;
+	struct kmn_application *app = kmn_application_enter();
+	struct kmn_host_errors errors;
+	CK_RV rv;
+
+	if (app == NULL)
+		return CKR_CRYPTOKI_NOT_INITIALIZED;
+	kmn_host_errors_take(&errors);
+	rv = kmn_async_join(app, session, function, id, data, len);
+	kmn_host_errors_return(&errors);
+	kmn_application_leave(app);
+	return rv;
 }

@@ -56,6 +56,7 @@
 	    "size of a head that came from this gateway, cosignature line over it by the key that ATTACH named") \
 	ROW(KMN_F_PROVE,        11,   CLIENT,  ATTACHED, "u64 u64", \
 	    "smaller size, larger size: is the first head a beginning of the second?") \
+	ROW(KMN_F_WITHDRAW,     12,   CLIENT,  ATTACHED, "u64", "number") \
 	ROW(KMN_F_ATTACHED,    128,   GATEWAY, ANY,      "u16 raw16 raw32 u32 text u64 bytes", \
 	    "version, instance, gateway random, lease ms, origin, number of this channel in the ledger, receipt of a head " \
 	    "(receipt.h) or nothing") \

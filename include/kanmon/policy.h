@@ -230,6 +230,10 @@ void kmn_policy_judge(
  */
 bool kmn_policy_guards(const struct kmn_policy *policy, const struct kmn_question *question);
 
+/* Is there a rule by which a quorum may hold a call of this client on this token (NULL: on any)? */
+bool kmn_policy_may_hold(const struct kmn_policy *policy, const uint8_t client_spki_sha256[KMN_HASH_BYTES],
+    const struct kmn_policy_token_facts *token);
+
 /*
  * kmn_policy_judge() from the body of an intent (and the data, if it is kept): what keeper and auditor both go by.
  * `material` may be NULL. Errors: KMN_E_MALFORMED when the body is not that of an intent.

@@ -489,6 +489,7 @@ kmn_call_take_reply(struct kmn_call_state *call, uint8_t *reply, size_t len)
 	}
 	translate(call, &response, reply);
 	kmn_activation_mark(call, &response, reply);
+	kmn_async_mark(call, &response, reply);
 	call->took_us = kmn_keeper_now_us() - call->started_us;
 	kmn_track_session(call, &response);
 	kmn_event_given(call, &response);

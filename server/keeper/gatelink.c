@@ -401,7 +401,8 @@ take_frame(struct kmn_keeper *k, struct kmn_conn *conn, uint8_t type, const uint
 		kmn_instance_watch(conn->instance);
 		break;
 	case KMN_F_END_WAIT:
-		kmn_instance_end_wait(k, conn, kmn_reader_u64(&r));
+	case KMN_F_WITHDRAW:
+		kmn_instance_end_wait(k, conn, kmn_reader_u64(&r), type == KMN_F_WITHDRAW);
 		break;
 	case KMN_F_DETACH:
 		detach(k, conn);

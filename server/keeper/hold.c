@@ -509,8 +509,8 @@ others_wait(const struct kmn_call_state *call)
 	return false;
 }
 
-static void
-cancel(struct kmn_call_state *call)
+void
+kmn_hold_withdraw(struct kmn_call_state *call)
 {
 	const struct kmn_request *r = kmn_quorum_request(call->keeper->quorum, call->request.i);
 
@@ -531,7 +531,7 @@ kmn_hold_cancel(struct kmn_session *session, unsigned kinds)
 
 		if (call != NULL && call->in_held && call->session == session && call->operation != NULL &&
 		    (call->operation->kind & kinds) != 0)
-			cancel(call);
+			kmn_hold_withdraw(call);
 	}
 }
 

@@ -384,7 +384,7 @@ kmn_instance_call(struct kmn_keeper *k, struct kmn_conn *conn, const uint8_t *bo
 }
 
 void
-kmn_instance_end_wait(struct kmn_keeper *k, struct kmn_conn *conn, uint64_t number)
+kmn_instance_end_wait(struct kmn_keeper *k, struct kmn_conn *conn, uint64_t number, bool withdraw)
 {
 	struct kmn_call_state *call = kept(conn->instance, number);
 
@@ -395,6 +395,8 @@ kmn_instance_end_wait(struct kmn_keeper *k, struct kmn_conn *conn, uint64_t numb
 	call->conn = conn;
 	if (call->step == KMN_STEP_DONE)
 		kmn_call_answer(call);
+	else if (call->step == KMN_STEP_HELD && withdraw)
+		kmn_hold_withdraw(call);
 	else if (call->step == KMN_STEP_HELD)
 		kmn_hold_end_wait(call);
 	else if (call->step == KMN_STEP_EVENT)

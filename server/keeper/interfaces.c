@@ -8,6 +8,7 @@
 #include "server/keeper/state.h"
 
 #define NO_REQUEST UINT64_MAX
+#define VERSION_3_2 0x0302u /* last, where the modules lack it: asynchronous sessions are the gateway's own */
 
 void
 kmn_lists_read(struct kmn_lists *lists, struct kmn_reader *r)
@@ -82,6 +83,9 @@ kmn_interfaces_take(struct kmn_keeper *k, struct kmn_conn *conn, uint16_t versio
 		kmn_gatelink_refuse(k, conn, 0, KMN_E_BUSY, NO_REQUEST, "the module is still being started");
 		return;
 	}
+	if (!has(&common, VERSION_3_2) && common.count < KMN_LISTS_MAX &&
+	    kmn_policy_may_hold(kmn_keeper_policy(k), conn->spki_sha256, NULL))
+		common.version[common.count++] = VERSION_3_2;
 	kmn_writer_init(&w, KMN_FRAME_FIRST_MAX_BYTES);
 	kmn_writer_u8(&w, (uint8_t)common.count);
 	for (unsigned i = 0; i < common.count; i++) {

@@ -529,13 +529,19 @@ kmn_err kmn_witness_import(struct kmn_keeper *k, const char *bytes, size_t len, 
 /* {"name": {"size", "state"}}, of those in the configuration. */
 json_t *kmn_witness_status(const struct kmn_keeper *k);
 
+/* ---- async.c --------------------------------------------------------------------------------------------------- */
+
+/* In an answer to C_GetTokenInfo: CKF_ASYNC_SESSION_SUPPORTED, where a rule can hold calls of the client. */
+void kmn_async_mark(const struct kmn_call_state *call, const struct kmn_response_view *response, uint8_t *reply);
+
 /* ---- instance.c ------------------------------------------------------------------------------------------------ */
 
 void kmn_instance_attach(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader *r);
 void kmn_instance_join(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader *r);
 void kmn_instance_ready(struct kmn_keeper *k, struct kmn_instance *instance); /* its workers are */
 void kmn_instance_call(struct kmn_keeper *k, struct kmn_conn *conn, const uint8_t *body, size_t len);
-void kmn_instance_end_wait(struct kmn_keeper *k, struct kmn_conn *conn, uint64_t number);
+/* `withdraw`: with the last that waits for it the request ends too. */
+void kmn_instance_end_wait(struct kmn_keeper *k, struct kmn_conn *conn, uint64_t number, bool withdraw);
 /* A connection watches from now on: what became ready before is said again. */
 void kmn_instance_watch(struct kmn_instance *instance);
 void kmn_instance_conn_gone(struct kmn_keeper *k, struct kmn_conn *conn);
@@ -904,6 +910,8 @@ void kmn_hold_withdraw_blind(struct kmn_call_state *call);
 void kmn_hold_cancel(struct kmn_session *session, unsigned kinds);
 /* The client ends its wait. */
 void kmn_hold_end_wait(struct kmn_call_state *call);
+/* The same, and with the last that waits for it the request ends. */
+void kmn_hold_withdraw(struct kmn_call_state *call);
 void kmn_hold_forget(struct kmn_call_state *call);
 bool kmn_hold_has_room(const struct kmn_keeper *k, const uint8_t client_spki_sha256[KMN_HASH_BYTES]);
 /* Writes the statements that are due, now that their intents are durable. */

@@ -1,0 +1,132 @@
+#!/bin/bash
+# Asynchronous sessions (PKCS#11 3.2): a quorum that outlives the call, its session, its process and the gateway's.
+. "${srcdir:-.}/tests/tap.sh"
+. "$source_dir/tests/faults/control.sh"
+said() { timeout 10 bash -c "until grep -q \"\$1\" said; do sleep 0.05; done" said "$1"; }
+export PIN=kanmon-pin-4711-xyzzy
+"$source_dir/tools/sandbox" up "$work/gw" --policy quorum >"$work/up.log" 2>&1 ||
+	{ sed 's/^/# /' "$work/up.log" && echo 'Bail out! no sandbox' && exit 1; }
+at_exit "'$source_dir/tools/sandbox' down '$work/gw'"
+. "$work/gw/env"
+cd "$work" || exit 99
+kanmond_pid=$(cat "$work/gw/kanmond.pid")
+PENDING=0x204
+REJECTED=0x201
+CANCELED=0x50
+INVALID=0x160 # CKR_SAVED_STATE_INVALID
+
+asker() { "$build/tests/async/asker" "$@"; }
+as() { echo --as "$CUSTODIAN_DIR/$1" --passphrase-file "$CUSTODIAN_DIR/$1.passphrase" --yes; }
+approve() { kanmon approve "$1" $(as sato) >/dev/null && kanmon approve "$1" $(as suzuki) >/dev/null; }
+reject() { kanmon reject "$1" $(as sato) --reason no >/dev/null && kanmon reject "$1" $(as suzuki) --reason no >/dev/null; }
+waiting() { kanmon request list --json | jq -r '[.requests[] | select(.state == "open")][-1].id // empty'; }
+state() { [ "$(kanmon request show "$2" --json | jq -r .request.state)" = "$1" ] || { kanmon request show "$2" && false; }; }
+requests() { kanmon request list --all --json | jq '.requests | length'; }
+recipe_files() { find "$work/gw/client" -name 'async-*'; }
+got() { grep -qx "$1" said || { cat said && false; }; }
+verifies() { openssl dgst -sha256 -verify pub -signature "$1" "$2"; }
+# The id that the last asker was given.
+id_of() { sed -n 's/^id (\([0-9]*\)) 0x0$/\1/p' said; }
+# start FILE: signs FILE in an asynchronous session, and leaves with the id.
+start() { asker open find:root-ca init "sign:$1" id:C_Sign finalize >said 2>&1 && id=$(id_of) && [ -n "$id" ]; }
+
+
+# ---- a key, in one process ----------------------------------------------------------------------------------------------
+asker list open info keypair:root-ca info ask:C_GenerateKeyPair ask:C_Sign until:go \
+	await:C_GenerateKeyPair ask:C_GenerateKeyPair close finalize >said 2>&1 &
+process=$!
+said "^ask.*0x91"
+id=$(waiting)
+t 'a module of 2.40 is offered with 3.2 where calls can be held' got 'list 2.40 3.2 .* 0x0'
+t 'the session says that it is asynchronous' got 'info (async) 0x0'
+t 'what a quorum must approve is pending at once' got "keypair $PENDING"
+t 'and when asked for' got "ask $PENDING"
+t 'another function is not pending' got 'ask (none 0 ) 0x91'
+approve "$id" && touch go
+wait "$process"
+t 'approved, it gives the handles of both keys' got 'await (none 0 object object) 0x0'
+t 'and once' test "$(grep -c '^ask (none 0 ) 0x91$' said)" = 2
+pkcs11-tool --module "$MODULE" --token-label "$TOKEN" --read-object --type pubkey --label root-ca -o pub.der >/dev/null 2>&1
+openssl pkey -pubin -inform DER -in pub.der -out pub
+
+# ---- a signature, in one process ----------------------------------------------------------------------------------------
+echo one >one
+rm -f go
+asker open find:root-ca init how-long:one sign-into:10:one sign:one sign:one find:root-ca ask:C_Sign until:go await:C_Sign:sig \
+	close finalize >said 2>&1 &
+process=$!
+said "^ask"
+t 'a question for the length never pends' got 'how-long (256) 0x0'
+t 'a buffer that is too small is said at once' got 'sign-into (256) 0x150'
+t 'the signature pends' got "sign (1024) $PENDING"
+t 'the session takes no other call of that kind meanwhile' got 'sign (1024) 0x90'
+id=$(waiting)
+approve "$id" && touch go
+wait "$process"
+t 'approved, it is in the buffer of the call' got 'await (ours 256 ) 0x0'
+t 'and verifies' verifies sig one
+
+# ---- two processes, and a gateway that was restarted ----------------------------------------------------------------------
+echo two >two
+t 'a process leaves with the id of its request' start two
+before=$(requests)
+t 'the request stays open' state open "$id"
+t 'what it takes to join is in the folder of state' test "$(recipe_files | wc -l)" = 1
+t 'for its owner alone' test 600 = "$(stat -c %a "$(recipe_files)")"
+restart_kanmond
+asker open "join:C_Sign:$id" ask:C_Sign id:C_Sign finalize >said 2>&1
+t 'after a restart of the gateway another process joins' got 'join 0x0'
+t 'it is pending as before' got "ask $PENDING"
+t 'and can be left again' test "$id" = "$(id_of)"
+approve "$id"
+asker open "join:C_Sign:$id" await:C_Sign:sig2 finalize >said 2>&1
+t 'approved meanwhile, who joins gets the signature' got 'await (ours 256 ) 0x0'
+t 'it verifies' verifies sig2 two
+t 'it was one request all the time' test "$before" = "$(requests)"
+t 'which is done' state done "$id"
+t 'nothing is left in the folder' test "$(recipe_files | wc -l)" = 0
+asker open "join:C_Sign:$id" finalize >said 2>&1
+t 'and it is joined no more' got "join $INVALID"
+
+# ---- no ---------------------------------------------------------------------------------------------------------------
+echo three >three
+asker open find:root-ca init sign:three until:closing close finalize >said 2>&1 &
+process=$!
+said "^sign.*$PENDING"
+id=$(waiting)
+touch closing
+wait "$process"
+t 'a session that is closed without the id withdraws its request' state withdrawn "$id"
+asker open find:root-ca init sign:three cancel ask:C_Sign finalize >said 2>&1
+t 'so does C_SessionCancel' got 'ask (none 0 ) 0x91'
+t 'and nothing is open' test -z "$(waiting)"
+asker open find:root-ca init sign:three close-all finalize >said 2>&1
+t 'and C_CloseAllSessions' test -z "$(waiting)"
+asker open find:root-ca init sign:three finalize >said 2>&1
+id=$(waiting)
+t 'C_Finalize leaves it open' state open "$id"
+kanmon request withdraw "$id" --reason 'not needed' >/dev/null
+
+# ---- what a recipe is not good for ------------------------------------------------------------------------------------------
+start three
+recipe=$(recipe_files)
+cp "$recipe" "$(dirname "$recipe")/async-7"
+asker open join:C_Sign:7 "join:C_GenerateKey:$id" join:C_Sign:999999 finalize >said 2>&1
+t 'an id that no recipe has, or under another name, is refused' test 3 = "$(grep -c "^join $INVALID\$" said)"
+head -c 100 "$recipe" >short && cp short "$recipe"
+asker open "join:C_Sign:$id" finalize >said 2>&1
+t 'a recipe that ends early is refused' got "join $INVALID"
+kanmon request withdraw "$id" --reason 'not needed' >/dev/null
+rm -f "$(dirname "$recipe")"/async-*
+
+start three
+pkcs11-tool --module "$HSM_MODULE" --token-label "$TOKEN" --login --pin "$PIN" --delete-object --type privkey --label root-ca >/dev/null 2>&1
+pkcs11-tool --module "$HSM_MODULE" --token-label "$TOKEN" --login --pin "$PIN" --delete-object --type pubkey --label root-ca >/dev/null 2>&1
+pkcs11-tool --module "$HSM_MODULE" --token-label "$TOKEN" --login --pin "$PIN" --keypairgen --key-type rsa:2048 --label root-ca --id 02 >/dev/null 2>&1
+asker open "join:C_Sign:$id" finalize >said 2>&1
+t 'another key with the same name is not signed with' got "join $INVALID"
+t 'and asks nobody' test "$id" = "$(waiting)"
+
+t 'a session that is not asynchronous has nothing to join' bash -c "'$build/tests/async/asker' open-plain join:C_Sign:$id | grep -qx 'join 0x54'"
+t 'the ledger verifies' kanmon audit verify "$LEDGER" --trust "$TRUST"
+t_end
