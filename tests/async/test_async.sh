@@ -11,8 +11,7 @@ at_exit "'$source_dir/tools/sandbox' down '$work/gw'"
 cd "$work" || exit 99
 kanmond_pid=$(cat "$work/gw/kanmond.pid")
 PENDING=0x204
-REJECTED=0x201
-CANCELED=0x50
+REJECTED=0x200
 INVALID=0x160 # CKR_SAVED_STATE_INVALID
 
 asker() { "$build/tests/async/asker" "$@"; }
@@ -90,6 +89,19 @@ t 'and it is joined no more' got "join $INVALID"
 
 # ---- no ---------------------------------------------------------------------------------------------------------------
 echo three >three
+start three && reject "$id"
+asker open "join:C_Sign:$id" ask:C_Sign finalize >said 2>&1
+t 'one that was rejected is not joined' got "join $INVALID"
+t 'and what that asked for anew is withdrawn' test -z "$(waiting)"
+t 'its recipe is gone' test "$(recipe_files | wc -l)" = 0
+
+asker open find:root-ca init sign:three until:no await:C_Sign finalize >said 2>&1 &
+process=$!
+said "^sign.*$PENDING"
+reject "$(waiting)" && touch no
+wait "$process"
+t 'a rejected call that is still pending says so' got "await (ours 0 ) $REJECTED"
+
 asker open find:root-ca init sign:three until:closing close finalize >said 2>&1 &
 process=$!
 said "^sign.*$PENDING"
