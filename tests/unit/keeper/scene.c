@@ -133,6 +133,10 @@ static void
 forget_actors(struct scene *s)
 {
 	memset(s->actor, 0, sizeof(s->actor));
+	for (size_t n = 0; n < s->requests; n++) {
+		free(s->request[n].payload); /* nobody asks for it once more */
+		s->request[n].payload = NULL;
+	}
 }
 
 void
@@ -283,6 +287,12 @@ prod(struct scene *s)
 		kmn_writer_u16(&w, KMN_ADMIN_CHECKPOINT);
 		CU_ASSERT_EQUAL(ask(s, TERMINAL, &w), KMN_OK);
 	}
+}
+
+int64_t
+scene_now(const struct scene *s)
+{
+	return s->clock->wall;
 }
 
 void

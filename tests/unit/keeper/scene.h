@@ -8,7 +8,7 @@
 #include "kanmon/statement.h"
 #include "tests/unit/keeper/rig.h"
 
-#define SCENE_REQUESTS 32
+#define SCENE_REQUESTS 256
 #define SCENE_KEYS 8
 #define SCENE_START_MS 1795000000000 /* 2026-11-18 */
 
@@ -52,6 +52,7 @@ void scene_agree(struct scene *s);
 /* An application with a session and a login. */
 const char *scene_attach(struct scene *s, unsigned who);
 /* Both clocks, or the wall clock alone; the keeper has seen it when this returns. */
+int64_t scene_now(const struct scene *s);
 void scene_pass(struct scene *s, int64_t ms);
 void scene_set_wall(struct scene *s, int64_t ms);
 void scene_crash(struct scene *s);
