@@ -66,7 +66,7 @@ t 'its statement has the time, the uses and the bounds' test 3 = "$(kanmon reque
 	-e 'per window 1h uses 2' -e 'constraint content tbs-crl issuer="CN=Root" next-update<=8d' -e 'uses 2')"
 t 'one custodian derives it again and approves' says 'request is open now' approve sato "$id"
 t 'which opens nothing' says '2 uses in 3600 s, once it is open' kanmon request show "$id"
-t 'a second one opens it' says 'is window now' approve suzuki "$id"
+t 'a second one opens it' says 'is an open window now' approve suzuki "$id"
 t 'a CRL in its bounds is signed at once' sign week.tbs
 p11 --read-object --type pubkey --id 01 -o pub.der >/dev/null 2>&1 && openssl pkey -pubin -inform DER -in pub.der -out pub
 t 'and the signature verifies' openssl dgst -sha256 -verify pub -signature sig week.tbs

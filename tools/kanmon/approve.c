@@ -14,6 +14,15 @@
 
 static const char *const commands[] = {[KMN_APPROVE] = "approve", [KMN_REJECT] = "reject", [KMN_VETO] = "veto"};
 
+/* A state in a sentence: "The request is ... now." */
+static const char *
+state_words(const char *state)
+{
+	if (state == NULL)
+		return "?";
+	return strcmp(state, "window") == 0 ? "an open window" : state;
+}
+
 /* Prints what the gateway made of the note; an approval that does not count is a failure. */
 int
 kmn_answer_report(uint64_t id, enum kmn_decision decision, const json_t *answer, bool json)
@@ -28,7 +37,7 @@ kmn_answer_report(uint64_t id, enum kmn_decision decision, const json_t *answer,
 		kmn_print_json(copy);
 	} else if (counts) {
 		printf("Recorded: %s of request %" PRIu64 ". The request is %s now.\n", kmn_answer_noun(decision), id,
-		    state != NULL ? state : "?");
+		    state_words(state));
 	}
 	if (!counts)
 		kmn_fail("recorded, but it does not count: %s", check != NULL ? check : "?");
@@ -46,7 +55,7 @@ still_waits(uint64_t id, const json_t *shown)
 	if (strcmp(state, "waits for its content") == 0)
 		kmn_fail("request %" PRIu64 " waits for its content: the client that asks attaches it first", id);
 	else
-		kmn_fail("request %" PRIu64 " is %s: it waits for no answer any more", id, state);
+		kmn_fail("request %" PRIu64 " is %s: it waits for no answer any more", id, state_words(state));
 	return false;
 }
 

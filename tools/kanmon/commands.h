@@ -75,7 +75,8 @@ ROW("policy sign",       policy_sign,      "FILE --key KEYFILE", \
     "  kanmon policy sign policy.txt --key ~/kanmon/sato.key\n") \
 ROW("policy show",       policy_show,      "[FILE]", \
     "show the policy in force, or a policy file, and who signed it", \
-    "  kanmon policy show --as ~/kanmon/sato\n") \
+    "With --out it is written, signatures and all, for policy sign --previous and policy diff.\n\n" \
+    "  kanmon policy show --as ~/kanmon/sato --out policy-1.note\n") \
 ROW("policy submit",     policy_submit,    "FILE [--recovery]", \
     "bring a signed policy to the gateway: it takes effect at once", \
     "It is the next version, signed by the policy quorums of the version in force and of its own. Open requests\n" \

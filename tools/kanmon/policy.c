@@ -136,11 +136,12 @@ int
 kmn_cmd_policy_show(int argc, char **argv)
 {
 	struct kmn_policy_file *file;
-	const char *path, *as = NULL;
+	const char *path, *as = NULL, *out = NULL;
 	bool json = false;
 	json_t *facts;
 	const struct kmn_option options[] = {
 	    KMN_OPTION_TEXT("as", "DIR/NAME", "whose files to use (default: KANMON_CUSTODIAN)", &as),
+	    KMN_OPTION_TEXT("out", "FILE", "write the policy with its signatures there, too", &out),
 	    KMN_OPTION_JSON(&json),
 	};
 	int verdict = kmn_options_parse(argc, argv, "policy show", options, KMN_COUNT_OF(options), &path, 0, 1);
@@ -159,6 +160,8 @@ kmn_cmd_policy_show(int argc, char **argv)
 		print_facts(facts);
 	}
 	verdict = facts != NULL ? KMN_EXIT_OK : KMN_EXIT_FAILED;
+	if (facts != NULL && out != NULL && kmn_file_create(out, file->bytes, strlen(file->bytes), 0644) != KMN_OK)
+		verdict = KMN_EXIT_FAILED;
 	json_decref(facts);
 	kmn_policy_file_free(file);
 	return verdict;

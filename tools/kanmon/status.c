@@ -51,7 +51,7 @@ print_members(const char *prefix, const json_t *object)
 			printf("%-20s ", full);
 			kmn_print_safe(json_string_value(value));
 			putchar('\n');
-		} else if (strcmp(name, "started") == 0) {
+		} else if (strcmp(name, "started") == 0 || strcmp(name, "expires") == 0) {
 			char text[KMN_TIME_TEXT_BYTES];
 
 			kmn_time_text(json_integer_value(value), text);
