@@ -15,7 +15,9 @@
 #include "kanmon/attach.h"
 #include "kanmon/log.h"
 #include "kanmon/messages.h"
+#include "kanmon/policy.h"
 #include "kanmon/quorum.h"
+#include "kanmon/signed.h"
 #include "kanmon/store.h"
 #include "tests/unit/keeper/next_policy.h"
 #include "tests/unit/quorum/world.h"
@@ -410,6 +412,50 @@ scene_submit(struct scene *s, const char *const pairs[], const char *names)
 	free(s->policy);
 	s->policy = text;
 	return "ok";
+}
+
+/* What `kanmon status` says of a token: index and leaf of the anomaly that stands against it. */
+static bool
+anomaly_of(struct scene *s, const char *token, char out[KMN_SIGNED_PAIR_BYTES])
+{
+	uint8_t leaf[KMN_HASH_BYTES];
+	struct kmn_writer w;
+	json_t *status, *of;
+	bool has;
+
+	kmn_writer_init(&w, 16);
+	kmn_writer_u16(&w, KMN_ADMIN_STATUS);
+	CU_ASSERT_EQUAL(ask(s, TERMINAL, &w), KMN_OK);
+	status = json_loads(s->answer, 0, NULL);
+	of = json_object_get(json_object_get(status, "stances"), token);
+	has = kmn_json_get_b64(of, "leaf", leaf, sizeof(leaf));
+	if (has)
+		kmn_signed_number_hash((uint64_t)json_integer_value(json_object_get(of, "anomaly")), leaf, out);
+	json_decref(status);
+	return has;
+}
+
+const char *
+scene_reopen(struct scene *s, const char *token, const char *names)
+{
+	char policy[KMN_SIGNED_PAIR_BYTES], anomaly[KMN_SIGNED_PAIR_BYTES], *text, *note;
+	struct kmn_signed_pair pair[] = {{"origin", "kanmon.example/gw1/2026"}, {"policy", policy}, {"token", token},
+	    {"anomaly", anomaly}, {"reason", "looked at"}};
+	struct kmn_policy_error error;
+	struct kmn_policy *in_force;
+	uint32_t e;
+
+	if (!anomaly_of(s, token, anomaly))
+		return "nothing stands against it";
+	CU_ASSERT_EQUAL_FATAL(kmn_policy_parse(s->policy, strlen(s->policy), &in_force, &error), KMN_OK);
+	kmn_signed_number_hash(kmn_policy_version(in_force), kmn_policy_sha256(in_force), policy);
+	kmn_policy_free(in_force);
+	CU_ASSERT_EQUAL_FATAL(kmn_signed_make(KMN_SIGNED_REOPEN, pair, KMN_COUNT_OF(pair), &text, NULL), KMN_OK);
+	note = world_sign(text, names);
+	free(text);
+	e = bring_note(&s->rig, TERMINAL, KMN_ADMIN_NOTE_SUBMIT, note, s->answer, sizeof(s->answer));
+	free(note);
+	return e == KMN_OK ? "ok" : s->answer;
 }
 
 /* ---- requests ------------------------------------------------------------------------------------------------------ */

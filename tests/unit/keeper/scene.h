@@ -86,6 +86,8 @@ const char *scene_bring(struct scene *s, const char *text, const char *names);
 const char *scene_vote(struct scene *s, const struct scene_request *r, enum kmn_decision decision, const char *names);
 /* The next version: pairs as next_policy() takes them. */
 const char *scene_submit(struct scene *s, const char *const pairs[], const char *names);
+/* A note that reopens a token, of the anomaly that the keeper names; signed by the names. */
+const char *scene_reopen(struct scene *s, const char *token, const char *names);
 /* As `kanmon request list` says it. */
 const char *scene_state(struct scene *s, const struct scene_request *r);
 

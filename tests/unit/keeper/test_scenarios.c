@@ -245,6 +245,12 @@ do_submit(struct scene *s, const struct line *line)
 }
 
 static const char *
+do_reopen(struct scene *s, const struct line *line)
+{
+	return scene_reopen(s, line->word[1], line->word[2]);
+}
+
+static const char *
 do_pass(struct scene *s, const struct line *line)
 {
 	scene_pass(s, duration_ms(line->word[1]));
@@ -379,6 +385,7 @@ static const struct verb {
     {"bend", 3, do_bend},
     {"withdraw", 2, do_withdraw},
     {"submit", 2, do_submit},
+    {"reopen", 3, do_reopen},
     {"pass", 2, do_pass},
     {"clock", 2, do_clock},
     {"lose", 2, do_lose},
