@@ -675,6 +675,7 @@ kmn_call_decide_and_run(struct kmn_call_state *call)
 	const struct kmn_request *request = kmn_quorum_request(k->quorum, call->request.i);
 	struct kmn_anomaly anomaly;
 	struct kmn_stale stale;
+	const char *reason;
 	json_t *body;
 	kmn_err e;
 
@@ -686,8 +687,13 @@ kmn_call_decide_and_run(struct kmn_call_state *call)
 		KMN_BUG("a decision without its request");
 	/* From here to the record it is one moment: a clock that is set back in between allows nothing. */
 	kmn_clock_tick(k);
-	if (kmn_quorum_is_stale(k->quorum, 'A', k->clock.now, &stale) ||
-	    kmn_quorum_token_stops(k->quorum, request->intent, 'A', call->window != 0, INT64_MAX, &anomaly)) {
+	reason = kmn_quorum_is_stale(k->quorum, 'A', k->clock.now, &stale) ? stale.reason
+		 : kmn_quorum_token_stops(k->quorum, request->intent, 'A', call->window != 0, INT64_MAX, &anomaly)
+		     ? anomaly.reason
+		     : NULL;
+	if (reason != NULL) {
+		(void)snprintf(call->verdict.reason, sizeof(call->verdict.reason), "%s", reason);
+		say_refused(call);
 		call->why = KMN_E_STALE;
 		kmn_call_deny(call);
 		return;

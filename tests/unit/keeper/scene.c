@@ -95,6 +95,36 @@ lose(struct rig *rig, struct rig_worker *worker, bool to_worker, struct kmn_ipc_
 	       strcmp(kmn_call_row(view.id)->name, s->lost) != 0;
 }
 
+/* The first signature that comes by when it is to: one bit of it is another. False: nothing was done. */
+static bool
+forge(struct scene *s, struct rig_worker *worker, const struct kmn_ipc_message *m)
+{
+	const struct kmn_result *signature;
+	struct kmn_response_view view;
+	uint8_t copy[4096];
+
+	if (m->kind != KMN_W_REPLY || m->len_bytes > sizeof(copy) || m->len_bytes < 8)
+		return false;
+	memcpy(copy, m->body, m->len_bytes);
+	if (kmn_response_view_decode(copy + 8, m->len_bytes - 8, &view) != KMN_OK || view.id != KMN_C_Sign ||
+	    (signature = kmn_response_bytes(&view)) == NULL)
+		return false;
+	copy[signature->bytes - copy] ^= 1;
+	s->forges = false;
+	CU_ASSERT_EQUAL(kmn_ipc_send(worker->keeper, m->kind, copy, m->len_bytes, -1), KMN_OK);
+	return true;
+}
+
+static bool
+meddle(struct rig *rig, struct rig_worker *worker, bool to_worker, struct kmn_ipc_message *m)
+{
+	struct scene *s = rig->spy_cookie;
+
+	if (s->forges && !to_worker && forge(s, worker, m))
+		return false;
+	return lose(rig, worker, to_worker, m);
+}
+
 static void
 open_desks(struct scene *s)
 {
@@ -118,6 +148,8 @@ scene_start(struct scene *s, const char *tokens, const char *token_lines, const 
 	snprintf(module_key, sizeof(module_key), "KMN_MOCK_KEY=%s", s->pem);
 	snprintf(module_drop, sizeof(module_drop), "KMN_MOCK_DROP=%s.drop", s->pem);
 	module = (struct rig_module){.name = "mock", .environment = {module_key, module_drop}};
+	if (tokens != NULL && strstr(tokens, "mock-2") != NULL)
+		module.environment[2] = "KMN_MOCK_SLOTS=2";
 	s->plan = (struct rig_plan){.modules = &module,
 	    .module_count = 1,
 	    .tokens = tokens != NULL ? tokens : "mock-1",
@@ -125,7 +157,7 @@ scene_start(struct scene *s, const char *tokens, const char *token_lines, const 
 	    .adapt = adapt,
 	    .sources = &sources};
 	rig_start_with(&s->rig, &s->plan, rules);
-	s->rig.spy = lose;
+	s->rig.spy = meddle;
 	s->rig.spy_cookie = s;
 	s->policy = rig_policy(&s->rig);
 	open_desks(s);
@@ -254,6 +286,7 @@ scene_end(struct scene *s)
 	for (size_t n = 0; n < s->requests; n++)
 		free(s->request[n].payload);
 	free(s->policy);
+	free(s->note);
 	(void)unlink(s->pem);
 	munmap(s->clock, sizeof(*s->clock));
 }
@@ -414,48 +447,66 @@ scene_submit(struct scene *s, const char *const pairs[], const char *names)
 	return "ok";
 }
 
-/* What `kanmon status` says of a token: index and leaf of the anomaly that stands against it. */
-static bool
-anomaly_of(struct scene *s, const char *token, char out[KMN_SIGNED_PAIR_BYTES])
+/* ---- tokens of which something is wrong ----------------------------------------------------------------------------- */
+
+static json_t *
+status(struct scene *s)
 {
-	uint8_t leaf[KMN_HASH_BYTES];
 	struct kmn_writer w;
-	json_t *status, *of;
-	bool has;
 
 	kmn_writer_init(&w, 16);
 	kmn_writer_u16(&w, KMN_ADMIN_STATUS);
 	CU_ASSERT_EQUAL(ask(s, TERMINAL, &w), KMN_OK);
-	status = json_loads(s->answer, 0, NULL);
-	of = json_object_get(json_object_get(status, "stances"), token);
-	has = kmn_json_get_b64(of, "leaf", leaf, sizeof(leaf));
-	if (has)
-		kmn_signed_number_hash((uint64_t)json_integer_value(json_object_get(of, "anomaly")), leaf, out);
-	json_decref(status);
-	return has;
+	return json_loads(s->answer, 0, NULL);
 }
 
 const char *
-scene_reopen(struct scene *s, const char *token, const char *names)
+scene_stance(struct scene *s, const char *token)
 {
-	char policy[KMN_SIGNED_PAIR_BYTES], anomaly[KMN_SIGNED_PAIR_BYTES], *text, *note;
-	struct kmn_signed_pair pair[] = {{"origin", "kanmon.example/gw1/2026"}, {"policy", policy}, {"token", token},
-	    {"anomaly", anomaly}, {"reason", "looked at"}};
-	struct kmn_policy_error error;
-	struct kmn_policy *in_force;
-	uint32_t e;
+	static char state[512];
+	json_t *all = status(s);
+	const char *text =
+	    json_string_value(json_object_get(json_object_get(json_object_get(all, "stances"), token), "state"));
 
-	if (!anomaly_of(s, token, anomaly))
-		return "nothing stands against it";
-	CU_ASSERT_EQUAL_FATAL(kmn_policy_parse(s->policy, strlen(s->policy), &in_force, &error), KMN_OK);
-	kmn_signed_number_hash(kmn_policy_version(in_force), kmn_policy_sha256(in_force), policy);
-	kmn_policy_free(in_force);
+	snprintf(state, sizeof(state), "%s", text == NULL ? "none" : text);
+	json_decref(all);
+	return state;
+}
+
+const char *
+scene_replay(struct scene *s)
+{
+	return bring_note(&s->rig, TERMINAL, KMN_ADMIN_NOTE_SUBMIT, s->note, s->answer, sizeof(s->answer)) == KMN_OK
+		   ? "ok"
+		   : s->answer;
+}
+
+const char *
+scene_reopen(struct scene *s, const char *token, const char *names, uint64_t anomaly, const char *origin)
+{
+	char named[KMN_SIGNED_PAIR_BYTES], at[KMN_SIGNED_PAIR_BYTES], *text;
+	struct kmn_signed_pair pair[] = {{"origin", origin}, {"policy", named}, {"token", token}, {"anomaly", at},
+	    {"reason", "the cable was loose"}};
+	uint8_t leaf[KMN_HASH_BYTES] = {0};
+	struct kmn_policy_error error;
+	struct kmn_policy *policy;
+	json_t *all = status(s), *of = json_object_get(json_object_get(all, "stances"), token);
+	uint64_t i = 0;
+
+	if (kmn_json_get_number(of, "anomaly", &i))
+		CU_ASSERT_TRUE(kmn_json_get_b64(of, "leaf", leaf, sizeof(leaf)));
+	json_decref(all);
+	CU_ASSERT_EQUAL_FATAL(kmn_policy_parse(s->policy, strlen(s->policy), &policy, &error), KMN_OK);
+	if (origin == NULL)
+		pair[0].value = kmn_policy_origin(policy);
+	kmn_signed_number_hash(kmn_policy_version(policy), kmn_policy_sha256(policy), named);
+	kmn_signed_number_hash(anomaly != 0 ? anomaly : i, leaf, at);
 	CU_ASSERT_EQUAL_FATAL(kmn_signed_make(KMN_SIGNED_REOPEN, pair, KMN_COUNT_OF(pair), &text, NULL), KMN_OK);
-	note = world_sign(text, names);
+	kmn_policy_free(policy);
+	free(s->note);
+	s->note = world_sign(text, names);
 	free(text);
-	e = bring_note(&s->rig, TERMINAL, KMN_ADMIN_NOTE_SUBMIT, note, s->answer, sizeof(s->answer));
-	free(note);
-	return e == KMN_OK ? "ok" : s->answer;
+	return scene_replay(s);
 }
 
 /* ---- requests ------------------------------------------------------------------------------------------------------ */
@@ -717,6 +768,20 @@ scene_random(struct scene *s, unsigned by)
 	struct kmn_arg arg[] = {{.u = s->actor[by].app.session}, {.p = out, .u = sizeof(out)}};
 
 	return rv_word(rig_call(&s->rig, &s->actor[by].app, KMN_C_GenerateRandom, arg, 2));
+}
+
+const char *
+scene_elsewhere(struct scene *s, unsigned by)
+{
+	struct rig_app *app = &s->actor[by].app;
+	CK_SESSION_HANDLE session = 0;
+	uint8_t out[32];
+	struct kmn_arg open[] = {{.u = 22}, {.u = CKF_SERIAL_SESSION | CKF_RW_SESSION}, {.p = NULL}, {.p = &session}};
+	struct kmn_arg arg[] = {{.u = 0}, {.p = out, .u = sizeof(out)}};
+	CK_RV rv = rig_call(&s->rig, app, KMN_C_OpenSession, open, KMN_COUNT_OF(open));
+
+	arg[0].u = session;
+	return rv_word(rv == CKR_OK ? rig_call(&s->rig, app, KMN_C_GenerateRandom, arg, 2) : rv);
 }
 
 const char *

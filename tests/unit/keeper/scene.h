@@ -37,6 +37,8 @@ struct scene {
 	struct scene_request request[SCENE_REQUESTS];
 	size_t requests;
 	const char *lost;   /* the module does that, and nobody hears of it */
+	bool forges;        /* the module's next signature has a wrong bit */
+	char *note;         /* the last reopening that was brought */
 	char answer[12288]; /* of the last question */
 };
 
@@ -86,8 +88,16 @@ const char *scene_bring(struct scene *s, const char *text, const char *names);
 const char *scene_vote(struct scene *s, const struct scene_request *r, enum kmn_decision decision, const char *names);
 /* The next version: pairs as next_policy() takes them. */
 const char *scene_submit(struct scene *s, const char *const pairs[], const char *names);
-/* A note that reopens a token, of the anomaly that the keeper names; signed by the names. */
-const char *scene_reopen(struct scene *s, const char *token, const char *names);
+/* The state of a token as `kanmon status` shows it; "none": nothing stands against it. */
+const char *scene_stance(struct scene *s, const char *token);
+/*
+ * Signs that the token is well again, and brings it. anomaly 0: the one that stands against it; origin NULL: the
+ * ledger's. scene_replay() brings the last such note once more.
+ */
+const char *scene_reopen(struct scene *s, const char *token, const char *names, uint64_t anomaly, const char *origin);
+const char *scene_replay(struct scene *s);
+/* A random number of the second token, in a session of its own. */
+const char *scene_elsewhere(struct scene *s, unsigned by);
 /* As `kanmon request list` says it. */
 const char *scene_state(struct scene *s, const struct scene_request *r);
 

@@ -245,12 +245,6 @@ do_submit(struct scene *s, const struct line *line)
 }
 
 static const char *
-do_reopen(struct scene *s, const struct line *line)
-{
-	return scene_reopen(s, line->word[1], line->word[2]);
-}
-
-static const char *
 do_pass(struct scene *s, const struct line *line)
 {
 	scene_pass(s, duration_ms(line->word[1]));
@@ -272,6 +266,34 @@ do_lose(struct scene *s, const struct line *line)
 	snprintf(function, sizeof(function), "%s", line->word[1]);
 	s->lost = function;
 	return "ok";
+}
+
+static const char *
+do_forge(struct scene *s, const struct line *line)
+{
+	(void)line;
+	s->forges = true;
+	return "ok";
+}
+
+static const char *
+do_reopen(struct scene *s, const struct line *line)
+{
+	return scene_reopen(s, line->word[1], line->word[2], strtoull(option(line, "anomaly", "0"), NULL, 10),
+	    option(line, "origin", NULL));
+}
+
+static const char *
+do_replay(struct scene *s, const struct line *line)
+{
+	(void)line;
+	return scene_replay(s);
+}
+
+static const char *
+do_elsewhere(struct scene *s, const struct line *line)
+{
+	return scene_elsewhere(s, client(line));
 }
 
 static const char *
@@ -343,6 +365,19 @@ do_calls(struct scene *s, const struct line *line)
 	return other;
 }
 
+static const char *
+do_stance(struct scene *s, const struct line *line)
+{
+	return scene_stance(s, line->word[1]);
+}
+
+/* What the keeper logged. */
+static const char *
+do_said(struct scene *s, const struct line *line)
+{
+	return rig_said(&s->rig, line->word[1]) ? "ok" : "not said";
+}
+
 /* state NAME STATE */
 static const char *
 do_state(struct scene *s, const struct line *line)
@@ -385,10 +420,15 @@ static const struct verb {
     {"bend", 3, do_bend},
     {"withdraw", 2, do_withdraw},
     {"submit", 2, do_submit},
-    {"reopen", 3, do_reopen},
     {"pass", 2, do_pass},
     {"clock", 2, do_clock},
     {"lose", 2, do_lose},
+    {"forge", 1, do_forge},
+    {"reopen", 3, do_reopen},
+    {"replay", 1, do_replay},
+    {"elsewhere", 1, do_elsewhere},
+    {"stance", 2, do_stance},
+    {"said", 2, do_said},
     {"drop", 1, do_drop},
     {"crash", 1, do_crash},
     {"restart", 1, do_restart},
