@@ -8,7 +8,7 @@ export LEDGER_MD="$source_dir/docs/ledger.md" PYTHONDONTWRITEBYTECODE=1
 audit() { kanmon audit verify "$sample/ledger" --trust "$sample/trust" "$@"; }
 every_type() {
 	local type
-	for type in $(sed -n '/^## 4/,/^Types added later/s/^    \([a-z][a-z.]*\) .*/\1/p' "$source_dir/docs/ledger.md"); do
+	for type in $(sed -n '/^## 4/,/^An unknown type/s/^    \([a-z][a-z.]*\) .*/\1/p' "$source_dir/docs/ledger.md"); do
 		grep -q "\"type\":\"$type\"" "$sample"/ledger/seg/*.kl || { echo "no $type" && return 1; }
 	done
 	[ -n "$type" ]

@@ -132,6 +132,7 @@ def main(ledger, trust, log_key, tsa, policy_2, out):
                                    "approvals": []})
     k.add("log.key", {"event": "add", "vkey": second_vkey("log.example/reserved", 1), "proof": "reserved", "approvals": []})
     k.add("hsm.log", {"source": "example", "rows": "1 C_Sign root-ca\n", "matches": [result], "unmatched": 0})
+    k.add("anomaly", {"what": "another module", "token": "a token of no client", "detail": "serial 1234 in the place of 1233"})
     _, note = k.checkpoint()
     k.add("checkpoint", {"note": note})
     other = "kanmon.example/gw2/2026"

@@ -17,7 +17,16 @@ start_tsa && at_exit 'kill $tsa_pid'
 cd "$work" || exit 1
 PATH=$KANMON_BUILD:$PATH
 witness_new w1 || exit 1
-"$srcdir/tools/sandbox" up "$work/gw" --policy quorum --token-line "witness w1 $vkey" --conf "witness-interval = 1
+sed '/^role veto/a role recovery 2 sato suzuki delay 1h
+/^rule root-key/i rule certificates\
+  client  app\
+  object  pkcs11:token=@TOKEN@;object=issuing-ca\
+  calls   key-use\
+  need    root-keepers\
+  content tbs-certificate\
+' "$srcdir/tools/quorum.policy.in" >"$work/policy.in"
+echo 'stance @TOKEN@ seal' >>"$work/policy.in"
+"$srcdir/tools/sandbox" up "$work/gw" --policy "$work/policy.in" --token-line "witness w1 $vkey" --conf "witness-interval = 1
 time-stamp-every = 6
 witness \"w1\" { url = \"http://127.0.0.1:$port_w1/\" }
 time-stamp \"local\" {
@@ -44,6 +53,17 @@ approved --keypairgen --key-type rsa:2048 --label root-ca --id 01
 openssl req -new -x509 -newkey rsa:2048 -nodes -keyout throwaway -subj '/C=JP/O=Example/CN=Root CA G1' -days 3650 -out pre.crt 2>/dev/null
 openssl asn1parse -in pre.crt -strparse 4 -noout -out tbs
 approved --sign --mechanism SHA256-RSA-PKCS --id 01 -i tbs -o sig
+# A digest only: its content is attached while the call waits.
+approved --keypairgen --key-type EC:prime256v1 --label issuing-ca --id 02
+openssl dgst -sha256 -binary tbs >digest
+p11 --sign --mechanism ECDSA --id 02 -i digest -o sig &
+call=$!
+without_content() { kanmon request list --json | jq -r '[.requests[] | select(.state == "waits for its content")][-1].id // empty'; }
+for _ in $(seq 100); do id=$(without_content) && [ -n "$id" ] && break; sleep 0.1; done
+kanmon attach "$id" --file tbs --application APP-2026-0815 >/dev/null || exit 1
+says_to approve sato "$id"
+says_to approve suzuki "$id"
+wait "$call"
 echo 'quorum-wait = 4' >>"$KANMON_CONFIG" # pkcs11-tool asks once more, in parts
 begin --sign --mechanism SHA256-RSA-PKCS --id 01 -i bill -o sig
 says_to reject sato "$id" --reason 'not a certificate'
@@ -57,17 +77,33 @@ p11 --generate-random 16
 begin --sign --mechanism SHA256-RSA-PKCS --id 01 -i bill -o sig
 kill -9 "$(pgrep -P "$(cat "$work/gw/kanmond.pid")" -f 'role keeper' | head -n 1)"
 wait "$call"
+as() { # NAME command...
+	local name=$1
+	shift
+	kanmon "$@" --as "$CUSTODIAN_DIR/$name" --passphrase-file "$CUSTODIAN_DIR/$name.passphrase" --yes >/dev/null || exit 1
+}
+as sato attest --file bill --title 'Script of the ceremony' --kind ceremony-script
+# The HSM's log has a use that the ledger does not have: the token is sealed until the quorum has looked.
+printf '%s\n' '2026-11-23T18:13:33.123Z hsm serial=0123abcd op=C_Sign key=nobody id=09 rv=0x00000000' >hsm.log
+kanmon hsm-log submit "$LEDGER" hsm.log --format "$srcdir/docs/examples/hsm-log.syslog" --as "$CUSTODIAN_DIR/sato" >/dev/null
+as sato reopen token.reopen --token "$TOKEN" --reason 'a test of the technician, of which there is a report'
+as suzuki reopen token.reopen
+as tanaka reopen token.reopen --submit
+
 sleep 3
 until_says 20 'witness.w1.state *cosigns' kanmon status --as "$CUSTODIAN_DIR/sato" || exit 1
-"$srcdir/tools/sandbox" down "$work/gw" >/dev/null
 
-# Version 2: the same, a year longer, signed by the role policy of both.
+# Version 2: the same, a year longer. The role recovery brings it, and a veto stops it; then the role policy of both signs it.
 sed '/^$/{N;/\n— /,$d}' "$work/gw/policy" | sed '/^— /,$d' >policy.1
 printf '%s\n' "$(cat policy.1)" >policy.1
 sed -e 's/^version 1/version 2/' -e "s|^previous none|previous $(openssl dgst -sha256 -binary policy.1 | base64)|" policy.1 >policy.2
 for name in sato suzuki tanaka; do
 	kanmon policy sign policy.2 --key "$CUSTODIAN_DIR/$name.key" --passphrase-file "$CUSTODIAN_DIR/$name.passphrase" --yes >/dev/null || exit 1
 done
+kanmon policy submit policy.2 --recovery --as "$CUSTODIAN_DIR/sato" >/dev/null || exit 1
+as tanaka policy veto --reason 'the role policy can sign it itself'
+sleep 2
+"$srcdir/tools/sandbox" down "$work/gw" >/dev/null
 pinned=$(openssl x509 -in "$work/tsa/root.pem" -outform DER | openssl dgst -sha256 -binary | base64)
 sed "s|^log .*|&\ntsa local $pinned|; s|^quorum none|witness w1 $vkey\nquorum w1|" "$TRUST" >"$work/trust"
 python3 "$here/sample.py" "$LEDGER" "$TRUST" "$work/gw/gateway/log.key" "$work/tsa" policy.2 "$work/sample" || exit 1
