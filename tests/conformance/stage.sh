@@ -87,7 +87,6 @@ stage_prepare() {
 	rm -rf "$1/r/tokens" && cp -R "$1/prepared" "$1/r/tokens" && chmod -R a+rwX "$1/r"
 }
 
-under_sanitizer() { ldd "$build/kanmon" | grep -q 'lib[at]san'; }
 
 # conforms SAYS MODULE N OPTION...: one case of this script; what the driver says of differences goes to the log. What of
 # the tables and of the allow-list was met goes to MODULE.coverage in the build folder.
