@@ -9,6 +9,8 @@
 #include "provider/application.h"
 #include "provider/debug.h"
 #include "provider/recipe.h"
+#include "provider/wake.h"
+#include "provider/wire.h"
 
 /* A call that has no answer yet, or whose answer was not asked for yet. */
 struct pending {
@@ -613,16 +615,46 @@ call_again(struct kmn_application *app, struct session *s, struct kmn_recipe *re
 	return kmn_parked_start(p->parked);
 }
 
+/* What became of a request that ended without its call having run: to ask again would be a request of its own. */
+static kmn_err
+how_it_ended(struct kmn_application *app, uint64_t request)
+{
+	static const struct {
+		const char *state;
+		kmn_err e;
+	} ends[] = {{"rejected", KMN_E_REJECTED}, {"vetoed", KMN_E_REJECTED}, {"denied", KMN_E_DENIED},
+	    {"expired", KMN_E_EXPIRED}, {"withdrawn", KMN_E_WITHDRAWN}};
+	char state[KMN_WIRE_STATE_BYTES];
+	struct kmn_link *link = kmn_links_take(&app->links);
+	kmn_err e;
+
+	if (link == NULL)
+		return KMN_OK; /* the call itself says what is wrong */
+	e = kmn_wire_request_state(link->pool, kmn_wake_fd(&app->quitting), request, state);
+	kmn_links_put(&app->links, link);
+	for (size_t i = 0; e == KMN_OK && i < KMN_COUNT_OF(ends); i++)
+		if (strcmp(state, ends[i].state) == 0)
+			return ends[i].e;
+	return KMN_OK;
+}
+
 static CK_RV
 join(struct kmn_application *app, struct session *s, struct kmn_recipe *recipe, CK_BYTE *data, CK_ULONG len)
 {
 	struct pending *p = calloc(1, sizeof(*p));
+	kmn_err ended;
 	CK_RV rv;
 
 	if (p == NULL)
 		return CKR_HOST_MEMORY;
 	p->id = recipe->id;
 	p->recipe = recipe->request;
+	if ((ended = how_it_ended(app, recipe->request)) != KMN_OK) {
+		p->over = true;
+		p->rv = kmn_err_ckr(ended);
+		s->pending = p;
+		return CKR_OK;
+	}
 	if ((rv = begin(app, s, recipe)) == CKR_OK)
 		rv = call_again(app, s, recipe, data, &len, p);
 	if (p->parked == NULL) {

@@ -2,6 +2,10 @@
 
 #include "provider/wire.h"
 
+#include <jansson.h>
+#include <stdio.h>
+
+#include "kanmon/admin.h"
 #include "kanmon/reader.h"
 #include "kanmon/receipt.h"
 #include "kanmon/writer.h"
@@ -92,4 +96,59 @@ kmn_wire_admin(const struct kmn_wire *wire, const struct kmn_writer *question)
 		return KMN_E_CLOSED;
 	/* Of what the gateway says this only: the arguments were no good, or there is no such session. */
 	return code == KMN_OK || code == KMN_E_NOT_FOUND ? (kmn_err)code : KMN_E_ARGUMENTS;
+}
+
+/* Of the JSON that REQUEST_SHOW answers. */
+static kmn_err
+read_state(const uint8_t *text, size_t len, char state_out[KMN_WIRE_STATE_BYTES])
+{
+	json_t *answer = json_loadb((const char *)text, len, JSON_REJECT_DUPLICATES, NULL);
+	const char *state = json_string_value(json_object_get(json_object_get(answer, "request"), "state"));
+	int n = state == NULL ? -1 : snprintf(state_out, KMN_WIRE_STATE_BYTES, "%s", state);
+
+	json_decref(answer);
+	return n < 0 || n >= KMN_WIRE_STATE_BYTES ? KMN_E_CLOSED : KMN_OK;
+}
+
+static kmn_err
+ask_state(const struct kmn_wire *wire, uint64_t request, char state_out[KMN_WIRE_STATE_BYTES])
+{
+	struct kmn_channel_frame frame;
+	const uint8_t *text;
+	struct kmn_writer w;
+	struct kmn_reader r;
+	uint32_t code;
+	size_t len;
+	kmn_err e;
+
+	kmn_writer_init(&w, 16);
+	kmn_writer_u16(&w, KMN_ADMIN_REQUEST_SHOW);
+	kmn_writer_u64(&w, request);
+	e = ask(wire, KMN_F_ADMIN, &w, KMN_F_ADMIN_REPLY, &frame);
+	kmn_writer_clear(&w);
+	if (e != KMN_OK)
+		return e;
+	kmn_reader_init(&r, frame.body, frame.len_bytes);
+	code = kmn_reader_u32(&r);
+	len = kmn_reader_bytes(&r, KMN_ADMIN_REPLY_MAX_BYTES, &text);
+	if (kmn_reader_end(&r) != KMN_OK || code >= KMN_ERR_COUNT)
+		return KMN_E_CLOSED;
+	return code == KMN_OK ? read_state(text, len, state_out) : (kmn_err)code;
+}
+
+kmn_err
+kmn_wire_request_state(struct kmn_pool *pool, int interrupt_fd, uint64_t request, char state_out[KMN_WIRE_STATE_BYTES])
+{
+	struct kmn_wire wire = {.pool = pool, .interrupt_fd = interrupt_fd};
+	struct kmn_channel *channel;
+	kmn_err e = kmn_pool_take(pool, &channel);
+
+	if (e != KMN_OK)
+		return e;
+	wire.channel = channel;
+	if ((e = ask_state(&wire, request, state_out)) == KMN_E_CLOSED)
+		kmn_pool_drop(pool, channel);
+	else
+		kmn_pool_give(pool, channel);
+	return e;
 }

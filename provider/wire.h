@@ -16,6 +16,13 @@ kmn_err kmn_wire_prove(
     const struct kmn_wire *wire, uint64_t smaller, uint64_t larger, struct kmn_path *path_out) KMN_MUST_CHECK;
 /* An ADMIN question (kanmon/admin.h), of whose answer only the error matters: KMN_E_CLOSED where there is none. */
 kmn_err kmn_wire_admin(const struct kmn_wire *wire, const struct kmn_writer *question) KMN_MUST_CHECK;
+/*
+ * Where a request of this client stands ("offered", "rejected"..: kmn_request_state_name), asked on a connection of the
+ * pool. KMN_E_NOT_FOUND: the gateway knows no such request.
+ */
+#define KMN_WIRE_STATE_BYTES 32
+kmn_err kmn_wire_request_state(struct kmn_pool *pool, int interrupt_fd, uint64_t request,
+    char state_out[KMN_WIRE_STATE_BYTES]) KMN_MUST_CHECK;
 /* Hands in a cosignature line over the head of that size. */
 kmn_err kmn_wire_cosign(const struct kmn_wire *wire, uint64_t size, const char *line) KMN_MUST_CHECK;
 

@@ -91,9 +91,13 @@ t 'and it is joined no more' got "join $INVALID"
 echo three >three
 start three && reject "$id"
 asker open "join:C_Sign:$id" ask:C_Sign finalize >said 2>&1
-t 'one that was rejected is not joined' got "join $INVALID"
+t 'one that was rejected says so when it is asked' got "ask (none 0 ) $REJECTED"
 t 'and what that asked for anew is withdrawn' test -z "$(waiting)"
 t 'its recipe is gone' test "$(recipe_files | wc -l)" = 0
+
+start three && kanmon request withdraw "$id" --reason 'not today' >/dev/null
+asker open "join:C_Sign:$id" ask:C_Sign finalize >said 2>&1
+t 'one that was withdrawn says that it was cancelled' got 'ask (none 0 ) 0x50'
 
 asker open find:root-ca init sign:three until:no await:C_Sign finalize >said 2>&1 &
 process=$!
