@@ -91,11 +91,11 @@ ROW("attest",            attest,           "--file FILE --title TEXT [--kind WOR
     "The document stays where it is: its length and hash, the title and the kind are what is signed and recorded.\n" \
     "Several persons may attest the same.\n\n" \
     "  kanmon attest --file review.pdf --title 'Risk review of the root CA' --kind risk-review --as ~/kanmon/sato\n") \
-ROW("reopen",            reopen,           "FILE [--token NAME --reason TEXT] [--submit]", \
+ROW("reopen",            reopen,           "FILE [--of NAME --reason TEXT] [--submit]", \
     "reopen a token that an anomaly sealed or degraded: signed by the policy's quorum, one after the other", \
     "The first one says token and reason, and makes FILE; the others add their signatures; the last one brings it.\n" \
     "kanmon status says what stands against which token.\n\n" \
-    "  kanmon reopen root.reopen --token root --reason 'firmware updated as planned' --as ~/kanmon/sato\n" \
+    "  kanmon reopen root.reopen --of root --reason 'firmware updated as planned' --as ~/kanmon/sato\n" \
     "  kanmon reopen root.reopen --submit --as ~/kanmon/suzuki\n") \
 ROW("request new",       request_new,      "--token LABEL --key LABEL --mechanism NAME " \
     "(--file FILE | --tbs-from CERT | --csr-info-from CSR)", \

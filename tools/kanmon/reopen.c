@@ -63,7 +63,7 @@ read_text(const char *path, char **text_out)
 	if (kmn_note_parse(*text_out, len, &note, NULL) == KMN_OK &&
 	    kmn_signed_read(note.text, note.text_len, &said, NULL) == KMN_OK && said.kind == KMN_SIGNED_REOPEN)
 		return KMN_OK;
-	kmn_fail("%s is no note about a token: begin with --token and --reason", path);
+	kmn_fail("%s is no note about a token: begin with --of and --reason", path);
 	free(*text_out);
 	*text_out = NULL;
 	return KMN_E_MALFORMED;
@@ -106,7 +106,7 @@ kmn_cmd_reopen(int argc, char **argv)
 	struct kmn_policy_file *policy;
 	char *bytes = NULL;
 	const struct kmn_option options[] = {
-	    KMN_OPTION_TEXT("token", "NAME", "begin: the token's line in the policy", &r.token),
+	    KMN_OPTION_TEXT("of", "NAME", "begin: the token's line in the policy", &r.token),
 	    KMN_OPTION_TEXT("reason", "TEXT", "begin: what was found, and why it is well", &r.reason),
 	    KMN_OPTION_FLAG("submit", "bring it to the gateway: the quorum is complete", &r.submit),
 	    KMN_OPTION_TEXT("as", "DIR/NAME", "who signs (default: KANMON_CUSTODIAN)", &r.place.as),
@@ -123,7 +123,7 @@ kmn_cmd_reopen(int argc, char **argv)
 	if ((missing = kmn_signer_missing(&r.place)) != NULL)
 		return kmn_usage("reopen", "%s", missing);
 	if ((r.token == NULL) != (r.reason == NULL))
-		return kmn_usage("reopen", "--token and --reason go together");
+		return kmn_usage("reopen", "--of and --reason go together");
 	if (kmn_policy_file_ask(r.place.as, &policy) != KMN_OK)
 		return KMN_EXIT_FAILED;
 	e = r.token != NULL ? make_text(&r, policy->policy, &bytes) : read_text(path, &bytes);
