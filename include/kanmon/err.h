@@ -49,7 +49,7 @@
 	ROW(KMN_E_MECHANISM, "policy admits no use of the mechanism", CKR_MECHANISM_INVALID) \
 	ROW(KMN_E_HIDDEN, "policy hides the object", CKR_OBJECT_HANDLE_INVALID) \
 	ROW(KMN_E_TOO_MANY, "too many requests wait", CKR_DEVICE_ERROR) \
-	ROW(KMN_E_STALE, "time stamps, witnesses or the clock lag behind what policy asks for", CKR_DEVICE_ERROR) \
+	ROW(KMN_E_STALE, "time stamps, witnesses or the clock lag behind what policy asks for, or an anomaly closed the token", CKR_DEVICE_ERROR) \
 	ROW(KMN_E_SPACE, "the ledger's disk is nearly full", CKR_DEVICE_ERROR) \
 	ROW(KMN_E_ROLLBACK, "a guard holds a later head than this ledger, or another one", CKR_DEVICE_ERROR) \
 	ROW(KMN_E_GUARD, "a guard of the ledger cannot be written", CKR_DEVICE_ERROR) \

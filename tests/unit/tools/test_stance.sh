@@ -65,7 +65,7 @@ t 'there is nothing to veto' says 'no policy of the recovery role waits' veto sa
 t 'the recovery role alone makes no policy at once' says 'signed by 0 of the 2 persons' kanmon policy submit policy-2 --as "$CUSTODIAN_DIR/tanaka"
 t 'it makes one that waits' says 'unless it is stopped (kanmon policy veto)' kanmon policy submit policy-2 --recovery --as "$CUSTODIAN_DIR/tanaka"
 t 'status says so' status '.policy.waiting | .version == 2 and .left_s > 3000'
-t 'who is not of role veto does not stop it' says 'signed by' veto suzuki
+t 'who is not of role veto does not stop it' says 'nobody of role veto of policy version 1 signed it' veto suzuki
 t 'so it still waits' status '.policy.waiting.version == 2'
 t 'who is does' exits 0 veto sato
 t 'it waits no more' status '.policy.waiting == null and .policy_version == 1'
