@@ -86,7 +86,7 @@ as sato attest --file bill --title 'Script of the ceremony' --kind ceremony-scri
 # The HSM's log has a use that the ledger does not have: the token is sealed until the quorum has looked.
 printf '%s\n' '2026-11-23T18:13:33.123Z hsm serial=0123abcd op=C_Sign key=nobody id=09 rv=0x00000000' >hsm.log
 kanmon hsm-log submit "$LEDGER" hsm.log --format "$srcdir/docs/examples/hsm-log.syslog" --as "$CUSTODIAN_DIR/sato" >/dev/null
-as sato reopen token.reopen --token "$TOKEN" --reason 'a test of the technician, of which there is a report'
+as sato reopen token.reopen --of "$TOKEN" --reason 'a test of the technician, of which there is a report'
 as suzuki reopen token.reopen
 as tanaka reopen token.reopen --submit
 
