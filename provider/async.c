@@ -41,7 +41,8 @@ struct kmn_async {
 	pthread_cond_t idle;
 	struct session *sessions;
 	atomic_uint count;
-	struct kmn_heads *heads; /* set once; NULL: `state = none` */
+	const struct kmn_client_settings *settings;
+	struct kmn_heads *heads; /* the folder, once somebody needs it; NULL with `state = none` */
 };
 
 /* ---- sessions ---------------------------------------------------------------------------------------------------- */
@@ -71,10 +72,22 @@ kmn_async_new(const struct kmn_client_settings *settings, struct kmn_async **asy
 		return KMN_E_NO_MEMORY;
 	(void)pthread_mutex_init(&async->lock, NULL);
 	(void)pthread_cond_init(&async->idle, NULL);
-	/* Without the folder calls are pending all the same: they have no id that another process could use. */
-	if (kmn_heads_new(settings, &async->heads) != KMN_OK)
-		kmn_debug(KMN_TOPIC_CONFIG, "state: nothing that is pending can be joined by another process");
+	async->settings = settings;
 	return KMN_OK;
+}
+
+/* Where recipes are. Without it calls are pending all the same: they have no id that another process could use. */
+static struct kmn_heads *
+folder(struct kmn_async *async)
+{
+	struct kmn_heads *heads;
+
+	(void)pthread_mutex_lock(&async->lock);
+	if (async->heads == NULL && kmn_heads_new(async->settings, &async->heads) != KMN_OK)
+		kmn_debug(KMN_TOPIC_CONFIG, "state: nothing that is pending can be joined by another process");
+	heads = async->heads;
+	(void)pthread_mutex_unlock(&async->lock);
+	return heads;
 }
 
 void
@@ -406,7 +419,7 @@ end(struct kmn_async *async, struct session *s)
 	struct pending *p = s->pending;
 
 	if (p->recipe != 0 && p->rv != CKR_BUFFER_TOO_SMALL && (p->parked == NULL || !kmn_parked_is_lost(p->parked)))
-		kmn_recipe_forget(async->heads, p->recipe);
+		kmn_recipe_forget(folder(async), p->recipe);
 	pending_free(p);
 	s->pending = NULL;
 }
@@ -491,7 +504,7 @@ store(struct kmn_application *app, const struct session *s)
 	recipe.init = s->init;
 	recipe.init_len = s->init_len;
 	recipe.call = (uint8_t *)(uintptr_t)call;
-	return kmn_recipe_store(app->async->heads, &recipe);
+	return kmn_recipe_store(folder(app->async), &recipe);
 }
 
 static CK_RV
@@ -514,7 +527,7 @@ detach(struct kmn_application *app, struct session *s, CK_ULONG *id)
 		return CKR_OK;
 	}
 	/* It ended a moment ago: there is nothing to wait for, only an outcome to be taken. */
-	kmn_recipe_forget(app->async->heads, request);
+	kmn_recipe_forget(folder(app->async), request);
 	p->over = true;
 	p->rv = rv;
 	kmn_parked_outputs(p->parked, &p->out);
@@ -673,7 +686,7 @@ join(struct kmn_application *app, struct session *s, struct kmn_recipe *recipe, 
 		return CKR_OK;
 	kmn_debug(KMN_TOPIC_WAIT, "request %llu is not open any more", (unsigned long long)recipe->request);
 	withdraw(s);
-	kmn_recipe_forget(app->async->heads, recipe->request);
+	kmn_recipe_forget(folder(app->async), recipe->request);
 	return CKR_SAVED_STATE_INVALID;
 }
 
@@ -692,7 +705,7 @@ kmn_async_join(struct kmn_application *app, CK_SESSION_HANDLE session, const CK_
 		return CKR_FUNCTION_NOT_SUPPORTED;
 	if (s->pending != NULL)
 		rv = CKR_OPERATION_ACTIVE;
-	else if (kmn_recipe_load(app->async->heads, id, &recipe) != KMN_OK ||
+	else if (kmn_recipe_load(folder(app->async), id, &recipe) != KMN_OK ||
 		 strcmp((const char *)function, kmn_call_row(recipe.id)->name) != 0)
 		rv = CKR_SAVED_STATE_INVALID;
 	else
