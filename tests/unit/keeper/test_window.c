@@ -192,7 +192,9 @@ test_together(void)
 		CU_ASSERT_EQUAL(waiting[n].request, waiting[0].request);
 	}
 	approve(waiting[0].request);
-	for (int i = 0; i < 100 && rig_records(&rig, "intent", "\"op\":\"window\"") < 2; i++)
+	for (int i = 0; i < 100 && (rig_records(&rig, "intent", "\"op\":\"window\"") < 2 ||
+				       rig_records(&rig, "decision", "\"verdict\":\"spent\"") < 1);
+	     i++)
 		rig_pump(&rig, 50);
 	rig_pump(&rig, 300);
 	CU_ASSERT_EQUAL(rig_mock_calls(&rig, "C_Sign"), 3);
