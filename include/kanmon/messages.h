@@ -9,7 +9,7 @@
 
 #include "kanmon/base.h"
 
-#define KMN_MESSAGE_MAX_BYTES (3u << 20)
+#define KMN_MESSAGE_MAX_BYTES (5u << 20)
 
 /*   symbol                 value  body */
 #define KMN_GATE_ROWS(ROW) /* gate -> keeper 1.., keeper -> gate 64.. */ \
@@ -85,7 +85,10 @@
 	    "text why (start, or how the one before ended), with the socket of a new gate; the old one is gone") \
 	ROW(KMN_S_STOP, 68, "text reason: finish, write gateway.stop, exit 0") \
 	ROW(KMN_S_COURIER, 69, \
-	    "text why (start, or how the one before ended), with the socket of a new courier; the old one is gone")
+	    "text why (start, or how the one before ended), with the socket of a new courier; the old one is gone") \
+	ROW(KMN_S_CONSOLE, 70, \
+	    "text why (start, or how the one before ended), with the socket of a new console (kanmon/console.h); the " \
+	    "old one is gone")
 
 /*   symbol                 value  body */
 #define KMN_COURIER_ROWS(ROW) /* keeper -> courier 1.., courier -> keeper 64.. */ \

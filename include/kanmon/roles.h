@@ -133,6 +133,7 @@ struct kmn_keeper_setup {
 	unsigned hook_count;
 	const struct kmn_sealed_token *activations;
 	unsigned activation_count;
+	const char *console_client; /* name of the policy's client that runs what operators ask for; NULL: there is none */
 	struct kmn_limits limits;
 	struct kmn_build build;
 };
