@@ -22,10 +22,8 @@
 
 #define FILE_MAX_BYTES (64u << 10)
 #define ADDRESS_MAX_BYTES 300u /* "host:port": a name has at most 255 */
-#define KEEPALIVE_IDLE_S 20
-#define KEEPALIVE_STEP_S 5
-#define KEEPALIVE_STEPS 4
-#define UNANSWERED_MS 40000 /* sent bytes without an acknowledgement break the connection */
+
+static const struct kmn_keep_alive keep_alive = {.idle_s = 20, .step_s = 5, .steps = 4, .unanswered_ms = 40000};
 
 struct kmn_channel_identity {
 	struct kmn_tls tls;
@@ -274,25 +272,6 @@ kmn_channel_identity_spki(const struct kmn_channel_identity *identity)
 
 /* Connecting */
 
-static void
-set_socket_options(int fd)
-{
-	static const struct {
-		int level, name, value;
-	} options[] = {
-	    {IPPROTO_TCP, TCP_NODELAY, 1},
-	    {SOL_SOCKET, SO_KEEPALIVE, 1},
-	    {IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE_S},
-	    {IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_STEP_S},
-	    {IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_STEPS},
-	    {IPPROTO_TCP, TCP_USER_TIMEOUT, UNANSWERED_MS},
-	};
-
-	/* a kernel that lacks one still carries the connection */
-	for (size_t i = 0; i < KMN_COUNT_OF(options); i++)
-		(void)setsockopt(fd, options[i].level, options[i].name, &options[i].value, sizeof(int));
-}
-
 static kmn_err
 connect_one(const struct addrinfo *a, int64_t deadline, int interrupt_fd, char *why_out, int *fd_out)
 {
@@ -317,7 +296,7 @@ connect_one(const struct addrinfo *a, int64_t deadline, int interrupt_fd, char *
 			close(fd);
 		return e;
 	}
-	set_socket_options(fd);
+	kmn_tls_keep_alive(fd, &keep_alive);
 	*fd_out = fd;
 	return KMN_OK;
 }

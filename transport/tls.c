@@ -9,6 +9,8 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #define SUITES "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256"
@@ -446,4 +448,23 @@ kmn_tls_exporter(SSL *ssl, uint8_t exporter_out[KMN_EXPORTER_BYTES])
 
 	ERR_clear_error();
 	return ok == 1 ? KMN_OK : KMN_E_TLS;
+}
+
+void
+kmn_tls_keep_alive(int fd, const struct kmn_keep_alive *when)
+{
+	const struct {
+		int level, name, value;
+	} options[] = {
+	    {IPPROTO_TCP, TCP_NODELAY, 1},
+	    {SOL_SOCKET, SO_KEEPALIVE, 1},
+	    {IPPROTO_TCP, TCP_KEEPIDLE, when->idle_s},
+	    {IPPROTO_TCP, TCP_KEEPINTVL, when->step_s},
+	    {IPPROTO_TCP, TCP_KEEPCNT, when->steps},
+	    {IPPROTO_TCP, TCP_USER_TIMEOUT, when->unanswered_ms},
+	};
+
+	/* a kernel that lacks one still carries the connection */
+	for (size_t i = 0; i < KMN_COUNT_OF(options); i++)
+		(void)setsockopt(fd, options[i].level, options[i].name, &options[i].value, sizeof(int));
 }

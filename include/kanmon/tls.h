@@ -28,6 +28,14 @@ kmn_err kmn_tls_spki_sha256(const X509 *certificate, uint8_t hash_out[KMN_HASH_B
 /* X509_V_OK if `now` is within notBefore .. notAfter, else the X509_V_ERR_* that says on which side. */
 int kmn_tls_validity(const X509 *certificate, time_t now);
 
+/* When either end takes a TCP connection for dead. */
+struct kmn_keep_alive {
+	int idle_s, step_s, steps; /* probes of an idle connection */
+	int unanswered_ms;         /* sent bytes without an acknowledgement */
+};
+/* Sets these, and TCP_NODELAY; what a kernel does not know it does without. */
+void kmn_tls_keep_alive(int fd, const struct kmn_keep_alive *when);
+
 /* One end: what all its connections share. Storage of the caller. */
 struct kmn_tls {
 	OSSL_LIB_CTX *libctx;

@@ -42,10 +42,8 @@ enum wait { WAIT_NOTHING, WAIT_FIRST_FRAME, WAIT_FRAME, WAIT_IDLE, WAIT_LINGER }
 #define OUT_MAX_BYTES (2u * KMN_FRAME_MAX_BYTES + 65536u) /* an answer, and READYs beside it */
 #define LINGER_MAX_BYTES (4u << 20)
 #define CALL_HEAD_BYTES 16u /* number, acknowledged; the request payload follows */
-#define KEEPALIVE_IDLE_S 30
-#define KEEPALIVE_STEP_S 10
-#define KEEPALIVE_STEPS 3
-#define UNANSWERED_MS 60000
+
+static const struct kmn_keep_alive keep_alive = {.idle_s = 30, .step_s = 10, .steps = 3, .unanswered_ms = 60000};
 
 struct kmn_connection {
 	uint32_t id;
@@ -546,25 +544,6 @@ shake(struct kmn_gate *gate, struct kmn_connection *c)
 /* Accepting */
 
 static void
-set_socket_options(int fd)
-{
-	static const struct {
-		int level, name, value;
-	} options[] = {
-	    {IPPROTO_TCP, TCP_NODELAY, 1},
-	    {SOL_SOCKET, SO_KEEPALIVE, 1},
-	    {IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE_S},
-	    {IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_STEP_S},
-	    {IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_STEPS},
-	    {IPPROTO_TCP, TCP_USER_TIMEOUT, UNANSWERED_MS},
-	};
-
-	/* a kernel that lacks one still carries the connection */
-	for (size_t i = 0; i < KMN_COUNT_OF(options); i++)
-		(void)setsockopt(fd, options[i].level, options[i].name, &options[i].value, sizeof(int));
-}
-
-static void
 name_peer(struct kmn_connection *c, const struct sockaddr_storage *from)
 {
 	const struct sockaddr_in *v4 = (const struct sockaddr_in *)from;
@@ -635,7 +614,7 @@ begin(struct kmn_gate *gate, struct kmn_connection *c, int fd, uint32_t slot)
 	c->id = at->serial * slots + slot;
 	at->connection = c;
 	gate->open_count++;
-	set_socket_options(fd);
+	kmn_tls_keep_alive(fd, &keep_alive);
 	wait_until(c, WAIT_FIRST_FRAME, gate->now_ms + gate->setup->limits.handshake_ms);
 	update(gate, c);
 	return KMN_OK;

@@ -286,30 +286,25 @@ kmn_lines_each(struct kmn_lines *lines, uint64_t from, uint64_t count, kmn_line_
 	return KMN_OK;
 }
 
-struct one {
-	char *line;
-	size_t len;
-};
-
-static kmn_err
-take_one(void *cookie, uint64_t index, const char *line, size_t len)
+kmn_err
+kmn_line_copy(void *cookie, uint64_t index, const char *line, size_t len)
 {
-	struct one *one = cookie;
+	struct kmn_line_copy *copy = cookie;
 
 	(void)index;
-	one->len = len;
-	return (one->line = strndup(line, len)) == NULL ? KMN_E_NO_MEMORY : KMN_OK;
+	copy->len = len;
+	return (copy->line = strndup(line, len)) == NULL ? KMN_E_NO_MEMORY : KMN_OK;
 }
 
 kmn_err
 kmn_store_line(struct kmn_store *store, uint64_t index, char **line_out, size_t *len_out)
 {
 	struct kmn_lines lines;
-	struct one one = {NULL, 0};
+	struct kmn_line_copy one = {NULL, 0};
 	kmn_err e;
 
 	kmn_lines_init(&lines, store);
-	e = kmn_lines_each(&lines, index, 1, take_one, &one);
+	e = kmn_lines_each(&lines, index, 1, kmn_line_copy, &one);
 	kmn_lines_clear(&lines);
 	*line_out = one.line;
 	*len_out = one.len;

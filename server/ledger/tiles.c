@@ -401,26 +401,11 @@ kmn_tiles_each(struct kmn_tiles *t, uint64_t from, uint64_t count, kmn_line_fn *
 	return e == KMN_E_NOT_FOUND ? KMN_E_CORRUPT : e; /* the tree has it, the segments do not */
 }
 
-struct one {
-	char *line;
-	size_t len;
-};
-
-static kmn_err
-take_one(void *cookie, uint64_t index, const char *line, size_t len)
-{
-	struct one *one = cookie;
-
-	(void)index;
-	one->len = len;
-	return (one->line = strndup(line, len)) == NULL ? KMN_E_NO_MEMORY : KMN_OK;
-}
-
 kmn_err
 kmn_tiles_line(struct kmn_tiles *t, uint64_t index, char **line_out, size_t *len_out)
 {
-	struct one one = {NULL, 0};
-	kmn_err e = kmn_tiles_each(t, index, 1, take_one, &one);
+	struct kmn_line_copy one = {NULL, 0};
+	kmn_err e = kmn_tiles_each(t, index, 1, kmn_line_copy, &one);
 
 	*line_out = one.line;
 	*len_out = one.len;

@@ -41,6 +41,13 @@ void kmn_lines_clear(struct kmn_lines *lines);
 kmn_err kmn_lines_each(
     struct kmn_lines *lines, uint64_t from, uint64_t count, kmn_line_fn *each, void *cookie) KMN_MUST_CHECK;
 
+/* A kmn_line_fn that keeps the line it is called with last; the cookie is this, line NULL before. Its line: free(). */
+struct kmn_line_copy {
+	char *line; /* NUL-terminated */
+	size_t len;
+};
+kmn_err kmn_line_copy(void *cookie, uint64_t index, const char *line, size_t len) KMN_MUST_CHECK;
+
 /* ---- tiles.c: the writer's reader -------------------------------------------------------------------------------- */
 
 /* The next record's leaf: the tree grows with the ledger. */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "server/ledger/inner.h"
+#include "tests/fuzz/one_file.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len);
 
@@ -57,57 +58,6 @@ snapshot(const uint8_t *bytes, size_t len)
 	kmn_snapshot_clear(&same);
 }
 
-/* A store whose only file is the segment. */
-struct one_file {
-	struct kmn_store store; /* first: the two are one address */
-	const uint8_t *bytes;
-	size_t len;
-};
-
-static int
-one_open(struct kmn_store *store, const char *name, int flags)
-{
-	(void)store;
-	(void)flags;
-	return strcmp(name, "seg/00000000000000000000.kl") == 0 ? 1 : -ENOENT;
-}
-
-static int
-one_close(struct kmn_store *store, int fd)
-{
-	(void)store;
-	(void)fd;
-	return 0;
-}
-
-static ssize_t
-one_pread(struct kmn_store *store, int fd, void *out, size_t len, uint64_t offset)
-{
-	const struct one_file *file = (struct one_file *)store;
-
-	(void)fd;
-	if (offset >= file->len)
-		return 0;
-	if (len > file->len - offset)
-		len = file->len - offset;
-	memcpy(out, file->bytes + offset, len);
-	return (ssize_t)len;
-}
-
-static int64_t
-one_size(struct kmn_store *store, int fd)
-{
-	(void)fd;
-	return (int64_t)((struct one_file *)store)->len;
-}
-
-static int
-one_list(struct kmn_store *store, const char *folder, int (*each)(void *cookie, const char *name), void *cookie)
-{
-	(void)store;
-	return strcmp(folder, "seg") == 0 ? each(cookie, "00000000000000000000.kl") : 0;
-}
-
 static kmn_err
 in_order(void *cookie, uint64_t index, const char *line, size_t len)
 {
@@ -120,14 +70,12 @@ in_order(void *cookie, uint64_t index, const char *line, size_t len)
 static void
 segment(const uint8_t *bytes, size_t len)
 {
-	struct one_file file = {.bytes = bytes, .len = len};
+	struct one_file file = one_file(bytes, len);
 	const uint64_t first = 0;
 	struct kmn_lines lines;
 	struct kmn_chain chain;
 	uint64_t offset;
 
-	file.store = (struct kmn_store){
-	    .open = one_open, .close = one_close, .pread = one_pread, .size = one_size, .list = one_list};
 	kmn_chain_init(&chain, ORIGIN, 0, 0);
 	if (kmn_tail_find(&file.store, &first, 1, &chain, &offset) == KMN_OK)
 		check(offset > 0 && offset <= len && bytes[offset - 1] == '\n');

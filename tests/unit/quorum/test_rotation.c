@@ -370,24 +370,12 @@ test_moved_clock(void)
 static kmn_err
 veto(uint64_t version, const uint8_t sha256[32], const char *names)
 {
-	char policy[KMN_SIGNED_PAIR_BYTES], *text, *note;
+	char policy[KMN_SIGNED_PAIR_BYTES];
 	struct kmn_signed_pair pair[] = {
 	    {"origin", "kanmon.example/gw1/2026"}, {"policy", policy}, {"reason", "we did not lose it"}};
-	struct kmn_signed_check check;
-	struct kmn_why why;
-	kmn_err before, e;
 
 	kmn_signed_number_hash(version, sha256, policy);
-	CU_ASSERT_EQUAL_FATAL(kmn_signed_make(KMN_SIGNED_VETO, pair, 3, &text, NULL), KMN_OK);
-	note = world_sign(text, names);
-	before = kmn_quorum_check_signed(w.quorum, note, strlen(note), &check, &why);
-	e = world_append(&w, KMN_R_POLICY_VETO, json_pack("{s:s}", "note", note));
-	CU_ASSERT_EQUAL(before == KMN_OK, e == KMN_OK);
-	if (e != KMN_OK)
-		world_drop(&w);
-	free(text);
-	free(note);
-	return e;
+	return world_signed(&w, KMN_SIGNED_VETO, pair, KMN_COUNT_OF(pair), names);
 }
 
 static void

@@ -42,25 +42,13 @@ static kmn_err
 reopen(const char *token, size_t i, const char *names)
 {
 	const struct kmn_policy *policy = kmn_quorum_policy(w.quorum);
-	char named[KMN_SIGNED_PAIR_BYTES], at[KMN_SIGNED_PAIR_BYTES], *text, *note;
+	char named[KMN_SIGNED_PAIR_BYTES], at[KMN_SIGNED_PAIR_BYTES];
 	struct kmn_signed_pair pair[] = {{"origin", "kanmon.example/gw1/2026"}, {"policy", named}, {"token", token},
 	    {"anomaly", at}, {"reason", "looked at"}};
-	struct kmn_signed_check check;
-	struct kmn_why why;
-	kmn_err before, e;
 
 	kmn_signed_number_hash(kmn_policy_version(policy), kmn_policy_sha256(policy), named);
 	kmn_signed_number_hash(i, w.ref[i].leaf, at);
-	CU_ASSERT_EQUAL_FATAL(kmn_signed_make(KMN_SIGNED_REOPEN, pair, 5, &text, NULL), KMN_OK);
-	note = world_sign(text, names);
-	before = kmn_quorum_check_signed(w.quorum, note, strlen(note), &check, &why);
-	e = world_append(&w, KMN_R_REOPEN, json_pack("{s:s}", "note", note));
-	CU_ASSERT_EQUAL(before == KMN_OK, e == KMN_OK);
-	if (e != KMN_OK)
-		world_drop(&w);
-	free(text);
-	free(note);
-	return e;
+	return world_signed(&w, KMN_SIGNED_REOPEN, pair, KMN_COUNT_OF(pair), names);
 }
 
 static void

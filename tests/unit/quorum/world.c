@@ -2,6 +2,7 @@
 
 #include "tests/unit/quorum/world.h"
 
+#include <CUnit/CUnit.h>
 #include <openssl/ecdsa.h>
 #include <openssl/evp.h>
 #include <openssl/x509.h>
@@ -196,12 +197,8 @@ world_head(const struct world *w, struct kmn_head *head_out)
 static void
 emit(struct world *w, size_t i, enum kmn_record_kind kind, uint64_t t, json_t *body)
 {
-	struct kmn_record record = {.i = i,
-	    .t = t,
-	    .m = i + w->boot_ahead,
-	    .kind = kind,
-	    .type = kmn_record_name(kind),
-	    .body = body};
+	struct kmn_record record = {
+	    .i = i, .t = t, .m = i + w->boot_ahead, .kind = kind, .type = kmn_record_name(kind), .body = body};
 	struct kmn_why why;
 
 	if (i > 0)
@@ -448,4 +445,25 @@ world_result(struct world *w, uint64_t request, uint64_t rv)
 	if (rv == 0)
 		(void)json_object_set_new(body, "out", json_pack("{s:o}", "b64", signature(w, r->intent)));
 	return world_append(w, KMN_R_RESULT, body);
+}
+
+kmn_err
+world_signed(
+    struct world *w, enum kmn_signed_kind kind, const struct kmn_signed_pair *pair, size_t count, const char *names)
+{
+	struct kmn_signed_check check;
+	struct kmn_why why;
+	char *text, *note;
+	kmn_err before, e;
+
+	CU_ASSERT_EQUAL_FATAL(kmn_signed_make(kind, pair, count, &text, NULL), KMN_OK);
+	note = world_sign(text, names);
+	before = kmn_quorum_check_signed(w->quorum, note, strlen(note), &check, &why);
+	e = world_append(w, kmn_signed_record(kind), json_pack("{s:s}", "note", note));
+	CU_ASSERT_EQUAL(before == KMN_OK, e == KMN_OK);
+	if (e != KMN_OK)
+		world_drop(w);
+	free(text);
+	free(note);
+	return e;
 }

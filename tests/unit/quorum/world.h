@@ -5,6 +5,7 @@
 #include "kanmon/note.h"
 #include "kanmon/quorum.h"
 #include "kanmon/record.h"
+#include "kanmon/signed.h"
 
 #define WORLD_RECORDS_MAX 4096
 #define WORLD_BLOBS_MAX 32
@@ -77,6 +78,9 @@ uint64_t world_request(struct world *w, const char *client, const char *data);
 /* A vote as the keeper takes it: checked, recorded. True: it counts. `why` gets the check. */
 bool world_vote(struct world *w, uint64_t request, const char *names, enum kmn_decision decision, const char **why);
 kmn_err world_decide(struct world *w, uint64_t request, const char *verdict);
+/* A text of a kind of signed.h, signed and recorded: refused before it is recorded and by whoever reads it, or by neither. */
+kmn_err world_signed(
+    struct world *w, enum kmn_signed_kind kind, const struct kmn_signed_pair *pair, size_t count, const char *names);
 kmn_err world_result(struct world *w, uint64_t request, uint64_t rv);
 
 #define WORLD_RULES \
