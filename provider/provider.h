@@ -4,8 +4,8 @@
 
 #include "kanmon/codec.h"
 
-/* Through which of the module's function lists a call is to be made. */
-enum kmn_list { KMN_LIST_2_40, KMN_LIST_NEWEST };
+/* Which list the caller took: 2.40; 3.0 or 3.1; 3.2, or a function that is exported. */
+enum kmn_list { KMN_LIST_2_40, KMN_LIST_3_0, KMN_LIST_NEWEST };
 
 /*
  * Carries one call to the gateway and its answer back into the arguments; the

@@ -43,11 +43,20 @@
 	OLD_##since(policy, symbol, __VA_ARGS__)
 #include "kanmon/calls.def"
 #undef KMN_CALL
+#undef STUB
+#undef OLD_0x0300
+
+/* And for those of 3.0 and 3.1, whose callers know of no asynchronous sessions. */
+#define OLD_0x0300 OLD_0x0228
+#define STUB(symbol, ...) STUB_AS(static, middle_##symbol, KMN_##symbol, KMN_LIST_3_0, __VA_ARGS__)
+#define KMN_CALL(symbol, since, policy, durability, hold, effect, operations, ...) \
+	OLD_##since(policy, symbol, __VA_ARGS__)
+#include "kanmon/calls.def"
+#undef KMN_CALL
 
 /* The lists: by member name, each up to its version. */
 /* clang-format off */
 #define MEMBER(symbol) .symbol = symbol,
-#define NO_MEMBER(symbol)
 
 #define OLD_LOCAL MEMBER
 #define OLD_SESSION OLD_MEMBER
@@ -69,29 +78,27 @@ CK_FUNCTION_LIST kmn_function_list = {
 #undef KMN_CALL
 };
 
-#define MEMBER_0x0228 MEMBER
-#define MEMBER_0x0302 NO_MEMBER
-
-#define MEMBER_0x0300 MEMBER
+#undef OLD_MEMBER
+#undef OLD_LIST_0x0300
+#define OLD_MEMBER(symbol) .symbol = middle_##symbol,
+#define OLD_LIST_0x0300 OLD_LIST_0x0228
 CK_FUNCTION_LIST_3_0 kmn_function_list_3_0 = {
     .version = {3, 0},
-#define KMN_CALL(symbol, since, ...) MEMBER_##since(symbol)
+#define KMN_CALL(symbol, since, policy, ...) OLD_LIST_##since(policy, symbol)
 #include "kanmon/calls.def"
 #undef KMN_CALL
 };
 
 CK_FUNCTION_LIST_3_0 kmn_function_list_3_1 = {
     .version = {3, 1},
-#define KMN_CALL(symbol, since, ...) MEMBER_##since(symbol)
+#define KMN_CALL(symbol, since, policy, ...) OLD_LIST_##since(policy, symbol)
 #include "kanmon/calls.def"
 #undef KMN_CALL
 };
-#undef MEMBER_0x0302
 
 CK_FUNCTION_LIST_3_2 kmn_function_list_3_2 = {
     .version = {3, 2},
-#define MEMBER_0x0302 MEMBER
-#define KMN_CALL(symbol, since, ...) MEMBER_##since(symbol)
+#define KMN_CALL(symbol, ...) MEMBER(symbol)
 #include "kanmon/calls.def"
 #undef KMN_CALL
 };
