@@ -10,7 +10,7 @@ die() {
 packages_build='autoconf automake libtool pkg-config gcc make libc6-dev libssl-dev libsodium-dev libp11-kit-dev
 	libconfuse-dev libjansson-dev libseccomp-dev libcap-ng-dev libcurl4-openssl-dev libmicrohttpd-dev'
 packages_try='openssl softhsm2 opensc libengine-pkcs11-openssl perl-base jq'
-packages_test='procps python3 libcunit1-dev gnutls-bin p11-kit libnss3 libnss3-tools libnss3-dev golang-go golang-golang-x-mod-dev
+packages_test='procps python3 nodejs npm chromium libcunit1-dev gnutls-bin p11-kit libnss3 libnss3-tools libnss3-dev golang-go golang-golang-x-mod-dev
 	default-jdk-headless openssh-client ldnsutils bind9-utils strongswan-pki libstrongswan-standard-plugins libstrongswan-extra-plugins'
 # For tests/abi, which is left out where they cannot be had.
 packages_abi='gcc-multilib'

@@ -1,0 +1,65 @@
+/* The pages against the stand-in (mock.mjs): no gateway, so that a change of a page is tried in seconds. */
+import assert from 'node:assert/strict';
+import { normalize } from 'node:path';
+import { Browser, complaints } from './browser.mjs';
+import { Mock } from './mock.mjs';
+import { runAll, test } from './tap.mjs';
+
+const mock = new Mock(normalize(`${process.env.KMN_WWW}/`));
+const origin = await mock.listen();
+const browser = await Browser.start();
+const sato = await browser.person('sato', origin);
+const { page } = sato;
+
+test('a security key that no line of the policy knows does not open the door', async () => {
+	await sato.goto();
+	await sato.plugIn();
+	mock.enrol('nobody', await sato.credential('localhost'));
+	mock.persons.clear();
+	await page.getByRole('button', { name: 'With a security key' }).click();
+	await page.getByRole('alert').waitFor();
+	assert.match(await page.getByRole('alert').textContent(), /no key of the policy/);
+});
+
+test('a custodian signs in with a security key and sees what waits, the newest first', async () => {
+	await sato.cdp.send('WebAuthn.clearCredentials', { authenticatorId: sato.authenticator });
+	mock.enrol('sato', await sato.credential('localhost'));
+	await sato.signIn();
+	assert.deepEqual(await page.locator('.request .number').allTextContents(), ['46', '35']);
+});
+
+test('the statement on the screen is the statement, byte for byte, and was reported so', async () => {
+	await page.locator('#request-35').click();
+	await page.locator('.statement').waitFor();
+	const lines = await page.locator('.statement .line').allTextContents();
+	assert.equal(`${lines.join('\n')}\n`, mock.requests.get(35).statement);
+	await page.getByText('was reported to the ledger').waitFor();
+	assert.deepEqual(mock.seen, [{ id: 35, agrees: true }]);
+	assert.match(await page.locator('.content').textContent(), /more than 398 days/);
+});
+
+test('an approval is made of the text on the screen, and counts', async () => {
+	await page.getByRole('button', { name: 'Approve' }).click();
+	await page.getByRole('button', { name: 'Sign with the security key' }).click();
+	await page.locator('#outcome').waitFor();
+	assert.equal(await page.locator('#outcome').textContent(), 'Recorded, and it counts.');
+	assert.equal(mock.requests.get(35).request.state, 'approved');
+});
+
+test('a rejection wants a reason, and signs it', async () => {
+	await sato.goto('#/requests/46');
+	await page.getByRole('button', { name: 'Reject' }).click();
+	await page.getByRole('button', { name: 'Sign with the security key' }).click();
+	await page.getByText('A reason is required.').waitFor();
+	await page.getByLabel('Reason').fill('not in the ceremony script');
+	await page.getByRole('button', { name: 'Sign with the security key' }).click();
+	await page.locator('#outcome').waitFor();
+	assert.deepEqual(mock.requests.get(46).request.rejected_by, ['sato']);
+});
+
+test('no page complained, and nothing was asked of another origin', () => assert.deepEqual(complaints, []));
+
+const failed = await runAll();
+await browser.close();
+await mock.close();
+process.exit(failed > 0 ? 1 : 0);

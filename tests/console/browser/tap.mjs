@@ -1,0 +1,20 @@
+/* Cases one after the other, as TAP. A case is a sentence; what it throws is why it failed. */
+const cases = [];
+
+export const test = (says, run) => cases.push({ says, run });
+
+export async function runAll() {
+	let failed = 0;
+
+	process.stdout.write(`1..${cases.length}\n`);
+	for (const [i, { says, run }] of cases.entries()) {
+		try {
+			await run();
+			process.stdout.write(`ok ${i + 1} - ${says}\n`);
+		} catch (error) {
+			failed += 1;
+			process.stdout.write(`not ok ${i + 1} - ${says}\n${String(error.stack).replace(/^/gm, '# ')}\n`);
+		}
+	}
+	return failed;
+}
