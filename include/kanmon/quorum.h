@@ -227,6 +227,9 @@ const struct kmn_request *kmn_quorum_find(const struct kmn_quorum *quorum, const
 const struct kmn_request *kmn_quorum_window(const struct kmn_quorum *quorum, const uint8_t client_spki_sha256[32],
     const char *rule, const json_t *key, int64_t now);
 
+/* Nobody votes on it: it runs in a window of its rule, or not at all. */
+bool kmn_quorum_needs_window(const struct kmn_request *request);
+
 /* Walk from the oldest kept, `after` NULL first; `ended` also those that ended. */
 const struct kmn_request *kmn_quorum_next(const struct kmn_quorum *quorum, const struct kmn_request *after, bool ended);
 

@@ -42,6 +42,8 @@ kmn_admin_state(struct kmn_keeper *k, const struct kmn_request *r)
 		return "ended"; /* so long ago that it is not shown any more */
 	if (r->state == KMN_REQUEST_OPEN && r->awaits)
 		return "waits for its content";
+	if (r->state == KMN_REQUEST_OPEN && kmn_quorum_needs_window(r))
+		return "waits for its window";
 	if (r->state == KMN_REQUEST_OPEN || r->state == KMN_REQUEST_OFFERED)
 		return kmn_quorum_is_met(k->quorum, r, kmn_keeper_now_ms()) ? "approved" : "open";
 	return kmn_request_state_name(r->state);

@@ -156,7 +156,7 @@ attach(struct kmn_keeper *k, const struct kmn_request *request, const struct kmn
 	kmn_say(
 	    KMN_SAY_INFO, "request %llu: its content was attached: %s", (unsigned long long)request->i, verdict.reason);
 	e = kmn_keeper_append(k, KMN_R_ATTACHMENT, body, NULL);
-	k->statements_due += e == KMN_OK && verdict.answer == KMN_ANSWER_HELD;
+	k->statements_due += e == KMN_OK && verdict.answer == KMN_ANSWER_HELD && verdict.per != KMN_PER_WINDOW;
 	return e;
 }
 

@@ -370,9 +370,8 @@ kmn_hold_start(struct kmn_call_state *call)
 		kmn_window_start(call);
 		return;
 	}
-	if (call->verdict.content_missing && (!call->has_norm || call->verdict.per != KMN_PER_OPERATION)) {
-		kmn_hold_refuse(call, call->has_norm ? "only a digest came: attach its content before the call"
-						     : "what this call works on cannot be shown as content");
+	if (call->verdict.content_missing && (!call->has_norm || call->verdict.per == KMN_PER_LOGIN)) {
+		kmn_hold_refuse(call, "what this call works on cannot be shown as content");
 		return;
 	}
 	if (kmn_operation_digest(call->intent, operation) != KMN_OK)
@@ -447,6 +446,7 @@ kmn_hold_end(struct kmn_keeper *k, uint64_t request, const char *verdict)
 	    (e = kmn_keeper_append(k, KMN_R_DECISION, body, NULL)) != KMN_OK)
 		return e;
 	kmn_say(KMN_SAY_INFO, "request %llu: %s", (unsigned long long)request, verdict);
+	k->held_due = true; /* it may be the window that a use waits for */
 	if (strcmp(verdict, "spent") == 0)
 		start_all_over(k, request);
 	else
@@ -621,6 +621,12 @@ kmn_hold_advance(struct kmn_keeper *k, uint64_t request)
 			run_in_window(k, request);
 		return;
 	}
+	if (kmn_quorum_needs_window(r)) {
+		end_lost(k, request);
+		if ((call = can_run(k, request)) != NULL)
+			kmn_window_advance(call);
+		return;
+	}
 	if (!kmn_quorum_is_met(k->quorum, r, now) || !kmn_activation_is_ready(k, r) ||
 	    kmn_keeper_holds_back(k) != KMN_OK)
 		return;
@@ -692,7 +698,8 @@ kmn_hold_statements(struct kmn_keeper *k)
 	while ((r = kmn_quorum_next(k->quorum, r, false)) != NULL) {
 		uint64_t i = r->i;
 
-		if (r->verdict.answer != KMN_ANSWER_HELD || r->statement != NULL || r->state != KMN_REQUEST_OPEN)
+		if (r->verdict.answer != KMN_ANSWER_HELD || kmn_quorum_needs_window(r) || r->statement != NULL ||
+		    r->state != KMN_REQUEST_OPEN)
 			continue;
 		if (i >= head.size || r->attachment_i >= head.size) {
 			k->statements_due++;

@@ -226,7 +226,8 @@ struct kmn_call_state {
 	struct kmn_salts *salts;                      /* of its commitments, until the client has them; NULL: none */
 	enum kmn_record_kind told_by; /* kind of outcome; KMN_R_UNKNOWN: the answer has no record of its own */
 	unsigned use;
-	uint64_t window; /* 1 more than the index of the window that it uses, 0: none */
+	uint64_t window;  /* 1 more than the index of the window that it uses, 0: none */
+	uint64_t opening; /* 1 more than that of the request for one which its recorded use waits for, 0: for none yet */
 	bool handed;  /* a recorded result is its answer, whole */
 	bool decided; /* a decision allow stands and no result yet */
 
@@ -927,6 +928,11 @@ void kmn_hold_refuse(struct kmn_call_state *call, const char *reason);
 
 /* Uses the window of the call's rule and key, or waits for it, or asks for one. */
 void kmn_window_start(struct kmn_call_state *call);
+/*
+ * Of a call whose request is a use (kmn_quorum_needs_window): runs it, waits on, asks for a window, or ends it with the
+ * request for one that came to nothing.
+ */
+void kmn_window_advance(struct kmn_call_state *call);
 /* The decision `allow` of a call that uses a window; KMN_E_DENIED: it ended. */
 kmn_err kmn_window_use_body(
     struct kmn_call_state *call, const struct kmn_request *request, json_t **body_out) KMN_MUST_CHECK;

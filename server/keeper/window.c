@@ -1,7 +1,8 @@
 /*
  * Calls by a rule that is `per window`. The first one asks for the window and waits as any held call; once people have
- * opened it, calls run as free ones do: intent and decision, and nobody is asked. What a window is, and how often it
- * was used, is the quorum's state (server/quorum/window.c); nothing here counts.
+ * opened it, calls run as free ones do: intent and decision, and nobody is asked. A call that brought a digest only is
+ * held until its content is attached, and then waits for a window. What a window is, and how often it was used, is the
+ * quorum's state (server/quorum/window.c); nothing here counts.
  */
 #include "config.h"
 
@@ -11,42 +12,50 @@
 
 #include <string.h>
 
-/* The intent of the request for a window: the call's who and when, its key, and none of its data. */
+/* The intent of the request for a window: a use's who and when, its key, and none of its data. */
 static json_t *
-opening_body(const struct kmn_call_state *call, int64_t expires)
+opening_body(const json_t *use, const struct kmn_verdict *verdict, int64_t expires)
 {
 	static const char *const kept[] = {"chan", "sess", "seq", "key", "req_sha256", "nonce_req", "requester"};
-	json_t *body = json_pack("{s:s, s:{}, s:o, s:I}", "op", "window", "mech", "window",
-	    kmn_window_json(&call->verdict), "expires", (json_int_t)expires);
+	json_t *body = json_pack("{s:s, s:{}, s:o, s:I}", "op", "window", "mech", "window", kmn_window_json(verdict),
+	    "expires", (json_int_t)expires);
 
 	for (size_t i = 0; i < KMN_COUNT_OF(kept); i++)
-		if (json_object_set(body, kept[i], json_object_get(call->intent, kept[i])) != 0)
+		if (json_object_set(body, kept[i], json_object_get(use, kept[i])) != 0)
 			KMN_BUG("out of memory");
 	return body;
+}
+
+/* The request for one, in *ref_out. False: the ledger took no record of it, or the quorum holds none such. */
+static bool
+ask(struct kmn_call_state *call, const struct kmn_verdict *verdict, struct kmn_ref *ref_out)
+{
+	struct kmn_keeper *k = call->keeper;
+	int64_t expires = kmn_clock_record_ms(k) + 1000 * (int64_t)verdict->lifetime_s;
+	const struct kmn_request *w;
+
+	if (kmn_keeper_append(k, KMN_R_INTENT, opening_body(call->intent, verdict, expires), ref_out) != KMN_OK ||
+	    (w = kmn_quorum_request(k->quorum, ref_out->i)) == NULL || !w->held)
+		return false;
+	k->statements_due++;
+	kmn_say(KMN_SAY_INFO, "request %llu: %s of %s asks for a window of rule %s", (unsigned long long)w->i,
+	    call->view.call->name, call->peer_name, verdict->rule);
+	return true;
 }
 
 static void
 ask_for_one(struct kmn_call_state *call)
 {
 	struct kmn_keeper *k = call->keeper;
-	int64_t expires = kmn_clock_record_ms(k) + 1000 * (int64_t)call->verdict.lifetime_s;
-	const struct kmn_request *w;
 
 	if (!kmn_hold_has_room(k, call->instance->spki_sha256)) {
 		call->why = KMN_E_TOO_MANY;
 		kmn_hold_refuse(call, "too many open requests: let some be decided or withdraw them");
-		return;
-	}
-	if (kmn_keeper_append(k, KMN_R_INTENT, opening_body(call, expires), &call->request) != KMN_OK)
-		return;
-	if ((w = kmn_quorum_request(k->quorum, call->request.i)) == NULL || !w->held) {
+	} else if (ask(call, &call->verdict, &call->request)) {
+		kmn_hold_park(call);
+	} else if (kmn_quorum_request(k->quorum, call->request.i) != NULL) {
 		kmn_call_deny(call);
-		return;
 	}
-	k->statements_due++;
-	kmn_say(KMN_SAY_INFO, "request %llu: %s of %s asks for a window of rule %s", (unsigned long long)w->i,
-	    call->view.call->name, call->peer_name, call->verdict.rule);
-	kmn_hold_park(call);
 }
 
 static void
@@ -79,6 +88,65 @@ kmn_window_start(struct kmn_call_state *call)
 	}
 }
 
+/* ---- uses that are recorded: their content came when they waited already ------------------------------------------- */
+
+/*
+ * No window is there for it, nor a request for one. It asks once; what people refused, and what ended before it was
+ * opened, takes the use along.
+ */
+static void
+ask_or_end(struct kmn_call_state *call, const struct kmn_request *use)
+{
+	struct kmn_keeper *k = call->keeper;
+	const struct kmn_request *asked = call->opening == 0 ? NULL : kmn_quorum_request(k->quorum, call->opening - 1);
+	struct kmn_verdict verdict = use->verdict;
+	struct kmn_ref ref = {.i = 0};
+	bool refused;
+
+	if (call->opening == 0 || (asked != NULL && asked->until != 0)) {
+		if (kmn_hold_has_room(k, call->instance->spki_sha256) && ask(call, &verdict, &ref))
+			call->opening = ref.i + 1;
+		return;
+	}
+	refused = asked != NULL && (asked->state == KMN_REQUEST_REJECTED || asked->state == KMN_REQUEST_VETOED);
+	if (kmn_hold_end(k, use->i, refused ? "deny" : "withdrawn") != KMN_OK)
+		kmn_keeper_ledger_lost(k, "a decision cannot be recorded");
+}
+
+static bool
+is_stopped(struct kmn_keeper *k, const struct kmn_request *use)
+{
+	struct kmn_anomaly anomaly;
+	struct kmn_stale stale;
+
+	return kmn_keeper_holds_back(k) != KMN_OK || kmn_quorum_is_stale(k->quorum, 'A', kmn_keeper_now_ms(), &stale) ||
+	       kmn_quorum_token_stops(k->quorum, use->intent, 'A', true, INT64_MAX, &anomaly);
+}
+
+void
+kmn_window_advance(struct kmn_call_state *call)
+{
+	struct kmn_keeper *k = call->keeper;
+	const struct kmn_request *use = kmn_quorum_request(k->quorum, call->request.i), *w;
+
+	if (use == NULL || is_stopped(k, use))
+		return;
+	w = kmn_quorum_window(k->quorum, use->client_spki_sha256, use->verdict.rule,
+	    json_object_get(use->intent, "key"), kmn_keeper_now_ms());
+	if (w == NULL) {
+		ask_or_end(call, use);
+		return;
+	}
+	call->opening = w->i + 1;
+	if (w->state != KMN_REQUEST_WINDOW || !kmn_turn_take(call))
+		return;
+	call->window = w->i + 1;
+	kmn_hold_forget(call);
+	kmn_call_decide_and_run(call);
+}
+
+/* ---- records ------------------------------------------------------------------------------------------------------- */
+
 kmn_err
 kmn_window_use_body(struct kmn_call_state *call, const struct kmn_request *request, json_t **body_out)
 {
@@ -103,6 +171,7 @@ kmn_window_open(struct kmn_keeper *k, const struct kmn_request *request)
 	    (e = kmn_keeper_append(k, KMN_R_DECISION, body, NULL)) != KMN_OK)
 		return e;
 	kmn_say(KMN_SAY_INFO, "request %llu: its window is open", (unsigned long long)i);
+	k->held_due = true; /* uses whose content was attached */
 	return KMN_OK;
 }
 

@@ -208,9 +208,9 @@ judge_request(struct step *s, struct request *r)
 	keep_judgement(s, r, m.data != NULL || r->seen.verdict.content_missing);
 	quorum_material_clear(&m);
 	r->seen.not_after = (int64_t)expires;
-	/* What nothing hashes to could wait for ever; a use of a window brings its content with it. */
+	/* What nothing hashes to could wait for ever. */
 	r->seen.awaits = r->seen.verdict.answer == KMN_ANSWER_REFUSED && r->seen.verdict.content_missing &&
-			 r->seen.verdict.per == KMN_PER_OPERATION && json_object_get(body, "norm") != NULL;
+			 r->seen.verdict.per != KMN_PER_LOGIN && json_object_get(body, "norm") != NULL;
 	r->seen.held = r->seen.awaits || (r->seen.verdict.answer == KMN_ANSWER_HELD && !quorum_needs_window(r));
 	r->seen.window = quorum_is_opening(r);
 	if (r->seen.window)
@@ -304,7 +304,7 @@ apply_statement(struct step *s)
 
 	if (r == NULL)
 		return;
-	if (r->seen.verdict.answer != KMN_ANSWER_HELD || r->seen.state != KMN_REQUEST_OPEN ||
+	if (!quorum_asks_votes(r) || r->seen.state != KMN_REQUEST_OPEN ||
 	    !kmn_json_get_text(s->record->body, "text", &text)) {
 		found(s, "V6", "no statement is due for request %llu", (unsigned long long)r->seen.i);
 		return;
@@ -405,6 +405,14 @@ check_votes(struct step *s, const struct request *r, const char *name, enum kmn_
 		found(s, "V6", "%s lists votes that do not count", name);
 }
 
+static void
+check_all_votes(struct step *s, const struct request *r)
+{
+	check_votes(s, r, "approvals", KMN_APPROVE);
+	check_votes(s, r, "rejections", KMN_REJECT);
+	check_votes(s, r, "vetoes", KMN_VETO);
+}
+
 /* The policy that the record names; NULL, and a finding, where it may not decide here. */
 static const struct kmn_policy *
 policy_named(struct step *s)
@@ -435,6 +443,8 @@ check_use(struct step *s, struct request *r, struct request *window)
 {
 	struct kmn_why why = {""};
 
+	if (window == NULL && s->q->choosing) /* it is forgotten; this was judged when it came */
+		return;
 	if (window == NULL) {
 		found(s, "V6", "allowed, but rule %s lets it run in a window only", r->seen.verdict.rule);
 		return;
@@ -466,11 +476,13 @@ check_allow(struct step *s, struct request *r, struct request *window)
 		found(s, "V6", "a window is opened once, and used by what its rule holds: not by this");
 	else if (!quorum_get_number(s->record, "use", &use) || use != r->seen.used + 1 || use > r->seen.uses)
 		found(s, "V6", "use %llu of %u", (unsigned long long)use, r->seen.uses);
-	if (r->seen.held && !quorum_votes_meet(s->q, &r->seen, judged_at(s)))
+	if (r->seen.held && !quorum_needs_window(r) && !quorum_votes_meet(s->q, &r->seen, judged_at(s)))
 		found(s, "V6", "allowed, but rule %s is not met (votes, expiry, veto or policy)", r->seen.verdict.rule);
+	if (r->seen.held && quorum_needs_window(r) && judged_at(s) > r->seen.not_after)
+		found(s, "V6", "allowed in a window, but the request has expired");
 	if (r->seen.verdict.answer == KMN_ANSWER_REFUSED)
 		found(s, "V6", "allowed, but: %s", r->seen.verdict.reason);
-	if (!r->seen.held && !quorum_is_current(s->q, r))
+	if ((!r->seen.held || quorum_needs_window(r)) && !quorum_is_current(s->q, r))
 		found(s, "V6", "allowed under a policy that has changed since the intent");
 	check_fresh(s, 'A', (int64_t)s->record->t, QUORUM_GRACE_MS);
 	check_stance(s, r->intent, 'A', quorum_needs_window(r), INT64_MAX);
@@ -546,9 +558,8 @@ apply_decision(struct step *s)
 	else if (!quorum_get_number(s->record, "not_after", &not_after) || (int64_t)not_after != r->seen.not_after)
 		found(s, "V6", "not_after is not that of the request");
 	(void)policy_named(s);
-	check_votes(s, window != NULL ? window : r, "approvals", KMN_APPROVE);
-	check_votes(s, window != NULL ? window : r, "rejections", KMN_REJECT);
-	check_votes(s, window != NULL ? window : r, "vetoes", KMN_VETO);
+	if (window != NULL || !s->q->choosing || !quorum_needs_window(r))
+		check_all_votes(s, window != NULL ? window : r);
 	if (verdict == NULL)
 		return;
 	r->seen.decision_i = s->record->i;

@@ -195,13 +195,13 @@ judge_attached(const struct kmn_quorum *q, const struct request *r, const json_t
 	return good;
 }
 
-/* The rule of the content may be another than the one that waited: then it must hold one call, no longer than this. */
+/* The rule of the content may be another than the one that waited: then it must hold it no longer than this. */
 static bool
 may_take(const struct kmn_request *request, const struct kmn_verdict *verdict)
 {
 	if (verdict->answer == KMN_ANSWER_FREE)
 		return true;
-	return verdict->answer == KMN_ANSWER_HELD && verdict->per == KMN_PER_OPERATION &&
+	return verdict->answer == KMN_ANSWER_HELD && verdict->per != KMN_PER_LOGIN &&
 	       request->not_after - request->t <= (int64_t)verdict->lifetime_s * 1000;
 }
 
@@ -224,10 +224,9 @@ kmn_quorum_check_attachment(const struct kmn_quorum *q, const struct kmn_request
 	if (judge_attached(q, r, *whole_out, t, verdict_out, why, &e)) {
 		if (may_take(request, verdict_out))
 			return true;
-		says_no(why, verdict_out->answer == KMN_ANSWER_HELD
-				 ? "its content falls under a rule for which the call "
-				   "must bring it along: attach it before the call"
-				 : verdict_out->reason);
+		says_no(why, verdict_out->answer == KMN_ANSWER_HELD ? "its content falls under a rule whose requests "
+								      "expire sooner: attach it before the call"
+								    : verdict_out->reason);
 	} else if (why->text[0] == 0) {
 		says_no(why, kmn_err_text(e));
 	}

@@ -39,6 +39,18 @@ quorum_needs_window(const struct request *r)
 	       !quorum_is_opening(r);
 }
 
+bool
+quorum_asks_votes(const struct request *r)
+{
+	return r->seen.verdict.answer == KMN_ANSWER_HELD && !quorum_needs_window(r);
+}
+
+bool
+kmn_quorum_needs_window(const struct kmn_request *request)
+{
+	return quorum_needs_window(whole(request));
+}
+
 int64_t
 quorum_deadline(const struct request *r)
 {
@@ -176,7 +188,7 @@ kmn_quorum_use_body(const struct kmn_quorum *q, const struct kmn_request *reques
 	kmn_err e;
 
 	*body_out = NULL;
-	if (!quorum_needs_window(r) || !is_usable(q, w, now) ||
+	if (!quorum_needs_window(r) || !is_usable(q, w, now) || (r->seen.held && now > r->seen.not_after) ||
 	    !is_about(w, r->seen.client_spki_sha256, r->seen.verdict.rule, json_object_get(r->intent, "key")))
 		return KMN_E_DENIED;
 	/* The window's decision, with its votes: but about this request. */

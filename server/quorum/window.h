@@ -5,7 +5,8 @@
  *                                                                          │        expired, spent──▶ ended
  *                          each use: intent ──decision allow, use k──▶ result
  *
- * A use is a request of its own that nobody votes on: its decision names the window and the votes that opened it.
+ * A use is a request of its own that nobody votes on: its decision names the window and the votes that opened it. One
+ * that brought a digest only is held, without a statement, until its content is attached and a window is open.
  */
 #ifndef KANMON_SERVER_QUORUM_WINDOW_H
 #define KANMON_SERVER_QUORUM_WINDOW_H
@@ -29,6 +30,8 @@ void window_put_constraints(struct text *t, const struct kmn_policy *policy, con
 bool quorum_is_opening(const struct request *r);
 /* Is it a call that a window's rule holds, so that no votes but a window's let it run? */
 bool quorum_needs_window(const struct request *r);
+/* Do people vote on it? A request whose content fell under a window's rule is held, and only a window lets it run. */
+bool quorum_asks_votes(const struct request *r);
 /* The window that the record's decision uses: NULL where it names none that is known. */
 struct request *quorum_window_named(const struct kmn_quorum *q, const struct kmn_record *record);
 /* Decision `open`; KMN_E_CORRUPT with `why`. */

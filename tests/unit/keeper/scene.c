@@ -19,6 +19,7 @@
 #include "kanmon/quorum.h"
 #include "kanmon/signed.h"
 #include "kanmon/store.h"
+#include "tests/unit/keeper/contents.h"
 #include "tests/unit/keeper/next_policy.h"
 #include "tests/unit/quorum/world.h"
 #include "tests/unit/run.h"
@@ -245,6 +246,8 @@ state_in(const struct kmn_quorum *q, uint64_t id, int64_t now)
 		return "ended";
 	if (r->state == KMN_REQUEST_OPEN && r->awaits)
 		return "waits for its content";
+	if (r->state == KMN_REQUEST_OPEN && kmn_quorum_needs_window(r))
+		return "waits for its window";
 	if (r->state == KMN_REQUEST_OPEN || r->state == KMN_REQUEST_OFFERED)
 		return kmn_quorum_is_met(q, r, now) ? "approved" : "open";
 	return kmn_request_state_name(r->state);
@@ -285,6 +288,8 @@ scene_end(struct scene *s)
 	rig_end(&s->rig);
 	for (size_t n = 0; n < s->requests; n++)
 		free(s->request[n].payload);
+	for (size_t n = 0; n < SCENE_CONTENTS; n++)
+		OPENSSL_free(s->content[n].bytes);
 	free(s->policy);
 	free(s->note);
 	(void)unlink(s->pem);
@@ -532,6 +537,28 @@ add_request(struct scene *s, const char *name, unsigned by, uint64_t id)
 	return r;
 }
 
+/* What `data` of a line stands for. */
+static void
+bytes_of(struct scene *s, const char *data, const uint8_t **bytes_out, size_t *len_out)
+{
+	struct scene_content *c = s->content;
+
+	*bytes_out = (const uint8_t *)data;
+	*len_out = strlen(data);
+	if (data[0] != '@')
+		return;
+	while (c < s->content + SCENE_CONTENTS && c->bytes != NULL && strcmp(c->name, data) != 0)
+		c++;
+	CU_ASSERT_TRUE_FATAL(c < s->content + SCENE_CONTENTS);
+	if (c->bytes == NULL) {
+		snprintf(c->name, sizeof(c->name), "%s", data);
+		c->bytes = content_make(data + 1, (time_t)(s->clock->wall / 1000), &c->len);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(c->bytes);
+	}
+	*bytes_out = c->bytes;
+	*len_out = c->len;
+}
+
 static const char *
 made_ahead(struct scene *s, const char *name, unsigned by, struct kmn_writer *w)
 {
@@ -550,7 +577,9 @@ scene_ahead(struct scene *s, const struct scene_signing *what)
 {
 	struct kmn_attached nothing = {0};
 	uint8_t nonce[32] = {(uint8_t)s->requests, 1};
+	const uint8_t *data;
 	struct kmn_writer w;
+	size_t len;
 
 	kmn_writer_init(&w, 8192);
 	kmn_writer_u16(&w, KMN_ADMIN_REQUEST_NEW);
@@ -558,7 +587,8 @@ scene_ahead(struct scene *s, const struct scene_signing *what)
 	kmn_writer_text(&w, what->key);
 	kmn_writer_bytes(&w, NULL, 0);
 	kmn_writer_text(&w, what->mechanism == CKM_ECDSA_SHA384 ? "CKM_ECDSA_SHA384" : "CKM_ECDSA_SHA256");
-	kmn_writer_bytes(&w, (const uint8_t *)what->data, strlen(what->data));
+	bytes_of(s, what->data, &data, &len);
+	kmn_writer_bytes(&w, data, len);
 	kmn_writer_text(&w, "the test");
 	kmn_writer_u32(&w, 0);
 	kmn_writer_raw(&w, nonce, sizeof(nonce));
@@ -582,6 +612,40 @@ scene_window(struct scene *s, const char *name, const char *rule, const char *ke
 	kmn_writer_u32(&w, 0);
 	kmn_writer_raw(&w, nonce, sizeof(nonce));
 	return made_ahead(s, name, by, &w);
+}
+
+static uint64_t
+newest_window(struct scene *s)
+{
+	uint64_t id = 0;
+	struct kmn_writer w;
+	json_t *all, *one;
+	size_t n;
+
+	kmn_writer_init(&w, 16);
+	kmn_writer_u16(&w, KMN_ADMIN_REQUEST_LIST);
+	kmn_writer_bool(&w, false);
+	CU_ASSERT_EQUAL(ask(s, TERMINAL, &w), KMN_OK);
+	all = json_loads(s->answer, 0, NULL);
+	json_array_foreach(json_object_get(all, "requests"), n,
+	    one) if (strcmp(json_string_value(json_object_get(one, "state")), "open") == 0 &&
+		     json_object_get(one, "window") != NULL) id =
+	    (uint64_t)json_integer_value(json_object_get(one, "id"));
+	json_decref(all);
+	return id;
+}
+
+const char *
+scene_asked(struct scene *s, const char *name)
+{
+	uint64_t id = 0;
+
+	for (int i = 0; i < ANSWER_TRIES && (id = newest_window(s)) == 0; i++)
+		rig_pump(&s->rig, 20);
+	if (id == 0)
+		return "none";
+	add_request(s, name, SCENE_CA, id);
+	return "ok";
 }
 
 /* ---- calls --------------------------------------------------------------------------------------------------------- */
@@ -693,6 +757,46 @@ find_key(struct scene *s, unsigned by, const char *label)
 	return n == 1 ? a->key[i] : 0;
 }
 
+static void
+put_content(struct scene *s, struct kmn_writer *w, const char *data)
+{
+	const uint8_t *bytes;
+	size_t len;
+
+	bytes_of(s, data, &bytes, &len);
+	kmn_writer_bytes(w, bytes, len);
+	kmn_writer_bytes(w, NULL, 0);
+	kmn_writer_text(w, "");
+	kmn_writer_bytes(w, NULL, 0);
+}
+
+const char *
+scene_give(struct scene *s, const struct scene_request *r, const char *data, unsigned by)
+{
+	struct kmn_writer w;
+
+	kmn_writer_init(&w, 8192);
+	kmn_writer_u16(&w, KMN_ADMIN_ATTACH);
+	kmn_writer_u64(&w, r->id);
+	put_content(s, &w, data);
+	return ask(s, TOOL + by, &w) == KMN_OK ? "ok" : s->answer;
+}
+
+/* For the next signature of the application's session. */
+static const char *
+give_next(struct scene *s, const char *data, unsigned by)
+{
+	const struct rig_app *app = &s->actor[by].app;
+	struct kmn_writer w;
+
+	kmn_writer_init(&w, 8192);
+	kmn_writer_u16(&w, KMN_ADMIN_ATTACH_NEXT);
+	kmn_writer_raw(&w, app->id, sizeof(app->id));
+	kmn_writer_u64(&w, app->session);
+	put_content(s, &w, data);
+	return ask(s, TOOL + by, &w) == KMN_OK ? "ok" : s->answer;
+}
+
 const char *
 scene_sign(struct scene *s, const struct scene_signing *what)
 {
@@ -700,13 +804,13 @@ scene_sign(struct scene *s, const struct scene_signing *what)
 	CK_MECHANISM mechanism = {what->mechanism, NULL, 0};
 	CK_OBJECT_HANDLE key = find_key(s, what->by, what->key);
 	union {
-		const char *read_only;
+		const uint8_t *read_only;
 		void *p;
-	} data = {what->data};
-	uint8_t signature[512], *payload;
+	} data;
+	uint8_t signature[512], digest[KMN_HASH_BYTES], *payload;
 	CK_ULONG len = sizeof(signature);
 	struct kmn_arg init[] = {{.u = 0}, {.p = &mechanism}, {.u = key}};
-	struct kmn_arg arg[] = {{.u = 0}, {.p = data.p, .u = strlen(what->data)}, {.p = signature, .n = &len}};
+	struct kmn_arg arg[] = {{.u = 0}, {.p = NULL}, {.p = signature, .n = &len}};
 	struct scene_request *r;
 	struct rig_frame f;
 	const char *word;
@@ -719,6 +823,15 @@ scene_sign(struct scene *s, const struct scene_signing *what)
 	init[0].u = arg[0].u = a->app.session; /* a session is busy as long as its call waits */
 	if ((rv = rig_call(&s->rig, &a->app, KMN_C_SignInit, init, 3)) != CKR_OK)
 		return rv_word(rv);
+	if (what->next != NULL && strcmp(word = give_next(s, what->next, what->by), "ok") != 0)
+		return word;
+	bytes_of(s, what->data, &data.read_only, &size);
+	if (what->mechanism == CKM_ECDSA) {
+		kmn_sha256(data.read_only, size, digest);
+		data.read_only = digest;
+		size = sizeof(digest);
+	}
+	arg[1] = (struct kmn_arg){.p = data.p, .u = size};
 	rig_payload(KMN_C_Sign, arg, 3, &payload, &size);
 	acknowledge(s, what->by);
 	rig_call_raw(&s->rig, a->app.conn, ++a->app.number, a->app.acknowledged, payload, size);

@@ -10,6 +10,7 @@
 
 #define SCENE_REQUESTS 256
 #define SCENE_KEYS 8
+#define SCENE_CONTENTS 32
 #define SCENE_START_MS 1795000000000 /* 2026-11-18 */
 
 /* A call that waits, or a request made ahead. */
@@ -19,6 +20,13 @@ struct scene_request {
 	unsigned by;
 	uint8_t *payload; /* NULL: made ahead */
 	size_t payload_len;
+};
+
+/* Of contents.h, kept: it has a new key each time that it is made. */
+struct scene_content {
+	char name[100];
+	uint8_t *bytes;
+	size_t len;
 };
 
 struct scene_actor {
@@ -36,6 +44,7 @@ struct scene {
 	struct scene_actor actor[2];
 	struct scene_request request[SCENE_REQUESTS];
 	size_t requests;
+	struct scene_content content[SCENE_CONTENTS];
 	const char *lost;   /* the module does that, and nobody hears of it */
 	bool forges;        /* the module's next signature has a wrong bit */
 	char *note;         /* the last reopening that was brought */
@@ -62,15 +71,21 @@ void scene_restart(struct scene *s);
 /* The HSM forgets its sessions before its next call. */
 void scene_drop(struct scene *s);
 
-/* C_SignInit and C_Sign of a key; a call that is held is request `name` from then on. */
+/*
+ * C_SignInit and C_Sign of a key; a call that is held is request `name` from then on. data "@KIND/..": of contents.h, as
+ * it was made the first time. CKM_ECDSA is called with the SHA-256 of the data. next: content that the client attaches
+ * before the call; NULL: none.
+ */
 struct scene_signing {
-	const char *name, *key, *data;
+	const char *name, *key, *data, *next;
 	unsigned by;
 	CK_MECHANISM_TYPE mechanism;
 };
 const char *scene_sign(struct scene *s, const struct scene_signing *what);
 /* Asks once more, as a provider does. */
 const char *scene_again(struct scene *s, struct scene_request *r);
+/* What the client attaches to a request that waits for its content. */
+const char *scene_give(struct scene *s, const struct scene_request *r, const char *data, unsigned by);
 const char *scene_make(struct scene *s, unsigned by, const char *label, bool extractable);
 const char *scene_import(struct scene *s, unsigned by, const char *label);
 const char *scene_random(struct scene *s, unsigned by);
@@ -78,6 +93,9 @@ const char *scene_look(struct scene *s, unsigned by);
 /* Requests that a client makes ahead: "ok", or why not. */
 const char *scene_ahead(struct scene *s, const struct scene_signing *what);
 const char *scene_window(struct scene *s, const char *name, const char *rule, const char *key, unsigned by);
+
+/* The newest open request for a window, which a call made: it is called `name` from now on. "none": there is none. */
+const char *scene_asked(struct scene *s, const char *name);
 
 struct scene_request *scene_request(struct scene *s, const char *name);
 const char *scene_withdraw(struct scene *s, const struct scene_request *r, unsigned by);

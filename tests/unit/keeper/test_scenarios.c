@@ -115,11 +115,13 @@ signing(const struct line *line)
 	return (struct scene_signing){.name = line->word[1],
 	    .key = option(line, "key", "seed"),
 	    .data = option(line, "data", "data"),
+	    .next = option(line, "next", NULL),
 	    .by = client(line),
-	    .mechanism = strcmp(mechanism, "sha384") == 0 ? CKM_ECDSA_SHA384
-			 : strcmp(mechanism, "sha1") == 0 ? CKM_ECDSA_SHA1
-			 : strcmp(mechanism, "cmac") == 0 ? CKM_AES_CMAC
-							  : CKM_ECDSA_SHA256};
+	    .mechanism = strcmp(mechanism, "sha384") == 0   ? CKM_ECDSA_SHA384
+			 : strcmp(mechanism, "sha1") == 0   ? CKM_ECDSA_SHA1
+			 : strcmp(mechanism, "cmac") == 0   ? CKM_AES_CMAC
+			 : strcmp(mechanism, "digest") == 0 ? CKM_ECDSA
+							    : CKM_ECDSA_SHA256};
 }
 
 static const char *
@@ -150,6 +152,18 @@ do_again(struct scene *s, const struct line *line)
 {
 	(void)request(s, line);
 	return scene_again(s, scene_request(s, line->word[1]));
+}
+
+static const char *
+do_give(struct scene *s, const struct line *line)
+{
+	return scene_give(s, request(s, line), line->word[2], client(line));
+}
+
+static const char *
+do_asked(struct scene *s, const struct line *line)
+{
+	return scene_asked(s, line->word[1]);
 }
 
 static const char *
@@ -410,6 +424,8 @@ static const struct verb {
     {"again", 2, do_again},
     {"ahead", 2, do_ahead},
     {"window", 2, do_window},
+    {"give", 3, do_give},
+    {"asked", 2, do_asked},
     {"make", 2, do_make},
     {"import", 2, do_import},
     {"random", 1, do_random},

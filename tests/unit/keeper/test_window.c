@@ -193,7 +193,8 @@ test_together(void)
 	}
 	approve(waiting[0].request);
 	for (int i = 0; i < 100 && (rig_records(&rig, "intent", "\"op\":\"window\"") < 2 ||
-				       rig_records(&rig, "decision", "\"verdict\":\"spent\"") < 1);
+				       rig_records(&rig, "decision", "\"verdict\":\"spent\"") < 1 ||
+				       rig_mock_calls(&rig, "C_Sign") < 3);
 	     i++)
 		rig_pump(&rig, 50);
 	rig_pump(&rig, 300);
