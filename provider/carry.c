@@ -144,7 +144,7 @@ kmn_carry(struct kmn_carriage *c, CK_RV *rv_out)
 		first = !c->sent;
 		outcome = kmn_exchange(c, channel, rv_out, &e);
 		c->sent = true;
-		if (outcome == KMN_HEARD_NOTHING || (c->company != NULL && c->company->line_broke)) {
+		if (outcome == KMN_HEARD_NOTHING || c->spoilt || (c->company != NULL && c->company->line_broke)) {
 			kmn_pool_drop(c->link->pool, channel);
 			c->broke = true;
 		} else {

@@ -117,6 +117,7 @@ kmn_receipts_fail(struct kmn_book *receipts, const struct kmn_finding *f)
 
 	if (atomic_exchange(&receipts->failed, true))
 		return KMN_E_RECEIPT;
+	atomic_store(&receipts->fault, f->fault);
 	if ((to = open_memstream(&text, &len)) != NULL) {
 		bool whole = write_text(to, receipts, f);
 

@@ -182,6 +182,15 @@ kmn_exchange_hear(struct kmn_carriage *c, struct kmn_channel *channel, CK_RV *rv
 	return KMN_HEARD_NOTHING;
 }
 
+/* Nothing is under way on the connection any more: the gateway may be told of a receipt that did not hold. */
+static void
+complain(struct kmn_carriage *c, const struct kmn_wire *wire, enum kmn_heard outcome)
+{
+	if (outcome != KMN_HEARD_NOTHING && (c->company == NULL || !c->company->line_broke) &&
+	    kmn_receipts_complain(c->app->receipts, wire) != KMN_OK)
+		c->spoilt = true;
+}
+
 enum kmn_heard
 kmn_exchange(struct kmn_carriage *c, struct kmn_channel *channel, CK_RV *rv_out, kmn_err *e_out)
 {
@@ -189,9 +198,12 @@ kmn_exchange(struct kmn_carriage *c, struct kmn_channel *channel, CK_RV *rv_out,
 	    .pool = c->link->pool, .channel = channel, .interrupt_fd = kmn_wake_fd(&c->app->quitting)};
 	enum kmn_heard outcome = KMN_HEARD_NOTHING;
 
+	c->spoilt = false;
 	*e_out = kmn_receipts_settle(c->app->receipts, &wire);
-	if (*e_out == KMN_E_RECEIPT)
+	if (*e_out == KMN_E_RECEIPT) {
+		complain(c, &wire, KMN_HEARD_REFUSAL);
 		return KMN_HEARD_REFUSAL;
+	}
 	if (*e_out == KMN_OK)
 		*e_out = kmn_exchange_ask(c, channel);
 	if (*e_out == KMN_OK && c->company != NULL)
@@ -203,5 +215,6 @@ kmn_exchange(struct kmn_carriage *c, struct kmn_channel *channel, CK_RV *rv_out,
 		    (unsigned long long)c->flight.number, kmn_err_text(*e_out), kmn_channel_why(channel));
 	else if (c->company != NULL)
 		kmn_company_hear(c->company, channel);
+	complain(c, &wire, outcome);
 	return outcome;
 }

@@ -744,7 +744,9 @@ kmn_pool_detach(struct kmn_pool *pool)
 
 	if (channel == NULL)
 		return settled;
-	e = kmn_channel_send(channel, KMN_F_DETACH, NULL, 0, GOODBYE_MS);
+	e = kmn_receipts_complain(pool->receipts, &wire);
+	if (e == KMN_OK)
+		e = kmn_channel_send(channel, KMN_F_DETACH, NULL, 0, GOODBYE_MS);
 	if (e == KMN_OK)
 		e = kmn_pool_receive(pool, channel, GOODBYE_MS, -1, &frame);
 	if (e != KMN_OK)

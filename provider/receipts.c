@@ -363,7 +363,7 @@ kmn_receipts_greet(
 
 /* Judges one receipt; the trail goes on from it. */
 static kmn_err
-judge(struct kmn_book *receipts, struct kmn_trail *trail, const struct kmn_claim *claim, const uint8_t *bytes,
+judge_one(struct kmn_book *receipts, struct kmn_trail *trail, const struct kmn_claim *claim, const uint8_t *bytes,
     size_t len, const struct kmn_wire *wire)
 {
 	struct kmn_receipt_expect expect = {.row = claim->row,
@@ -408,6 +408,26 @@ judge(struct kmn_book *receipts, struct kmn_trail *trail, const struct kmn_claim
 		kmn_proof_spool(receipts, claim, &receipt, &found, &seen);
 	}
 	kmn_receipt_found_clear(&found);
+	return e;
+}
+
+static kmn_err
+judge(struct kmn_book *receipts, struct kmn_trail *trail, const struct kmn_claim *claim, const uint8_t *bytes,
+    size_t len, const struct kmn_wire *wire)
+{
+	kmn_err e = judge_one(receipts, trail, claim, bytes, len, wire);
+
+	if (e == KMN_E_RECEIPT)
+		kmn_complaint_note(receipts, claim);
+	return e;
+}
+
+static kmn_err
+refuse_missing(struct kmn_book *receipts, const struct kmn_trail *trail, const struct kmn_claim *claim)
+{
+	kmn_err e = reject(receipts, trail, claim, NULL, NULL, 0, KMN_RECEIPT_MISSING, "there is none");
+
+	kmn_complaint_note(receipts, claim);
 	return e;
 }
 
@@ -513,7 +533,7 @@ kmn_receipts_take(struct kmn_book *receipts, struct kmn_trail *trail, struct kmn
 	if (kmn_receipts_failed(receipts)) /* by another thread's */
 		return KMN_E_RECEIPT;
 	if (len == 0)
-		return reject(receipts, trail, claim, NULL, bytes, len, KMN_RECEIPT_MISSING, "there is none");
+		return refuse_missing(receipts, trail, claim);
 	if (claim->due == KMN_RECEIPT_NEVER)
 		return reject(
 		    receipts, trail, claim, NULL, bytes, len, KMN_RECEIPT_FORM, "an answer that has no record has one");

@@ -101,6 +101,12 @@ kmn_err kmn_receipts_take(struct kmn_book *receipts, struct kmn_trail *trail, st
 kmn_err kmn_receipts_settle(struct kmn_book *receipts, const struct kmn_wire *wire) KMN_MUST_CHECK;
 kmn_err kmn_receipts_finish(struct kmn_book *receipts, const struct kmn_wire *wire) KMN_MUST_CHECK;
 
+/*
+ * Tells the gateway of a receipt that did not hold, if there is one to tell of and nothing else is under way on the
+ * connection. Errors: the connection is not to be used again; whoever asks next tries again, a few times.
+ */
+kmn_err kmn_receipts_complain(struct kmn_book *receipts, const struct kmn_wire *wire) KMN_MUST_CHECK;
+
 /* ---- what is remembered of sessions ------------------------------------------------------------------------------ */
 
 /* A call of the session is held. */

@@ -21,6 +21,15 @@ struct kmn_cosigner {
 	uint8_t *secret; /* sodium_malloc, KMN_ED25519_SECRET_BYTES, no access while idle */
 };
 
+/* What the gateway is told of a receipt that did not hold: once, for after the first nothing more is judged. */
+struct kmn_complaint {
+	enum { KMN_COMPLAINT_NONE, KMN_COMPLAINT_DUE, KMN_COMPLAINT_MADE } step;
+	unsigned tries;
+	uint64_t number; /* of the call */
+	enum kmn_receipt_fault fault;
+	uint8_t req_sha256[KMN_HASH_BYTES], resp_sha256[KMN_HASH_BYTES];
+};
+
 struct kmn_account;
 struct kmn_known_key;
 
@@ -43,9 +52,11 @@ struct kmn_book {
 	size_t key_count;                              /* set once */
 	struct kmn_cosigner *cosigner;                 /* set once; NULL: none */
 	atomic_bool failed;
+	atomic_int fault; /* enum kmn_receipt_fault, of the first that failed */
 	atomic_uint waiting; /* in the queue */
 
 	pthread_mutex_t lock; /* guards what is below */
+	struct kmn_complaint complaint;
 	struct kmn_seen accepted, kept;
 	bool keeping;         /* a thread writes */
 	bool draining;        /* a thread judges the queue */
@@ -72,6 +83,9 @@ struct kmn_finding {
 	const void *receipt;
 	size_t receipt_len;
 };
+
+/* The receipt of this call is the one that did not hold. Only the first counts. */
+void kmn_complaint_note(struct kmn_book *receipts, const struct kmn_claim *claim);
 
 /* Writes the evidence and fails for good; KMN_E_RECEIPT. */
 kmn_err kmn_receipts_fail(struct kmn_book *receipts, const struct kmn_finding *finding);

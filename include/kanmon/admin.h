@@ -39,6 +39,9 @@
 	ROW(KMN_ADMIN_SHARE, 25, "terminal", \
 	    "u64 request, bytes share sealed to the key that its statement names (kanmon/sealedpin.h); answer " \
 	    "{\"request\", \"shares\": how many are there}") \
+	ROW(KMN_ADMIN_BAD_RECEIPT, 42, "client", \
+	    "u64 number of the call, text word of the fault (receipt.h: \"FORK\"), raw[32] SHA-256 of its request, raw[32] of " \
+	    "its answer, as the client saw them; asked over a connection of the application; answer {\"recorded\": bool}") \
 	ROW(KMN_ADMIN_POLICY, 8, "client or terminal", \
 	    "none, or u64 version; answer {\"note\": the policy in force, or that version, \"waiting\"?: one of the " \
 	    "recovery role that waits}")

@@ -99,7 +99,8 @@ ROW(POLICY_VETO, "policy.veto", \
 ROW(ATTESTATION, "attestation", \
 	"note=note") \
 ROW(ANOMALY, "anomaly", \
-	"what=text token?=text detail=text") \
+	"what=text token?=text detail=text cause?=text client?=text chan?=number seq?=number req_sha256?=hash " \
+	"resp_sha256?=hash") \
 ROW(REOPEN, "reopen", \
 	"note=note")
 /* clang-format on */

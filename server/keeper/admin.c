@@ -138,6 +138,7 @@ static const struct {
     {KMN_ADMIN_ATTACH, CLIENTS, kmn_admin_attach, "content is attached by the client that asks for the signature"},
     {KMN_ADMIN_ATTACH_NEXT, CLIENTS, kmn_admin_attach_next,
 	"content is attached by the client that asks for the signature"},
+    {KMN_ADMIN_BAD_RECEIPT, CLIENTS, kmn_complaint_take, "receipts come to clients, not to terminals"},
     {KMN_ADMIN_REQUEST_NEW, CLIENTS, kmn_admin_request_new,
 	"a request is made and withdrawn by the client that will run it"},
     {KMN_ADMIN_WINDOW_NEW, CLIENTS, kmn_admin_window_new,

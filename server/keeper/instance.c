@@ -62,6 +62,7 @@ instance_free(struct kmn_instance *instance)
 	struct kmn_token *token;
 
 	LIST_REMOVE(instance, link);
+	kmn_complaint_forget(instance);
 	kmn_session_remove_all(instance);
 	kmn_slots_clear(instance);
 	while ((token = LIST_FIRST(&instance->tokens)) != NULL) {

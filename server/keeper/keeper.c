@@ -663,6 +663,7 @@ free_all(struct kmn_keeper *k)
 	kmn_anchor_clear(k);
 	kmn_witness_clear(k);
 	kmn_hooks_clear(k);
+	kmn_complaint_clear(k);
 	kmn_ipc_free(k->supervisor);
 	kmn_quorum_free(k->quorum);
 	kmn_guards_free(k->guards);

@@ -171,10 +171,12 @@ kmn_receipts_put_answer(const struct kmn_call_state *call, struct kmn_writer *w)
 		put_receipt(&receipt, w);
 		e = w->err;
 	}
-	if (e == KMN_OK)
+	if (e == KMN_OK) {
 		call->conn->sent = k->signed_head;
-	else
+		kmn_complaint_note(call);
+	} else {
 		kmn_say(KMN_SAY_ERROR, "record %" PRIu64 " has no receipt: %s", call->outcome.i, kmn_err_text(e));
+	}
 	for (size_t i = 0; i < KMN_COUNT_OF(line); i++)
 		free(line[i]);
 	return e;

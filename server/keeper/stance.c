@@ -37,22 +37,26 @@ kmn_stance_degrade(struct kmn_call_state *call)
 	call->verdict.selfcheck = 1;
 }
 
-/* Recorded once: while it stands, the same says nothing new. */
-static void
-record(struct kmn_keeper *k, const char *what, const char *token, const char *detail)
+bool
+kmn_anomaly_record(struct kmn_keeper *k, const char *what, const char *token, const char *detail, json_t *more)
 {
 	struct kmn_anomaly standing;
 	json_t *body;
 
-	if (kmn_quorum_stance(k->quorum, token, &standing) != KMN_STANCE_NONE || k->unrecorded)
-		return;
+	if (kmn_quorum_stance(k->quorum, token, &standing) != KMN_STANCE_NONE || k->unrecorded) {
+		json_decref(more);
+		return false;
+	}
 	kmn_say(KMN_SAY_ERROR, "token %s: %s: %s", token, what, detail);
 	body = json_pack(
 	    "{s:s, s:s, s:o}", "what", what, "token", token, "detail", kmn_json_label(detail, strlen(detail)));
-	if (body == NULL)
+	if (body == NULL || (more != NULL && json_object_update(body, more) != 0))
 		KMN_BUG("out of memory");
-	if (kmn_keeper_append(k, KMN_R_ANOMALY, body, NULL) != KMN_OK)
-		kmn_say(KMN_SAY_ERROR, "an anomaly could not be recorded");
+	json_decref(more);
+	if (kmn_keeper_append(k, KMN_R_ANOMALY, body, NULL) == KMN_OK)
+		return true;
+	kmn_say(KMN_SAY_ERROR, "an anomaly could not be recorded");
+	return false;
 }
 
 void
@@ -61,7 +65,8 @@ kmn_anomaly_signature(const struct kmn_call_state *call)
 	const struct kmn_policy_token *line = line_of(call);
 
 	if (line != NULL && kmn_policy_stance(kmn_keeper_policy(call->keeper), line->name) != KMN_STANCE_NONE)
-		record(call->keeper, "a signature of its module did not verify", line->name, call->view.call->name);
+		(void)kmn_anomaly_record(
+		    call->keeper, "a signature of its module did not verify", line->name, call->view.call->name, NULL);
 }
 
 /* A token that bears the label of a line and fits none: another HSM, or other firmware, under a known name. */
@@ -81,7 +86,8 @@ kmn_anomaly_token(struct kmn_keeper *k, const struct kmn_token *token)
 		    kmn_policy_stance(policy, line->name) != KMN_STANCE_NONE &&
 		    (line->module == NULL || token->facts.module == NULL ||
 			strcmp(line->module, token->facts.module) == 0))
-			record(k, "what the HSM shows is not what its line says", line->name, detail);
+			(void)kmn_anomaly_record(
+			    k, "what the HSM shows is not what its line says", line->name, detail, NULL);
 }
 
 json_t *

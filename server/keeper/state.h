@@ -268,6 +268,7 @@ struct kmn_instance {
 	bool cosigns;          /* it has a key to cosign heads with */
 	struct kmn_vkey cosigner;
 	int64_t cosigned_ms; /* boot time of its last `cosign` record; 0: none */
+	struct kmn_receipted *receipted; /* answers that it may complain of (complaint.c); NULL: none yet */
 	bool same_abi;       /* bytes in the client's layout may go to a worker of this machine */
 	uint64_t signatures; /* class B, for selfcheck by sample */
 	unsigned connections;
@@ -398,6 +399,7 @@ struct kmn_keeper {
 	uint64_t told;                      /* records that are not about the ledger itself */
 	uint8_t chain_kept[KMN_HASH_BYTES]; /* blob with the certificates of the last time stamp */
 	int64_t stamp_until_ms;             /* boot time: how long the end waits for a time stamp; 0: not asked */
+	LIST_HEAD(, kmn_complainer) complainers; /* complaint.c */
 	uint64_t statements_due;            /* intents whose statement record is still to be written */
 };
 
@@ -1012,8 +1014,24 @@ void kmn_stance_degrade(struct kmn_call_state *call);
 void kmn_anomaly_signature(const struct kmn_call_state *call);
 /* A token was asked what it is. */
 void kmn_anomaly_token(struct kmn_keeper *k, const struct kmn_token *token);
+/*
+ * Records an anomaly of a token (the name of its line); `more` are further members of its body, or NULL; it is taken
+ * over. False: one stands against the token already, which closed it: the same says nothing new.
+ */
+bool kmn_anomaly_record(
+    struct kmn_keeper *k, const char *what, const char *token, const char *detail, json_t *more);
 /* {token line: {"state", "anomaly", "leaf"}} of those that are not as they should be. */
 json_t *kmn_stance_status(const struct kmn_keeper *k) KMN_MUST_CHECK;
+
+/* ---- complaint.c: receipts that clients refuse --------------------------------------------------------------------- */
+
+/* An answer went out with its receipt: the client may complain of it. */
+void kmn_complaint_note(const struct kmn_call_state *call);
+/* KMN_ADMIN_BAD_RECEIPT. */
+void kmn_complaint_take(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader *r);
+/* Of an application that ends; of the keeper. */
+void kmn_complaint_forget(struct kmn_instance *instance);
+void kmn_complaint_clear(struct kmn_keeper *k);
 
 /* ---- policy.c: versions of the policy ----------------------------------------------------------------------------- */
 

@@ -155,6 +155,20 @@ take_result(struct channels *channels, const struct channel *row, const struct k
 		    request.i, row->i);
 }
 
+/* Who complains is the peer of the channel that its call came over. */
+static void
+take_anomaly(struct channels *channels, const struct kmn_record *record, const struct kmn_place *place)
+{
+	const struct kmn_member *client = kmn_scan_member(record->scan, "client");
+	const struct channel *row;
+
+	if (client == NULL || (row = channel_of(channels, record, place)) == NULL)
+		return;
+	if (client->type != 's' || strlen(row->name) != client->len ||
+	    memcmp(row->name, client->value, client->len) != 0)
+		say(channels, place, "who refused a receipt is not the peer of channel %" PRIu64, row->i);
+}
+
 static kmn_err
 take_record(void *state, const struct kmn_record *record, const struct kmn_place *place)
 {
@@ -167,6 +181,10 @@ take_record(void *state, const struct kmn_record *record, const struct kmn_place
 	}
 	if (record->kind == KMN_R_CHANNEL_OPEN)
 		return open_channel(channels, record, place);
+	if (record->kind == KMN_R_ANOMALY) {
+		take_anomaly(channels, record, place);
+		return KMN_OK;
+	}
 	row = channel_of(channels, record, place);
 	if (record->kind == KMN_R_INTENT)
 		return take_intent(channels, row, record, place);
@@ -200,6 +218,6 @@ clear(void *state)
 #define KINDS \
 	(KMN_KIND(GATEWAY_START) | KMN_KIND(CHANNEL_OPEN) | KMN_KIND(CHANNEL_COUNTS) | KMN_KIND(CHANNEL_CLOSE) | \
 	    KMN_KIND(SESSION) | KMN_KIND(INTENT) | KMN_KIND(RESULT) | KMN_KIND(OP) | KMN_KIND(REDELIVER) | \
-	    KMN_KIND(REDELIVERY))
+	    KMN_KIND(REDELIVERY) | KMN_KIND(ANOMALY))
 
 const struct kmn_checker kmn_channels_checker = {"channels", KINDS, 0, begin, take_record, end, clear};

@@ -916,6 +916,9 @@ apply(struct step *s)
 	case KMN_R_REOPEN:
 		apply_pure(s, "V6", quorum_signed_apply);
 		break;
+	case KMN_R_ANOMALY:
+		apply_pure(s, "V6", quorum_anomaly_check);
+		break;
 	case KMN_R_INTENT:
 		apply_intent(s);
 		break;

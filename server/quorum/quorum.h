@@ -159,6 +159,8 @@ void quorum_veto_apply(struct kmn_quorum *q, const struct kmn_record *record, co
 
 /* stance.c: takes a record of any kind, with its body; the note of a reopening. */
 void quorum_stance_apply(struct kmn_quorum *q, const struct kmn_record *record);
+/* A record `anomaly`; KMN_E_CORRUPT: whoever wrote it down must not have. */
+kmn_err quorum_anomaly_check(struct kmn_quorum *q, const struct kmn_record *record, struct kmn_why *why) KMN_MUST_CHECK;
 kmn_err quorum_reopen_check(const struct kmn_quorum *q, const struct kmn_signed *said,
     const struct quorum_signers *signers, struct kmn_why *why) KMN_MUST_CHECK;
 void quorum_reopen_apply(struct kmn_quorum *q, const struct kmn_record *record, const struct kmn_signed *said);

@@ -90,6 +90,58 @@ anomaly_of(const struct kmn_record *record, const char **token_out)
 	return what;
 }
 
+static const struct kmn_policy_peer *
+client_named(const struct kmn_policy *policy, const char *name)
+{
+	const struct kmn_policy_peer *peer;
+
+	for (size_t n = 0; (peer = kmn_policy_peer_at(policy, n)) != NULL; n++)
+		if (!peer->terminal && strcmp(peer->name, name) == 0)
+			return peer;
+	return NULL;
+}
+
+/* The members that say which call of which client it is: all with a cause, and none without. */
+static bool
+says_whose(const json_t *body, bool wanted)
+{
+	static const char *const members[] = {"client", "chan", "seq", "req_sha256", "resp_sha256"};
+
+	for (size_t n = 0; n < KMN_COUNT_OF(members); n++)
+		if ((json_object_get(body, members[n]) != NULL) != wanted)
+			return false;
+	return true;
+}
+
+/* What a client alone says is about a token of its own line: it closes no other, and never all. */
+kmn_err
+quorum_anomaly_check(struct kmn_quorum *q, const struct kmn_record *record, struct kmn_why *why)
+{
+	const char *cause, *client, *token;
+	const struct kmn_policy_peer *peer = NULL;
+	bool by_client = kmn_json_get_text(record->body, "cause", &cause);
+
+	if (q->choosing || kmn_quorum_policy(q) == NULL)
+		return KMN_OK;
+	if (!says_whose(record->body, by_client)) {
+		kmn_why_set(why, "an anomaly that does not say whole what a client complained of");
+		return KMN_E_CORRUPT;
+	}
+	if (!by_client)
+		return KMN_OK;
+	if (strcmp(cause, "receipt") != 0) {
+		kmn_why_set(why, "an anomaly of a cause that there is not");
+		return KMN_E_CORRUPT;
+	}
+	if (kmn_json_get_text(record->body, "client", &client))
+		peer = client_named(kmn_quorum_policy(q), client);
+	for (const char *const *name = peer == NULL ? NULL : peer->tokens; name != NULL && *name != NULL; name++)
+		if (kmn_json_get_text(record->body, "token", &token) && strcmp(*name, token) == 0)
+			return KMN_OK;
+	kmn_why_set(why, "an anomaly by a client about a token that its line does not name");
+	return KMN_E_CORRUPT;
+}
+
 void
 quorum_stance_apply(struct kmn_quorum *q, const struct kmn_record *record)
 {

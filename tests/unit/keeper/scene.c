@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "kanmon/admin.h"
+#include "kanmon/receipt.h"
 #include "kanmon/attach.h"
 #include "kanmon/log.h"
 #include "kanmon/messages.h"
@@ -514,6 +515,23 @@ scene_reopen(struct scene *s, const char *token, const char *names, uint64_t ano
 	return scene_replay(s);
 }
 
+const char *
+scene_complain(struct scene *s, unsigned by, const char *fault, uint64_t number)
+{
+	static const uint8_t seen[2 * KMN_HASH_BYTES] = {'w', 'h', 'a', 't', ' ', 'i', 't', ' ', 's', 'a', 'w'};
+	struct scene_actor *a = &s->actor[by];
+	struct kmn_writer w;
+
+	kmn_writer_init(&w, 256);
+	kmn_writer_u16(&w, KMN_ADMIN_BAD_RECEIPT);
+	kmn_writer_u64(&w, number != 0 ? number : a->app.number);
+	kmn_writer_text(&w, fault);
+	kmn_writer_raw(&w, seen, sizeof(seen));
+	if (ask(s, a->app.conn, &w) != KMN_OK)
+		return s->answer;
+	return strstr(s->answer, "true") != NULL ? "ok" : "counted";
+}
+
 /* ---- requests ------------------------------------------------------------------------------------------------------ */
 
 struct scene_request *
@@ -668,7 +686,9 @@ scene_attach(struct scene *s, unsigned who)
 	struct scene_actor *a = &s->actor[who];
 	CK_RV rv;
 
-	rig_attach(&s->rig, &a->app, 1 + who, certificate(s, who));
+	memset(&a->app, 0, sizeof(a->app));
+	a->app.claim.receipts = s->receipts;
+	CU_ASSERT_TRUE_FATAL(rig_attach_claiming(&s->rig, &a->app, 1 + who, certificate(s, who)));
 	a->attached = true;
 	if ((rv = rig_open_session(&s->rig, &a->app)) == CKR_OK)
 		rv = rig_login(&s->rig, &a->app);
@@ -718,7 +738,9 @@ read_outcome(const struct rig_frame *f, uint64_t *request_out)
 	CK_ULONG len = sizeof(signature);
 	struct kmn_arg arg[3] = {{.u = 0}, {.p = NULL}, {.p = signature, .n = &len}};
 	struct kmn_reader r;
+	const uint8_t *at;
 	CK_RV rv = CKR_OK;
+	size_t rest;
 
 	if (f->type == KMN_F_HELD) {
 		kmn_reader_init(&r, f->body, f->len);
@@ -726,7 +748,11 @@ read_outcome(const struct rig_frame *f, uint64_t *request_out)
 		*request_out = kmn_reader_u64(&r);
 		return "held";
 	}
-	CU_ASSERT_EQUAL(kmn_response_decode(KMN_C_Sign, arg, 3, f->body + RIG_REPLY, f->len - RIG_REPLY, &rv), KMN_OK);
+	kmn_reader_init(&r, f->body, f->len);
+	(void)kmn_reader_u64(&r);
+	(void)kmn_reader_bytes(&r, KMN_RECEIPT_MAX_BYTES, &at);
+	rest = kmn_reader_rest(&r, &at);
+	CU_ASSERT_EQUAL(kmn_response_decode(KMN_C_Sign, arg, 3, at, rest, &rv), KMN_OK);
 	return rv_word(rv);
 }
 

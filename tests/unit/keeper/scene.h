@@ -46,6 +46,7 @@ struct scene {
 	size_t requests;
 	struct scene_content content[SCENE_CONTENTS];
 	const char *lost;   /* the module does that, and nobody hears of it */
+	uint8_t receipts;   /* KMN_RECEIPTS_* that applications attach with */
 	bool forges;        /* the module's next signature has a wrong bit */
 	char *note;         /* the last reopening that was brought */
 	char answer[12288]; /* of the last question */
@@ -114,6 +115,11 @@ const char *scene_stance(struct scene *s, const char *token);
  */
 const char *scene_reopen(struct scene *s, const char *token, const char *names, uint64_t anomaly, const char *origin);
 const char *scene_replay(struct scene *s);
+/*
+ * An application refuses the receipt of a call; number 0: of its last. "ok": it is recorded; "counted": it is one too
+ * many; or why it is refused.
+ */
+const char *scene_complain(struct scene *s, unsigned by, const char *fault, uint64_t number);
 /* A random number of the second token, in a session of its own. */
 const char *scene_elsewhere(struct scene *s, unsigned by);
 /* As `kanmon request list` says it. */

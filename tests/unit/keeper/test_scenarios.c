@@ -104,6 +104,7 @@ request(struct scene *s, const struct line *line)
 static const char *
 do_attach(struct scene *s, const struct line *line)
 {
+	s->receipts = strcmp(option(line, "receipts", "off"), "each") == 0 ? KMN_RECEIPTS_EACH : KMN_RECEIPTS_OFF;
 	return scene_attach(s, strcmp(line->word[1], "other") == 0 ? SCENE_OTHER : SCENE_CA);
 }
 
@@ -311,6 +312,13 @@ do_elsewhere(struct scene *s, const struct line *line)
 }
 
 static const char *
+do_complain(struct scene *s, const struct line *line)
+{
+	return scene_complain(
+	    s, client(line), option(line, "fault", "FORK"), strtoull(option(line, "number", "0"), NULL, 10));
+}
+
+static const char *
 do_drop(struct scene *s, const struct line *line)
 {
 	(void)line;
@@ -444,6 +452,7 @@ static const struct verb {
     {"replay", 1, do_replay},
     {"elsewhere", 1, do_elsewhere},
     {"stance", 2, do_stance},
+    {"complain", 1, do_complain},
     {"said", 2, do_said},
     {"drop", 1, do_drop},
     {"crash", 1, do_crash},

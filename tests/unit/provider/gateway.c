@@ -24,6 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "kanmon/admin.h"
 #include "kanmon/codec.h"
 #include "kanmon/frame.h"
 #include "kanmon/reader.h"
@@ -89,7 +90,8 @@ enum state { UNKNOWN, KEPT, IS_HELD, RUNNING };
 
 struct outcome {
 	enum state state;
-	uint8_t sha256[32]; /* of the request */
+	uint8_t sha256[32];          /* of the request */
+	uint8_t numbered_sha256[32]; /* and of its number before it, as the ledger has it */
 	uint16_t call;
 	uint64_t rv;
 	bool told; /* READY was sent */
@@ -510,12 +512,24 @@ decide(struct outcome *o, uint16_t call, uint64_t flags)
 	return true;
 }
 
+/* Of a CALL: its number and its payload, without what is acknowledged between the two. */
+static void
+hash_numbered(const uint8_t *body, size_t len, uint8_t out[32])
+{
+	uint8_t *both = malloc(len - 8);
+
+	memcpy(both, body, 8);
+	memcpy(both + 8, body + 16, len - 16);
+	(void)SHA256(both, len - 8, out);
+	free(both);
+}
+
 static bool
 on_call(struct connection *c)
 {
 	struct kmn_reader r;
 	uint64_t number, acknowledged, rv;
-	uint8_t sha256[32], salt[KMN_SALT_BYTES];
+	uint8_t sha256[32], numbered_sha256[32], salt[KMN_SALT_BYTES];
 	uint16_t call;
 	struct outcome *o;
 	bool answered;
@@ -525,6 +539,7 @@ on_call(struct connection *c)
 	acknowledged = kmn_reader_u64(&r);
 	call = kmn_reader_u16(&r) & (uint16_t)~KMN_CALL_2_40;
 	(void)SHA256(c->room + 16, c->len - 16, sha256);
+	hash_numbered(c->room, c->len, numbered_sha256);
 	atomic_fetch_add(&g->asked, 1);
 	if (r.err != KMN_OK || number == 0 || number >= GATEWAY_NUMBERS || acknowledged > number) {
 		atomic_fetch_add(&g->wrong, 1);
@@ -548,6 +563,7 @@ on_call(struct connection *c)
 			atomic_fetch_add(&g->wrong, 1);
 	}
 	memcpy(o->sha256, sha256, sizeof(sha256));
+	memcpy(o->numbered_sha256, numbered_sha256, sizeof(numbered_sha256));
 	if (o->state == UNKNOWN && atomic_load(&g->refuse) != 0) {
 		o->state = KEPT;
 		(void)pthread_mutex_unlock(&lock);
@@ -600,6 +616,40 @@ on_cosign(struct connection *c)
 	kmn_writer_init(&w, 8);
 	kmn_writer_u64(&w, size);
 	ok = write_frame(c, KMN_F_COSIGNED, &w, false);
+	kmn_writer_clear(&w);
+	return ok;
+}
+
+/* Of the tool's questions only the one that the provider asks of its own. */
+static bool
+on_admin(struct connection *c)
+{
+	uint8_t req_sha256[KMN_HASH_BYTES], resp_sha256[KMN_HASH_BYTES];
+	struct kmn_reader r;
+	struct kmn_writer w;
+	uint64_t number;
+	bool ok;
+
+	kmn_reader_init(&r, c->room, c->len);
+	if (kmn_reader_u16(&r) != KMN_ADMIN_BAD_RECEIPT) {
+		atomic_fetch_add(&g->wrong, 1);
+		return false;
+	}
+	if (atomic_load(&g->complaint_cuts) > 0 && atomic_fetch_sub(&g->complaint_cuts, 1) > 0)
+		return false;
+	number = kmn_reader_u64(&r);
+	kmn_reader_text(&r, g->complaint, sizeof(g->complaint));
+	kmn_reader_raw(&r, req_sha256, sizeof(req_sha256));
+	kmn_reader_raw(&r, resp_sha256, sizeof(resp_sha256));
+	if (kmn_reader_end(&r) != KMN_OK || number >= GATEWAY_NUMBERS ||
+	    memcmp(outcomes[number].numbered_sha256, req_sha256, sizeof(req_sha256)) != 0)
+		atomic_fetch_add(&g->wrong, 1);
+	atomic_store(&g->complaint_number, (unsigned long)number);
+	atomic_fetch_add(&g->complaints, 1);
+	kmn_writer_init(&w, 64);
+	kmn_writer_u32(&w, atomic_load(&g->is_older) != 0 ? KMN_E_NOT_FOUND : KMN_OK);
+	kmn_writer_bytes(&w, "{\"recorded\":true}", 17);
+	ok = write_frame(c, KMN_F_ADMIN_REPLY, &w, false);
 	kmn_writer_clear(&w);
 	return ok;
 }
@@ -738,6 +788,9 @@ serve(struct connection *c)
 			break;
 		case KMN_F_PROVE:
 			going = on_prove(c);
+			break;
+		case KMN_F_ADMIN:
+			going = on_admin(c);
 			break;
 		case KMN_F_COSIGN:
 			going = on_cosign(c);

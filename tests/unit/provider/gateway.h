@@ -50,8 +50,12 @@ struct gateway {
 	char log_vkey[KMN_VKEY_MAX_BYTES];
 	char cosigner[KMN_VKEY_MAX_BYTES], cosignature[1024]; /* the last that came, over the head of that size */
 	atomic_ulong cosigned_size;
+	char complaint[32]; /* the last: the word of the fault */
+	atomic_ulong complaint_number;
 
 	/* script */
+	atomic_int complaint_cuts; /* so many complaints are not answered: the connection breaks */
+	atomic_int is_older;       /* it does not know complaints */
 	atomic_int break_where, breaks;
 	atomic_int lease_ms;
 	atomic_int hold;    /* calls of C_SignUpdate are held */
@@ -75,7 +79,7 @@ struct gateway {
 	atomic_uint interfaces;    /* how often INTERFACES was asked */
 	atomic_ulong first_handle; /* of the last ATTACH */
 	atomic_uint attached, joined, detached, watched, asked, runs, repeated, ended_waits, goodbyes;
-	atomic_uint proofs, cosigned, cosigned_attach;
+	atomic_uint proofs, cosigned, cosigned_attach, complaints;
 	atomic_uint wrong; /* a number with other bytes, a wrong proof, a frame of another form */
 	atomic_uint open, open_most;
 	atomic_ulong highest, acknowledged;

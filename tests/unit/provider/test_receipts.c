@@ -209,8 +209,12 @@ try_lies(const struct lie_case *lies, size_t count)
 			printf("# %s: 0x%lx, evidence: %.400s\n", lies[i].says, rv, text);
 			CU_FAIL("see the line above");
 		}
+		CU_ASSERT_EQUAL(atomic_load(&g->complaints), 1);
+		CU_ASSERT_STRING_EQUAL(g->complaint, lies[i].reason);
+		CU_ASSERT_EQUAL(atomic_load(&g->complaint_number), atomic_load(&g->highest));
 		check_given_up(3);
 		CU_ASSERT_EQUAL(count_files(g, "state/*/evidence-*.txt"), 1);
+		CU_ASSERT_EQUAL(atomic_load(&g->complaints), 1);
 		finish(g, CKR_OK);
 	}
 }
@@ -268,6 +272,7 @@ test_unasked(void)
 	atomic_store(&g->lie, LIE_UNASKED);
 	CU_ASSERT_EQUAL(plain_call(3, 1), CKR_DEVICE_ERROR);
 	CU_ASSERT_TRUE(has_evidence(g, "FORM"));
+	CU_ASSERT_EQUAL(atomic_load(&g->complaints), 0); /* of what has no record the gateway knows nothing */
 	finish(g, CKR_OK);
 }
 
@@ -303,6 +308,58 @@ test_two_keys(void)
 	CU_ASSERT_EQUAL(p11->C_DeriveKey(3, &mechanism, KEY, NULL, 0, &(CK_OBJECT_HANDLE){0}), CKR_OK);
 	atomic_store(&g->lie, LIE_NONE);
 	CU_ASSERT_EQUAL(sign(3), CKR_OK);
+	finish(g, CKR_OK);
+}
+
+/* A complaint whose connection breaks is made on the next one; not for ever. */
+static void
+test_complaint_again(void)
+{
+	struct gateway *g = begin_receipts("each", "");
+	CK_SESSION_INFO info;
+
+	CU_ASSERT_EQUAL(sign(3), CKR_OK);
+	atomic_store(&g->lie, LIE_PATH);
+	atomic_store(&g->complaint_cuts, 1);
+	CU_ASSERT_EQUAL(sign(3), CKR_DEVICE_ERROR);
+	CU_ASSERT_EQUAL(atomic_load(&g->complaints), 0);
+	for (int i = 0; i < 3; i++)
+		CU_ASSERT_EQUAL(p11->C_GetSessionInfo(3, &info), CKR_OK);
+	CU_ASSERT_EQUAL(atomic_load(&g->complaints), 1);
+	CU_ASSERT_STRING_EQUAL(g->complaint, "INCLUSION");
+	finish(g, CKR_OK);
+}
+
+static void
+test_complaint_given_up(void)
+{
+	struct gateway *g = begin_receipts("each", "");
+	CK_SESSION_INFO info;
+
+	CU_ASSERT_EQUAL(sign(3), CKR_OK);
+	atomic_store(&g->lie, LIE_PATH);
+	atomic_store(&g->complaint_cuts, 5);
+	CU_ASSERT_EQUAL(sign(3), CKR_DEVICE_ERROR);
+	for (int i = 0; i < 6; i++)
+		CU_ASSERT_EQUAL(p11->C_GetSessionInfo(3, &info), CKR_OK);
+	CU_ASSERT_EQUAL(atomic_load(&g->complaints), 0);
+	CU_ASSERT_EQUAL(atomic_load(&g->complaint_cuts), 2);
+	finish(g, CKR_OK);
+}
+
+/* A gateway that does not know the question is asked once, and goes on serving what needs no ledger. */
+static void
+test_complaint_to_older(void)
+{
+	struct gateway *g = begin_receipts("each", "");
+
+	CU_ASSERT_EQUAL(sign(3), CKR_OK);
+	atomic_store(&g->lie, LIE_PATH);
+	atomic_store(&g->is_older, 1);
+	CU_ASSERT_EQUAL(sign(3), CKR_DEVICE_ERROR);
+	check_given_up(3);
+	CU_ASSERT_EQUAL(atomic_load(&g->complaints), 1);
+	CU_ASSERT_EQUAL(atomic_load(&g->joined), 0);
 	finish(g, CKR_OK);
 }
 
@@ -648,6 +705,8 @@ test_batch(void)
 	CU_ASSERT_EQUAL(plain_call(3, 1), CKR_DEVICE_ERROR);
 	CU_ASSERT_TRUE(has_evidence(g, "INPUT"));
 	check_given_up(3);
+	CU_ASSERT_EQUAL(atomic_load(&g->complaints), 1);
+	CU_ASSERT_STRING_EQUAL(g->complaint, "INPUT");
 	finish(g, CKR_OK);
 }
 
@@ -662,6 +721,7 @@ test_batch_at_the_end(void)
 	atomic_store(&g->lie, LIE_NONE);
 	CU_ASSERT_EQUAL(p11->C_Finalize(NULL), CKR_DEVICE_ERROR);
 	CU_ASSERT_TRUE(has_evidence(g, "INCLUSION"));
+	CU_ASSERT_EQUAL(atomic_load(&g->complaints), 1);
 	CU_ASSERT_EQUAL(p11->C_Finalize(NULL), CKR_CRYPTOKI_NOT_INITIALIZED);
 	module_unload();
 	gateway_free(g);
@@ -892,6 +952,9 @@ main(int argc, char **argv)
 		test_no_proof},
 	    {"evidence has both heads, the record and the hashes of what crossed", test_evidence},
 	    {"a receipt for an answer that has no record is one too many", test_unasked},
+	    {"the gateway is told, on the next connection if this one breaks", test_complaint_again},
+	    {"the gateway is told three times at most", test_complaint_given_up},
+	    {"an older gateway is told once", test_complaint_to_older},
 	    {"a key handle stands for one key, in whichever session", test_key_by_handle},
 	    {"but of two keys the record may name either", test_two_keys},
 	    CU_TEST_INFO_NULL,

@@ -103,6 +103,39 @@ test_found(void)
 }
 
 static kmn_err
+complaint(const char *cause, const char *client, const char *token)
+{
+	static const uint8_t hash[KMN_HASH_BYTES];
+	json_t *body = json_pack("{s:s,s:s,s:s,s:s,s:i,s:i,s:o,s:o}", "what", "a client refused a receipt", "detail",
+	    "C_Sign", "cause", cause, "client", client, "chan", 1, "seq", 4, "req_sha256",
+	    kmn_json_b64(hash, sizeof(hash)), "resp_sha256", kmn_json_b64(hash, sizeof(hash)));
+	kmn_err e;
+
+	if (token != NULL)
+		json_object_set_new(body, "token", json_string(token));
+	if ((e = world_append(&w, KMN_R_ANOMALY, body)) != KMN_OK)
+		CU_ASSERT_STRING_EQUAL(w.finding.check, "V6");
+	return e;
+}
+
+static void
+test_complaint(void)
+{
+	json_t *half = json_pack("{s:s,s:s,s:s,s:s}", "what", "x", "detail", "y", "token", "root", "client", "ca");
+
+	world_init(&w, SEAL);
+	CU_ASSERT_EQUAL(complaint("receipt", "ca", "root"), KMN_OK);
+	CU_ASSERT_EQUAL(stance("root"), KMN_STANCE_SEAL);
+	CU_ASSERT_EQUAL(stance("spare"), KMN_STANCE_NONE);
+	CU_ASSERT_EQUAL(complaint("receipt", "ca", NULL), KMN_E_CORRUPT);
+	CU_ASSERT_EQUAL(complaint("receipt", "nobody", "root"), KMN_E_CORRUPT);
+	CU_ASSERT_EQUAL(complaint("receipt", "ca", "nowhere"), KMN_E_CORRUPT);
+	CU_ASSERT_EQUAL(complaint("a rumour", "ca", "root"), KMN_E_CORRUPT);
+	CU_ASSERT_EQUAL(world_append(&w, KMN_R_ANOMALY, half), KMN_E_CORRUPT);
+	world_clear(&w);
+}
+
+static kmn_err
 op_on(const char *token_label, uint64_t dur_ms)
 {
 	uint8_t zero[32] = {0};
@@ -177,6 +210,7 @@ main(int argc, char **argv)
 	    {"a call on a sealed token is found in the ledger", test_found},
 	    {"a degraded token goes on as class A, and as nothing else", test_degrade},
 	    {"causes of all tokens, and a policy without stances", test_causes},
+	    {"a complaint about a token that the client may not use is found in the ledger", test_complaint},
 	    CU_TEST_INFO_NULL,
 	};
 	CU_SuiteInfo suites[] = {{"quorum/stance", NULL, NULL, NULL, NULL, tests}, CU_SUITE_INFO_NULL};
