@@ -80,6 +80,6 @@ class Person {
 	async signIn() {
 		await this.goto();
 		await this.page.getByRole('button', { name: /With a security key|セキュリティキーで/ }).click();
-		await this.page.locator('.who .person', { hasText: this.name }).waitFor();
+		await this.page.locator('.who .person', { hasText: this.name }).waitFor({ state: 'attached' });
 	}
 }

@@ -35,6 +35,7 @@ export class Mock {
 		this.streams = new Set();
 		this.seen = []; /* what pages reported as shown */
 		this.requests = new Map();
+		this.answers = JSON.parse(readFileSync(new URL('fixtures/answers.json', import.meta.url), 'utf8'));
 		for (const id of [35, 46]) {
 			const path = fileURLToPath(new URL(`fixtures/request-${id}.json`, import.meta.url));
 			const answer = JSON.parse(readFileSync(path, 'utf8'));
@@ -146,6 +147,8 @@ export class Mock {
 			return { requests: [...this.requests.values()].map((answer) => answer.request) };
 		if (path === 'notes')
 			return this.vote(body);
+		if (this.answers[path] !== undefined)
+			return this.answers[path];
 		const answer = this.requests.get(id);
 		if (answer === undefined)
 			throw new Refusal(404, 'KMN_E_NOT_FOUND', 'no such request');

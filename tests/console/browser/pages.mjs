@@ -1,5 +1,6 @@
 /* The pages against the stand-in (mock.mjs): no gateway, so that a change of a page is tried in seconds. */
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { normalize } from 'node:path';
 import { Browser, complaints } from './browser.mjs';
 import { Mock } from './mock.mjs';
@@ -55,6 +56,37 @@ test('a rejection wants a reason, and signs it', async () => {
 	await page.getByRole('button', { name: 'Sign with the security key' }).click();
 	await page.locator('#outcome').waitFor();
 	assert.deepEqual(mock.requests.get(46).request.rejected_by, ['sato']);
+});
+
+test('every page opens, has one heading of the first level, and its name in the title', async () => {
+	for (const name of ['requests', 'keys', 'policy', 'custodians', 'health', 'enrol']) {
+		await sato.goto(`#/${name}`);
+		await page.waitForFunction((hash) => location.hash === hash && document.querySelector('main h1') !== null, `#/${name}`);
+		assert.equal(await page.locator('h1').count(), 1, name);
+		await page.waitForFunction(() => document.title.startsWith(document.querySelector('main h1').textContent));
+	}
+});
+
+test('enrolling makes a resident credential that verified its person, and saves its registration', async () => {
+	await sato.goto('#/enrol');
+	await page.getByLabel('Your name in the policy').fill('mori');
+	const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: 'Make the credential' }).click()]);
+	const registration = JSON.parse(await readFile(await download.path(), 'utf8'));
+	const client = JSON.parse(Buffer.from(registration.response.clientDataJSON, 'base64url').toString());
+	assert.equal(download.suggestedFilename(), 'mori.registration.json');
+	assert.deepEqual([client.type, client.origin], ['webauthn.create', origin]);
+	const { credentials } = await sato.cdp.send('WebAuthn.getCredentials', { authenticatorId: sato.authenticator });
+	assert.ok(credentials.some((credential) => credential.isResidentCredential && credential.userName === 'mori'));
+});
+
+test('in Japanese every word changes but those that are signed', async () => {
+	await page.getByLabel('Language').selectOption('ja');
+	await sato.goto('#/requests/35');
+	await page.getByRole('heading', { name: '依頼 35' }).waitFor();
+	assert.equal(await page.locator('html').getAttribute('lang'), 'ja');
+	const lines = await page.locator('.statement .line').allTextContents();
+	assert.equal(`${lines.join('\n')}\n`, mock.requests.get(35).statement);
+	await page.getByLabel('言語').selectOption('en');
 });
 
 test('no page complained, and nothing was asked of another origin', () => assert.deepEqual(complaints, []));

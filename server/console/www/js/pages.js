@@ -1,10 +1,20 @@
 /* The pages: a row each. `roles` null: for everybody, signed in or not; [] for everybody who is. */
+import { openCustodians } from './pages/custodians.js';
+import { openEnrol } from './pages/enrol.js';
+import { openHealth } from './pages/health.js';
+import { openKeys } from './pages/keys.js';
+import { openPolicy } from './pages/policy.js';
 import { openRequests } from './pages/requests.js';
 import { openSignIn } from './pages/signin.js';
 
 export const pages = {
 	signin: { open: openSignIn, nav: false, roles: null },
 	requests: { open: openRequests, nav: true, roles: [] },
+	keys: { open: openKeys, nav: true, roles: [] },
+	policy: { open: openPolicy, nav: true, roles: [] },
+	custodians: { open: openCustodians, nav: true, roles: [] },
+	health: { open: openHealth, nav: true, roles: [] },
+	enrol: { open: openEnrol, nav: false, roles: null },
 };
 
 export function allowed(page, session) {

@@ -3,6 +3,7 @@
  * and sentence that says something about a request, are made of these lines and of nothing else.
  */
 import { el } from './dom.js';
+import { readable } from './value.js';
 import { t } from './words.js';
 
 /* Which lines belong together. The label stands beside the first line of each run, and is no part of the text. */
@@ -40,6 +41,16 @@ export const valuesOf = (statement, key) => statement.lines.filter((line) => lin
 /* The `input` line that begins with this word, without it. */
 export const inputOf = (statement, word) =>
 	valuesOf(statement, 'input').find((value) => value.startsWith(`${word} `))?.slice(word.length + 1) ?? null;
+
+/* One line for a heading: what is done, with which key, on what. */
+export function summaryOf(statement) {
+	const subject = ['subject', 'issuer', 'responder'].map((word) => inputOf(statement, word)).find((value) => value !== null) ??
+		['pPrivateKeyTemplate.CKA_LABEL', 'pTemplate.CKA_LABEL'].map((word) => inputOf(statement, word)).find((value) => value !== null);
+	const key = valueOf(statement, 'key-label');
+
+	return [valueOf(statement, 'operation'), key === 'none' ? null : key, subject ?? null].filter((part) => part !== null)
+		.map(readable).join(' · ');
+}
 
 /* Hashes are all there, only paler than what is read. */
 function withHashes(value) {

@@ -6,7 +6,7 @@ import { checksOf } from '../checks.js';
 import { el, fill } from '../dom.js';
 import { onChange } from '../live.js';
 import { needsOf, noteText, operatorsOf, readPolicy, roleOf, ruleOf } from '../policy.js';
-import { displayedText, readStatement, showStatement, valueOf } from '../statement.js';
+import { displayedText, readStatement, showStatement, summaryOf, valueOf } from '../statement.js';
 import { countdown, instant } from '../time.js';
 import { verdictMark } from '../verdict.js';
 import { t } from '../words.js';
@@ -74,7 +74,7 @@ async function reportShown(request, list, checks) {
 function codeCard(code, request) {
 	return el('section', { class: 'card code-card', 'aria-labelledby': 'code' },
 		el('h2', { id: 'code' }, t('request.code')),
-		el('p', { class: 'code', id: 'display-code' }, code.split('-').map((group, i) => [i > 0 ? '-' : '', el('span', {}, group)])),
+		el('p', { class: 'code', id: 'display-code' }, code.split('-').map((group, i) => el('span', {}, i < 5 ? `${group}-` : group))),
 		el('p', { class: 'quiet' }, t('request.code.how', `kanmon approve ${request.id}`)));
 }
 
@@ -85,15 +85,12 @@ function statementSection(request, list, statement) {
 		list, el('p', { class: 'quiet count' }, `${statement.lines.length + 1}`));
 }
 
-function heading(request) {
-	const waits = openStates.has(request.state);
-
+function heading(request, statement) {
 	return el('div', { class: 'head' },
 		el('div', {}, el('a', { class: 'back', href: '#/requests' }, '← ', t('request.back')),
 			el('h1', {}, t('requests.number', request.id)),
-			el('p', { class: 'lead' }, request.summary !== '' ? request.summary : request.op)),
-		el('div', { class: 'when' }, el('span', { class: `state state-${request.state.replaceAll(' ', '-')}` }, stateWord(request.state)),
-			waits ? el('span', { class: 'under' }, t('requests.left')) : null));
+			el('p', { class: 'lead' }, statement === null ? request.op : summaryOf(statement))),
+		el('p', { class: `state state-${request.state.replaceAll(' ', '-')}` }, stateWord(request.state)));
 }
 
 class RequestPage {
@@ -173,7 +170,7 @@ class RequestPage {
 		this.text = this.answer.statement ?? null;
 		this.code = statement === null ? null : await displayCode(this.text);
 		this.checks = await checksOf(this.answer, statement);
-		fill(app.main, heading(request), el('div', { class: 'split' },
+		fill(app.main, heading(request, statement), el('div', { class: 'split' },
 			el('div', { class: 'wide' }, statement === null ? null : contentCard(statement, Date.now(), 'content'),
 				statement === null ? null : statementSection(request, list, statement)),
 			el('div', { class: 'narrow' }, this.decide, statement === null ? null : codeCard(this.code, request),

@@ -51,5 +51,7 @@ export async function openSignIn(app) {
 		method(t('signin.key'), available() ? t('signin.key.how') : t('signin.no_key'), () => withKey(app, place), place, !available()),
 		method(t('signin.certificate'), t('signin.certificate.how'),
 			async () => app.signedIn(await post('sign-in/certificate')), place, false),
-		place));
+		place,
+		el('nav', { 'aria-label': t('signin.without'), class: 'method' }, el('h2', {}, t('signin.without')),
+			el('ul', {}, el('li', {}, el('a', { href: '#/enrol' }, t('signin.enrol')))))));
 }

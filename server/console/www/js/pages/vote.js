@@ -44,7 +44,7 @@ class VoteDialog {
 			} },
 			el('h2', { id: titleId }, t(`vote.title.${decision}`, page.id)),
 			el('p', { class: 'code small' }, page.code),
-			el('p', {}, t(`vote.${decision}.how`, page.statement.lines.length + 1, page.code)),
+			el('p', {}, t(`vote.${decision}.how`, page.statement.lines.length + 1)),
 			valueOf(page.statement, 'per') === null ? null : el('p', { class: 'caution' }, t('vote.window.how')),
 			valueOf(page.statement, 'activation-key') === null ? null : el('p', { class: 'caution' }, t('vote.shares')),
 			this.reason, this.place,

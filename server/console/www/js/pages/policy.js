@@ -1,0 +1,87 @@
+/* The policy: the version in force, in its own text and in words, how versions differ, and a next one. */
+import { get } from '../api.js';
+import { b64, sha256 } from '../bytes.js';
+import { el, facts, fill } from '../dom.js';
+import { noteSigners, noteText, readPolicy, roleOf } from '../policy.js';
+import { hash, table } from '../table.js';
+import { utcShort } from '../time.js';
+import { t } from '../words.js';
+import { proposal } from './propose.js';
+
+/* Its lines, and beside each what it says. Words are the gateway's; the text is what was signed. */
+function explained(text, lines) {
+	const said = new Map(lines.map((line) => [line.line, line.text]));
+
+	return el('ol', { class: 'explained', tabindex: '0', 'aria-label': t('policy.explained') }, text.slice(0, -1).split('\n').map((line, i) =>
+		el('li', { class: line.startsWith('rule ') ? 'begins' : null },
+			el('code', {}, line === '' ? ' ' : line), el('span', { class: 'words' }, said.get(i + 1) ?? ''))));
+}
+
+function differences(versions) {
+	const answer = el('div', { 'aria-live': 'polite' });
+	const pick = (id, label, value) => [el('label', { for: id }, label), el('select', { id },
+		versions.map((version) => el('option', { value: version.version, selected: version.version === value }, t('policy.version', version.version))))];
+	const newest = versions.at(-1).version;
+	const from = pick('diff-from', t('policy.from'), newest - 1), to = pick('diff-to', t('policy.to'), newest);
+
+	return el('section', { class: 'card', 'aria-labelledby': 'differences' }, el('h2', { id: 'differences' }, t('policy.differences')),
+		el('form', { class: 'inline', onsubmit: async (event) => {
+			event.preventDefault();
+			try {
+				const { changes } = await get(`policy/diff?from=${from[1].value}&to=${to[1].value}`);
+				fill(answer, changeList(changes));
+			} catch (error) {
+				fill(answer, el('p', { class: 'problem' }, error.message));
+			}
+		} }, from, to, el('button', { type: 'submit' }, t('policy.compare'))), answer);
+}
+
+export const changeList = (changes) => (changes.length === 0 ? el('p', { class: 'quiet' }, t('policy.same'))
+	: el('ul', { class: 'changes' }, changes.map((change) => el('li', {}, el('strong', {}, change.whose), ' ', change.text))));
+
+function waitingCard(note) {
+	const policy = readPolicy(noteText(note));
+
+	return el('section', { class: 'card', 'aria-labelledby': 'waiting' }, el('h2', { id: 'waiting' }, t('policy.waiting', policy.head.version)),
+		el('p', { class: 'caution' }, t('policy.waiting.how')),
+		el('pre', { class: 'rule', tabindex: '0', 'aria-labelledby': 'waiting' }, noteText(note)));
+}
+
+async function summary(answer, policy, text) {
+	const role = roleOf(policy, 'policy');
+
+	return el('section', { class: 'card', 'aria-labelledby': 'inforce' }, el('h2', { id: 'inforce' }, t('policy.inforce', policy.head.version)),
+		facts([
+			[t('policy.hash'), hash(b64(await sha256(text)))],
+			[t('policy.previous'), policy.head.previous === 'none' ? t('app.none') : hash(policy.head.previous)],
+			[t('policy.between'), `${policy.head['not-before']} → ${policy.head.expires}`],
+			[t('policy.signed'), noteSigners(answer.note).join(', ')],
+			[t('policy.role'), role === null ? null : t('policy.role.of', role.least, role.persons.join(', '))],
+		]));
+}
+
+function versionTable(versions) {
+	return el('section', { class: 'card', 'aria-labelledby': 'versions' }, el('h2', { id: 'versions' }, t('policy.versions')),
+		table(t('policy.versions'), [{ name: 'version', label: t('policy.number') }, { name: 't', label: t('policy.since') },
+			{ name: 'record', label: t('policy.record') }, { name: 'sha256', label: t('policy.hash') }],
+		[...versions].reverse().map((version) => ({ cells: {
+			version: String(version.version), t: utcShort(version.t), record: String(version.record), sha256: hash(version.sha256),
+		} }))));
+}
+
+export async function openPolicy(app, argument, signal) {
+	const answer = await get('policy');
+	const text = noteText(answer.note);
+	const policy = readPolicy(text);
+	const words = await get(`policy/versions/${policy.head.version}/words`);
+
+	if (signal.aborted)
+		return;
+	fill(app.main, el('div', { class: 'head' }, el('div', {}, el('h1', {}, t('policy.title')), el('p', { class: 'lead' }, t('policy.lead')))),
+		el('div', { class: 'stack' }, answer.waiting === undefined ? null : waitingCard(answer.waiting),
+			await summary(answer, policy, text),
+			el('section', { class: 'card', 'aria-labelledby': 'text' }, el('h2', { id: 'text' }, t('policy.explained')), explained(text, words.lines)),
+			versionTable(answer.versions),
+			answer.versions.length > 1 ? differences(answer.versions) : null,
+			await proposal(app, answer.note)));
+}
