@@ -141,8 +141,10 @@ export class Mock {
 			throw new Refusal(403, 'KMN_E_DENIED', 'no CSRF value');
 		if (path === 'session')
 			return session;
-		if (path === 'sign-out')
+		if (path === 'sign-out') {
+			this.sessions.clear();
 			return {};
+		}
 		if (path === 'requests')
 			return { requests: [...this.requests.values()].map((answer) => answer.request) };
 		if (path === 'notes')

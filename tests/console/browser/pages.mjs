@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { normalize } from 'node:path';
+import { seriousFaults } from './axe.mjs';
 import { Browser, complaints } from './browser.mjs';
 import { Mock } from './mock.mjs';
 import { runAll, test } from './tap.mjs';
@@ -11,6 +12,11 @@ const origin = await mock.listen();
 const browser = await Browser.start();
 const sato = await browser.person('sato', origin);
 const { page } = sato;
+
+async function open(name) {
+	await sato.goto(`#/${name}`);
+	await page.locator('main[data-ready="true"] h1').waitFor();
+}
 
 test('a security key that no line of the policy knows does not open the door', async () => {
 	await sato.goto();
@@ -60,8 +66,7 @@ test('a rejection wants a reason, and signs it', async () => {
 
 test('every page opens, has one heading of the first level, and its name in the title', async () => {
 	for (const name of ['requests', 'keys', 'policy', 'custodians', 'health', 'enrol']) {
-		await sato.goto(`#/${name}`);
-		await page.waitForFunction((hash) => location.hash === hash && document.querySelector('main h1') !== null, `#/${name}`);
+		await open(name);
 		assert.equal(await page.locator('h1').count(), 1, name);
 		await page.waitForFunction(() => document.title.startsWith(document.querySelector('main h1').textContent));
 	}
@@ -87,6 +92,42 @@ test('in Japanese every word changes but those that are signed', async () => {
 	const lines = await page.locator('.statement .line').allTextContents();
 	assert.equal(`${lines.join('\n')}\n`, mock.requests.get(35).statement);
 	await page.getByLabel('言語').selectOption('en');
+});
+
+test('axe-core finds nothing serious, in both themes, with a dialog open, and at the door', async () => {
+	const faults = [];
+	const look = async (name) => faults.push(...(await seriousFaults(page)).map((fault) => `${name}, ${fault}`));
+
+	for (const theme of ['light', 'dark']) {
+		await page.getByLabel('Colours').selectOption(theme);
+		for (const name of ['requests', 'requests/35', 'keys', 'policy', 'custodians', 'health', 'enrol']) {
+			await open(name);
+			await look(`${theme} ${name}`);
+		}
+		await open('requests/46');
+		await page.getByRole('button', { name: 'Veto' }).click();
+		await look(`${theme} veto`);
+		await page.getByRole('button', { name: 'Cancel' }).click();
+	}
+	await page.getByRole('button', { name: 'Sign out' }).click();
+	await page.getByRole('button', { name: 'With a security key' }).waitFor();
+	await look('dark signin');
+	assert.deepEqual(faults, []);
+});
+
+test('a request fits a screen of 360 pixels, and prints without what is for the screen only', async () => {
+	await sato.signIn();
+	await page.setViewportSize({ width: 360, height: 740 });
+	for (const name of ['requests', 'requests/35', 'keys', 'policy', 'custodians', 'health', 'enrol']) {
+		await open(name);
+		assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= 360), name);
+	}
+	await open('requests/35');
+	await page.emulateMedia({ media: 'print' });
+	assert.equal(await page.locator('header.side').isVisible(), false);
+	assert.equal(await page.locator('.statement').isVisible(), true);
+	assert.equal(await page.locator('main button:visible').count(), 0);
+	await page.emulateMedia({ media: null });
 });
 
 test('no page complained, and nothing was asked of another origin', () => assert.deepEqual(complaints, []));

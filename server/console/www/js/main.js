@@ -128,6 +128,7 @@ async function open() {
 	app.leaving = new AbortController();
 	const { signal } = app.leaving;
 	mark(name);
+	app.main.dataset.ready = 'false';
 	fill(app.main, el('p', { class: 'quiet' }, t('app.loading')));
 	try {
 		await pages[name].open(app, argument, signal);
@@ -144,6 +145,7 @@ async function open() {
 	if (!first)
 		heading?.focus({ preventScroll: true });
 	first = false;
+	app.main.dataset.ready = 'true';
 	window.scrollTo(0, 0);
 }
 

@@ -8,6 +8,8 @@ import { t } from './words.js';
 
 /* Which lines belong together. The label stands beside the first line of each run, and is no part of the text. */
 const roles = {
+	what: 'operation', parameters: 'operation', client: 'requester', page: 'ledger', time: 'limits',
+	'file-len': 'input', 'file-sha256': 'input',
 	origin: 'ledger', request: 'ledger', 'request-leaf': 'ledger', attachment: 'ledger', head: 'ledger',
 	policy: 'rule', rule: 'rule', need: 'rule', independent: 'rule', per: 'rule',
 	decision: 'decision', reason: 'decision',
@@ -20,7 +22,7 @@ const roles = {
 };
 
 /* What a reader looks for first. */
-const weighty = new Set(['decision', 'reason', 'operation', 'key-label', 'token', 'user', 'requester', 'not-after', 'rule']);
+const weighty = new Set(['decision', 'reason', 'operation', 'key-label', 'token', 'user', 'requester', 'not-after', 'rule', 'what', 'purpose']);
 const weightyInput = /^(subject|issuer|not-before|not-after|serial|extension (basicConstraints|keyUsage|subjectAltName)|this-update|next-update|revoked|response)\b/;
 const hash = /[A-Za-z0-9+/]{43}=|[0-9a-f]{40,}/g;
 
