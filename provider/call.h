@@ -23,13 +23,17 @@ kmn_err kmn_call_on(struct kmn_application *app, struct kmn_link *link, enum kmn
  */
 kmn_err kmn_alias_on(struct kmn_application *app, struct kmn_link *link, uint64_t old, uint64_t fresh) KMN_MUST_CHECK;
 
+/* The answer of the call with this number, which the gateway had left aside, is here: it need not be kept. */
+kmn_err kmn_forget_on(struct kmn_application *app, struct kmn_link *link, uint64_t number) KMN_MUST_CHECK;
+
 /* A call of the application's from its beginning to its end, in sessions of every kind. */
 CK_RV kmn_call_whole(struct kmn_application *app, enum kmn_list list, enum kmn_call_id id, struct kmn_arg *arg,
     size_t arg_count) KMN_MUST_CHECK;
 
 /*
  * A call that does not wait when it is held: it keeps its number, its bytes and
- * its link until it is asked for again. One thread at a time.
+ * its link until it is asked for again. The gateway leaves it aside, so that the
+ * window of numbers goes on. One thread at a time.
  *
  *   new --start, ask: CKR_PENDING--> parked --ask--> ... --ask, leave: anything else--> over
  *

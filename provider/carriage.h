@@ -40,6 +40,8 @@ struct kmn_carriage {
 	bool waits;           /* a C_WaitForSlotEvent that blocks */
 	bool parks;           /* HELD ends it for now: CKR_PENDING */
 	bool withdrawing;     /* ending_wait says so with WITHDRAW */
+	bool parking;         /* PARK is due, in the place of CALL: to wait outside the window */
+	bool crowded;         /* it was refused: too many do; the number stays in the window */
 	kmn_err ended;        /* what it came to, before that is put into the words of PKCS#11: an error, */
 	CK_RV answered;       /* or an answer */
 	uint64_t deadline_ms; /* of the wait, from the first HELD */
@@ -81,7 +83,7 @@ void kmn_carriage_saw(struct kmn_carriage *c);
 
 /* ---- exchange.c -------------------------------------------------------------------------------------------------- */
 
-/* Sends CALL, END_WAIT or WITHDRAW. */
+/* Sends CALL, END_WAIT, WITHDRAW or PARK. */
 kmn_err kmn_exchange_ask(struct kmn_carriage *c, struct kmn_channel *channel) KMN_MUST_CHECK;
 /* Takes the answer. *rv_out is set by an answer, *e_out by a refusal and by nothing. */
 enum kmn_heard kmn_exchange_hear(struct kmn_carriage *c, struct kmn_channel *channel, CK_RV *rv_out, kmn_err *e_out);

@@ -152,6 +152,10 @@ kmn_carry(struct kmn_carriage *c, CK_RV *rv_out)
 		}
 		if (outcome == KMN_HEARD_ANSWER)
 			return KMN_OK;
+		if (outcome == KMN_HEARD_REFUSAL && c->parking && e == KMN_E_BUSY) {
+			c->crowded = true;
+			return KMN_E_AGAIN;
+		}
 		if (outcome == KMN_HEARD_REFUSAL && !take_new_number(c, e, first)) {
 			c->sent = !first; /* refused at once: it was never under way */
 			return e;

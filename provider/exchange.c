@@ -152,9 +152,12 @@ kmn_exchange_ask(struct kmn_carriage *c, struct kmn_channel *channel)
 	note_channel(c, channel);
 	put_u64(&c->w, 0, c->flight.number);
 	put_u64(&c->w, KMN_CALL_NUMBER_BYTES, acknowledged);
-	if (c->ending_wait)
-		return kmn_channel_send(channel, c->withdrawing ? KMN_F_WITHDRAW : KMN_F_END_WAIT, c->w.bytes,
-		    KMN_CALL_NUMBER_BYTES, KMN_CALL_SEND_MS);
+	if (c->ending_wait || c->parking)
+		return kmn_channel_send(channel,
+		    c->parking       ? KMN_F_PARK
+		    : c->withdrawing ? KMN_F_WITHDRAW
+				     : KMN_F_END_WAIT,
+		    c->w.bytes, KMN_CALL_NUMBER_BYTES, KMN_CALL_SEND_MS);
 	return kmn_channel_send(channel, KMN_F_CALL, c->w.bytes, c->w.len, KMN_CALL_SEND_MS);
 }
 

@@ -7,12 +7,14 @@
 #include <string.h>
 
 #include "provider/application.h"
+#include "provider/debug.h"
 
 struct kmn_parked {
 	struct kmn_carriage c;
 	struct kmn_arg arg[KMN_CALL_ARGS_MAX];
 	CK_ULONG length;          /* of the output, instead of the caller's, which may be gone when it comes */
 	CK_OBJECT_HANDLE made[2]; /* the same of handles */
+	uint64_t aside;           /* its number, if the gateway left it aside; 0: it did not */
 };
 
 /* Outputs go to memory that lives as long as the call; the caller's buffer does, by PKCS#11. */
@@ -74,12 +76,16 @@ static CK_RV
 settle_parked(struct kmn_parked *p, const struct kmn_call_view *view, kmn_err e, CK_RV rv)
 {
 	struct kmn_carriage *c = &p->c;
+	uint64_t number = p->aside;
 
 	if (e == KMN_E_AGAIN) {
 		kmn_cache_return(c->app->cache, c->link->era, c->passage, CKR_PENDING, c->broke);
 		c->passage = NULL;
 		return CKR_PENDING;
 	}
+	p->aside = 0;
+	if (number != 0 && e == KMN_OK && kmn_forget_on(c->app, c->link, number) != KMN_OK)
+		kmn_debug(KMN_TOPIC_WAIT, "call %llu: the gateway keeps its answer", (unsigned long long)number);
 	rv = kmn_call_conclude(c, view, e, rv, false);
 	c->passage = NULL;
 	kmn_writer_clear(&c->w);
@@ -92,6 +98,8 @@ kmn_parked_start(struct kmn_parked *p)
 	CK_RV rv = kmn_call_answer(&p->c);
 
 	if (p->c.link != NULL)
+		rv = kmn_parked_ask(p);
+	if (rv == CKR_PENDING)
 		own_outputs(p);
 	return rv;
 }
@@ -112,7 +120,13 @@ kmn_parked_ask(struct kmn_parked *p)
 	    c->w.len - KMN_CALL_HEAD_BYTES);
 	kmn_cache_leave(c->app->cache, &passage);
 	c->passage = &passage;
+	c->parking = p->aside == 0 && !c->ending_wait; /* asks, too */
+	c->crowded = false;
 	e = kmn_carry_whole(c, &rv);
+	if (e == KMN_E_AGAIN && c->parking && !c->crowded) {
+		p->aside = c->flight.number;
+		kmn_flights_set_aside(&c->link->flights, &c->flight);
+	}
 	return settle_parked(p, &view, e, rv);
 }
 

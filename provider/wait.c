@@ -93,7 +93,7 @@ kmn_flights_ask(struct kmn_flights *f, struct kmn_flight *flight)
 	}
 	flight->ready = false;
 	flight->generation = f->generation;
-	acknowledged = f->lowest->number;
+	acknowledged = flight->aside ? flight->number : f->lowest->number;
 	(void)pthread_mutex_unlock(&f->lock);
 	return acknowledged;
 }
@@ -111,17 +111,34 @@ leave_list(struct kmn_flights *f, struct kmn_flight *flight)
 		f->highest = flight->before;
 }
 
+/* The lock is taken. */
+static void
+leave_window(struct kmn_flights *f, struct kmn_flight *flight)
+{
+	give_up_admission(f, flight);
+	if (flight->number != 0 && !flight->aside)
+		leave_list(f, flight);
+	if (f->queued > 0)
+		(void)pthread_cond_broadcast(&f->room);
+}
+
+void
+kmn_flights_set_aside(struct kmn_flights *f, struct kmn_flight *flight)
+{
+	(void)pthread_mutex_lock(&f->lock);
+	leave_window(f, flight);
+	flight->aside = true;
+	(void)pthread_mutex_unlock(&f->lock);
+}
+
 void
 kmn_flights_finish(struct kmn_flights *f, struct kmn_flight *flight)
 {
 	(void)pthread_mutex_lock(&f->lock);
-	give_up_admission(f, flight);
-	if (flight->number != 0)
-		leave_list(f, flight);
-	if (f->queued > 0)
-		(void)pthread_cond_broadcast(&f->room);
+	leave_window(f, flight);
 	(void)pthread_mutex_unlock(&f->lock);
 	flight->number = 0;
+	flight->aside = false;
 }
 
 static void

@@ -27,7 +27,8 @@
  * admitted before it takes a connection, which the lowest may need.
  *
  * Invariants: a number is given once, and stands for one request's bytes; the
- * list is in order of numbers, so its head is the lowest number without answer;
+ * list is in order of numbers, so its head is the lowest number without answer
+ * but for those that were set aside;
  * last + admitted < head + KMN_WINDOW_NUMBERS; only the leader reads, opens or
  * closes the watch.
  */
@@ -43,10 +44,11 @@
 
 /* One call under way; on the stack of its thread. */
 struct kmn_flight {
-	bool admitted;                     /* and has no number yet */
-	uint64_t number;                   /* 0 before it has one */
-	uint64_t generation;               /* of the watch when its CALL was last sent */
-	bool ready;                        /* READY came since then */
+	bool admitted;       /* and has no number yet */
+	uint64_t number;     /* 0 before it has one */
+	bool aside;          /* the gateway left it aside (PARK): in no list, and no number waits for it */
+	uint64_t generation; /* of the watch when its CALL was last sent */
+	bool ready;          /* READY came since then */
 	struct kmn_flight *before, *after; /* lower and higher numbers */
 };
 
@@ -74,6 +76,8 @@ kmn_err kmn_flights_admit(struct kmn_flights *f, struct kmn_flight *flight) KMN_
 bool kmn_flights_try_admit(struct kmn_flights *f, struct kmn_flight *flight) KMN_MUST_CHECK;
 /* Before CALL is sent, each time: gives a number to a flight without one, and the `acknowledged` that goes with it. */
 uint64_t kmn_flights_ask(struct kmn_flights *f, struct kmn_flight *flight);
+/* The gateway knows the call apart from the window: others need not wait for it. */
+void kmn_flights_set_aside(struct kmn_flights *f, struct kmn_flight *flight);
 /* The call has its answer, or never will. */
 void kmn_flights_finish(struct kmn_flights *f, struct kmn_flight *flight);
 

@@ -57,6 +57,8 @@
 	ROW(KMN_F_PROVE,        11,   CLIENT,  ATTACHED, "u64 u64", \
 	    "smaller size, larger size: is the first head a beginning of the second?") \
 	ROW(KMN_F_WITHDRAW,     12,   CLIENT,  ATTACHED, "u64", "number") \
+	ROW(KMN_F_PARK,         13,   CLIENT,  ATTACHED, "u64", "number of a held call: the window goes on without it") \
+	ROW(KMN_F_FORGET,       14,   CLIENT,  ATTACHED, "u64", "number of such a call whose answer the client has") \
 	ROW(KMN_F_ATTACHED,    128,   GATEWAY, ANY,      "u16 raw16 raw32 u32 text u64 bytes", \
 	    "version, instance, gateway random, lease ms, origin, number of this channel in the ledger, receipt of a head " \
 	    "(receipt.h) or nothing") \
@@ -77,7 +79,8 @@
 	    "n, n * (u16 version as major * 256 + minor, u64 flags), in the module's order") \
 	ROW(KMN_F_PROVEN,      139,   GATEWAY, ANY,      "u64 u64 bytes", \
 	    "smaller size, larger size, consistency proof as hashes of 32 bytes one after the other") \
-	ROW(KMN_F_COSIGNED,    140,   GATEWAY, ANY,      "u64", "size: the line was taken, or is one too many")
+	ROW(KMN_F_COSIGNED,    140,   GATEWAY, ANY,      "u64", "size: the line was taken, or is one too many") \
+	ROW(KMN_F_FORGOTTEN,   141,   GATEWAY, ANY,      "u64", "number")
 /* clang-format on */
 
 #define KMN_FRAME_ENUM(symbol, value, sender, phases, fields, what) symbol = (value),

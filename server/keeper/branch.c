@@ -99,7 +99,7 @@ record_undecided(struct kmn_keeper *k, const struct kmn_branch *branch, const ch
 {
 	json_t *open = json_array();
 
-	for (size_t i = 0; i < KMN_WINDOW_NUMBERS; i++) {
+	for (size_t i = 0; i < KMN_INSTANCE_CALLS; i++) {
 		struct kmn_call_state *call = branch->instance->call[i];
 
 		if (is_in_flight(call, branch) && call->decided) {
@@ -113,7 +113,7 @@ record_undecided(struct kmn_keeper *k, const struct kmn_branch *branch, const ch
 static void
 end_calls(struct kmn_branch *branch)
 {
-	for (size_t i = 0; i < KMN_WINDOW_NUMBERS; i++) {
+	for (size_t i = 0; i < KMN_INSTANCE_CALLS; i++) {
 		struct kmn_call_state *call = branch->instance->call[i];
 
 		if (call != NULL && call->branch == branch && call->step == KMN_STEP_HELD)

@@ -55,7 +55,7 @@ take_flag(struct kmn_instance *instance)
 static struct kmn_call_state *
 waiting_in(const struct kmn_instance *instance)
 {
-	for (size_t i = 0; i < KMN_WINDOW_NUMBERS; i++)
+	for (size_t i = 0; i < KMN_INSTANCE_CALLS; i++)
 		if (instance->call[i] != NULL && instance->call[i]->step == KMN_STEP_EVENT)
 			return instance->call[i];
 	return NULL;

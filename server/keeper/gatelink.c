@@ -404,6 +404,12 @@ take_frame(struct kmn_keeper *k, struct kmn_conn *conn, uint8_t type, const uint
 	case KMN_F_WITHDRAW:
 		kmn_instance_end_wait(k, conn, kmn_reader_u64(&r), type == KMN_F_WITHDRAW);
 		break;
+	case KMN_F_PARK:
+		kmn_instance_park(k, conn, kmn_reader_u64(&r));
+		break;
+	case KMN_F_FORGET:
+		kmn_instance_forget(k, conn, kmn_reader_u64(&r));
+		break;
 	case KMN_F_DETACH:
 		detach(k, conn);
 		break;

@@ -526,7 +526,7 @@ kmn_hold_cancel(struct kmn_session *session, unsigned kinds)
 {
 	struct kmn_instance *instance = session->branch->instance;
 
-	for (size_t i = 0; i < KMN_WINDOW_NUMBERS; i++) {
+	for (size_t i = 0; i < KMN_INSTANCE_CALLS; i++) {
 		struct kmn_call_state *call = instance->call[i];
 
 		if (call != NULL && call->in_held && call->session == session && call->operation != NULL &&

@@ -1,8 +1,4 @@
-/*
- * Applications: attach, join, numbers used once, end. R1 and rule 4: a number
- * runs at most once, and its outcome is kept until the client said that it
- * has it.
- */
+/* Applications: attach, join, end. Their numbers: numbers.c. */
 #include "config.h"
 
 #include "server/keeper/state.h"
@@ -118,7 +114,7 @@ instance_new(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_claim *clai
 static bool
 has_unfinished_call(const struct kmn_instance *instance)
 {
-	for (size_t i = 0; i < KMN_WINDOW_NUMBERS; i++)
+	for (size_t i = 0; i < KMN_INSTANCE_CALLS; i++)
 		if (instance->call[i] != NULL && instance->call[i]->step != KMN_STEP_DONE)
 			return true;
 	return false;
@@ -278,144 +274,6 @@ kmn_instance_join(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader
 	kmn_gatelink_send(k, conn, KMN_F_JOINED, &w);
 }
 
-/* ---- numbers ---------------------------------------------------------------------------------------------------- */
-
-static struct kmn_call_state **
-place(struct kmn_instance *instance, uint64_t number)
-{
-	return &instance->call[number % KMN_WINDOW_NUMBERS];
-}
-
-static struct kmn_call_state *
-kept(struct kmn_instance *instance, uint64_t number)
-{
-	struct kmn_call_state *call = *place(instance, number);
-
-	return call != NULL && call->number == number ? call : NULL;
-}
-
-/* The client has every answer below this number: they need not be kept. */
-static void
-acknowledge(struct kmn_keeper *k, struct kmn_instance *instance, uint64_t acknowledged)
-{
-	if (acknowledged > instance->guard.highest + 1)
-		acknowledged = instance->guard.highest + 1;
-	for (; instance->acknowledged < acknowledged; instance->acknowledged++) {
-		struct kmn_call_state *call = kept(instance, instance->acknowledged);
-
-		if (call == NULL || call->step != KMN_STEP_DONE)
-			continue;
-		kmn_hold_delivered(k, call);
-		*place(instance, call->number) = NULL;
-		kmn_call_free(call);
-	}
-}
-
-/* The same number again: the same outcome, if it carries the same bytes. */
-static void
-again(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_call_state *call, const uint8_t sha256[KMN_HASH_BYTES])
-{
-	if (call == NULL || memcmp(call->payload_sha256, sha256, KMN_HASH_BYTES) != 0) {
-		kmn_gatelink_replayed(k, conn, call == NULL ? 0 : call->number,
-		    call == NULL ? "a request number whose answer was acknowledged"
-				 : "a request number with other bytes");
-		return;
-	}
-	call->conn = conn;
-	if (call->step == KMN_STEP_DONE)
-		kmn_call_answer(call);
-	else if ((call->step == KMN_STEP_HELD || call->step == KMN_STEP_EVENT) && call->parked)
-		kmn_hold_tell(call);
-}
-
-static void
-begin(struct kmn_keeper *k, struct kmn_conn *conn, uint64_t number, const uint8_t *payload, size_t len)
-{
-	struct kmn_instance *instance = conn->instance;
-	struct kmn_call_state **at = place(instance, number), *call;
-
-	if (*at != NULL) { /* left of the window now, and nobody can ask for it any more */
-		kmn_hold_delivered(k, *at);
-		kmn_call_free(*at);
-		*at = NULL;
-	}
-	if ((call = kmn_call_new(k, conn, number, payload, len)) == NULL) {
-		kmn_gatelink_refuse(k, conn, number, KMN_E_NO_MEMORY, NO_REQUEST, "out of memory");
-		return;
-	}
-	*at = call;
-	kmn_call_start(k, call);
-}
-
-void
-kmn_instance_call(struct kmn_keeper *k, struct kmn_conn *conn, const uint8_t *body, size_t len)
-{
-	struct kmn_instance *instance = conn->instance;
-	uint8_t sha256[KMN_HASH_BYTES];
-	uint64_t number, acknowledged;
-	enum kmn_replay_verdict verdict;
-	const uint8_t *payload;
-	struct kmn_reader r;
-	size_t payload_len;
-
-	kmn_reader_init(&r, body, len);
-	number = kmn_reader_u64(&r);
-	acknowledged = kmn_reader_u64(&r);
-	payload_len = kmn_reader_rest(&r, &payload);
-	if (kmn_reader_end(&r) != KMN_OK)
-		return; /* kmn_frame_check() has seen its shape */
-	verdict = kmn_replay_judge(&instance->guard, number);
-	if (verdict == KMN_REPLAY_SEEN) {
-		kmn_sha256(payload, payload_len, sha256);
-		again(k, conn, kept(instance, number), sha256);
-		return;
-	}
-	if (verdict != KMN_REPLAY_NEW) {
-		kmn_gatelink_replayed(k, conn, number, "a request number outside the window");
-		return;
-	}
-	if (*place(instance, number) != NULL && (*place(instance, number))->step != KMN_STEP_DONE) {
-		kmn_gatelink_refuse(k, conn, number, KMN_E_BUSY, NO_REQUEST, "too many calls in flight");
-		return;
-	}
-	if (kmn_replay_commit(&instance->guard, number) != KMN_OK)
-		KMN_BUG("a new number cannot be committed");
-	acknowledge(k, instance, acknowledged);
-	begin(k, conn, number, payload, payload_len);
-}
-
-void
-kmn_instance_end_wait(struct kmn_keeper *k, struct kmn_conn *conn, uint64_t number, bool withdraw)
-{
-	struct kmn_call_state *call = kept(conn->instance, number);
-
-	if (call == NULL) {
-		kmn_gatelink_refuse(k, conn, number, KMN_E_NOT_FOUND, NO_REQUEST, "no such call");
-		return;
-	}
-	call->conn = conn;
-	if (call->step == KMN_STEP_DONE)
-		kmn_call_answer(call);
-	else if (call->step == KMN_STEP_HELD && withdraw)
-		kmn_hold_withdraw(call);
-	else if (call->step == KMN_STEP_HELD)
-		kmn_hold_end_wait(call);
-	else if (call->step == KMN_STEP_EVENT)
-		kmn_call_finish_rv(call, CKR_FUNCTION_CANCELED);
-	/* else it runs already: its own outcome comes */
-}
-
-void
-kmn_instance_watch(struct kmn_instance *instance)
-{
-	for (size_t i = 0; i < KMN_WINDOW_NUMBERS; i++) {
-		struct kmn_call_state *call = instance->call[i];
-
-		if (call != NULL && call->step == KMN_STEP_DONE && call->parked)
-			kmn_hold_ready(call);
-	}
-}
-
 /* ---- the end ---------------------------------------------------------------------------------------------------- */
 
 void
@@ -428,7 +286,7 @@ kmn_instance_conn_gone(struct kmn_keeper *k, struct kmn_conn *conn)
 		return;
 	if (instance->attaching == conn)
 		instance->attaching = NULL;
-	for (size_t i = 0; i < KMN_WINDOW_NUMBERS; i++)
+	for (size_t i = 0; i < KMN_INSTANCE_CALLS; i++)
 		if (instance->call[i] != NULL && instance->call[i]->conn == conn)
 			instance->call[i]->conn = NULL;
 	conn->instance = NULL;
@@ -442,7 +300,7 @@ record_undecided(struct kmn_keeper *k, const struct kmn_instance *instance, cons
 {
 	json_t *open = json_array();
 
-	for (size_t i = 0; i < KMN_WINDOW_NUMBERS; i++) {
+	for (size_t i = 0; i < KMN_INSTANCE_CALLS; i++) {
 		const struct kmn_call_state *call = instance->call[i];
 
 		if (call == NULL || !call->decided)
@@ -472,7 +330,7 @@ kmn_instance_end(struct kmn_keeper *k, struct kmn_instance *instance, const char
 	if (instance->attaching != NULL)
 		kmn_gatelink_refuse(k, instance->attaching, 0, KMN_E_MODULE, NO_REQUEST, reason);
 	record_undecided(k, instance, reason);
-	for (size_t i = 0; i < KMN_WINDOW_NUMBERS; i++) {
+	for (size_t i = 0; i < KMN_INSTANCE_CALLS; i++) {
 		if (instance->call[i] != NULL)
 			kmn_hold_withdraw_blind(instance->call[i]);
 		kmn_call_free(instance->call[i]);

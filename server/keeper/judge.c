@@ -33,7 +33,7 @@ kmn_token_forget(struct kmn_instance *instance, uint64_t slot)
 
 	if (token == NULL)
 		return;
-	for (size_t i = 0; i < KMN_WINDOW_NUMBERS; i++)
+	for (size_t i = 0; i < KMN_INSTANCE_CALLS; i++)
 		if (instance->call[i] != NULL && instance->call[i]->token == token)
 			instance->call[i]->token = NULL;
 	LIST_REMOVE(token, link);

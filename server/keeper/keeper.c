@@ -375,7 +375,7 @@ something_runs(const struct kmn_keeper *k)
 	const struct kmn_instance *instance;
 
 	LIST_FOREACH(instance, &k->instances, link)
-	for (size_t i = 0; i < KMN_WINDOW_NUMBERS; i++)
+	for (size_t i = 0; i < KMN_INSTANCE_CALLS; i++)
 		if (instance->call[i] != NULL && instance->call[i]->step != KMN_STEP_HELD &&
 		    instance->call[i]->step != KMN_STEP_EVENT && instance->call[i]->step != KMN_STEP_DONE)
 			return true;

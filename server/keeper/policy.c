@@ -109,7 +109,7 @@ older_runs(const struct kmn_keeper *k)
 	const struct kmn_instance *instance;
 
 	LIST_FOREACH(instance, &k->instances, link)
-	for (size_t i = 0; i < KMN_WINDOW_NUMBERS; i++) {
+	for (size_t i = 0; i < KMN_INSTANCE_CALLS; i++) {
 		const struct kmn_call_state *call = instance->call[i];
 
 		if (call != NULL && call->step == KMN_STEP_RUNNING && call->durability == 'B' &&

@@ -67,7 +67,7 @@ kmn_session_rename(struct kmn_instance *instance, uint64_t from, uint64_t to)
 static void
 detach_calls(struct kmn_instance *instance, const struct kmn_session *s)
 {
-	for (size_t i = 0; i < KMN_WINDOW_NUMBERS; i++) {
+	for (size_t i = 0; i < KMN_INSTANCE_CALLS; i++) {
 		struct kmn_call_state *call = instance->call[i];
 
 		if (call != NULL && call->session == s) {

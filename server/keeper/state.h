@@ -44,6 +44,8 @@
 #include "kanmon/roles.h"
 #include "kanmon/sealedpin.h"
 
+#define KMN_PARKED_MAX 256u             /* calls of an application that are left aside */
+#define KMN_INSTANCE_CALLS (KMN_WINDOW_NUMBERS + KMN_PARKED_MAX)
 #define KMN_KEEPER_BUCKETS 256u         /* of each table below */
 #define KMN_KEEPER_SPOOL_MAX (1u << 20) /* bytes of a multi-part signature kept for its content */
 #define KMN_KEEPER_KEYS_MAX 6           /* key or object handles that one call is judged by */
@@ -260,7 +262,7 @@ struct kmn_instance {
 	struct kmn_conn *attaching; /* waits for ATTACHED */
 	struct kmn_replay guard;
 	uint64_t acknowledged;
-	struct kmn_call_state *call[KMN_WINDOW_NUMBERS]; /* by number modulo the window */
+	struct kmn_call_state *call[KMN_INSTANCE_CALLS]; /* by number modulo the window; then those left aside */
 	LIST_HEAD(, kmn_session) sessions[64];
 	LIST_HEAD(, kmn_token) tokens;
 	uint64_t first_handle; /* what it is given begins here */
@@ -547,6 +549,8 @@ void kmn_instance_call(struct kmn_keeper *k, struct kmn_conn *conn, const uint8_
 void kmn_instance_end_wait(struct kmn_keeper *k, struct kmn_conn *conn, uint64_t number, bool withdraw);
 /* A connection watches from now on: what became ready before is said again. */
 void kmn_instance_watch(struct kmn_instance *instance);
+void kmn_instance_park(struct kmn_keeper *k, struct kmn_conn *conn, uint64_t number);
+void kmn_instance_forget(struct kmn_keeper *k, struct kmn_conn *conn, uint64_t number);
 void kmn_instance_conn_gone(struct kmn_keeper *k, struct kmn_conn *conn);
 /* Ends the application: calls in flight become undecided in the ledger, the worker is told to go. */
 void kmn_instance_end(struct kmn_keeper *k, struct kmn_instance *instance, const char *reason);

@@ -69,7 +69,7 @@ kmn_unrecorded_sweep(struct kmn_keeper *k)
 	struct kmn_instance *instance;
 
 	LIST_FOREACH(instance, &k->instances, link)
-	for (size_t i = 0; i < KMN_WINDOW_NUMBERS; i++) {
+	for (size_t i = 0; i < KMN_INSTANCE_CALLS; i++) {
 		struct kmn_call_state *call = instance->call[i];
 
 		if (!is_stranded(call))

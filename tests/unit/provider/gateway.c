@@ -94,7 +94,8 @@ struct outcome {
 	uint8_t numbered_sha256[32]; /* and of its number before it, as the ledger has it */
 	uint16_t call;
 	uint64_t rv;
-	bool told; /* READY was sent */
+	bool told;  /* READY was sent */
+	bool aside; /* PARK was */
 };
 
 static struct gateway *g;
@@ -388,9 +389,22 @@ put_session_info(struct kmn_writer *w)
 }
 
 static void
+put_token_info(struct kmn_writer *w)
+{
+	static const CK_TOKEN_INFO info = {.flags = CKF_TOKEN_INITIALIZED | CKF_ASYNC_SESSION_SUPPORTED};
+
+	kmn_message_begin(w, KMN_C_GetTokenInfo);
+	kmn_writer_u64(w, CKR_OK);
+	kmn_writer_u8(w, KMN_OUTPUT_WHOLE);
+	kmn_struct_put(w, KMN_KIND_TOKEN_INFO, &info);
+}
+
+static void
 put_response(struct kmn_writer *w, uint16_t call, uint64_t rv)
 {
-	if (call == KMN_C_GetSlotInfo)
+	if (call == KMN_C_GetTokenInfo && atomic_load(&g->async) != 0)
+		put_token_info(w);
+	else if (call == KMN_C_GetSlotInfo)
 		put_slot_info(w, rv);
 	else if (call == KMN_C_GetSessionInfo && receipts != KMN_RECEIPTS_OFF)
 		put_session_info(w);
@@ -504,7 +518,8 @@ decide(struct outcome *o, uint16_t call, uint64_t flags)
 		return true;
 	if (call == KMN_C_WaitForSlotEvent)
 		return decide_event(o, flags);
-	if (call == KMN_C_SignUpdate && atomic_load(&g->hold) != 0 && atomic_load(&g->decided) == 0) {
+	if ((call == KMN_C_SignUpdate || call == KMN_C_DestroyObject) && atomic_load(&g->hold) != 0 &&
+	    atomic_load(&g->decided) == 0) {
 		o->state = IS_HELD;
 		return false;
 	}
@@ -559,7 +574,8 @@ on_call(struct connection *c)
 		atomic_store(&g->highest, (unsigned long)number);
 	if (o->state != UNKNOWN) {
 		atomic_fetch_add(&g->repeated, 1);
-		if (memcmp(o->sha256, sha256, sizeof(sha256)) != 0 || number < atomic_load(&g->acknowledged))
+		if (memcmp(o->sha256, sha256, sizeof(sha256)) != 0 ||
+		    (number < atomic_load(&g->acknowledged) && !o->aside))
 			atomic_fetch_add(&g->wrong, 1);
 	}
 	memcpy(o->sha256, sha256, sizeof(sha256));
@@ -668,7 +684,7 @@ on_end_wait(struct connection *c)
 	}
 	if (cuts(BREAK_BEFORE_RUN))
 		return false;
-	atomic_fetch_add(&g->ended_waits, 1);
+	atomic_fetch_add(c->type == KMN_F_WITHDRAW ? &g->withdrawn : &g->ended_waits, 1);
 	(void)pthread_mutex_lock(&lock);
 	if (outcomes[number].state == IS_HELD) {
 		outcomes[number].state = KEPT;
@@ -676,6 +692,50 @@ on_end_wait(struct connection *c)
 	}
 	(void)pthread_mutex_unlock(&lock);
 	return write_reply(c, number, outcomes[number].call, outcomes[number].rv);
+}
+
+/* PARK, and FORGET: of a call that was left aside and has its outcome nothing is kept then. */
+static bool
+on_aside(struct connection *c)
+{
+	struct kmn_reader r;
+	struct kmn_writer w;
+	struct outcome *o;
+	uint64_t number;
+	bool held, ok;
+
+	kmn_reader_init(&r, c->room, c->len);
+	number = kmn_reader_u64(&r);
+	if (kmn_reader_end(&r) != KMN_OK || number >= GATEWAY_NUMBERS) {
+		atomic_fetch_add(&g->wrong, 1);
+		return false;
+	}
+	if (cuts(BREAK_BEFORE_RUN))
+		return false;
+	(void)pthread_mutex_lock(&lock);
+	o = &outcomes[number];
+	held = o->state == IS_HELD;
+	if (c->type == KMN_F_PARK && held && atomic_load(&g->crowded) != 0) {
+		(void)pthread_mutex_unlock(&lock);
+		return write_refused(c, number, KMN_E_BUSY);
+	}
+	if (c->type == KMN_F_PARK && held) {
+		o->aside = true;
+		atomic_fetch_add(&g->parked, 1);
+	} else if (c->type == KMN_F_FORGET && !held && o->aside) {
+		o->aside = false;
+		atomic_fetch_add(&g->forgotten, 1);
+	} else if (c->type == KMN_F_FORGET && held) {
+		atomic_fetch_add(&g->wrong, 1);
+	}
+	(void)pthread_mutex_unlock(&lock);
+	if (c->type == KMN_F_PARK)
+		return held ? write_held(c, number) : write_reply(c, number, o->call, o->rv);
+	kmn_writer_init(&w, 8);
+	kmn_writer_u64(&w, number);
+	ok = write_frame(c, KMN_F_FORGOTTEN, &w, false);
+	kmn_writer_clear(&w);
+	return ok;
 }
 
 static bool
@@ -784,7 +844,12 @@ serve(struct connection *c)
 			going = on_call(c);
 			break;
 		case KMN_F_END_WAIT:
+		case KMN_F_WITHDRAW:
 			going = on_end_wait(c);
+			break;
+		case KMN_F_PARK:
+		case KMN_F_FORGET:
+			going = on_aside(c);
 			break;
 		case KMN_F_PROVE:
 			going = on_prove(c);

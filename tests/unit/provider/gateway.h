@@ -58,8 +58,10 @@ struct gateway {
 	atomic_int is_older;       /* it does not know complaints */
 	atomic_int break_where, breaks;
 	atomic_int lease_ms;
-	atomic_int hold;    /* calls of C_SignUpdate are held */
+	atomic_int async;   /* tokens show CKF_ASYNC_SESSION_SUPPORTED */
+	atomic_int hold;    /* calls of C_SignUpdate and C_DestroyObject are held */
 	atomic_int decided; /* and are not held any more */
+	atomic_int crowded; /* PARK is refused: too many calls are left aside */
 	atomic_int forgets; /* the instance is gone: JOIN and CALL are refused, watches closed, until an ATTACH */
 	atomic_int worker_died;
 	atomic_int run_ms;     /* how long a call takes */
@@ -79,6 +81,7 @@ struct gateway {
 	atomic_uint interfaces;    /* how often INTERFACES was asked */
 	atomic_ulong first_handle; /* of the last ATTACH */
 	atomic_uint attached, joined, detached, watched, asked, runs, repeated, ended_waits, goodbyes;
+	atomic_uint parked, forgotten, withdrawn;
 	atomic_uint proofs, cosigned, cosigned_attach, complaints;
 	atomic_uint wrong; /* a number with other bytes, a wrong proof, a frame of another form */
 	atomic_uint open, open_most;
