@@ -20,7 +20,7 @@ export class Browser {
 	}
 
 	async person(name, origin, options = {}) {
-		const context = await this.inner.newContext({ ignoreHTTPSErrors: true, locale: 'en-GB', viewport: { width: 1280, height: 900 }, ...options });
+		const context = await this.inner.newContext({ ignoreHTTPSErrors: true, locale: 'en-GB', reducedMotion: 'reduce', viewport: { width: 1280, height: 900 }, ...options });
 		const page = await context.newPage();
 		const person = new Person(name, origin, context, page);
 

@@ -85,12 +85,15 @@ function statementSection(request, list, statement) {
 		list, el('p', { class: 'quiet count' }, `${statement.lines.length + 1}`));
 }
 
-function heading(request, statement) {
+function heading(request, statement, ends) {
 	return el('div', { class: 'head' },
 		el('div', {}, el('a', { class: 'back', href: '#/requests' }, '← ', t('request.back')),
 			el('h1', {}, t('requests.number', request.id)),
 			el('p', { class: 'lead' }, statement === null ? request.op : summaryOf(statement))),
-		el('p', { class: `state state-${request.state.replaceAll(' ', '-')}` }, stateWord(request.state)));
+		el('div', { class: 'when' }, el('p', { class: `state state-${request.state.replaceAll(' ', '-')}` }, stateWord(request.state)),
+			openStates.has(request.state) ? countdown(ends) : null,
+			request.result === undefined ? null
+				: el('p', {}, `${request.rv} `, el('a', { href: `#/operations/${request.id}` }, t('request.operation')))));
 }
 
 class RequestPage {
@@ -170,7 +173,7 @@ class RequestPage {
 		this.text = this.answer.statement ?? null;
 		this.code = statement === null ? null : await displayCode(this.text);
 		this.checks = await checksOf(this.answer, statement);
-		fill(app.main, heading(request, statement), el('div', { class: 'split' },
+		fill(app.main, heading(request, statement, this.ends()), el('div', { class: 'split' },
 			el('div', { class: 'wide' }, statement === null ? null : contentCard(statement, Date.now(), 'content'),
 				statement === null ? null : statementSection(request, list, statement)),
 			el('div', { class: 'narrow' }, this.decide, statement === null ? null : codeCard(this.code, request),
