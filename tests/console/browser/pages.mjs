@@ -81,7 +81,9 @@ test('enrolling makes a resident credential that verified its person, and saves 
 	assert.equal(download.suggestedFilename(), 'mori.registration.json');
 	assert.deepEqual([client.type, client.origin], ['webauthn.create', origin]);
 	const { credentials } = await sato.cdp.send('WebAuthn.getCredentials', { authenticatorId: sato.authenticator });
-	assert.ok(credentials.some((credential) => credential.isResidentCredential && credential.userName === 'mori'));
+	const made = credentials.find((credential) => credential.isResidentCredential && credential.userName === 'mori');
+	assert.ok(made);
+	await sato.cdp.send('WebAuthn.removeCredential', { authenticatorId: sato.authenticator, credentialId: made.credentialId });
 });
 
 test('in Japanese every word changes but those that are signed', async () => {
