@@ -153,7 +153,7 @@ static const struct {
     {"the end inside a length", {0, 0}, 2, KMN_E_TRUNCATED},
     {"the end inside a body", {0, 0, 0, 4, 1, 2}, 6, KMN_E_TRUNCATED},
     {"a length of nothing", {0, 0, 0, 0, 1}, 5, KMN_E_MALFORMED},
-    {"a length over the limit", {0, 0x30, 0, 1, 1}, 5, KMN_E_TOO_BIG},
+    {"a length over the limit", {0, 0x50, 0, 1, 1}, 5, KMN_E_TOO_BIG},
     {"a length of all ones", {0xff, 0xff, 0xff, 0xff, 1}, 5, KMN_E_TOO_BIG},
 };
 
