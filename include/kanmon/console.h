@@ -5,8 +5,9 @@
  * CSRF value are the keeper's, and each answer's text is what the API sends on.
  *
  * A session is 16 random bytes that the keeper makes at sign-in; who brings
- * them is that person, until the session ends: by its two clocks, by signing
- * out, with the policy that dropped the person, or with the keeper.
+ * them is that person, until the session ends: by its two clocks (idle here,
+ * KMN_ACTION_SESSION_MS of action.h), by signing out, with the policy that
+ * dropped the person, or with the keeper.
  *
  * JSON: times are ms since 1970, hashes and bytes base64, as in records.
  */
@@ -19,9 +20,6 @@
 #define KMN_UI_CSRF_BYTES 16u
 #define KMN_UI_NAMED_MAX_BYTES 127u           /* of an address and other short texts */
 #define KMN_UI_IDLE_MS (15 * 60 * 1000)       /* a session that asks nothing for so long ends */
-#define KMN_UI_ABSOLUTE_MS (8 * 3600 * 1000)  /* and each after so long */
-#define KMN_UI_TEXT_LIFE_MS (5 * 60 * 1000)   /* a text to sign in with, from when it was made */
-#define KMN_UI_INSTRUCTION_LIFE_MS (24 * 3600 * 1000) /* the call that an instruction leads to comes within it */
 #define KMN_UI_RECORDS_MAX 256u               /* of one RECORDS */
 #define KMN_UI_FIND_MAX 100u                  /* operations of one FIND */
 #define KMN_UI_ANSWER_MAX_BYTES (4u << 20)

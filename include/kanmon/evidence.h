@@ -100,6 +100,16 @@ void kmn_evidence_challenge(const char *text, size_t len, char out[KMN_EVIDENCE_
 kmn_err kmn_evidence_assertion(const uint8_t *data, size_t data_len, const uint8_t *client, size_t client_len,
     const uint8_t *sig, size_t sig_len, uint8_t *out, size_t room, size_t *len_out) KMN_MUST_CHECK;
 
+struct kmn_policy;
+
+/*
+ * The note of a text (or of the note over it that there is already) with the line of an assertion
+ * (kmn_evidence_assertion), by the security key of the policy that it verifies by: browsers do not say whose it is.
+ * *note_out: free(). KMN_E_SIGNATURE: it is by none, and *why is what the last of them says.
+ */
+kmn_err kmn_evidence_assertion_note(const struct kmn_policy *policy, const char *bytes, size_t len,
+    const uint8_t *assertion, size_t assertion_len, char **note_out, size_t *len_out, struct kmn_why *why) KMN_MUST_CHECK;
+
 /*
  * The key of a new credential, from the authenticator data of its registration (WebAuthn 6.1, attested credential
  * data). The person was there and verified (UP, UV), the key stays on its device (BE=0, BS=0), and it is one of ES256
@@ -109,8 +119,6 @@ kmn_err kmn_evidence_assertion(const uint8_t *data, size_t data_len, const uint8
  */
 kmn_err kmn_evidence_registration(const char *name, const char *rp_id, const uint8_t *data, size_t len,
     struct kmn_evidence_key *key_out, struct kmn_why *why) KMN_MUST_CHECK;
-
-struct kmn_policy;
 
 /*
  * Verifies a note by the keys of a policy's custodians and auditors, as kmn_note_verify() does by vkeys: lines of

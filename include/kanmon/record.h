@@ -44,7 +44,7 @@ ROW(ATTACHMENT, "attachment", \
 ROW(STATEMENT, "statement", \
 	"request=ref head=object sha256=hash text=note") \
 ROW(ACTION, "action", \
-	"ui_sess=any actor=object what=text subject=ref shown_sha256=hash auth?=any") \
+	"ui_sess=any actor=object what=text subject?=ref shown_sha256?=hash auth?=note count?=number reason?=text") \
 ROW(APPROVAL, "approval", \
 	"request=ref note=note check=text") \
 ROW(REJECTION, "rejection", \

@@ -4,7 +4,7 @@
  * order. A kind is a row here: its first line, the type of the record that
  * takes the note, and its lines. One parser and one emitter serve all rows;
  * what a kind means, and who must sign it, is a row of judges[] in
- * server/quorum/signed.c.
+ * server/quorum/signed.c (of an action: server/quorum/action.c).
  *
  * A line is `key=kind`; `key?=kind` may be missing, `key*=kind` may stand any
  * number of times. Kinds of values:
@@ -34,7 +34,12 @@ ROW(ATTESTATION, "kanmon/attestation/v1",   ATTESTATION, \
 ROW(VETO,        "kanmon/veto/v1",          POLICY_VETO, \
 	"origin=origin policy=policy reason=value") \
 ROW(REOPEN,      "kanmon/reopen/v1",        REOPEN, \
-	"origin=origin policy=policy token=word anomaly=ref reason=value")
+	"origin=origin policy=policy token=word anomaly=ref reason=value") \
+ROW(SIGN_IN,     "kanmon/sign-in/v1",       ACTION, \
+	"origin=origin page=value nonce=hash time=time") \
+ROW(INSTRUCTION, "kanmon/instruction/v1",   ACTION, \
+	"origin=origin client=word what=word token=word rule?=word key-label?=value key-id?=value mechanism?=word " \
+	"parameters?=value file-len?=number file-sha256?=hash purpose=value nonce=hash time=time")
 /* clang-format on */
 
 #define KMN_SIGNED_ENUM(id, first, record, lines) KMN_SIGNED_##id,
@@ -87,7 +92,7 @@ void kmn_signed_number_hash(uint64_t number, const uint8_t hash[KMN_HASH_BYTES],
 /* Its first line without LF; the type of record that takes a note of it. */
 const char *kmn_signed_first_line(enum kmn_signed_kind kind);
 enum kmn_record_kind kmn_signed_record(enum kmn_signed_kind kind);
-/* By that type; KMN_SIGNED_COUNT: it takes none. */
+/* By that type; KMN_SIGNED_COUNT: it takes none, or takes one among other things (an action's stands in its `auth`). */
 enum kmn_signed_kind kmn_signed_of_record(enum kmn_record_kind record);
 
 #endif

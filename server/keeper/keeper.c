@@ -28,6 +28,7 @@
 #define SUPERVISOR_QUEUE_BYTES (1u << 20)
 #define GATE_QUEUE_BYTES (64u << 20)
 #define COURIER_QUEUE_BYTES (4u << 20)
+#define CONSOLE_QUEUE_BYTES (64u << 20)
 
 /* ---- time and chance ------------------------------------------------------------------------------------------ */
 
@@ -189,6 +190,7 @@ release_durable(struct kmn_keeper *k)
 		call->then(call);
 	}
 	kmn_admin_durable(k, head.size);
+	kmn_consolelink_durable(k, head.size);
 	kmn_hooks_durable(k, head.size);
 	if (k->unrecorded)
 		kmn_unrecorded_sweep(k);
@@ -232,6 +234,8 @@ flush_all(struct kmn_keeper *k)
 		want(k, k->gate, &k->gate);
 	if (k->courier != NULL && kmn_ipc_flush(k->courier) == KMN_OK)
 		want(k, k->courier, &k->courier);
+	if (k->console != NULL && kmn_ipc_flush(k->console) == KMN_OK)
+		want(k, k->console, &k->console);
 	for (worker = LIST_FIRST(&k->workers); worker != NULL; worker = next) {
 		next = LIST_NEXT(worker, link);
 		if (worker->ipc != NULL && kmn_ipc_flush(worker->ipc) == KMN_OK)
@@ -266,6 +270,19 @@ told_courier(struct kmn_keeper *k, struct kmn_reader *r, int fd)
 }
 
 static void
+told_console(struct kmn_keeper *k, struct kmn_reader *r, int fd)
+{
+	struct kmn_ipc *console;
+	char why[256];
+
+	kmn_reader_text(r, why, sizeof(why));
+	if (kmn_reader_end(r) != KMN_OK || fd < 0 || kmn_ipc_new(fd, CONSOLE_QUEUE_BYTES, &console) != KMN_OK)
+		kmn_keeper_fail(k, "the supervisor brings no console");
+	else
+		kmn_consolelink_take(k, console, why);
+}
+
+static void
 told_stop(struct kmn_keeper *k, struct kmn_reader *r)
 {
 	kmn_reader_text(r, k->stop_reason, sizeof(k->stop_reason));
@@ -287,6 +304,9 @@ supervisor_message(struct kmn_keeper *k, const struct kmn_ipc_message *m)
 		return;
 	case KMN_S_COURIER:
 		told_courier(k, &r, m->fd);
+		return;
+	case KMN_S_CONSOLE:
+		told_console(k, &r, m->fd);
 		return;
 	case KMN_S_STOP:
 		told_stop(k, &r);
@@ -351,6 +371,8 @@ dispatch(struct kmn_keeper *k, const struct epoll_event *event)
 		gate_readable(k);
 	} else if (event->data.ptr == &k->courier) {
 		kmn_courierlink_readable(k);
+	} else if (event->data.ptr == &k->console) {
+		kmn_consolelink_readable(k);
 	} else if (event->data.ptr == k->log) {
 		uint64_t n;
 
@@ -415,6 +437,7 @@ tick(struct kmn_keeper *k)
 	kmn_anchor_tick(k);
 	kmn_witness_tick(k);
 	kmn_policy_tick(k);
+	kmn_consolelink_tick(k);
 }
 
 /* Told to stop, nothing runs (or takes too long), and the last time stamp is there. */
@@ -660,6 +683,7 @@ free_all(struct kmn_keeper *k)
 	kmn_activation_clear(k);
 	kmn_receipts_clear(k);
 	kmn_courierlink_clear(k);
+	kmn_consolelink_clear(k);
 	kmn_anchor_clear(k);
 	kmn_witness_clear(k);
 	kmn_hooks_clear(k);

@@ -336,6 +336,8 @@ struct kmn_keeper {
 	struct kmn_ipc *courier;          /* NULL: none, or none now */
 	TAILQ_HEAD(, kmn_errand) errands; /* what the courier owes an answer to */
 	uint64_t next_errand;
+	struct kmn_ipc *console;          /* NULL: none, or none now */
+	struct kmn_consoling *consoling;  /* console.h; NULL: there never was one */
 	struct kmn_hooking *hooking;      /* NULL: no hook is configured */
 	struct kmn_witnessing *witnessing; /* NULL: no witness is configured */
 	struct kmn_store *store;
@@ -509,6 +511,16 @@ void kmn_courierlink_readable(struct kmn_keeper *k);
 void kmn_courierlink_tick(struct kmn_keeper *k);
 /* At the keeper's end: nobody is told anything. */
 void kmn_courierlink_clear(struct kmn_keeper *k);
+
+/* ---- consolelink.c: the console (console.h) ------------------------------------------------------------------------ */
+
+void kmn_consolelink_take(struct kmn_keeper *k, struct kmn_ipc *console, const char *why);
+void kmn_consolelink_lost(struct kmn_keeper *k);
+void kmn_consolelink_readable(struct kmn_keeper *k);
+/* The first `size` records are durable. */
+void kmn_consolelink_durable(struct kmn_keeper *k, size_t size);
+void kmn_consolelink_tick(struct kmn_keeper *k);
+void kmn_consolelink_clear(struct kmn_keeper *k);
 
 /* ---- hooks.c: who is told what happened --------------------------------------------------------------------------- */
 

@@ -221,6 +221,21 @@ judge_request(struct step *s, struct request *r)
 		found(s, "V6", "it expires later than rule %s lets it", r->seen.verdict.rule);
 }
 
+/* What an operator wanted at the console, where the intent says so. */
+static void
+apply_instructed(struct step *s, struct request *r)
+{
+	struct kmn_why why = {""};
+	kmn_err e = KMN_OK;
+
+	if (s->record->body != NULL)
+		e = quorum_instruct_apply(s->q, r, s->record->body, s->record->t, &why);
+	if (e == KMN_E_DENIED)
+		found(s, "V6", "%.200s", why.text);
+	else if (e != KMN_OK)
+		trouble(s, e);
+}
+
 static void
 apply_intent(struct step *s)
 {
@@ -250,6 +265,7 @@ apply_intent(struct step *s)
 		judge_request(s, r);
 	s->q->counts.requests++;
 	s->q->counts.held += r->seen.held;
+	apply_instructed(s, r);
 }
 
 /* ---- statement and votes ----------------------------------------------------------------------------------------- */
@@ -908,8 +924,14 @@ apply(struct step *s)
 	case KMN_R_GENESIS:
 	case KMN_R_POLICY:
 	case KMN_R_POLICY_PROPOSAL:
+		apply_pure(s, "V5", quorum_rotation_apply);
+		break;
 	case KMN_R_GATEWAY_START:
 		apply_pure(s, "V5", quorum_rotation_apply);
+		apply_pure(s, "V6", quorum_action_apply);
+		break;
+	case KMN_R_ACTION:
+		apply_pure(s, "V6", quorum_action_apply);
 		break;
 	case KMN_R_POLICY_VETO:
 	case KMN_R_ATTESTATION:

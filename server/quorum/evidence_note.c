@@ -71,3 +71,47 @@ kmn_evidence_verify_note(const struct kmn_policy *policy, const struct kmn_note 
 	free(said);
 	return e;
 }
+
+/* The line of the first security key that the assertion verifies by; NULL: of none. */
+static const struct kmn_evidence_key *
+find_key(const struct kmn_policy *policy, const char *text, size_t len, const uint8_t *assertion, size_t assertion_len,
+    const struct kmn_evidence_place *places, struct kmn_why *why)
+{
+	struct kmn_evidence_said said;
+
+	for (size_t i = 0; i < policy->custodians.count; i++) {
+		const struct custodian *c = policy->custodians.items[i];
+
+		if (kmn_evidence_is_webauthn(c->key.kind) &&
+		    kmn_evidence_verify(text, len, assertion, assertion_len, &c->key, places, policy->webauthn.count,
+			&said, why) == KMN_OK)
+			return &c->key;
+	}
+	return NULL;
+}
+
+kmn_err
+kmn_evidence_assertion_note(const struct kmn_policy *policy, const char *bytes, size_t len, const uint8_t *assertion,
+    size_t assertion_len, char **note_out, size_t *len_out, struct kmn_why *why)
+{
+	struct kmn_evidence_place *places = places_of(policy);
+	const struct kmn_evidence_key *key;
+	struct kmn_note before;
+	char *line = NULL;
+	kmn_err e = KMN_E_NO_MEMORY;
+
+	*note_out = NULL;
+	*len_out = 0;
+	if (places == NULL)
+		return e;
+	kmn_why_set(why, "no line of policy version %llu is a security key", (unsigned long long)policy->version);
+	key = find_key(policy, bytes, kmn_note_parse(bytes, len, &before, NULL) == KMN_OK ? before.text_len : len,
+	    assertion, assertion_len, places, why);
+	free(places);
+	if (key == NULL)
+		return KMN_E_SIGNATURE;
+	if ((e = kmn_note_line_make(key->name, key->id, assertion, assertion_len, &line)) == KMN_OK)
+		e = kmn_note_add_line(bytes, len, line, note_out, len_out);
+	free(line);
+	return e;
+}

@@ -307,7 +307,7 @@ kmn_signed_of_record(enum kmn_record_kind record)
 {
 	unsigned kind = 0;
 
-	while (kind < KMN_SIGNED_COUNT && rows[kind].record != record)
+	while (kind < KMN_SIGNED_COUNT && (rows[kind].record != record || record == KMN_R_ACTION))
 		kind++;
 	return (enum kmn_signed_kind)kind;
 }

@@ -46,6 +46,7 @@ kmn_quorum_free(struct kmn_quorum *q)
 		kmn_policy_free(q->policies[i]);
 	free(q->requests);
 	quorum_rotation_free(q);
+	quorum_actions_free(q);
 	free(q->policies);
 	free(q->policy_i);
 	free(q->counters.of);

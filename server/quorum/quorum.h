@@ -2,6 +2,7 @@
 #ifndef KANMON_SERVER_QUORUM_QUORUM_H
 #define KANMON_SERVER_QUORUM_QUORUM_H
 
+#include "kanmon/action.h"
 #include "kanmon/quorum.h"
 #include "kanmon/record.h"
 #include "server/quorum/policy.h"
@@ -38,6 +39,7 @@ struct request {
 	uint64_t ended_i;    /* the record that ended it, 0: it has not */
 	uint64_t opened_i;   /* of a window, the decision that opened it, 0: none */
 	uint64_t last_use_i; /* of a window, the decision that used it last, 0: none */
+	uint64_t instruct_i; /* the action that it was made for, 0: none */
 };
 
 struct kmn_quorum {
@@ -93,6 +95,22 @@ struct kmn_quorum {
 		size_t count;
 	} counters;                 /* counters.c */
 	struct quorum_plain *plain; /* plain.c; NULL: nothing was remembered */
+	struct quorum_actions {
+		struct quorum_sign_in {
+			uint64_t i, t; /* of its record */
+			char name[KMN_POLICY_NAME_MAX_BYTES + 1];
+		} * session; /* of the console, that stand */
+		struct quorum_nonce {
+			uint64_t i, t;    /* of the record that used it */
+			uint64_t ended_i; /* of a sign-in: the record that ended its session, 0: none did */
+			uint8_t nonce[KMN_HASH_BYTES];
+		} * nonce; /* for as long as a text may be used */
+		struct quorum_instruction {
+			uint64_t i, t;
+			char *text;
+		} * instruction; /* that no call came of yet */
+		size_t sessions, nonces, instructions;
+	} actions; /* action.c */
 };
 
 void quorum_request_free(struct request *r);
@@ -167,6 +185,23 @@ void quorum_reopen_apply(struct kmn_quorum *q, const struct kmn_record *record, 
 
 /* signed.c: takes a record of the kinds of signed.h; KMN_E_CORRUPT: its note does not count. */
 kmn_err quorum_signed_apply(struct kmn_quorum *q, const struct kmn_record *record, struct kmn_why *why) KMN_MUST_CHECK;
+
+/* action.c: takes `action` and `gateway.start`; KMN_E_CORRUPT: an action that must not be there. */
+kmn_err quorum_action_apply(struct kmn_quorum *q, const struct kmn_record *record, struct kmn_why *why) KMN_MUST_CHECK;
+void quorum_actions_free(struct kmn_quorum *q);
+/* instruct.c: the body of an intent that was applied; what it was made for is done with. */
+kmn_err quorum_instruct_apply(struct kmn_quorum *q, struct request *r, const json_t *intent, uint64_t t,
+    struct kmn_why *why) KMN_MUST_CHECK;
+/* "action N" with N as a number is written: which instruction an application's id names. */
+bool quorum_instruct_named(const json_t *intent, uint64_t *i_out);
+/* Keeps the note's text of an instruct action. */
+kmn_err quorum_instruct_keep(
+    struct kmn_quorum *q, uint64_t i, uint64_t t, const char *text, size_t len, struct kmn_why *why) KMN_MUST_CHECK;
+/* NULL, or what is wrong with the text under this policy. */
+const char *quorum_instruct_wrong(
+    const struct kmn_policy *policy, const struct kmn_signed *said, const char *signer_name);
+/* Forgets those that are too old at `t`. */
+void quorum_instruct_prune(struct kmn_quorum *q, uint64_t t);
 
 /* fresh.c: takes a record of any kind. */
 void quorum_fresh_apply(struct kmn_quorum *q, const struct kmn_record *record);

@@ -84,6 +84,8 @@ choose_requests(const struct kmn_quorum *q, struct choice *c)
 			choose(c, r->ended_i);
 		if (r->opened_i != 0)
 			choose(c, r->opened_i);
+		if (r->instruct_i != 0)
+			choose(c, r->instruct_i);
 		if (r->last_use_i != 0) /* what it was for may be forgotten: that it was counts */
 			choose(c, r->last_use_i);
 	}
@@ -108,6 +110,21 @@ choose_cosignatures(const struct kmn_quorum *q, struct choice *c)
 		choose(c, q->witness[n].i);
 }
 
+/* Sign-ins that stand, texts that were used a moment ago, instructions that nothing came of yet. */
+static void
+choose_actions(const struct kmn_quorum *q, struct choice *c)
+{
+	for (size_t n = 0; n < q->actions.sessions; n++)
+		choose(c, q->actions.session[n].i);
+	for (size_t n = 0; n < q->actions.nonces; n++) {
+		choose(c, q->actions.nonce[n].i);
+		if (q->actions.nonce[n].ended_i != 0)
+			choose(c, q->actions.nonce[n].ended_i);
+	}
+	for (size_t n = 0; n < q->actions.instructions; n++)
+		choose(c, q->actions.instruction[n].i);
+}
+
 static void (*const parts[])(const struct kmn_quorum *, struct choice *) = {
     choose_policies,
     choose_waiting,
@@ -115,6 +132,7 @@ static void (*const parts[])(const struct kmn_quorum *, struct choice *) = {
     choose_requests,
     choose_last,
     choose_cosignatures,
+    choose_actions,
 };
 
 static int

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "kanmon/admin.h"
+#include "kanmon/console.h"
 #include "kanmon/log.h"
 #include "kanmon/messages.h"
 #include "kanmon/quorum.h"
@@ -202,7 +203,7 @@ tell_keeper(struct rig *rig, uint8_t kind, uint32_t id, const char *text, int fd
 	struct kmn_writer w;
 
 	kmn_writer_init(&w, 512);
-	if (kind != KMN_S_STOP && kind != KMN_S_GATE && kind != KMN_S_COURIER)
+	if (kind != KMN_S_STOP && kind != KMN_S_GATE && kind != KMN_S_COURIER && kind != KMN_S_CONSOLE)
 		kmn_writer_u32(&w, id);
 	if (text != NULL)
 		kmn_writer_text(&w, text);
@@ -369,10 +370,79 @@ from_courier(struct rig *rig)
 	}
 }
 
+struct rig_told {
+	uint32_t tag, error;
+	uint8_t session[16];
+	char *text;
+	bool came;
+};
+
+static void
+console_answer(struct rig *rig, struct kmn_reader *r)
+{
+	uint32_t tag = kmn_reader_u32(r), error = kmn_reader_u32(r);
+	uint8_t session[16];
+	const uint8_t *text;
+	size_t len;
+
+	kmn_reader_raw(r, session, sizeof(session));
+	len = kmn_reader_bytes(r, KMN_UI_ANSWER_MAX_BYTES, &text);
+	CU_ASSERT_EQUAL(kmn_reader_end(r), KMN_OK);
+	if (rig->told == NULL || rig->told->tag != tag)
+		return;
+	rig->told->came = true;
+	rig->told->error = error;
+	memcpy(rig->told->session, session, sizeof(session));
+	rig->told->text = strndup((const char *)text, len);
+}
+
+static void
+from_console(struct rig *rig)
+{
+	struct kmn_ipc_message m;
+	struct kmn_reader r;
+	kmn_err e;
+
+	while ((e = kmn_ipc_poll(rig->console, &m)) == KMN_OK) {
+		kmn_reader_init(&r, m.body, m.len_bytes);
+		if (m.kind == KMN_CONSOLE_ANSWER) {
+			console_answer(rig, &r);
+		} else if (m.kind == KMN_CONSOLE_EVENT) {
+			kmn_reader_text(&r, rig->event, sizeof(rig->event));
+			rig->events++;
+		} else {
+			CU_ASSERT_EQUAL(m.kind, KMN_CONSOLE_ENDED);
+			kmn_reader_raw(&r, rig->signed_out, sizeof(rig->signed_out));
+		}
+	}
+	if (e != KMN_E_AGAIN) {
+		kmn_ipc_free(rig->console);
+		rig->console = NULL;
+	}
+}
+
+static void
+bring_console(struct rig *rig)
+{
+	int pair[2];
+
+	kmn_ipc_free(rig->console);
+	CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	CU_ASSERT_EQUAL_FATAL(kmn_ipc_new(pair[0], 1 << 22, &rig->console), KMN_OK);
+	tell_keeper(rig, KMN_S_CONSOLE, 0, "start", pair[1]);
+	close(pair[1]);
+}
+
+void
+rig_console_again(struct rig *rig)
+{
+	bring_console(rig);
+}
+
 void
 rig_pump(struct rig *rig, int ms)
 {
-	struct pollfd fds[3 + 2 * RIG_WORKERS];
+	struct pollfd fds[4 + 2 * RIG_WORKERS];
 	nfds_t n = 0;
 
 	fds[n++] = (struct pollfd){.fd = rig->supervisor != NULL ? kmn_ipc_fd(rig->supervisor) : -1, .events = POLLIN};
@@ -384,10 +454,13 @@ rig_pump(struct rig *rig, int ms)
 		fds[n++] = (struct pollfd){.fd = w->pid > 0 ? kmn_ipc_fd(w->worker) : -1, .events = POLLIN};
 	}
 	fds[n++] = (struct pollfd){.fd = rig->courier != NULL ? kmn_ipc_fd(rig->courier) : -1, .events = POLLIN};
+	fds[n++] = (struct pollfd){.fd = rig->console != NULL ? kmn_ipc_fd(rig->console) : -1, .events = POLLIN};
 	if (poll(fds, n, ms) <= 0)
 		return;
-	if (fds[n - 1].revents != 0)
+	if (fds[n - 2].revents != 0)
 		from_courier(rig);
+	if (fds[n - 1].revents != 0)
+		from_console(rig);
 	if (fds[0].revents != 0)
 		from_supervised(rig);
 	if (fds[1].revents != 0)
@@ -473,6 +546,8 @@ rig_try(struct rig *rig)
 		tell_keeper(rig, KMN_S_COURIER, 0, "start", pair[1]);
 		close(pair[1]);
 	}
+	if (rig->plan.console)
+		bring_console(rig);
 	while (!(rig->serving && rig->pinned) && now_ms() < until && !rig_gone(rig))
 		rig_pump(rig, 100);
 	if (rig_gone(rig)) {
@@ -578,7 +653,8 @@ rig_wait(struct rig *rig)
 	kmn_ipc_free(rig->supervisor);
 	kmn_ipc_free(rig->gate);
 	kmn_ipc_free(rig->courier);
-	rig->supervisor = rig->gate = rig->courier = NULL;
+	kmn_ipc_free(rig->console);
+	rig->supervisor = rig->gate = rig->courier = rig->console = NULL;
 	for (size_t i = 0; i < RIG_WORKERS; i++)
 		if (rig->worker[i].pid != 0)
 			worker_gone(rig, &rig->worker[i], false);
@@ -1140,4 +1216,35 @@ rig_records(const struct rig *rig, const char *type, const char *with)
 	if (file != NULL)
 		fclose(file);
 	return n;
+}
+
+uint32_t
+rig_ask(struct rig *rig, struct rig_asked *asked, uint8_t op, struct kmn_writer *fields)
+{
+	struct rig_told told = {.tag = ++rig->tag, .error = UINT32_MAX};
+	int64_t until = now_ms() + WAIT_MS;
+	struct kmn_writer w;
+
+	free(asked->text);
+	asked->text = NULL;
+	kmn_writer_init(&w, KMN_MESSAGE_MAX_BYTES);
+	kmn_writer_u32(&w, told.tag);
+	kmn_writer_u8(&w, op);
+	kmn_writer_raw(&w, asked->session, sizeof(asked->session));
+	kmn_writer_raw(&w, asked->csrf, sizeof(asked->csrf));
+	if (fields != NULL) {
+		CU_ASSERT_EQUAL(fields->err, KMN_OK);
+		kmn_writer_raw(&w, fields->bytes, fields->len);
+		kmn_writer_clear(fields);
+	}
+	rig->told = &told;
+	CU_ASSERT_EQUAL(kmn_ipc_send_writer(rig->console, KMN_CONSOLE_ASK, &w), KMN_OK);
+	kmn_writer_clear(&w);
+	while (!told.came && rig->console != NULL && now_ms() < until && !rig_gone(rig))
+		rig_pump(rig, 100);
+	rig->told = NULL;
+	asked->text = told.text;
+	if (op == KMN_UI_SIGN_IN || op == KMN_UI_SIGN_IN_TLS)
+		memcpy(asked->session, told.session, sizeof(told.session));
+	return told.error;
 }

@@ -41,6 +41,7 @@ struct rig_plan {
 	void *adapt_cookie;
 	void (*errand)(
 	    struct rig *rig, struct kmn_ipc_message *message); /* KMN_COURIER_ASK: the test is the courier too */
+	bool console; /* there is one: rig_ask() */
 	const char *trust;                                     /* lines of tsa and anchor-gap */
 	const struct kmn_log_sources *sources;                 /* clocks of the genesis; NULL: the system's */
 };
@@ -67,7 +68,12 @@ struct rig {
 	struct rig_plan plan;
 	struct kmn_worker_setup spawning; /* of the worker that is being started */
 	pid_t keeper;
-	struct kmn_ipc *supervisor, *gate, *courier;
+	struct kmn_ipc *supervisor, *gate, *courier, *console;
+	uint32_t tag;            /* of the last question of the console */
+	uint8_t signed_out[16];  /* the session that the console was told last to have ended */
+	char event[4096];        /* that it was told last */
+	unsigned events;
+	struct rig_told *told;   /* rig_ask() waits for it */
 	struct rig_worker worker[RIG_WORKERS];
 	bool serving, pinned;
 	int ended; /* exit status of a keeper that did not come to serve, or -signal */
@@ -183,6 +189,15 @@ uint64_t rig_send_sign(
 uint32_t rig_vote(struct rig *rig, uint32_t conn, uint64_t request, const char *name, const char *decision);
 /* ADMIN with that body: the error, and the answer's text in `text` (size bytes). */
 uint32_t rig_admin(struct rig *rig, uint32_t conn, struct kmn_writer *body, char *text, size_t size);
+/* What the console asks, and what it is told. */
+struct rig_asked {
+	uint8_t session[16], csrf[16]; /* to be brought; of a sign-in: what came */
+	char *text;                    /* of the answer; free() */
+};
+/* The console asks (kanmon/console.h); `fields` are its own, and cleared. The kmn_err of the answer; UINT32_MAX: none came. */
+uint32_t rig_ask(struct rig *rig, struct rig_asked *asked, uint8_t op, struct kmn_writer *fields);
+/* The console dies and another comes. */
+void rig_console_again(struct rig *rig);
 /* The key of the rig's ledger. */
 void rig_log_key(uint8_t secret[KMN_ED25519_SECRET_BYTES], struct kmn_vkey *vkey);
 

@@ -1,0 +1,122 @@
+/*
+ * The keeper's side of the console (kanmon/console.h), in the files console*.c. The console is believed in nothing but
+ * the addresses that it tells: who asks is whom the session says.
+ */
+#ifndef KANMON_KEEPER_CONSOLE_H
+#define KANMON_KEEPER_CONSOLE_H
+
+#include "server/keeper/state.h"
+
+#include "kanmon/action.h"
+#include "kanmon/console.h"
+
+#define KMN_UI_SESSIONS_MAX 64u
+#define KMN_UI_SESSIONS_OF_ONE_MAX 8u
+#define KMN_UI_TEXTS_MAX 256u
+#define KMN_UI_ADDRESSES_MAX 8u
+#define KMN_UI_LOCKOUTS_MAX 30u /* records of them in a minute */
+
+struct kmn_ui_session {
+	uint8_t id[KMN_UI_SESSION_BYTES], csrf[KMN_UI_CSRF_BYTES];
+	uint64_t ui_sess; /* index of its sign-in */
+	char name[KMN_POLICY_NAME_MAX_BYTES + 1], address[KMN_UI_NAMED_MAX_BYTES + 1];
+	bool by_certificate;
+	uint8_t spki_sha256[KMN_HASH_BYTES]; /* of the key that signed, or of the certificate's */
+	int64_t since_ms;                    /* wall clock */
+	int64_t begun_ms, asked_ms;          /* boot clock */
+};
+
+/* A text that the keeper made to be signed, once. */
+struct kmn_ui_text {
+	uint8_t sha256[KMN_HASH_BYTES];
+	int64_t made_ms; /* boot clock; 0: there is none, or it was used */
+};
+
+/* Sign-ins that failed, by address, since the last record. */
+struct kmn_ui_refused {
+	char address[KMN_UI_NAMED_MAX_BYTES + 1];
+	uint32_t count;
+};
+
+struct kmn_ui_wait {
+	TAILQ_ENTRY(kmn_ui_wait) link;
+	uint32_t tag;
+	size_t waits_for;
+	uint8_t session[KMN_UI_SESSION_BYTES];
+	json_t *answer;
+};
+
+struct kmn_consoling {
+	struct kmn_ui_session session[KMN_UI_SESSIONS_MAX];
+	size_t sessions;
+	struct kmn_ui_text text[KMN_UI_TEXTS_MAX];
+	size_t next_text;
+	struct kmn_ui_refused refused[KMN_UI_ADDRESSES_MAX];
+	size_t refused_count;
+	uint32_t refused_others; /* of addresses beyond these */
+	uint32_t lockouts;       /* recorded since then: */
+	int64_t refused_ms;      /* boot clock when the minute of all these began */
+	TAILQ_HEAD(, kmn_ui_wait) waits;
+};
+
+/* One question. */
+struct kmn_ui_ask {
+	struct kmn_keeper *keeper;
+	uint32_t tag;
+	struct kmn_ui_session *session; /* NULL: nobody is signed in */
+	unsigned roles;
+};
+
+/* ---- consolelink.c ---------------------------------------------------------------------------------------------- */
+
+/* Each question is answered once, by one of these. `value` is taken over. */
+void kmn_ui_answer(const struct kmn_ui_ask *ask, json_t *value);
+/* When all that was appended so far is durable. */
+void kmn_ui_answer_when_durable(const struct kmn_ui_ask *ask, json_t *value);
+/* The same of a sign-in: the answer brings the session. */
+void kmn_ui_begin_when_durable(
+    const struct kmn_ui_ask *ask, const uint8_t session[KMN_UI_SESSION_BYTES], json_t *value);
+void kmn_ui_refuse(const struct kmn_ui_ask *ask, kmn_err e, const char *reason);
+/* By what `why` says, where it says anything. */
+void kmn_ui_refuse_why(const struct kmn_ui_ask *ask, kmn_err e, const struct kmn_why *why);
+/* Tells everybody; `value` is taken over. Nothing without a console. */
+void kmn_ui_tell(struct kmn_keeper *k, json_t *value);
+
+/* ---- console_session.c ------------------------------------------------------------------------------------------ */
+
+/* By the bytes that were brought; NULL: there is none (any more). */
+struct kmn_ui_session *kmn_ui_session_get(struct kmn_keeper *k, const uint8_t id[KMN_UI_SESSION_BYTES]);
+/* By the policy in force: bits of enum kmn_ui_role; 0: it knows the person no more. */
+unsigned kmn_ui_roles(const struct kmn_keeper *k, const char *name);
+/* Of a session that has ended what is open for it is closed. */
+void kmn_ui_tell_ended(struct kmn_keeper *k, const uint8_t session[KMN_UI_SESSION_BYTES]);
+/* Ends a session: a record `sign-out`, and the console is told. */
+void kmn_ui_session_end(struct kmn_keeper *k, struct kmn_ui_session *session, const char *reason);
+/* {name, address, ..}: who it was, as records have it. */
+json_t *kmn_ui_actor(const struct kmn_ui_session *session);
+void kmn_ui_sessions_tick(struct kmn_keeper *k);
+/* Once a minute: a record of the sign-ins that failed. */
+void kmn_ui_refused_tick(struct kmn_keeper *k);
+
+/* Keeps a text that was made to be signed; the answer {text, challenge, rp_id} for the page. Takes `text`. */
+void kmn_ui_text_offer(const struct kmn_ui_ask *ask, char *text, const char *page);
+/* Whether it is one of ours that was not used; it is, from here on. */
+bool kmn_ui_text_use(struct kmn_keeper *k, const char *text, size_t len);
+/* Reads SIGNED: the note (free()). */
+kmn_err kmn_ui_signed_get(
+    struct kmn_keeper *k, struct kmn_reader *r, char **note_out, size_t *len_out, struct kmn_why *why) KMN_MUST_CHECK;
+
+void kmn_ui_sign_in_text(const struct kmn_ui_ask *ask, struct kmn_reader *r);
+void kmn_ui_sign_in(const struct kmn_ui_ask *ask, struct kmn_reader *r);
+void kmn_ui_sign_in_tls(const struct kmn_ui_ask *ask, struct kmn_reader *r);
+void kmn_ui_failed(const struct kmn_ui_ask *ask, struct kmn_reader *r);
+void kmn_ui_session(const struct kmn_ui_ask *ask, struct kmn_reader *r);
+void kmn_ui_sign_out(const struct kmn_ui_ask *ask, struct kmn_reader *r);
+
+/* ---- console_request.c ------------------------------------------------------------------------------------------ */
+
+void kmn_ui_health(const struct kmn_ui_ask *ask, struct kmn_reader *r);
+void kmn_ui_request_list(const struct kmn_ui_ask *ask, struct kmn_reader *r);
+void kmn_ui_request_show(const struct kmn_ui_ask *ask, struct kmn_reader *r);
+
+#endif

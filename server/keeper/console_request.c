@@ -1,0 +1,62 @@
+/*
+ * How the gateway and its requests stand, for the console: what the kanmon tool is told, and more.
+ */
+#include "config.h"
+
+#include "server/keeper/admin.h"
+#include "server/keeper/console.h"
+
+#include <string.h>
+
+void
+kmn_ui_health(const struct kmn_ui_ask *ask, struct kmn_reader *r)
+{
+	if (kmn_reader_end(r) != KMN_OK)
+		kmn_ui_refuse(ask, r->err, kmn_err_text(r->err));
+	else
+		kmn_ui_answer(ask, kmn_admin_status_json(ask->keeper));
+}
+
+void
+kmn_ui_request_list(const struct kmn_ui_ask *ask, struct kmn_reader *r)
+{
+	struct kmn_keeper *k = ask->keeper;
+	const struct kmn_request *request = NULL;
+	bool ended = kmn_reader_bool(r);
+	json_t *requests;
+
+	if (kmn_reader_end(r) != KMN_OK) {
+		kmn_ui_refuse(ask, r->err, kmn_err_text(r->err));
+		return;
+	}
+	requests = json_array();
+	while ((request = kmn_quorum_next(k->quorum, request, ended)) != NULL)
+		if (request->held)
+			(void)json_array_append_new(requests, kmn_admin_request_json(k, request));
+	kmn_ui_answer(ask, json_pack("{s:o}", "requests", requests));
+}
+
+void
+kmn_ui_request_show(const struct kmn_ui_ask *ask, struct kmn_reader *r)
+{
+	struct kmn_keeper *k = ask->keeper;
+	const struct kmn_request *request = kmn_quorum_request(k->quorum, kmn_reader_u64(r));
+	char code[KMN_DISPLAY_CODE_BYTES];
+	json_t *full;
+
+	if (kmn_reader_end(r) != KMN_OK) {
+		kmn_ui_refuse(ask, r->err, kmn_err_text(r->err));
+		return;
+	}
+	if (request == NULL || !request->held) {
+		kmn_ui_refuse(
+		    ask, KMN_E_NOT_FOUND, "no such request, or it ended so long ago that it is not shown any more");
+		return;
+	}
+	full = kmn_admin_request_full_json(k, request);
+	if (request->statement != NULL) {
+		kmn_statement_code(request->statement, strlen(request->statement), code);
+		(void)json_object_set_new(full, "code", json_string(code));
+	}
+	kmn_ui_answer(ask, full);
+}

@@ -1,0 +1,284 @@
+/*
+ * What an operator wants the console's client to ask for: a signed text, kept until the call comes that says of itself
+ * that it is for it ("action N"). One instruction, one call, and only the one that it describes.
+ */
+#include "config.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/quorum/quorum.h"
+#include "server/quorum/text.h"
+
+#define NAMED "action "
+
+/* Of which calls an instruction may be; a window is asked for, and is no call. */
+static const struct {
+	const char *what;
+	const char *calls[6];
+} kinds[] = {
+    {"generate", {"C_GenerateKeyPair", "C_GenerateKey"}},
+    {"destroy", {"C_DestroyObject"}},
+    {"sign", {"C_Sign", "C_SignFinal", "C_SignMessage", "C_SignMessageNext", "C_SignRecover"}},
+    {"window", {"window"}},
+};
+
+/* ---- values of lines --------------------------------------------------------------------------------------------- */
+
+static bool
+says(const struct kmn_signed *said, const char *key, const char *value)
+{
+	const struct kmn_signed_line *line = kmn_signed_line(said, key, 0);
+
+	return line != NULL && strlen(value) == line->len && memcmp(line->value, value, line->len) == 0;
+}
+
+/* A line that may be missing says the text of an intent, as texts to be signed have it; so does its lack of "". */
+static bool
+agrees(const struct kmn_signed *said, const char *key, const json_t *from, const char *member)
+{
+	const struct kmn_signed_line *line = kmn_signed_line(said, key, 0);
+	const char *value;
+	char *escaped = NULL;
+	struct text t;
+	bool same;
+
+	if (line == NULL)
+		return true;
+	if (!kmn_json_get_text(from, member, &value))
+		return false;
+	text_init(&t, KMN_SIGNED_VALUE_MAX_BYTES);
+	text_escaped(&t, value, strlen(value), "");
+	same = text_take(&t, &escaped) == KMN_OK && escaped != NULL && strlen(escaped) == line->len &&
+	       memcmp(escaped, line->value, line->len) == 0;
+	free(escaped);
+	return same;
+}
+
+static size_t
+kind_of(const struct kmn_signed *said)
+{
+	size_t n = 0;
+
+	while (n < KMN_COUNT_OF(kinds) && !says(said, "what", kinds[n].what))
+		n++;
+	return n;
+}
+
+/* ---- the text ---------------------------------------------------------------------------------------------------- */
+
+static const struct kmn_policy_peer *
+client_of(const struct kmn_policy *policy, const struct kmn_signed *said)
+{
+	const struct kmn_policy_peer *peer;
+
+	for (size_t n = 0; (peer = kmn_policy_peer_at(policy, n)) != NULL; n++)
+		if (!peer->terminal && says(said, "client", peer->name))
+			return peer;
+	return NULL;
+}
+
+static bool
+has(const char *const *names, const char *name)
+{
+	while (names != NULL && *names != NULL && strcmp(*names, name) != 0)
+		names++;
+	return names != NULL && *names != NULL;
+}
+
+static bool
+sees_token(const struct kmn_policy_peer *client, const struct kmn_signed *said)
+{
+	for (const char *const *t = client->tokens; t != NULL && *t != NULL; t++)
+		if (says(said, "token", *t))
+			return true;
+	return false;
+}
+
+const char *
+quorum_instruct_wrong(const struct kmn_policy *policy, const struct kmn_signed *said, const char *signer)
+{
+	const struct kmn_policy_peer *client = client_of(policy, said);
+	size_t kind = kind_of(said);
+
+	if (client == NULL || !has(client->operators, signer))
+		return "who signed it is no operator of that client";
+	if (!sees_token(client, said))
+		return "that client does not see that token";
+	if (kind == KMN_COUNT_OF(kinds))
+		return "`what` is generate, destroy, sign or window";
+	if (strcmp(kinds[kind].what, "sign") == 0 &&
+	    (kmn_signed_line(said, "file-sha256", 0) == NULL || kmn_signed_line(said, "mechanism", 0) == NULL))
+		return "a signature is over a file, by a mechanism";
+	if (strcmp(kinds[kind].what, "window") == 0 && kmn_signed_line(said, "rule", 0) == NULL)
+		return "a window is of a rule";
+	if (kmn_signed_line(said, "key-label", 0) == NULL && kmn_signed_line(said, "key-id", 0) == NULL)
+		return "it names no key";
+	return NULL;
+}
+
+/* ---- the call ---------------------------------------------------------------------------------------------------- */
+
+bool
+quorum_instruct_named(const json_t *intent, uint64_t *i_out)
+{
+	char again[40];
+	const char *id;
+
+	*i_out = 0;
+	if (!kmn_json_get_text(json_object_get(intent, "application"), "id", &id) ||
+	    strncmp(id, NAMED, strlen(NAMED)) != 0)
+		return false;
+	*i_out = strtoull(id + strlen(NAMED), NULL, 10);
+	(void)snprintf(again, sizeof(again), NAMED "%" PRIu64, *i_out);
+	return strcmp(again, id) == 0;
+}
+
+static bool
+is_on_token(const struct kmn_policy *policy, const struct kmn_signed *said, const json_t *key)
+{
+	const struct kmn_policy_token *token;
+	const char *label, *serial;
+
+	for (size_t n = 0; (token = kmn_policy_token_at(policy, n)) != NULL; n++)
+		if (says(said, "token", token->name))
+			break;
+	return token != NULL && kmn_json_get_text(key, "token", &label) && strcmp(label, token->label) == 0 &&
+	       (token->serial == NULL ||
+		   (kmn_json_get_text(key, "serial", &serial) && strcmp(serial, token->serial) == 0));
+}
+
+static bool
+is_call(const struct kmn_signed *said, const json_t *intent)
+{
+	size_t kind = kind_of(said);
+	const char *op;
+
+	if (kind == KMN_COUNT_OF(kinds) || !kmn_json_get_text(intent, "op", &op))
+		return false;
+	for (size_t n = 0; n < KMN_COUNT_OF(kinds[kind].calls) && kinds[kind].calls[n] != NULL; n++)
+		if (strcmp(kinds[kind].calls[n], op) == 0)
+			return true;
+	return false;
+}
+
+static bool
+is_over_file(const struct kmn_signed *said, const json_t *intent)
+{
+	const struct kmn_signed_line *file = kmn_signed_line(said, "file-sha256", 0);
+	uint8_t in[KMN_HASH_BYTES];
+
+	return file == NULL || (kmn_json_get_b64(json_object_get(intent, "in"), "sha256", in, sizeof(in)) &&
+				   memcmp(in, file->hash, sizeof(in)) == 0);
+}
+
+/* NULL, or in what an intent is not what the instruction wants. */
+static const char *
+differs(const struct kmn_policy *policy, const struct kmn_signed *said, const json_t *intent)
+{
+	const json_t *key = json_object_get(intent, "key");
+
+	if (!agrees(said, "client", json_object_get(intent, "requester"), "name"))
+		return "another client";
+	if (!is_call(said, intent))
+		return "another operation";
+	if (!is_on_token(policy, said, key))
+		return "another token";
+	if (!agrees(said, "key-label", key, "label") || !agrees(said, "key-id", key, "id"))
+		return "another key";
+	if (!agrees(said, "mechanism", json_object_get(intent, "mech"), "name"))
+		return "another mechanism";
+	if (!agrees(said, "rule", json_object_get(intent, "window"), "rule"))
+		return "another rule";
+	return is_over_file(said, intent) ? NULL : "another file";
+}
+
+static struct quorum_instruction *
+find(const struct kmn_quorum *q, uint64_t i)
+{
+	for (size_t n = 0; n < q->actions.instructions; n++)
+		if (q->actions.instruction[n].i == i)
+			return &q->actions.instruction[n];
+	return NULL;
+}
+
+kmn_err
+kmn_quorum_check_instructed(const struct kmn_quorum *q, const json_t *intent, uint64_t t, struct kmn_why *why)
+{
+	const struct quorum_instruction *instruction;
+	struct kmn_signed said;
+	const char *wrong;
+	uint64_t i;
+
+	if (!quorum_instruct_named(intent, &i))
+		return KMN_OK;
+	instruction = find(q, i);
+	if (instruction == NULL || t > instruction->t + KMN_ACTION_INSTRUCTION_LIFE_MS) {
+		kmn_why_set(why, "action %" PRIu64 " is no instruction that still waits for its call", i);
+		return KMN_E_DENIED;
+	}
+	if (kmn_signed_read(instruction->text, strlen(instruction->text), &said, why) != KMN_OK)
+		return KMN_E_DENIED;
+	if ((wrong = differs(kmn_quorum_policy(q), &said, intent)) == NULL)
+		return KMN_OK;
+	kmn_why_set(why, "the call is not what action %" PRIu64 " wants: %s", i, wrong);
+	return KMN_E_DENIED;
+}
+
+/* ---- state ------------------------------------------------------------------------------------------------------- */
+
+static void
+forget(struct kmn_quorum *q, struct quorum_instruction *instruction)
+{
+	free(instruction->text);
+	*instruction = q->actions.instruction[--q->actions.instructions];
+}
+
+kmn_err
+quorum_instruct_apply(struct kmn_quorum *q, struct request *r, const json_t *intent, uint64_t t, struct kmn_why *why)
+{
+	struct quorum_instruction *instruction;
+	kmn_err e;
+	uint64_t i;
+
+	if (!quorum_instruct_named(intent, &i))
+		return KMN_OK;
+	e = kmn_quorum_check_instructed(q, intent, t > QUORUM_GRACE_MS ? t - QUORUM_GRACE_MS : 0, why);
+	if (e != KMN_OK && !q->choosing)
+		return e;
+	r->instruct_i = i;
+	if ((instruction = find(q, i)) != NULL)
+		forget(q, instruction);
+	return KMN_OK;
+}
+
+kmn_err
+quorum_instruct_keep(struct kmn_quorum *q, uint64_t i, uint64_t t, const char *text, size_t len, struct kmn_why *why)
+{
+	struct quorum_actions *a = &q->actions;
+	struct quorum_instruction *more = realloc(a->instruction, (a->instructions + 1) * sizeof(*more));
+	char *copy = strndup(text, len);
+
+	if (more != NULL)
+		a->instruction = more;
+	if (more == NULL || copy == NULL) {
+		free(copy);
+		kmn_why_set(why, "out of memory");
+		return KMN_E_NO_MEMORY;
+	}
+	more[a->instructions++] = (struct quorum_instruction){.i = i, .t = t, .text = copy};
+	return KMN_OK;
+}
+
+void
+quorum_instruct_prune(struct kmn_quorum *q, uint64_t t)
+{
+	for (size_t n = 0; n < q->actions.instructions;)
+		if (t - q->actions.instruction[n].t > KMN_ACTION_INSTRUCTION_LIFE_MS + QUORUM_GRACE_MS &&
+		    t > q->actions.instruction[n].t)
+			forget(q, &q->actions.instruction[n]);
+		else
+			n++;
+}

@@ -1,0 +1,145 @@
+#include "config.h"
+
+#include "tests/unit/keeper/desk.h"
+
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kanmon/messages.h"
+#include "tests/unit/run.h"
+
+static void
+adapt(struct kmn_keeper_setup *setup, void *cookie)
+{
+	(void)cookie;
+	setup->console_client = "ca";
+}
+
+void
+desk_start(struct desk *desk, const char *rules)
+{
+	struct rig_plan plan = {
+	    .tokens = "mock-1 operators tanaka", .token_lines = desk->lines, .console = true, .adapt = adapt};
+	static const struct rig_module mock = {.name = "mock"};
+
+	memset(desk, 0, sizeof(*desk));
+	plan.modules = &mock;
+	plan.module_count = 1;
+	signer_init(&desk->sato, "sato-key", KMN_EVIDENCE_WEBAUTHN_ES256, 0);
+	signer_init(&desk->suzuki, "suzuki-key", KMN_EVIDENCE_WEBAUTHN_EDDSA, 0);
+	signer_init(&desk->tanaka, "tanaka-key", KMN_EVIDENCE_WEBAUTHN_ES256, 0);
+	signer_init(&desk->stranger, "stranger", KMN_EVIDENCE_WEBAUTHN_ES256, 0);
+	(void)snprintf(desk->lines, sizeof(desk->lines),
+	    "custodian sato person:000 %s\ncustodian suzuki person:001 %s\ncustodian tanaka person:002 %s\n"
+	    "webauthn desk origin " SIGNER_ORIGIN " rp-id " SIGNER_RP " independent\ntoken mock-1\n",
+	    desk->sato.vkey, desk->suzuki.vkey, desk->tanaka.vkey);
+	rig_start_with(&desk->rig, &plan, rules);
+}
+
+void
+desk_end(struct desk *desk)
+{
+	CU_ASSERT_EQUAL(rig_stop(&desk->rig), 0);
+	rig_end(&desk->rig);
+	signer_clear(&desk->sato);
+	signer_clear(&desk->suzuki);
+	signer_clear(&desk->tanaka);
+	signer_clear(&desk->stranger);
+}
+
+json_t *
+desk_ask(struct desk *desk, struct rig_asked *asked, uint8_t op, struct kmn_writer *fields, uint32_t *error_out)
+{
+	uint32_t error = rig_ask(&desk->rig, asked, op, fields);
+	json_t *value = NULL;
+
+	if (error_out != NULL)
+		*error_out = error;
+	if (error == KMN_OK) {
+		value = json_loads(asked->text, 0, NULL);
+		CU_ASSERT_PTR_NOT_NULL(value);
+	} else if (error_out == NULL) {
+		printf("# op %u: %s: %s\n", op, kmn_err_name((kmn_err)error), asked->text != NULL ? asked->text : "");
+		CU_FAIL("it is answered");
+	}
+	return value;
+}
+
+void
+desk_put_assertion(struct kmn_writer *w, const struct signer *who, const char *text, const struct signer_says *says)
+{
+	uint8_t packed[KMN_NOTE_SIG_MAX_BYTES];
+	size_t len = signer_sign(who, text, says, packed), at = 0;
+
+	kmn_writer_u8(w, 1);
+	kmn_writer_text(w, text);
+	for (unsigned part = 0; part < 3; part++) { /* as kmn_evidence_assertion() packed them */
+		size_t n = (size_t)packed[at] << 8 | packed[at + 1];
+
+		CU_ASSERT_FATAL(at + 2 + n <= len);
+		kmn_writer_bytes(w, packed + at + 2, n);
+		at += 2 + n;
+	}
+	CU_ASSERT_EQUAL(at, len);
+}
+
+static void
+take_csrf(struct rig_asked *asked, const json_t *session)
+{
+	const char *csrf = desk_text(session, "csrf");
+	size_t len;
+
+	CU_ASSERT_EQUAL(sodium_base642bin(asked->csrf, sizeof(asked->csrf), csrf, strlen(csrf), NULL, &len, NULL,
+			    sodium_base64_VARIANT_URLSAFE_NO_PADDING),
+	    0);
+	CU_ASSERT_EQUAL(len, sizeof(asked->csrf));
+}
+
+uint32_t
+desk_sign_in(struct desk *desk, struct rig_asked *asked, const struct signer *who)
+{
+	struct kmn_writer w;
+	uint32_t error;
+	json_t *value;
+
+	memset(asked->session, 0, sizeof(asked->session));
+	kmn_writer_init(&w, 4096);
+	kmn_writer_text(&w, SIGNER_ORIGIN);
+	if ((value = desk_ask(desk, asked, KMN_UI_SIGN_IN_TEXT, &w, &error)) == NULL)
+		return error;
+	CU_ASSERT_STRING_EQUAL(desk_text(value, "rp_id"), SIGNER_RP);
+	kmn_writer_init(&w, 65536);
+	kmn_writer_text(&w, "192.0.2.7");
+	desk_put_assertion(&w, who, desk_text(value, "text"), &signer_honest);
+	json_decref(value);
+	if ((value = desk_ask(desk, asked, KMN_UI_SIGN_IN, &w, &error)) != NULL)
+		take_csrf(asked, value);
+	json_decref(value);
+	return error;
+}
+
+struct kmn_writer
+desk_u64(uint64_t value)
+{
+	struct kmn_writer w;
+
+	kmn_writer_init(&w, 16);
+	kmn_writer_u64(&w, value);
+	return w;
+}
+
+const char *
+desk_text(const json_t *object, const char *name)
+{
+	const char *text = json_string_value(json_object_get(object, name));
+
+	return text != NULL ? text : "";
+}
+
+uint64_t
+desk_number(const json_t *object, const char *name)
+{
+	return (uint64_t)json_integer_value(json_object_get(object, name));
+}

@@ -1,0 +1,35 @@
+/* Persons at a console that the test plays, over the rig's keeper: they sign texts with keys in software. */
+#ifndef KANMON_TESTS_KEEPER_DESK_H
+#define KANMON_TESTS_KEEPER_DESK_H
+
+#include <jansson.h>
+
+#include "kanmon/console.h"
+#include "tests/unit/keeper/rig.h"
+#include "tests/unit/quorum/signer.h"
+
+/* A world with a page, sato's and suzuki's security keys, and `ca` as the console's client with operator tanaka. */
+struct desk {
+	struct rig rig;
+	struct signer sato, suzuki, tanaka, stranger;
+	char lines[8192];
+};
+
+void desk_start(struct desk *desk, const char *rules);
+/* Stops the keeper, verifies the ledger. */
+void desk_end(struct desk *desk);
+
+/* The answer as JSON (json_decref), NULL: refused; *error_out (may be NULL) says by what. */
+json_t *desk_ask(
+    struct desk *desk, struct rig_asked *asked, uint8_t op, struct kmn_writer *fields, uint32_t *error_out);
+/* Appends SIGNED: an assertion of that key over a text. */
+void desk_put_assertion(
+    struct kmn_writer *w, const struct signer *who, const char *text, const struct signer_says *says);
+/* A whole sign-in by the page: the kmn_err. */
+uint32_t desk_sign_in(struct desk *desk, struct rig_asked *asked, const struct signer *who);
+/* Fields that hold one number. */
+struct kmn_writer desk_u64(uint64_t value);
+const char *desk_text(const json_t *object, const char *name);
+uint64_t desk_number(const json_t *object, const char *name);
+
+#endif
