@@ -96,6 +96,27 @@ test('in Japanese every word changes but those that are signed', async () => {
 	await page.getByLabel('言語').selectOption('en');
 });
 
+test('the keyboard alone goes from the list to a decision and back', async () => {
+	const focused = () => page.evaluate(() => document.activeElement.id || document.activeElement.tagName);
+	const tabTo = async (id) => {
+		for (let i = 0; i < 40 && await focused() !== id; i++)
+			await page.keyboard.press('Tab');
+		assert.equal(await focused(), id);
+	};
+
+	await open('requests');
+	await tabTo('request-46');
+	await page.keyboard.press('Enter');
+	await page.getByRole('heading', { name: 'Request 46' }).waitFor();
+	await page.waitForFunction(() => document.activeElement.tagName === 'H1');
+	await tabTo('do-veto');
+	await page.keyboard.press('Enter');
+	assert.ok(await page.evaluate(() => document.activeElement.closest('dialog') !== null));
+	await page.keyboard.press('Escape');
+	assert.equal(await focused(), 'do-veto');
+	assert.equal(await page.locator('dialog').count(), 0);
+});
+
 test('axe-core finds nothing serious, in both themes, with a dialog open, and at the door', async () => {
 	const faults = [];
 	const look = async (name) => faults.push(...(await seriousFaults(page)).map((fault) => `${name}, ${fault}`));

@@ -84,9 +84,14 @@ export const roleOf = (policy, name) => {
 	return line === undefined ? null : { least: Number(line[2]), persons: line.slice(3) };
 };
 
-/* The name that security keys of this page answer for: as the policy's `webauthn` line has it, else the page's host. */
+/* The policy's line for this page. */
+const placeOf = (policy, origin) => linesOf(policy, 'webauthn').find((parts) => parts[parts.indexOf('origin') + 1] === origin);
+/* Does what is signed at this page count for a rule's `independent`? */
+export const isIndependent = (policy, { origin }) => placeOf(policy, origin)?.at(-1) === 'independent';
+
+/* The name that security keys answer for here: as that line has it, else the page's host. */
 export function relyingPartyOf(policy, { origin, hostname }) {
-	const line = linesOf(policy, 'webauthn').find((parts) => parts[parts.indexOf('origin') + 1] === origin);
+	const line = placeOf(policy, origin);
 
 	return line === undefined ? hostname : line[line.indexOf('rp-id') + 1];
 }

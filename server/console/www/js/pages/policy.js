@@ -2,11 +2,13 @@
 import { get } from '../api.js';
 import { b64, sha256 } from '../bytes.js';
 import { el, facts, fill } from '../dom.js';
-import { noteSigners, noteText, readPolicy, roleOf } from '../policy.js';
+import { noteSigners, noteText, readPolicy, relyingPartyOf, roleOf } from '../policy.js';
 import { hash, table } from '../table.js';
 import { utcShort } from '../time.js';
 import { t } from '../words.js';
+import { available } from '../webauthn.js';
 import { proposal } from './propose.js';
+import { SigningDialog } from './vote.js';
 
 /* Its lines, and beside each what it says. Words are the gateway's; the text is what was signed. */
 function explained(text, lines) {
@@ -39,12 +41,29 @@ function differences(versions) {
 export const changeList = (changes) => (changes.length === 0 ? el('p', { class: 'quiet' }, t('policy.same'))
 	: el('ul', { class: 'changes' }, changes.map((change) => el('li', {}, el('strong', {}, change.whose), ' ', change.text))));
 
-function waitingCard(note) {
-	const policy = readPolicy(noteText(note));
+/* A veto of what waits (docs/statements.md 8), by a person of `role veto`, or of `role policy` where there is none. */
+async function openVeto(app, current, waiting, text) {
+	const policy = `${waiting.head.version} ${b64(await sha256(text))}`;
+
+	new SigningDialog({
+		title: t('policy.veto.title', waiting.head.version), reason: true, class: 'veto', rpId: relyingPartyOf(current, location),
+		words: [el('p', {}, t('policy.veto.how'))],
+	}, (reason) => `kanmon/veto/v1\norigin ${current.head.origin}\npolicy ${policy}\nreason ${reason}\n`, async (answer) => {
+		app.go('#/policy');
+		app.announce(t('policy.veto.recorded', answer.record));
+	}).open();
+}
+
+function waitingCard(app, current, note) {
+	const text = noteText(note);
+	const policy = readPolicy(text);
+	const may = (roleOf(current, 'veto') ?? roleOf(current, 'policy')).persons.includes(app.session.name);
 
 	return el('section', { class: 'card', 'aria-labelledby': 'waiting' }, el('h2', { id: 'waiting' }, t('policy.waiting', policy.head.version)),
 		el('p', { class: 'caution' }, t('policy.waiting.how')),
-		el('pre', { class: 'rule', tabindex: '0', 'aria-labelledby': 'waiting' }, noteText(note)));
+		el('pre', { class: 'rule', tabindex: '0', 'aria-labelledby': 'waiting' }, text),
+		may ? el('div', { class: 'buttons' }, el('button', { type: 'button', class: 'veto', disabled: !available(),
+			onclick: () => openVeto(app, current, policy, text) }, t('request.veto'))) : null);
 }
 
 async function summary(answer, policy, text) {
@@ -78,7 +97,7 @@ export async function openPolicy(app, argument, signal) {
 	if (signal.aborted)
 		return;
 	fill(app.main, el('div', { class: 'head' }, el('div', {}, el('h1', {}, t('policy.title')), el('p', { class: 'lead' }, t('policy.lead')))),
-		el('div', { class: 'stack' }, answer.waiting === undefined ? null : waitingCard(answer.waiting),
+		el('div', { class: 'stack' }, answer.waiting === undefined ? null : waitingCard(app, policy, answer.waiting),
 			await summary(answer, policy, text),
 			el('section', { class: 'card', 'aria-labelledby': 'text' }, el('h2', { id: 'text' }, t('policy.explained')), explained(text, words.lines)),
 			versionTable(answer.versions),

@@ -5,7 +5,7 @@ import { contentCard } from '../content.js';
 import { checksOf } from '../checks.js';
 import { el, fill } from '../dom.js';
 import { onChange } from '../live.js';
-import { needsOf, noteText, operatorsOf, readPolicy, roleOf, ruleOf } from '../policy.js';
+import { isIndependent, needsOf, noteText, operatorsOf, readPolicy, roleOf, ruleOf } from '../policy.js';
 import { displayedText, readStatement, showStatement, summaryOf, valueOf } from '../statement.js';
 import { countdown, instant } from '../time.js';
 import { verdictMark } from '../verdict.js';
@@ -36,7 +36,8 @@ function whoDecides(request, statement, policy) {
 			el('h3', {}, t('request.group', need.group, need.least, need.persons.length)),
 			el('ul', { class: 'people' }, need.persons.map((name) => personRow(name, request, operators))),
 		]),
-		independent > 0 ? el('p', { class: 'quiet' }, t('request.independent', independent)) : null);
+		independent > 0 ? el('p', { class: 'quiet' }, t('request.independent', independent)) : null,
+		independent > 0 && !isIndependent(policy, location) ? el('p', { class: 'caution', id: 'not-independent' }, t('request.not_independent')) : null);
 }
 
 /* ---- the rule ------------------------------------------------------------------------------------------------- */

@@ -1,5 +1,6 @@
 /* Approve, reject, veto: one dialog, and a security key that signs the text on the screen. */
 import { post } from '../api.js';
+import { utf8 } from '../bytes.js';
 import { el, fill, newId } from '../dom.js';
 import { relyingPartyOf } from '../policy.js';
 import { turned, valueOf } from '../statement.js';
@@ -10,17 +11,15 @@ import { keyProblem } from './signin.js';
 
 const REASON_MAX_BYTES = 1024;
 
-/* The text that this decision signs, or what is wrong with the reason. */
-function textOf(page, decision, typed) {
-	if (decision === 'approve')
-		return { text: page.text };
+/* What somebody typed as a reason: {reason}, a value of a statement, or what is {wrong} with it. */
+function reasonOf(typed) {
 	const reason = asValue(typed);
 
 	if (reason === '')
 		return { wrong: t('vote.reason.needed') };
-	if (new TextEncoder().encode(reason).length > REASON_MAX_BYTES)
+	if (utf8(reason).length > REASON_MAX_BYTES)
 		return { wrong: t('vote.reason.long') };
-	return { text: turned(page.text, decision, reason) };
+	return { reason };
 }
 
 function reasonField(id, wrongId) {
@@ -28,26 +27,26 @@ function reasonField(id, wrongId) {
 		el('textarea', { id, rows: 3, required: true, maxlength: REASON_MAX_BYTES, 'aria-describedby': wrongId })];
 }
 
-class VoteDialog {
-	constructor(page, decision) {
-		const titleId = newId('vote'), reasonId = newId('reason'), wrongId = newId('wrong');
+/*
+ * Asks, then has the key sign `text(reason)`, then calls `done(answer)`. `asks`: {title, code?, words: nodes, reason: bool,
+ * class, rpId}. What is shown beside it is the page's business.
+ */
+export class SigningDialog {
+	constructor(asks, text, done) {
+		const titleId = newId('vote'), wrongId = newId('wrong');
 
-		this.page = page;
-		this.decision = decision;
+		Object.assign(this, { asks, text, done });
 		this.place = el('div', { id: wrongId, class: 'answer', 'aria-live': 'polite' });
-		this.sign = el('button', { type: 'submit', class: `primary ${decision}` }, t('vote.sign'));
-		this.reason = decision === 'approve' ? null : reasonField(reasonId, wrongId);
+		this.sign = el('button', { type: 'submit', class: `primary ${asks.class ?? ''}` }, t('vote.sign'));
+		this.reason = asks.reason ? reasonField(newId('reason'), wrongId) : null;
 		this.node = el('dialog', { 'aria-labelledby': titleId },
 			el('form', { method: 'dialog', novalidate: true, onsubmit: (event) => {
 				event.preventDefault();
 				this.submit().catch((error) => this.fail(error));
 			} },
-			el('h2', { id: titleId }, t(`vote.title.${decision}`, page.id)),
-			el('p', { class: 'code small' }, page.code),
-			el('p', {}, t(`vote.${decision}.how`, page.statement.lines.length + 1)),
-			valueOf(page.statement, 'per') === null ? null : el('p', { class: 'caution' }, t('vote.window.how')),
-			valueOf(page.statement, 'activation-key') === null ? null : el('p', { class: 'caution' }, t('vote.shares')),
-			this.reason, this.place,
+			el('h2', { id: titleId }, asks.title),
+			asks.code === undefined ? null : el('p', { class: 'code small' }, asks.code),
+			asks.words, this.reason, this.place,
 			el('div', { class: 'buttons' }, this.sign,
 				el('button', { type: 'button', class: 'plain', onclick: () => this.node.close() }, t('app.cancel')))));
 		this.node.addEventListener('close', () => this.node.remove());
@@ -58,36 +57,52 @@ class VoteDialog {
 		this.node.showModal();
 	}
 
+	say(words) {
+		fill(this.place, el('p', { class: 'problem', role: 'alert' }, words));
+	}
+
 	fail(error) {
 		this.sign.disabled = false;
-		fill(this.place, el('p', { class: 'problem', role: 'alert' }, keyProblem(error)));
+		this.say(keyProblem(error));
 	}
 
 	async submit() {
-		const { page, decision } = this;
-		const { text, wrong } = textOf(page, decision, this.reason === null ? '' : this.reason[1].value);
+		const { reason = null, wrong } = this.reason === null ? {} : reasonOf(this.reason[1].value);
 
 		if (wrong !== undefined) {
-			fill(this.place, el('p', { class: 'problem', role: 'alert' }, wrong));
+			this.say(wrong);
 			this.reason[1].focus();
 			return;
 		}
+		const text = this.text(reason);
 		this.sign.disabled = true;
 		fill(this.place, el('p', { class: 'waiting' }, t('vote.waiting')));
-		const assertion = await signText(text, relyingPartyOf(page.policy, location));
-		const answer = await post('notes', { text, assertion });
-
+		const answer = await post('notes', { text, assertion: await signText(text, this.asks.rpId) });
 		this.node.close();
+		await this.done(answer);
+	}
+}
+
+function openVote(page, decision) {
+	const { statement } = page;
+
+	new SigningDialog({
+		title: t(`vote.title.${decision}`, page.id), code: page.code, reason: decision !== 'approve', class: decision,
+		rpId: relyingPartyOf(page.policy, location),
+		words: [el('p', {}, t(`vote.${decision}.how`, statement.lines.length + 1)),
+			valueOf(statement, 'per') === null ? null : el('p', { class: 'caution' }, t('vote.window.how')),
+			valueOf(statement, 'activation-key') === null ? null : el('p', { class: 'caution' }, t('vote.shares'))],
+	}, (reason) => (decision === 'approve' ? page.text : turned(page.text, decision, reason)), async (answer) => {
 		await page.changed();
 		page.said(answer.check);
-	}
+	}).open();
 }
 
 export function voteButtons(page, ways, failed) {
 	const buttons = [];
 	const button = (decision) => el('button', {
 		type: 'button', id: `do-${decision}`, class: decision === 'approve' ? 'primary' : decision, disabled: failed || !available(),
-		onclick: () => new VoteDialog(page, decision).open(),
+		onclick: () => openVote(page, decision),
 	}, t(`request.${decision}`));
 
 	if (ways.vote)
