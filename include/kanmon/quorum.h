@@ -295,6 +295,12 @@ kmn_err kmn_quorum_statement_body(const struct kmn_quorum *quorum, const struct 
 kmn_err kmn_quorum_vote_body(
     const struct kmn_note_check *check, const char *note, size_t len, json_t **body_out) KMN_MUST_CHECK;
 const char *kmn_quorum_vote_type(enum kmn_decision decision);
+/*
+ * Why a request is denied at this moment, as `reason` of the decision has it: a word that the auditor finds by the same
+ * function; static. "rule": its rule refuses it. "seal": an anomaly closed its token. "stale": a limit of the policy is
+ * past, or the clock lags. "call": something that the policy does not see, such as a window that ended in between.
+ */
+const char *kmn_quorum_deny_reason(const struct kmn_quorum *quorum, const struct kmn_request *request, int64_t now_ms);
 kmn_err kmn_quorum_decision_body(const struct kmn_quorum *quorum, const struct kmn_request *request,
     const char *verdict, json_t **body_out) KMN_MUST_CHECK;
 

@@ -135,6 +135,17 @@ kmn_call_add_undecided(const struct kmn_call_state *call, json_t *open)
 
 /* ---- answers ---------------------------------------------------------------------------------------------------- */
 
+/* A caller that sees CKR_DEVICE_ERROR must be able to find out what closed the token, and the way out. */
+static void
+refuse_closed(struct kmn_call_state *call)
+{
+	bool denied = call->durability == 'A' && call->intent != NULL && call->told_by == KMN_R_UNKNOWN;
+
+	kmn_gatelink_refuse(call->keeper, call->conn, call->number, call->why, denied ? call->request.i : UINT64_MAX,
+	    call->verdict.reason);
+	call->conn = NULL;
+}
+
 /* K2: the only way of a reply to the gate. */
 void
 kmn_call_answer(struct kmn_call_state *call)
@@ -147,6 +158,10 @@ kmn_call_answer(struct kmn_call_state *call)
 	if (call->conn == NULL) {
 		if (call->parked)
 			kmn_hold_ready(call);
+		return;
+	}
+	if (call->why == KMN_E_STALE) {
+		refuse_closed(call);
 		return;
 	}
 	kmn_writer_init(&w, KMN_FRAME_MAX_BYTES);
@@ -318,7 +333,9 @@ kmn_call_deny(struct kmn_call_state *call)
 	const struct kmn_request *request = kmn_quorum_request(k->quorum, call->request.i);
 	json_t *body;
 
-	if (request == NULL || kmn_quorum_decision_body(k->quorum, request, "deny", &body) != KMN_OK)
+	if (request == NULL || kmn_quorum_decision_body(k->quorum, request, "deny", &body) != KMN_OK ||
+	    json_object_set_new(
+		body, "reason", json_string(kmn_quorum_deny_reason(k->quorum, request, kmn_clock_record_ms(k)))) != 0)
 		KMN_BUG("a refusal cannot be recorded");
 	if (kmn_keeper_append(k, KMN_R_DECISION, body, NULL) != KMN_OK)
 		return;

@@ -442,8 +442,12 @@ kmn_hold_end(struct kmn_keeper *k, uint64_t request, const char *verdict)
 
 	if (r == NULL)
 		return KMN_E_NOT_FOUND;
-	if ((e = kmn_quorum_decision_body(k->quorum, r, verdict, &body)) != KMN_OK ||
-	    (e = kmn_keeper_append(k, KMN_R_DECISION, body, NULL)) != KMN_OK)
+	e = kmn_quorum_decision_body(k->quorum, r, verdict, &body);
+	if (e == KMN_OK && strcmp(verdict, "deny") == 0 &&
+	    json_object_set_new(
+		body, "reason", json_string(kmn_quorum_deny_reason(k->quorum, r, kmn_clock_record_ms(k)))) != 0)
+		KMN_BUG("out of memory");
+	if (e != KMN_OK || (e = kmn_keeper_append(k, KMN_R_DECISION, body, NULL)) != KMN_OK)
 		return e;
 	kmn_say(KMN_SAY_INFO, "request %llu: %s", (unsigned long long)request, verdict);
 	k->held_due = true; /* it may be the window that a use waits for */

@@ -517,6 +517,23 @@ static const struct {
     {"spent", KMN_REQUEST_SPENT, true},
 };
 
+/* What is said of a denial is what the policy, the token's anomalies and its limits say; a limit as seen generously. */
+static void
+check_reason(struct step *s, const struct request *r, const char *verdict)
+{
+	const char *reason, *due, *before;
+
+	if (s->q->choosing || !kmn_json_get_text(s->record->body, "reason", &reason))
+		return; /* records from before it was said have none */
+	due = kmn_quorum_deny_reason(s->q, &r->seen, (int64_t)s->record->t);
+	before = kmn_quorum_deny_reason(s->q, &r->seen, judged_at(s));
+	if (strcmp(verdict, "deny") != 0)
+		found(s, "V6", "'%.20s' has no reason but its votes and the time", verdict);
+	else if (strcmp(reason, due) != 0 && strcmp(reason, before) != 0 &&
+		 (strcmp(due, "stale") != 0 || strcmp(reason, "call") != 0))
+		found(s, "V6", "denied for the reason '%.20s', and it is '%s'", reason, due);
+}
+
 static void
 apply_end(struct step *s, struct request *r, const char *verdict)
 {
@@ -578,6 +595,8 @@ apply_decision(struct step *s)
 		check_all_votes(s, window != NULL ? window : r);
 	if (verdict == NULL)
 		return;
+	if (s->record->body != NULL)
+		check_reason(s, r, verdict);
 	r->seen.decision_i = s->record->i;
 	memcpy(r->decision_leaf, s->record->leaf, sizeof(r->decision_leaf));
 	if (strcmp(verdict, "open") == 0 && r->seen.state == KMN_REQUEST_OFFERED) {
@@ -794,8 +813,7 @@ apply_op(struct step *s)
 
 		if (!kmn_json_get_number(s->record->body, "dur_us", &took_us))
 			took_us = 0;
-		check_stance(s, s->record->body,
-		    call->policy == KMN_POLICY_KEY_USE ? 'B' : 'A', false,
+		check_stance(s, s->record->body, call->policy == KMN_POLICY_KEY_USE ? 'B' : 'A', false,
 		    (int64_t)s->record->t - (int64_t)(took_us / 1000) - QUORUM_OP_GRACE_MS);
 	}
 	if (s->err != KMN_OK)

@@ -585,6 +585,20 @@ kmn_quorum_decision_body(
 	    body_out);
 }
 
+const char *
+kmn_quorum_deny_reason(const struct kmn_quorum *q, const struct kmn_request *request, int64_t now_ms)
+{
+	struct kmn_anomaly anomaly;
+	struct kmn_stale stale;
+
+	if (request->verdict.answer == KMN_ANSWER_REFUSED)
+		return "rule";
+	if (kmn_quorum_token_stops(
+		q, whole(request)->intent, 'A', kmn_quorum_needs_window(request), INT64_MAX, &anomaly))
+		return "seal";
+	return kmn_quorum_is_stale(q, 'A', now_ms, &stale) ? "stale" : "call";
+}
+
 kmn_err
 kmn_quorum_open_requests(const struct kmn_quorum *q, json_t **array_out)
 {

@@ -991,19 +991,65 @@ rig_call_raw(struct rig *rig, uint32_t conn, uint64_t number, uint64_t acknowled
 	rig_send(rig, conn, KMN_F_CALL, &w);
 }
 
+/* A REFUSED of that call because its token is closed, or what the policy asks for lags behind. */
+bool
+rig_is_closed(const struct rig_frame *f, uint64_t number)
+{
+	struct kmn_reader r;
+
+	kmn_reader_init(&r, f->body, f->len);
+	return f->type == KMN_F_REFUSED && kmn_reader_u64(&r) == number && kmn_reader_u32(&r) == KMN_E_STALE;
+}
+
+void
+rig_keep_reason(struct rig *rig, const struct rig_frame *f)
+{
+	struct kmn_reader r;
+
+	kmn_reader_init(&r, f->body, f->len);
+	(void)kmn_reader_u64(&r);
+	(void)kmn_reader_u32(&r);
+	(void)kmn_reader_u64(&r);
+	kmn_reader_text(&r, rig->refused, sizeof(rig->refused));
+	CU_ASSERT_EQUAL(kmn_reader_end(&r), KMN_OK);
+}
+
+/* REPLY, or the refusal above. */
+static bool
+expect_answer(struct rig *rig, const struct rig_app *app, struct rig_frame *out)
+{
+	int64_t until = now_ms() + WAIT_MS;
+
+	do {
+		for (size_t i = 0; i < rig->frames; i++) {
+			const struct rig_frame *f = &rig->frame[i];
+
+			if (f->conn == app->conn && (f->type == KMN_F_REPLY || rig_is_closed(f, app->number)))
+				return rig_expect(rig, app->conn, f->type, out);
+		}
+		rig_pump(rig, 100);
+	} while (!rig_gone(rig) && now_ms() < until);
+	return rig_expect(rig, app->conn, KMN_F_REPLY, out);
+}
+
 CK_RV
 rig_call(struct rig *rig, struct rig_app *app, enum kmn_call_id id, struct kmn_arg *arg, size_t count)
 {
 	struct rig_answer answer = {.id = id};
 	CK_RV rv = CKR_VENDOR_DEFINED;
-	struct rig_frame f;
+	struct rig_frame f = {.type = 0};
 	struct kmn_reader r;
 	uint8_t *payload;
 
 	rig_payload(id, arg, count, &payload, &answer.request_len);
 	answer.request = payload;
 	rig_call_raw(rig, app->conn, ++app->number, app->acknowledged, payload, answer.request_len);
-	if (rig_expect(rig, app->conn, KMN_F_REPLY, &f)) {
+	if (expect_answer(rig, app, &f) && f.type == KMN_F_REFUSED) {
+		if (app->acknowledged == app->number)
+			app->acknowledged++;
+		rv = kmn_err_ckr(KMN_E_STALE);
+		rig_keep_reason(rig, &f);
+	} else if (f.type == KMN_F_REPLY) {
 		if (app->acknowledged == app->number)
 			app->acknowledged++;
 		kmn_reader_init(&r, f.body, f.len);

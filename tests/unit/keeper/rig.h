@@ -41,7 +41,7 @@ struct rig_plan {
 	void *adapt_cookie;
 	void (*errand)(
 	    struct rig *rig, struct kmn_ipc_message *message); /* KMN_COURIER_ASK: the test is the courier too */
-	bool console; /* there is one: rig_ask() */
+	bool console;                                          /* there is one: rig_ask() */
 	const char *trust;                                     /* lines of tsa and anchor-gap */
 	const struct kmn_log_sources *sources;                 /* clocks of the genesis; NULL: the system's */
 };
@@ -63,17 +63,18 @@ struct rig_frame {
 };
 
 struct rig {
+	char refused[512];   /* the reason of the last refusal that was looked at */
 	bool verified_often; /* by the hundred: without the quorums of chosen records, which take a second each */
 	char dir[64], mock_log[96];
 	struct rig_plan plan;
 	struct kmn_worker_setup spawning; /* of the worker that is being started */
 	pid_t keeper;
 	struct kmn_ipc *supervisor, *gate, *courier, *console;
-	uint32_t tag;            /* of the last question of the console */
-	uint8_t signed_out[16];  /* the session that the console was told last to have ended */
-	char event[4096];        /* that it was told last */
+	uint32_t tag;           /* of the last question of the console */
+	uint8_t signed_out[16]; /* the session that the console was told last to have ended */
+	char event[4096];       /* that it was told last */
 	unsigned events;
-	struct rig_told *told;   /* rig_ask() waits for it */
+	struct rig_told *told; /* rig_ask() waits for it */
 	struct rig_worker worker[RIG_WORKERS];
 	bool serving, pinned;
 	int ended; /* exit status of a keeper that did not come to serve, or -signal */
@@ -113,6 +114,10 @@ bool rig_gone(const struct rig *rig);
 /* Passes messages on until a frame of that type comes for `conn` (taken out), or time is over, or the keeper has ended
  * (false). */
 bool rig_expect(struct rig *rig, uint32_t conn, uint8_t type, struct rig_frame *frame_out);
+/* Whether it refuses that call because its token is closed, or something that the policy asks for lags behind. */
+bool rig_is_closed(const struct rig_frame *frame, uint64_t number);
+/* The reason in it becomes rig->refused. */
+void rig_keep_reason(struct rig *rig, const struct rig_frame *frame);
 /* Passes messages on for that long. */
 void rig_pump(struct rig *rig, int ms);
 bool rig_expect_closed(struct rig *rig, uint32_t conn);

@@ -718,11 +718,14 @@ outcome(struct scene *s, uint32_t conn, uint64_t number, struct rig_frame *out)
 			bool ours;
 
 			kmn_reader_init(&r, f->body, f->len);
-			ours = f->conn == conn && (f->type == KMN_F_HELD || f->type == KMN_F_REPLY) &&
+			ours = f->conn == conn &&
+			       (f->type == KMN_F_HELD || f->type == KMN_F_REPLY || rig_is_closed(f, number)) &&
 			       kmn_reader_u64(&r) == number;
 			if (!ours)
 				continue;
 			*out = *f;
+			if (f->type == KMN_F_REFUSED)
+				rig_keep_reason(&s->rig, f);
 			memmove(f, f + 1, (--s->rig.frames - i) * sizeof(*f));
 			return true;
 		}
@@ -748,6 +751,8 @@ read_outcome(const struct rig_frame *f, uint64_t *request_out)
 		*request_out = kmn_reader_u64(&r);
 		return "held";
 	}
+	if (f->type == KMN_F_REFUSED)
+		return rv_word(kmn_err_ckr(KMN_E_STALE));
 	kmn_reader_init(&r, f->body, f->len);
 	(void)kmn_reader_u64(&r);
 	(void)kmn_reader_bytes(&r, KMN_RECEIPT_MAX_BYTES, &at);
@@ -892,7 +897,7 @@ scene_again(struct scene *s, struct scene_request *r)
 		rig_call_raw(&s->rig, app->conn, r->number, app->acknowledged, r->payload, r->payload_len);
 		word = outcome(s, app->conn, r->number, &f) ? read_outcome(&f, &request) : "silence";
 	}
-	if (f.type == KMN_F_REPLY) {
+	if (f.type == KMN_F_REPLY || f.type == KMN_F_REFUSED) {
 		free(r->payload);
 		r->payload = NULL;
 		acknowledge(s, r->by);

@@ -393,6 +393,13 @@ do_stance(struct scene *s, const struct line *line)
 	return scene_stance(s, line->word[1]);
 }
 
+/* What the client was told last with a refusal. */
+static const char *
+do_told(struct scene *s, const struct line *line)
+{
+	return strstr(s->rig.refused, line->word[1]) != NULL ? "ok" : s->rig.refused;
+}
+
 /* What the keeper logged. */
 static const char *
 do_said(struct scene *s, const struct line *line)
@@ -454,6 +461,7 @@ static const struct verb {
     {"stance", 2, do_stance},
     {"complain", 1, do_complain},
     {"said", 2, do_said},
+    {"told", 2, do_told},
     {"drop", 1, do_drop},
     {"crash", 1, do_crash},
     {"restart", 1, do_restart},

@@ -136,6 +136,45 @@ test_complaint(void)
 }
 
 static kmn_err
+deny(uint64_t request, const char *verdict, const char *reason)
+{
+	json_t *body;
+
+	CU_ASSERT_EQUAL_FATAL(
+	    kmn_quorum_decision_body(w.quorum, kmn_quorum_request(w.quorum, request), verdict, &body), KMN_OK);
+	if (reason != NULL)
+		json_object_set_new(body, "reason", json_string(reason));
+	return world_append(&w, KMN_R_DECISION, body);
+}
+
+/* The reason of a denial is what the records say it is; one that nobody gave stays valid. */
+static void
+test_reason(void)
+{
+	static const char *const wrong[] = {"rule", "stale", "call", "a word of its own", ""};
+
+	for (size_t n = 0; n < KMN_COUNT_OF(wrong); n++) {
+		world_init(&w, SEAL);
+		CU_ASSERT_EQUAL(anomaly("root"), KMN_OK);
+		CU_ASSERT_EQUAL(deny(world_request(&w, "ca", "x"), "deny", wrong[n]), KMN_E_CORRUPT);
+		CU_ASSERT_STRING_EQUAL(w.finding.check, "V6");
+		world_clear(&w);
+	}
+	world_init(&w, SEAL);
+	CU_ASSERT_EQUAL(deny(world_request(&w, "ca", "x"), "deny", "seal"), KMN_E_CORRUPT); /* nothing is wrong yet */
+	world_clear(&w);
+	world_init(&w, SEAL);
+	CU_ASSERT_EQUAL(deny(world_request(&w, "ca", "x"), "withdrawn", "call"), KMN_E_CORRUPT);
+	world_clear(&w);
+	world_init(&w, SEAL);
+	CU_ASSERT_EQUAL(deny(world_request(&w, "ca", "x"), "deny", "call"), KMN_OK);
+	CU_ASSERT_EQUAL(anomaly("root"), KMN_OK);
+	CU_ASSERT_EQUAL(deny(world_request(&w, "ca", "y"), "deny", "seal"), KMN_OK);
+	CU_ASSERT_EQUAL(deny(world_request(&w, "ca", "z"), "deny", NULL), KMN_OK);
+	world_clear(&w);
+}
+
+static kmn_err
 op_on(const char *token_label, uint64_t dur_ms)
 {
 	uint8_t zero[32] = {0};
@@ -211,6 +250,7 @@ main(int argc, char **argv)
 	    {"a degraded token goes on as class A, and as nothing else", test_degrade},
 	    {"causes of all tokens, and a policy without stances", test_causes},
 	    {"a complaint about a token that the client may not use is found in the ledger", test_complaint},
+	    {"the reason of a denial is the one that the records give", test_reason},
 	    CU_TEST_INFO_NULL,
 	};
 	CU_SuiteInfo suites[] = {{"quorum/stance", NULL, NULL, NULL, NULL, tests}, CU_SUITE_INFO_NULL};

@@ -1075,6 +1075,8 @@ class Ledger:
             need(b[name] == q["listed"][name], name + " are not the votes that count")
         need(b["policy"] == {"version": q["policy"].version, "sha256": b64(q["policy"].sha256)}, "not the policy of the request")
         need(b["not_after"] == q["r"]["body"]["expires"], "not_after is not that of the request")
+        if "reason" in b:
+            need(b["verdict"] == "deny" and b["reason"] in ("rule", "seal", "stale", "call"), "no such reason")
         vetoed = self.vetoed(q)
         if b["verdict"] == "open":
             need("window" in q["r"]["body"] and "until" not in q and q["statement"] is not None and q["policy"] is p and
