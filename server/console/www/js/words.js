@@ -239,7 +239,6 @@ export const table = {
 	'policy.explained': ['The text, line by line', '本文と説明'],
 	'policy.versions': ['Versions', '版の一覧'],
 	'policy.number': ['Version', '版'],
-	'policy.since': ['In force from', '発効'],
 	'policy.record': ['Record', '記録'],
 	'policy.differences': ['What changes', '変更点'],
 	'policy.from': ['From', '変更前'],

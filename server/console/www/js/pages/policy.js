@@ -4,7 +4,6 @@ import { b64, sha256 } from '../bytes.js';
 import { el, facts, fill } from '../dom.js';
 import { noteSigners, noteText, readPolicy, relyingPartyOf, roleOf } from '../policy.js';
 import { hash, table } from '../table.js';
-import { utcShort } from '../time.js';
 import { t } from '../words.js';
 import { available } from '../webauthn.js';
 import { proposal } from './propose.js';
@@ -81,11 +80,8 @@ async function summary(answer, policy, text) {
 
 function versionTable(versions) {
 	return el('section', { class: 'card', 'aria-labelledby': 'versions' }, el('h2', { id: 'versions' }, t('policy.versions')),
-		table(t('policy.versions'), [{ name: 'version', label: t('policy.number') }, { name: 't', label: t('policy.since') },
-			{ name: 'record', label: t('policy.record') }, { name: 'sha256', label: t('policy.hash') }],
-		[...versions].reverse().map((version) => ({ cells: {
-			version: String(version.version), t: utcShort(version.t), record: String(version.record), sha256: hash(version.sha256),
-		} }))));
+		table(t('policy.versions'), [{ name: 'version', label: t('policy.number') }, { name: 'record', label: t('policy.record') }],
+			[...versions].reverse().map((version) => ({ cells: { version: String(version.version), record: String(version.record) } }))));
 }
 
 export async function openPolicy(app, argument, signal) {
