@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const char unwritable[] = "the ledger cannot be written: see the gateway's log";
+
 /* ---- answers ---------------------------------------------------------------------------------------------------- */
 
 static void
@@ -103,6 +105,20 @@ kmn_admin_durable(struct kmn_keeper *k, size_t size)
 }
 
 void
+kmn_admin_unrecorded(struct kmn_keeper *k)
+{
+	struct kmn_admin_wait *wait = TAILQ_FIRST(&k->admin_waits), *next;
+
+	for (; wait != NULL; wait = next) {
+		next = TAILQ_NEXT(wait, link);
+		if (wait->waits_for == 0)
+			continue;
+		kmn_admin_refuse(k, wait->conn, KMN_E_LEDGER, unwritable);
+		kmn_admin_wait_free(wait);
+	}
+}
+
+void
 kmn_admin_wait_for_ledger(struct kmn_admin_wait *wait, json_t *value)
 {
 	wait->answer = value;
@@ -112,7 +128,13 @@ kmn_admin_wait_for_ledger(struct kmn_admin_wait *wait, json_t *value)
 void
 kmn_admin_answer_when_durable(struct kmn_keeper *k, struct kmn_conn *conn, json_t *value)
 {
-	kmn_admin_wait_for_ledger(kmn_admin_wait_new(k, conn), value);
+	struct kmn_head durable;
+
+	kmn_log_durable(k->log, &durable);
+	if (durable.size >= kmn_log_size(k->log))
+		kmn_admin_answer(k, conn, value);
+	else
+		kmn_admin_wait_for_ledger(kmn_admin_wait_new(k, conn), value);
 }
 
 /* ---- questions -------------------------------------------------------------------------------------------------- */
@@ -155,7 +177,7 @@ kmn_admin_take(struct kmn_keeper *k, struct kmn_conn *conn, const uint8_t *body,
 
 	conn->admin_calls++;
 	if (k->unrecorded) {
-		kmn_admin_refuse(k, conn, KMN_E_LEDGER, "the ledger cannot be written: see the gateway's log");
+		kmn_admin_refuse(k, conn, KMN_E_LEDGER, unwritable);
 		return;
 	}
 	if (kmn_conn_open_record(k, conn, NULL) != KMN_OK)

@@ -1,5 +1,6 @@
 /*
- * The kanmon tool's questions, in the files admin*.c. An answer tells only what is durable, or waits.
+ * The kanmon tool's questions, in the files admin*.c. What an answer tells of requests and policies is durable before it
+ * is sent.
  */
 #ifndef KANMON_KEEPER_ADMIN_H
 #define KANMON_KEEPER_ADMIN_H

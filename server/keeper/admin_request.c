@@ -143,7 +143,7 @@ kmn_admin_list(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader *r
 	while ((request = kmn_quorum_next(k->quorum, request, ended)) != NULL)
 		if (request->held && may_see(conn, request))
 			(void)json_array_append_new(requests, kmn_admin_request_json(k, request));
-	kmn_admin_answer(k, conn, json_pack("{s:o}", "requests", requests));
+	kmn_admin_answer_when_durable(k, conn, json_pack("{s:o}", "requests", requests));
 }
 
 /* ---- one request in full, with what is needed to check it ------------------------------------------------------- */
@@ -257,5 +257,5 @@ kmn_admin_show(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader *r
 		kmn_admin_refuse(k, conn, KMN_E_NOT_FOUND,
 		    "no such request: `kanmon request list --all` shows those that are known");
 	else
-		kmn_admin_answer(k, conn, kmn_admin_request_full_json(k, request));
+		kmn_admin_answer_when_durable(k, conn, kmn_admin_request_full_json(k, request));
 }

@@ -98,9 +98,9 @@ kmn_admin_policy(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader 
 	if (kmn_reader_end(r) != KMN_OK)
 		kmn_admin_refuse(k, conn, r->err, kmn_err_text(r->err));
 	else if (any)
-		kmn_admin_answer(k, conn, kmn_policy_notes(k));
+		kmn_admin_answer_when_durable(k, conn, kmn_policy_notes(k));
 	else if ((note = kmn_admin_policy_note(k, version)) == NULL)
 		kmn_admin_refuse(k, conn, KMN_E_NOT_FOUND, "no such version of the policy");
 	else
-		kmn_admin_answer(k, conn, json_pack("{s:o}", "note", note));
+		kmn_admin_answer_when_durable(k, conn, json_pack("{s:o}", "note", note));
 }

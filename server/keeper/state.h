@@ -1014,6 +1014,8 @@ void kmn_admin_conn_gone(struct kmn_keeper *k, const struct kmn_conn *conn);
 void kmn_admin_clear(struct kmn_keeper *k);
 /* The first `size` records are durable. */
 void kmn_admin_durable(struct kmn_keeper *k, size_t size);
+/* The ledger takes no more records: what waits for one is refused. */
+void kmn_admin_unrecorded(struct kmn_keeper *k);
 /* For questions that other files answer; `conn` NULL: who asked is gone. `value` is taken over. */
 void kmn_admin_answer(struct kmn_keeper *k, struct kmn_conn *conn, json_t *value);
 void kmn_admin_refuse(struct kmn_keeper *k, struct kmn_conn *conn, kmn_err error, const char *reason);

@@ -68,6 +68,7 @@ kmn_unrecorded_sweep(struct kmn_keeper *k)
 {
 	struct kmn_instance *instance;
 
+	kmn_admin_unrecorded(k);
 	LIST_FOREACH(instance, &k->instances, link)
 	for (size_t i = 0; i < KMN_INSTANCE_CALLS; i++) {
 		struct kmn_call_state *call = instance->call[i];
