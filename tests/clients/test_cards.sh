@@ -73,10 +73,11 @@ expires @EXPIRES@
 @ROSTER@
 $(cat cards/p*.policy)
 token @TOKEN@
+stance @TOKEN@ seal
 
 group cards 4 p256 p384 pss pkcs1
 group files 1 sato suzuki tanaka
-role policy 3 sato suzuki tanaka
+role policy 3 sato suzuki tanaka p256 p384
 role veto 1 p256
 
 rule root-key
@@ -188,6 +189,20 @@ t 'LANG chooses the language' says '^この端末で検証済み' env LANG=ja_JP
 cp gw/policy again
 t 'a card signs a policy' says 'Signed again' oncard kanmon policy sign again --card "$softhsm" --token CARD --key pss --passphrase-file pin --yes
 t 'the signature is listed' says '^signed by pss' kanmon policy check again
+# A token that an anomaly sealed is reopened by cards: any person of role policy, with whatever key.
+echo '1999-12-31T23:59:59.000Z hsm serial=0 op=C_Sign key=root-ca id=01 rv=0x00000000' >row
+t 'a row of the HSM that no record explains' says '1 UNMATCHED' kanmon hsm-log submit "$LEDGER" row \
+	--format "$source_dir/docs/examples/hsm-log.syslog" --as "$CUSTODIAN_DIR/sato"
+reopen() { oncard kanmon reopen reopening --as "cards/$1" --passphrase-file pin --yes "${@:2}"; }
+t 'seals the token' says 'is sealed by record' kanmon status --as "$CUSTODIAN_DIR/sato"
+t 'a wrong PIN signs nothing' says 'the PIN is wrong. It was tried once' reopen p256 --of "$TOKEN" --reason 'a test row' --passphrase-file wrong
+t 'and leaves no file' test ! -e reopening
+t 'a card begins' exits 0 reopen p256 --of "$TOKEN" --reason 'a test row, brought by ourselves'
+t 'its signature is there' grep -q '^— p256 ' reopening
+t 'a second one is not enough' says 'signed by 2 of the 3 persons' reopen p384 --submit
+t 'a card that is not of role policy does not count' says 'signed by 2 of the 3 persons' reopen pkcs1 --submit
+t 'a key file completes it' exits 0 kanmon reopen reopening --submit --yes --as "$CUSTODIAN_DIR/sato" --passphrase-file "$CUSTODIAN_DIR/sato.passphrase"
+t 'the token is well' test '{}' = "$(kanmon status --as "$CUSTODIAN_DIR/sato" --json | jq -c .stances)"
 "$source_dir/tools/sandbox" down "$work/gw" >/dev/null
 t 'the ledger of all this verifies' exits 0 kanmon audit verify "$LEDGER" --trust "$TRUST"
 t 'and by a second verifier, which has its own ECDSA and RSA' env LEDGER_MD="$source_dir/docs/ledger.md" PYTHONDONTWRITEBYTECODE=1 \

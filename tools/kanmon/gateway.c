@@ -40,6 +40,28 @@ load_settings(const char *as, struct kmn_gateway *gateway)
 	return e;
 }
 
+/*
+ * Why the gateway did not listen. "unknown CA" is TLS for: no line of the policy in force has this key. It may be told
+ * while the connection is made, or with the first answer.
+ */
+static void
+fail_connection(const struct kmn_gateway *gateway, kmn_err e, const char *why)
+{
+	const char *shown = gateway->settings->certificate;
+
+	if (strstr(why, "unknown CA") == NULL) {
+		kmn_fail("%s (%s)", kmn_err_text(e), why);
+		return;
+	}
+	kmn_fail(
+	    "%s (%s): no `terminal` or `client` line of the gateway's policy in force names the key of %s. Either a "
+	    "newer "
+	    "version of the policy dropped or replaced it, or it was never enrolled. Ask somebody who is let in what "
+	    "`kanmon policy show` says; the way in is a next version with that line, signed by role policy "
+	    "(kanmon policy sign, submit)",
+	    kmn_err_text(e), why, shown);
+}
+
 static kmn_err
 connect_channel(struct kmn_gateway *gateway)
 {
@@ -56,7 +78,7 @@ connect_channel(struct kmn_gateway *gateway)
 	memcpy(settings.gateway_spki_sha256, from->gateway_spki, sizeof(settings.gateway_spki_sha256));
 	if ((e = kmn_channel_identity_load(&settings, why, &gateway->identity)) != KMN_OK ||
 	    (e = kmn_channel_open(gateway->identity, CONNECT_TIMEOUT_MS, -1, why, &gateway->channel)) != KMN_OK)
-		kmn_fail("%s (%s)", kmn_err_text(e), why[0] != '\0' ? why : from->gateways[0]);
+		fail_connection(gateway, e, why[0] != '\0' ? why : from->gateways[0]);
 	return e;
 }
 
@@ -151,7 +173,7 @@ kmn_gateway_ask(struct kmn_gateway *gateway, enum kmn_admin_op op, const struct 
 	    (e = kmn_channel_send(gateway->channel, KMN_F_ADMIN, body.bytes, body.len, ANSWER_TIMEOUT_MS)) == KMN_OK)
 		e = kmn_channel_receive(gateway->channel, ANSWER_TIMEOUT_MS, -1, &frame);
 	if (e != KMN_OK)
-		kmn_fail("%s (%s)", kmn_err_text(e), kmn_channel_why(gateway->channel));
+		fail_connection(gateway, e, kmn_channel_why(gateway->channel));
 	else
 		e = read_answer(&frame, answer_out);
 	kmn_writer_clear(&body);

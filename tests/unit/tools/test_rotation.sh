@@ -44,6 +44,7 @@ t 'and that it expires soon' jq -e '.policy.warning | test("expires in 19 days")
 log_says() { for _ in $(seq 50); do grep -q "$1" "$work/gw/kanmond.log" && return; sleep 0.1; done && return 1; }
 t 'so does the log' log_says 'expires in 19 days'
 t 'who left is not let in any more' says . kanmon status --as "$tanaka"
+t 'and told what is likely, and the way in' says 'no .terminal. or .client. line of the gateway.s policy in force names the key of .*tanaka' kanmon status --as "$tanaka"
 t 'who came is' kanmon status --as "$work/kato"
 t 'applications go on' pkcs11-tool --module "$MODULE" --token-label "$TOKEN" -O
 t 'the same version again is refused' says 'not the one after' kanmon policy submit policy-2 --as "$sato"
