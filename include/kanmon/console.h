@@ -80,10 +80,12 @@ ROW(KMN_UI_SHOWN,           22, KMN_UI_PERSON,    true,  "u64 request, raw[32] S
 	"{record, agrees: bool}") \
 ROW(KMN_UI_NOTE,            23, KMN_UI_PERSON,    true,  "SIGNED: a vote, a policy version, or a text of signed.h", \
 	"of a vote {request, check, state}; of others {record, ..}") \
+ROW(KMN_UI_LINE,            25, KMN_UI_PERSON,    false, "SIGNED: of a text, or of a note that others signed already", \
+	"{note}: with that line; nothing is recorded") \
 ROW(KMN_UI_WITHDRAW,        24, KMN_UI_OPERATOR,  true,  "u64 request of the console's client, text reason", \
 	"{request, state}") \
 ROW(KMN_UI_CHECKPOINT,      30, KMN_UI_PERSON,    false, "none", \
-	"{note}") \
+	"{note, vkey: the key that signed it}") \
 ROW(KMN_UI_RECORDS,         31, KMN_UI_PERSON,    false, "u64 first, u32 count: at most 256, fewer come where they are long", \
 	"{from, size, records: [line ..]}") \
 ROW(KMN_UI_PROOF,           32, KMN_UI_PERSON,    false, "u64 index, u64 size (0: of the newest checkpoint)", \
@@ -99,7 +101,7 @@ ROW(KMN_UI_FIND,            35, KMN_UI_PERSON,    false, \
 ROW(KMN_UI_BUNDLE,          36, KMN_UI_PERSON,    false, "u64 record: of a request, an operation, or anything about one", \
 	"{record, bundle: text of kanmon/bundle/v1}") \
 ROW(KMN_UI_POLICY,          40, KMN_UI_PERSON,    false, "u64 version (0: the one in force, and what waits)", \
-	"{note, waiting?, versions: [{version, record, sha256, t}]}") \
+	"{note, waiting?, versions: [{version, record}]}") \
 ROW(KMN_UI_POLICY_WORDS,    41, KMN_UI_PERSON,    false, \
 	"u8 what (1: explain, 2: the difference of two versions, 3: check a draft), u64 version, u64 version, bytes draft", \
 	"1 {lines: [{line, text}]}; 2 {changes: [{whose, text}]}; 3 {ok, findings: [{line, level, text}], changes}") \

@@ -38,6 +38,9 @@ json_t *kmn_admin_policy_note(struct kmn_keeper *k, uint64_t version);
 /* One request in full, as KMN_ADMIN_REQUEST_SHOW answers it. */
 json_t *kmn_admin_request_full_json(struct kmn_keeper *k, const struct kmn_request *request);
 
+/* Has nothing come of it yet that cannot be taken back? */
+bool kmn_admin_may_withdraw(const struct kmn_request *request);
+
 /* ---- questions: `r` stands behind the question's number -------------------------------------------------------- */
 
 void kmn_admin_status(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader *r);

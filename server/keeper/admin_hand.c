@@ -16,37 +16,16 @@ kmn_admin_vote(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader *r
 {
 	const uint8_t *note;
 	size_t len = kmn_reader_bytes(r, KMN_ADMIN_NOTE_MAX_BYTES, &note);
-	struct kmn_note_check check;
-	uint64_t request;
-	json_t *body;
-	bool counts;
+	struct kmn_why why = {""};
+	json_t *answer;
+	kmn_err e = kmn_reader_end(r);
 
-	if (kmn_reader_end(r) != KMN_OK) {
-		kmn_admin_refuse(k, conn, r->err, kmn_err_text(r->err));
-		return;
-	}
-	if (kmn_signed_submit(k, conn, (const char *)note, len))
-		return;
-	counts = kmn_quorum_check_note(k->quorum, (const char *)note, len, kmn_keeper_now_ms(), &check);
-	if (check.request == NULL) {
-		kmn_admin_refuse(k, conn, KMN_E_NOT_FOUND,
-		    check.check[0] != '\0' ? check.check : "the note is about no known request");
-		return;
-	}
-	request = check.request->i;
-	kmn_say(KMN_SAY_INFO, "request %llu: %s brought by %s: %s", (unsigned long long)request,
-	    kmn_quorum_vote_type(check.decision), conn->peer->name, check.check);
-	if (kmn_quorum_vote_body(&check, (const char *)note, len, &body) != KMN_OK) {
-		kmn_admin_refuse(k, conn, KMN_E_MALFORMED, "the note cannot be put into a record");
-		return;
-	}
-	if (kmn_keeper_append(k, kmn_record_kind(kmn_quorum_vote_type(check.decision)), body, NULL) != KMN_OK)
-		return;
-	if (counts)
-		kmn_hold_advance(k, request);
-	kmn_admin_answer_when_durable(k, conn,
-	    json_pack("{s:I, s:s, s:s}", "request", (json_int_t)request, "check", check.check, "state",
-		kmn_admin_state(k, kmn_quorum_request(k->quorum, request))));
+	if (e == KMN_OK)
+		e = kmn_note_take(k, conn->peer->name, (const char *)note, len, &answer, &why);
+	if (e == KMN_OK)
+		kmn_admin_answer_when_durable(k, conn, answer);
+	else
+		kmn_admin_refuse(k, conn, e, why.text[0] != '\0' ? why.text : kmn_err_text(e));
 }
 
 void
@@ -76,6 +55,13 @@ kmn_admin_attach_next(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_re
 		kmn_admin_answer(k, conn, json_object());
 }
 
+bool
+kmn_admin_may_withdraw(const struct kmn_request *request)
+{
+	return request->state == KMN_REQUEST_OPEN || request->state == KMN_REQUEST_OFFERED ||
+	       request->state == KMN_REQUEST_WINDOW;
+}
+
 void
 kmn_admin_withdraw(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader *r)
 {
@@ -89,8 +75,7 @@ kmn_admin_withdraw(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reade
 	} else if (request == NULL || !request->held ||
 		   memcmp(request->client_spki_sha256, conn->spki_sha256, KMN_HASH_BYTES) != 0) {
 		kmn_admin_refuse(k, conn, KMN_E_NOT_FOUND, "no such request of this client: only who asked withdraws");
-	} else if (request->state != KMN_REQUEST_OPEN && request->state != KMN_REQUEST_OFFERED &&
-		   request->state != KMN_REQUEST_WINDOW) {
+	} else if (!kmn_admin_may_withdraw(request)) {
 		kmn_admin_refuse(k, conn, KMN_E_DENIED, "the request has ended or runs already");
 	} else {
 		kmn_say(KMN_SAY_INFO, "request %llu: withdrawn by %s: %s", (unsigned long long)id, conn->peer->name,

@@ -119,4 +119,28 @@ void kmn_ui_health(const struct kmn_ui_ask *ask, struct kmn_reader *r);
 void kmn_ui_request_list(const struct kmn_ui_ask *ask, struct kmn_reader *r);
 void kmn_ui_request_show(const struct kmn_ui_ask *ask, struct kmn_reader *r);
 
+/* ---- console_act.c ---------------------------------------------------------------------------------------------- */
+
+/*
+ * Writes the `action` record of the session, with the members of `more` (taken over), where it may be written. An error
+ * says why not.
+ */
+kmn_err kmn_ui_action(const struct kmn_ui_ask *ask, enum kmn_action what, json_t *more, struct kmn_ref *ref,
+    struct kmn_why *why) KMN_MUST_CHECK;
+void kmn_ui_shown(const struct kmn_ui_ask *ask, struct kmn_reader *r);
+void kmn_ui_note(const struct kmn_ui_ask *ask, struct kmn_reader *r);
+void kmn_ui_line(const struct kmn_ui_ask *ask, struct kmn_reader *r);
+void kmn_ui_withdraw(const struct kmn_ui_ask *ask, struct kmn_reader *r);
+
+/* ---- console_ledger.c ------------------------------------------------------------------------------------------- */
+
+/* The key that signs checkpoints, as pages pin it. */
+json_t *kmn_ui_log_vkey(const struct kmn_keeper *k);
+void kmn_ui_checkpoint(const struct kmn_ui_ask *ask, struct kmn_reader *r);
+void kmn_ui_records(const struct kmn_ui_ask *ask, struct kmn_reader *r);
+void kmn_ui_proof(const struct kmn_ui_ask *ask, struct kmn_reader *r);
+void kmn_ui_consistency(const struct kmn_ui_ask *ask, struct kmn_reader *r);
+void kmn_ui_blob(const struct kmn_ui_ask *ask, struct kmn_reader *r);
+void kmn_ui_policy(const struct kmn_ui_ask *ask, struct kmn_reader *r);
+
 #endif

@@ -162,6 +162,16 @@ static const struct {
     {KMN_UI_HEALTH, kmn_ui_health},
     {KMN_UI_REQUEST_LIST, kmn_ui_request_list},
     {KMN_UI_REQUEST_SHOW, kmn_ui_request_show},
+    {KMN_UI_SHOWN, kmn_ui_shown},
+    {KMN_UI_NOTE, kmn_ui_note},
+    {KMN_UI_LINE, kmn_ui_line},
+    {KMN_UI_WITHDRAW, kmn_ui_withdraw},
+    {KMN_UI_CHECKPOINT, kmn_ui_checkpoint},
+    {KMN_UI_RECORDS, kmn_ui_records},
+    {KMN_UI_PROOF, kmn_ui_proof},
+    {KMN_UI_CONSISTENCY, kmn_ui_consistency},
+    {KMN_UI_BLOB, kmn_ui_blob},
+    {KMN_UI_POLICY, kmn_ui_policy},
 };
 
 /* NULL: may ask. */

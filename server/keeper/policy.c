@@ -6,9 +6,8 @@
  */
 #include "config.h"
 
-#include "server/keeper/state.h"
+#include "server/keeper/admin.h"
 
-#include "kanmon/admin.h"
 #include "kanmon/say.h"
 
 #include <inttypes.h>
@@ -126,23 +125,24 @@ policy_body(struct kmn_keeper *k, const char *note, size_t len, const char *when
 	    "note", note, len, when, (json_int_t)at);
 }
 
-static bool
-fits(struct kmn_keeper *k, struct kmn_conn *conn, json_t *body)
+/* Takes the body: its record, or nothing of it. */
+static kmn_err
+append(
+    struct kmn_keeper *k, enum kmn_record_kind kind, json_t *body, struct kmn_ref *ref, struct kmn_policy_error *error)
 {
 	if (body != NULL && kmn_record_fits(body))
-		return true;
+		return kmn_keeper_append(k, kind, body, ref);
 	json_decref(body);
-	kmn_admin_refuse(k, conn, KMN_E_TOO_BIG, "what was signed is too long for a record of the ledger");
-	return false;
+	snprintf(error->text, sizeof(error->text), "what was signed is too long for a record of the ledger");
+	return KMN_E_TOO_BIG;
 }
 
 /* Signed by the quorums of both versions: in force with its record. */
 static kmn_err
-bring(struct kmn_keeper *k, struct kmn_conn *conn, const char *note, size_t len, struct kmn_policy_error *error)
+bring(struct kmn_keeper *k, const char *note, size_t len, json_t **answer_out, struct kmn_policy_error *error)
 {
 	kmn_err e = kmn_quorum_check_policy(k->quorum, note, len, kmn_keeper_now_ms(), error);
 	struct kmn_ref ref;
-	json_t *body;
 
 	if (e != KMN_OK)
 		return e;
@@ -150,63 +150,80 @@ bring(struct kmn_keeper *k, struct kmn_conn *conn, const char *note, size_t len,
 		snprintf(error->text, sizeof(error->text), "calls from before the last version still run: try again");
 		return KMN_E_BUSY;
 	}
-	body = policy_body(k, note, len, "effective_after", (int64_t)kmn_log_size(k->log));
-	if (!fits(k, conn, body) || kmn_keeper_append(k, KMN_R_POLICY, body, &ref) != KMN_OK)
-		return KMN_OK; /* said, or no service any more */
-	kmn_admin_answer_when_durable(k, conn,
-	    json_pack("{s:I, s:I, s:o}", "record", (json_int_t)ref.i, "version",
-		(json_int_t)kmn_policy_version(kmn_keeper_policy(k)), "sha256",
-		kmn_json_b64(kmn_policy_sha256(kmn_keeper_policy(k)), KMN_HASH_BYTES)));
+	if ((e = append(k, KMN_R_POLICY, policy_body(k, note, len, "effective_after", (int64_t)kmn_log_size(k->log)),
+		 &ref, error)) != KMN_OK)
+		return e;
+	*answer_out = json_pack("{s:I, s:I, s:o}", "record", (json_int_t)ref.i, "version",
+	    (json_int_t)kmn_policy_version(kmn_keeper_policy(k)), "sha256",
+	    kmn_json_b64(kmn_policy_sha256(kmn_keeper_policy(k)), KMN_HASH_BYTES));
 	took_effect(k);
 	return KMN_OK;
 }
 
 /* Signed by role recovery of the one in force: it waits. */
 static kmn_err
-propose(struct kmn_keeper *k, struct kmn_conn *conn, const char *note, size_t len, struct kmn_policy_error *error)
+propose(struct kmn_keeper *k, const char *by, const char *note, size_t len, json_t **answer_out,
+    struct kmn_policy_error *error)
 {
 	struct kmn_waiting_policy waiting;
 	struct kmn_ref ref;
-	json_t *body;
 	int64_t at;
 	kmn_err e = kmn_quorum_check_proposal(k->quorum, note, len, kmn_keeper_now_ms(), &at, error);
 
-	if (e != KMN_OK)
+	if (e != KMN_OK || (e = append(k, KMN_R_POLICY_PROPOSAL, policy_body(k, note, len, "effective_at", at), &ref,
+				error)) != KMN_OK)
 		return e;
-	body = policy_body(k, note, len, "effective_at", at);
-	if (!fits(k, conn, body) || kmn_keeper_append(k, KMN_R_POLICY_PROPOSAL, body, &ref) != KMN_OK ||
-	    !kmn_quorum_waiting(k->quorum, kmn_keeper_now_ms(), kmn_keeper_boot_ms(), &waiting))
-		return KMN_OK;
+	if (!kmn_quorum_waiting(k->quorum, kmn_keeper_now_ms(), kmn_keeper_boot_ms(), &waiting))
+		return KMN_E_INTERNAL;
 	kmn_say(KMN_SAY_WARNING,
 	    "policy version %" PRIu64 " was brought by the recovery role (%s): it takes effect in %" PRId64
 	    " s unless it is vetoed",
-	    waiting.version, conn->peer->name, waiting.left_ms / 1000);
-	kmn_admin_answer_when_durable(k, conn,
+	    waiting.version, by, waiting.left_ms / 1000);
+	*answer_out =
 	    json_pack("{s:I, s:I, s:o, s:I}", "record", (json_int_t)ref.i, "version", (json_int_t)waiting.version,
-		"sha256", kmn_json_b64(waiting.sha256, KMN_HASH_BYTES), "effective_at", (json_int_t)at));
+		"sha256", kmn_json_b64(waiting.sha256, KMN_HASH_BYTES), "effective_at", (json_int_t)at);
 	return KMN_OK;
+}
+
+kmn_err
+kmn_policy_take(struct kmn_keeper *k, const char *by, bool recovery, const char *note, size_t len, json_t **answer_out,
+    struct kmn_policy_error *error)
+{
+	kmn_err e;
+
+	*answer_out = NULL;
+	*error = (struct kmn_policy_error){0, ""};
+	kmn_clock_tick(k);
+	e = recovery ? propose(k, by, note, len, answer_out, error) : bring(k, note, len, answer_out, error);
+	if (e != KMN_OK)
+		kmn_say(
+		    KMN_SAY_WARNING, "a policy brought by %s is refused: line %u: %s", by, error->line, error->text);
+	return e;
 }
 
 void
 kmn_policy_submit(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader *r)
 {
-	struct kmn_policy_error error = {0, ""};
+	struct kmn_policy_error error;
 	bool recovery = kmn_reader_bool(r);
 	const uint8_t *note;
 	size_t len = kmn_reader_bytes(r, KMN_ADMIN_NOTE_MAX_BYTES, &note);
+	struct kmn_admin_wait *wait;
+	json_t *answer;
 	kmn_err e;
 
-	kmn_clock_tick(k);
 	if ((e = kmn_reader_end(r)) != KMN_OK) {
 		kmn_admin_refuse(k, conn, e, kmn_err_text(e));
 		return;
 	}
-	e = (recovery ? propose : bring)(k, conn, (const char *)note, len, &error);
-	if (e == KMN_OK)
+	wait = kmn_admin_wait_new(k, conn); /* the new version may know the terminal no more */
+	e = kmn_policy_take(k, conn->peer->name, recovery, (const char *)note, len, &answer, &error);
+	if (e == KMN_OK) {
+		kmn_admin_wait_for_ledger(wait, answer);
 		return;
-	kmn_say(KMN_SAY_WARNING, "a policy brought by %s is refused: line %u: %s", conn->peer->name, error.line,
-	    error.text);
-	kmn_admin_refuse(k, conn, e, error.text[0] != '\0' ? error.text : kmn_err_text(e));
+	}
+	kmn_admin_refuse(k, wait->conn, e, error.text[0] != '\0' ? error.text : kmn_err_text(e));
+	kmn_admin_wait_free(wait);
 }
 
 /* The delay of what the recovery role brought is over: its second record puts it in force. */
@@ -225,46 +242,6 @@ take_effect_when_due(struct kmn_keeper *k)
 		KMN_BUG("out of memory");
 	if (kmn_keeper_append(k, KMN_R_POLICY, body, NULL) == KMN_OK)
 		took_effect(k);
-}
-
-/* ---- other notes that people sign -------------------------------------------------------------------------------- */
-
-static json_t *
-names_json(const struct kmn_signed_check *check)
-{
-	json_t *names = json_array();
-
-	for (size_t n = 0; n < check->persons; n++)
-		(void)json_array_append_new(names, json_string(check->names[n]));
-	return names;
-}
-
-bool
-kmn_signed_submit(struct kmn_keeper *k, struct kmn_conn *conn, const char *note, size_t len)
-{
-	struct kmn_signed_check check;
-	struct kmn_why why = {""};
-	struct kmn_ref ref;
-	json_t *body, *names;
-	kmn_err e = kmn_quorum_check_signed(k->quorum, note, len, &check, &why);
-
-	if (e == KMN_E_NOT_FOUND && why.text[0] == '\0')
-		return false;
-	if (e != KMN_OK) {
-		kmn_admin_refuse(k, conn, e, why.text[0] != '\0' ? why.text : kmn_err_text(e));
-		return true;
-	}
-	body = json_pack("{s:s%}", "note", note, len);
-	if (!fits(k, conn, body))
-		return true;
-	names = names_json(&check);
-	kmn_say(KMN_SAY_INFO, "%s brought by %s", kmn_signed_first_line(check.kind), conn->peer->name);
-	if (kmn_keeper_append(k, kmn_signed_record(check.kind), body, &ref) == KMN_OK)
-		kmn_admin_answer_when_durable(k, conn,
-		    json_pack("{s:I, s:s, s:O}", "record", (json_int_t)ref.i, "kind", kmn_signed_first_line(check.kind),
-			"signed_by", names));
-	json_decref(names);
-	return true;
 }
 
 /* ---- time -------------------------------------------------------------------------------------------------------- */

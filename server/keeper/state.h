@@ -1051,12 +1051,25 @@ void kmn_complaint_take(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_
 void kmn_complaint_forget(struct kmn_instance *instance);
 void kmn_complaint_clear(struct kmn_keeper *k);
 
+/* ---- note.c: what people sign ------------------------------------------------------------------------------------- */
+
+/*
+ * A vote, or a text of signed.h, whoever brings it: recorded, or refused with *why. *answer_out is for when all that was
+ * appended is durable.
+ */
+kmn_err kmn_note_take(struct kmn_keeper *k, const char *by, const char *note, size_t len, json_t **answer_out,
+    struct kmn_why *why) KMN_MUST_CHECK;
+
 /* ---- policy.c: versions of the policy ----------------------------------------------------------------------------- */
 
 /* KMN_ADMIN_POLICY_SUBMIT: the next version, signed by the quorums of both. */
 void kmn_policy_submit(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader *r);
-/* A note of a kind of signed.h: recorded, or refused. False: it is of no such kind. */
-bool kmn_signed_submit(struct kmn_keeper *k, struct kmn_conn *conn, const char *note, size_t len);
+/*
+ * The same, whoever brings it (`by`, for the log): *answer_out is for when all that was appended is durable. Peers and
+ * sessions may be gone afterwards.
+ */
+kmn_err kmn_policy_take(struct kmn_keeper *k, const char *by, bool recovery, const char *note, size_t len,
+    json_t **answer_out, struct kmn_policy_error *error) KMN_MUST_CHECK;
 /* Says when it is about to expire; puts in force what the recovery role brought, when it is time. */
 void kmn_policy_tick(struct kmn_keeper *k);
 /* {"expires", "warning", "waiting"?: {"version", "sha256", "record", "left_s"}} */

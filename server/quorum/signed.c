@@ -30,6 +30,7 @@ attestation_check(const struct kmn_quorum *q, const struct kmn_signed *said, con
 }
 
 static const struct {
+	/* NULL: an action's, see action.c. */
 	kmn_err (*check)(const struct kmn_quorum *q, const struct kmn_signed *said,
 	    const struct quorum_signers *signers, struct kmn_why *why);
 	/* What it changes; NULL: nothing. */
@@ -87,6 +88,10 @@ judge(const struct kmn_quorum *q, const struct kmn_note *note, struct kmn_signed
 	    memcmp(kmn_policy_origin(policy), origin->value, origin->len) != 0) {
 		kmn_why_set(why, "it is about another ledger");
 		return KMN_E_MALFORMED;
+	}
+	if (judges[said->kind].check == NULL) {
+		kmn_why_set(why, "it is signed for the console, and counts nowhere else");
+		return KMN_E_DENIED;
 	}
 	if ((e = find_signers(policy, note, signers, why)) != KMN_OK)
 		return e;

@@ -125,9 +125,19 @@ desk_u64(uint64_t value)
 {
 	struct kmn_writer w;
 
-	kmn_writer_init(&w, 16);
+	kmn_writer_init(&w, 1 << 21);
 	kmn_writer_u64(&w, value);
 	return w;
+}
+
+struct kmn_writer *
+desk_flag(bool value)
+{
+	static struct kmn_writer w;
+
+	kmn_writer_init(&w, 1);
+	kmn_writer_bool(&w, value);
+	return &w;
 }
 
 const char *

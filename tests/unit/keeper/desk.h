@@ -27,8 +27,9 @@ void desk_put_assertion(
     struct kmn_writer *w, const struct signer *who, const char *text, const struct signer_says *says);
 /* A whole sign-in by the page: the kmn_err. */
 uint32_t desk_sign_in(struct desk *desk, struct rig_asked *asked, const struct signer *who);
-/* Fields that hold one number. */
+/* Fields that hold one number, to which others may be added; one flag. */
 struct kmn_writer desk_u64(uint64_t value);
+struct kmn_writer *desk_flag(bool value);
 const char *desk_text(const json_t *object, const char *name);
 uint64_t desk_number(const json_t *object, const char *name);
 

@@ -5,9 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kanmon/statement.h"
 #include "tests/unit/keeper/desk.h"
 #include "tests/unit/run.h"
 
+#define GUARDED \
+	"rule root\n  client ca\n  object pkcs11:token=mock-1;object=root\n  calls key-use\n  need keepers\n  per " \
+	"operation\n  expires 1h\n" \
+	"rule rest\n  client ca\n  calls login session query key-use key-management random\n  mechanisms any\n  need " \
+	"none\n"
 #define RULES \
 	"rule everything\n  client ca other\n  calls session query login random key-management key-use\n  need none\n"
 
@@ -40,11 +46,178 @@ test_sign_in(void)
 	desk_end(&desk);
 }
 
+/* ---- a request -------------------------------------------------------------------------------------------------- */
+
+/* An application that waits with C_Sign for a quorum: the request's index. */
+static uint64_t
+hold(struct desk *desk, struct rig_app *app, struct kmn_arg arg[3], uint8_t *signature, CK_ULONG *len)
+{
+	struct rig_frame f;
+	struct kmn_reader r;
+	CK_OBJECT_HANDLE key;
+	uint64_t number;
+
+	memset(app, 0, sizeof(*app));
+	rig_attach(&desk->rig, app, 1, &desk->rig.ca);
+	CU_ASSERT_EQUAL_FATAL(rig_open_session(&desk->rig, app), CKR_OK);
+	CU_ASSERT_EQUAL_FATAL(rig_login(&desk->rig, app), CKR_OK);
+	CU_ASSERT_EQUAL_FATAL(rig_generate(&desk->rig, app, "root", &key), CKR_OK);
+	CU_ASSERT_EQUAL_FATAL(rig_sign_init(&desk->rig, app, key), CKR_OK);
+	number = rig_send_sign(&desk->rig, app, "to be signed", arg, signature, len);
+	CU_ASSERT_TRUE_FATAL(rig_expect(&desk->rig, 1, KMN_F_HELD, &f));
+	kmn_reader_init(&r, f.body, f.len);
+	CU_ASSERT_EQUAL(kmn_reader_u64(&r), number);
+	return kmn_reader_u64(&r);
+}
+
+static json_t *
+show(struct desk *desk, struct rig_asked *asked, uint64_t request)
+{
+	struct kmn_writer w = desk_u64(request);
+
+	return desk_ask(desk, asked, KMN_UI_REQUEST_SHOW, &w, NULL);
+}
+
+static bool
+report_shown(struct desk *desk, struct rig_asked *asked, uint64_t request, const char *text)
+{
+	struct kmn_writer w = desk_u64(request);
+	uint8_t sha256[KMN_HASH_BYTES];
+	json_t *value;
+	bool agrees;
+
+	kmn_sha256(text, strlen(text), sha256);
+	kmn_writer_raw(&w, sha256, sizeof(sha256));
+	value = desk_ask(desk, asked, KMN_UI_SHOWN, &w, NULL);
+	agrees = json_is_true(json_object_get(value, "agrees"));
+	json_decref(value);
+	return agrees;
+}
+
+static void
+vote(struct desk *desk, struct rig_asked *asked, const struct signer *who, const char *text, const char *check)
+{
+	struct kmn_writer w;
+	json_t *value;
+
+	kmn_writer_init(&w, 65536);
+	desk_put_assertion(&w, who, text, &signer_honest);
+	value = desk_ask(desk, asked, KMN_UI_NOTE, &w, NULL);
+	CU_ASSERT_STRING_EQUAL(desk_text(value, "check"), check);
+	json_decref(value);
+}
+
+static void
+test_vote(void)
+{
+	struct rig_asked sato = {.text = NULL}, suzuki = {.text = NULL};
+	struct desk desk;
+	struct rig_app app;
+	struct kmn_arg arg[3];
+	CK_ULONG len = 512;
+	uint8_t signature[512];
+	uint64_t request;
+	json_t *value;
+	char *text;
+
+	desk_start(&desk, GUARDED);
+	request = hold(&desk, &app, arg, signature, &len);
+	CU_ASSERT_EQUAL(desk_sign_in(&desk, &sato, &desk.sato), KMN_OK);
+	CU_ASSERT_EQUAL(desk_sign_in(&desk, &suzuki, &desk.suzuki), KMN_OK);
+	value = show(&desk, &sato, request);
+	text = strdup(desk_text(value, "statement"));
+	CU_ASSERT_EQUAL(strlen(desk_text(value, "code")), KMN_DISPLAY_CODE_BYTES - 1);
+	json_decref(value);
+	CU_ASSERT_TRUE(report_shown(&desk, &sato, request, text));
+	vote(&desk, &sato, &desk.sato, text, "ok");
+	CU_ASSERT_TRUE(report_shown(&desk, &suzuki, request, text));
+	vote(&desk, &suzuki, &desk.suzuki, text, "ok");
+	for (unsigned n = 0; n < 500 && rig_records(&desk.rig, "result", "sig-verified") == 0; n++)
+		rig_pump(&desk.rig, 10);
+	CU_ASSERT_EQUAL(rig_mock_calls(&desk.rig, "C_Sign"), 1);
+	CU_ASSERT_EQUAL(rig_records(&desk.rig, "action", "\"what\":\"show\""), 2);
+	value = desk_ask(&desk, &suzuki, KMN_UI_REQUEST_LIST, desk_flag(true), NULL);
+	CU_ASSERT_STRING_EQUAL(desk_text(json_array_get(json_object_get(value, "requests"), 0), "state"), "done");
+	json_decref(value);
+	free(text);
+	free(sato.text);
+	free(suzuki.text);
+	desk_end(&desk);
+}
+
+/* ---- the ledger -------------------------------------------------------------------------------------------------- */
+
+static bool
+path_of(const json_t *list, struct kmn_path *path)
+{
+	size_t len;
+
+	memset(path, 0, sizeof(*path));
+	for (path->count = 0; path->count < json_array_size(list); path->count++) {
+		const char *b64 = json_string_value(json_array_get(list, path->count));
+
+		if (kmn_b64_parse(b64, strlen(b64), path->hash[path->count], KMN_HASH_BYTES, &len) != KMN_OK)
+			return false;
+	}
+	return true;
+}
+
+static void
+test_proofs(void)
+{
+	struct rig_asked sato = {.text = NULL};
+	struct kmn_head head = {.size = 0};
+	struct kmn_record record;
+	struct kmn_path path;
+	struct kmn_writer w;
+	struct desk desk;
+	const char *line;
+	uint32_t error;
+	json_t *value, *proof;
+
+	desk_start(&desk, RULES);
+	CU_ASSERT_EQUAL(desk_sign_in(&desk, &sato, &desk.sato), KMN_OK);
+	w = desk_u64(1);
+	kmn_writer_u32(&w, 1000);
+	value = desk_ask(&desk, &sato, KMN_UI_RECORDS, &w, NULL);
+	CU_ASSERT_EQUAL(json_array_size(json_object_get(value, "records")), desk_number(value, "size") - 1);
+	line = json_string_value(json_array_get(json_object_get(value, "records"), 0));
+	CU_ASSERT_EQUAL_FATAL(kmn_record_parse(line, strlen(line), &record, NULL), KMN_OK);
+	w = desk_u64(1);
+	kmn_writer_u64(&w, 0);
+	proof = desk_ask(&desk, &sato, KMN_UI_PROOF, &w, NULL);
+	head.size = desk_number(proof, "size");
+	CU_ASSERT_TRUE(kmn_json_get_b64(proof, "root", head.root, sizeof(head.root)));
+	CU_ASSERT_TRUE(path_of(json_object_get(proof, "path"), &path));
+	CU_ASSERT_EQUAL(kmn_inclusion_verify(record.leaf, 1, &head, &path), KMN_OK);
+	json_decref(proof);
+	json_decref(value);
+	kmn_record_clear(&record);
+	w = desk_u64(1000000);
+	kmn_writer_u64(&w, 0);
+	CU_ASSERT_PTR_NULL(desk_ask(&desk, &sato, KMN_UI_PROOF, &w, &error));
+	CU_ASSERT_EQUAL(error, KMN_E_NOT_FOUND);
+	w = desk_u64(2);
+	kmn_writer_u64(&w, 0);
+	json_decref(desk_ask(&desk, &sato, KMN_UI_CONSISTENCY, &w, NULL));
+	value = desk_ask(&desk, &sato, KMN_UI_CHECKPOINT, NULL, NULL);
+	CU_ASSERT_PTR_NOT_NULL(strstr(desk_text(value, "note"), "kanmon.example/gw1/2026\n"));
+	json_decref(value);
+	w = desk_u64(0);
+	value = desk_ask(&desk, &sato, KMN_UI_POLICY, &w, NULL);
+	CU_ASSERT_PTR_NOT_NULL(strstr(desk_text(value, "note"), "kanmon/policy/v1"));
+	json_decref(value);
+	free(sato.text);
+	desk_end(&desk);
+}
+
 int
 main(int argc, char **argv)
 {
 	static CU_TestInfo tests[] = {
 	    {"a person of the policy signs in with a security key, is that person, and signs out", test_sign_in},
+	    {"two persons see a statement and approve it, and the call goes on", test_vote},
+	    {"records, proofs, checkpoint and policy are those of the ledger", test_proofs},
 	    CU_TEST_INFO_NULL,
 	};
 	static CU_SuiteInfo suites[] = {
