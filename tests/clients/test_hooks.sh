@@ -69,6 +69,20 @@ t 'the decision is told too' wait_for "\"event\":\"decision\".*\"request\":$id,.
 t 'and posted' wait_for '"verdict":"rejected"' "$told/posts"
 t 'a program that sleeps holds nobody up' kanmon status
 t 'one that fails is a line in the log' wait_for 'hook "fails": exit status 3' "$work/gw/kanmond.log"
+# The next version of the policy wants another serial number of the token: what is there is not what its line says.
+kanmon policy show --as "$CUSTODIAN_DIR/sato" --json >shown && jq -j .note shown >policy-1
+sed '/^$/,$!b; /^— /d' policy-1 | sed -e 's/^version 1/version 2/' -e "s|^previous .*|previous $(jq -r .sha256 shown)|" \
+	-e "s/^token $TOKEN\$/& serial 0\nstance $TOKEN seal/" >policy-2
+for who in sato suzuki tanaka; do
+	kanmon policy sign policy-2 --previous policy-1 --key "$CUSTODIAN_DIR/$who.key" --passphrase-file "$CUSTODIAN_DIR/$who.passphrase" --yes >/dev/null
+done
+t 'a new version of the policy' kanmon policy submit policy-2 --as "$CUSTODIAN_DIR/sato"
+t 'is told' wait_for '"event":"policy".*"version":2' "$told/lines"
+t 'and posted' wait_for '"event":"policy".*"version":2' "$told/posts"
+pkcs11-tool --module "$MODULE" -O >/dev/null 2>&1
+t 'an anomaly is told' wait_for "\"event\":\"anomaly\".*\"token\":\"$TOKEN\",\"what\":\"what the HSM shows is not what its line says\"" "$told/lines"
+t 'and posted' wait_for '"event":"anomaly"' "$told/posts"
+t 'and mailed' wait_for '^Subject: kanmon: anomaly, record [0-9]*$' "$told/mail"
 t 'each line is JSON, and has no secret' test 0 = "$(grep -c -F "$PIN" "$told/lines")" -a 0 = "$(jq -c . "$told/lines" >/dev/null; echo $?)"
 t 'no arguments, environment or files came along' test ! -e "$told/wrong"
 
