@@ -44,6 +44,9 @@ echo '1999-12-31T23:59:59.000Z hsm serial=0 op=C_Sign key=root-ca id=01 rv=0x000
 t 'a row of the HSM that no record explains' says '1 UNMATCHED' kanmon hsm-log submit "$LEDGER" log --format "$form" --as "$CUSTODIAN_DIR/sato"
 t 'seals the token' status ".stances[\"$TOKEN\"].state | test(\"sealed by record [0-9]+ .the HSM.s log has rows without a record. until it is reopened .kanmon reopen.\")"
 t 'nobody signs with it' fails sign
+export -f p11 sign
+t 'the client reads what closed it, and the way out' says 'KMN_E_STALE: token .* is sealed by record .* until it is reopened (kanmon reopen)' \
+	env KMN_DEBUG=call bash -c sign
 t 'its tokens are seen all the same' exits 0 look
 t 'the log says why' grep -q "refused: token $TOKEN is sealed by record" gw/kanmond.log
 begin() { kanmon reopen note --of "$TOKEN" --reason 'a test row, brought by ourselves' $(as sato) "$@"; }
