@@ -144,11 +144,12 @@ kmn_conn_open_record(struct kmn_keeper *k, struct kmn_conn *conn, const struct k
 	bool has_head = claim != NULL && claim->note_len > 0;
 	const struct kmn_instance *instance = conn->instance;
 	json_t *who, *provider, *body;
+	struct kmn_ref self = {.i = 0};
+	kmn_err e;
 
 	if (conn->opened)
 		return KMN_OK;
 	conn->opened = true;
-	conn->chan = kmn_log_size(k->log); /* the number this very record gets */
 	who = instance == NULL ? json_string("none") : kmn_json_b64(instance->id, sizeof(instance->id));
 	provider = instance == NULL ? json_object()
 				    : json_pack("{s:o, s:o}", "version",
@@ -156,14 +157,16 @@ kmn_conn_open_record(struct kmn_keeper *k, struct kmn_conn *conn, const struct k
 					  kmn_json_label(instance->host, strlen(instance->host)));
 	if (instance != NULL && instance->cosigns)
 		put_cosigner(provider, &instance->cosigner);
-	body = json_pack("{s:I, s:o, s:o, s:o, s:o, s:s, s:o}", "chan", (json_int_t)conn->chan, "instance", who, "peer",
-	    peer_json(conn), "tls", tls_json(conn), "provider", provider, "mode",
-	    modes[instance != NULL ? instance->receipts : KMN_RECEIPTS_OFF], "client_head",
-	    has_head ? json_stringn(claim->note, claim->note_len) : json_string("none"));
+	body =
+	    json_pack("{s:o, s:o, s:o, s:o, s:s, s:o}", "instance", who, "peer", peer_json(conn), "tls", tls_json(conn),
+		"provider", provider, "mode", modes[instance != NULL ? instance->receipts : KMN_RECEIPTS_OFF],
+		"client_head", has_head ? json_stringn(claim->note, claim->note_len) : json_string("none"));
 	if (has_head && claim->line[0] != '\0' &&
 	    json_object_set_new(body, "client_cosig", json_string(claim->line)) != 0)
 		KMN_BUG("out of memory");
-	return kmn_keeper_append(k, KMN_R_CHANNEL_OPEN, body, NULL);
+	e = kmn_keeper_append_named(k, KMN_R_CHANNEL_OPEN, body, "chan", &self);
+	conn->chan = self.i; /* the number of this very record */
+	return e;
 }
 
 /* {"C_GetInfo":2,..}: all of a connection, or what was not written yet; NULL if there is nothing. */

@@ -120,7 +120,8 @@ append_one(struct kmn_keeper *k, enum kmn_record_kind kind, json_t *body, struct
 }
 
 kmn_err
-kmn_keeper_append(struct kmn_keeper *k, enum kmn_record_kind kind, json_t *body, struct kmn_ref *ref_out)
+kmn_keeper_append_named(
+    struct kmn_keeper *k, enum kmn_record_kind kind, json_t *body, const char *own, struct kmn_ref *ref_out)
 {
 	json_t *step;
 	uint64_t t;
@@ -137,10 +138,19 @@ kmn_keeper_append(struct kmn_keeper *k, enum kmn_record_kind kind, json_t *body,
 		json_decref(body);
 		return e;
 	}
+	/* not before: the clock's record took an index */
+	if (own != NULL && json_object_set_new(body, own, json_integer((json_int_t)kmn_log_size(k->log))) != 0)
+		KMN_BUG("out of memory");
 	e = append_one(k, kind, body, ref_out, &t);
 	if (e == KMN_OK && kind == KMN_R_GATEWAY_START && (step = kmn_clock_start(k, t)) != NULL)
 		e = append_one(k, KMN_R_CLOCK, step, NULL, &t);
 	return e;
+}
+
+kmn_err
+kmn_keeper_append(struct kmn_keeper *k, enum kmn_record_kind kind, json_t *body, struct kmn_ref *ref_out)
+{
+	return kmn_keeper_append_named(k, kind, body, NULL, ref_out);
 }
 
 void

@@ -423,6 +423,9 @@ kmn_err kmn_keeper_watch(struct kmn_keeper *k, int fd, void *what) KMN_MUST_CHEC
  */
 kmn_err kmn_keeper_append(
     struct kmn_keeper *k, enum kmn_record_kind kind, json_t *body, struct kmn_ref *ref_out) KMN_MUST_CHECK;
+/* The same of a record whose member `own` is its own index. */
+kmn_err kmn_keeper_append_named(struct kmn_keeper *k, enum kmn_record_kind kind, json_t *body, const char *own,
+    struct kmn_ref *ref_out) KMN_MUST_CHECK;
 /* Says of these requests (`open_requests` of a recovery record, taken over) that nothing more comes of them. */
 void kmn_keeper_record_open(struct kmn_keeper *k, const char *reason, json_t *open);
 /* No service from here on: says why, and the loop ends. */

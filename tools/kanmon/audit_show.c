@@ -89,8 +89,7 @@ put_words(const char *before, const char *text, size_t *at)
 static const char *
 who(const struct kmn_row *row, const struct kmn_record *record)
 {
-	if (record->kind == KMN_R_APPROVAL || record->kind == KMN_R_REJECTION || record->kind == KMN_R_VETO ||
-	    record->kind == KMN_R_POLICY || record->kind == KMN_R_GENESIS)
+	if (row->signers[0] != '\0') /* the record is a note of theirs */
 		return row->value[KMN_COL_CUSTODIANS];
 	if (record->kind == KMN_R_DECISION || row->value[KMN_COL_CLIENT][0] == '\0')
 		return "gateway";

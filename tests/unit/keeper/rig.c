@@ -685,28 +685,35 @@ said(void *cookie, enum kmn_check check, enum kmn_severity severity, const struc
 		printf("# V%d record %lld: %s\n", (int)check, (long long)place->index, text);
 }
 
-int
-rig_verify(struct rig *rig)
+void
+rig_trust(const struct rig *rig, char *text, size_t size)
 {
 	uint8_t secret[KMN_ED25519_SECRET_BYTES], policy_sha256[KMN_HASH_BYTES];
-	char vkey[KMN_VKEY_MAX_BYTES], path[128], trust_text[1024], b64[64], *text;
-	static const struct kmn_checker *const more[] = {&kmn_quorum_checker, NULL};
-	struct kmn_verify_settings settings = {.more = more, .sink = {.say = said}};
-	struct kmn_verify_report report;
-	struct kmn_trust trust;
+	char vkey[KMN_VKEY_MAX_BYTES], b64[64], *policy;
 	struct kmn_store *here;
 	size_t len;
 
 	log_key(secret, vkey);
 	CU_ASSERT_EQUAL_FATAL(kmn_store_files(rig->dir, &here), KMN_OK);
-	CU_ASSERT_EQUAL_FATAL(kmn_store_read(here, "policy", 65536, &text, &len), KMN_OK);
-	kmn_sha256(text, len, policy_sha256);
+	CU_ASSERT_EQUAL_FATAL(kmn_store_read(here, "policy", 65536, &policy, &len), KMN_OK);
+	kmn_sha256(policy, len, policy_sha256);
 	kmn_b64(policy_sha256, sizeof(policy_sha256), b64);
-	free(text);
+	free(policy);
 	kmn_store_files_free(here);
-	snprintf(trust_text, sizeof(trust_text),
-	    "kanmon/trust/v1\norigin " ORIGIN "\npolicy-sha256 %s\nlog %s\n%s\nquorum none\n", b64, vkey,
-	    rig->plan.trust == NULL ? "" : rig->plan.trust);
+	snprintf(text, size, "kanmon/trust/v1\norigin " ORIGIN "\npolicy-sha256 %s\nlog %s\n%s\nquorum none\n", b64,
+	    vkey, rig->plan.trust == NULL ? "" : rig->plan.trust);
+}
+
+int
+rig_verify(struct rig *rig)
+{
+	char path[128], trust_text[1024];
+	static const struct kmn_checker *const more[] = {&kmn_channels_checker, &kmn_quorum_checker, NULL};
+	struct kmn_verify_settings settings = {.more = more, .sink = {.say = said}};
+	struct kmn_verify_report report;
+	struct kmn_trust trust;
+
+	rig_trust(rig, trust_text, sizeof(trust_text));
 	CU_ASSERT_EQUAL_FATAL(kmn_trust_parse(trust_text, strlen(trust_text), &trust, NULL), KMN_OK);
 	snprintf(path, sizeof(path), "%s/ledger", rig->dir);
 	CU_ASSERT_EQUAL_FATAL(kmn_store_files(path, &settings.store), KMN_OK);

@@ -106,6 +106,8 @@ int rig_wait(struct rig *rig);
 void rig_end(struct rig *rig);
 /* The same of a ledger that an auditor must refuse. */
 void rig_end_refused(struct rig *rig);
+/* The trust file of its ledger. */
+void rig_trust(const struct rig *rig, char *text, size_t size);
 /* `kanmon audit verify`'s exit code, findings as TAP comments. */
 int rig_verify(struct rig *rig);
 

@@ -17,6 +17,20 @@ t 'it has every type of record that docs/ledger.md has' every_type
 t 'it verifies, with a witness and time stamps' exits 0 audit
 t 'its successor is verified behind it, and is short of both' exits 2 kanmon audit verify "$sample/ledger" "$sample/successor" --trust "$sample/trust"
 t 'the second verifier agrees' exits 0 python3 "$oracle/second.py" "$sample/ledger" "$sample/trust"
+names() { # TYPE NAME: who it is by, as `show` says it
+	kanmon audit show "$sample/ledger" --type "$1" | grep -Eq " $1 +([a-z]+ )*$2 "
+}
+t 'what people signed is shown with their names: an attestation, a reopening, a veto of a policy' eval \
+	'names attestation sato && names reopen suzuki && names policy.veto tanaka'
+functions() { # as the table of calls has them
+	tr -d '\n' <"$source_dir/include/kanmon/calls.def" | grep -o 'KMN_CALL(C_[A-Za-z]*, [0-9a-fx]*, [A-Z_]*, [A-C],' |
+		sed 's/KMN_CALL(\(.*\), .*, \(.*\), \(.\),/\1 \2 \3/' | tr A-Z_ a-z- | sort
+}
+documented() { # as docs/policy.md has them
+	sed -n '/^### Functions/,/^### App/s/^| `\(.*\)` | \(.\) | \(.*\) |$/\1 \2 \3/p' "$source_dir/docs/policy.md" |
+		while read -r word class names; do printf "%s $word $class\n" $names; done | tr A-Z_ a-z- | sort
+}
+t 'the table of functions that it reads is that of the gateway' test "$(functions | wc -l)" -gt 90 -a "$(functions)" = "$(documented)"
 t 'one thread or three say the same' test "$(audit --threads 1)" = "$(audit --threads 3)"
 count=40
 [ -n "${KMN_TEST_LONG:-}" ] && count=2000

@@ -5,7 +5,7 @@
 
 Nothing but Python's own library: hashes are hashlib's, curves and RSA are written out below, for being checked against,
 not for speed. What it does not do again: decode certificates (the `input` lines of a statement are taken as recorded),
-choose among rules (the named rule must be able to apply), witnesses and time stamps.
+choose among rules (the named rule must be able to apply), witnesses, time stamps and rows of an HSM's log.
 """
 import base64
 import hashlib
@@ -14,19 +14,20 @@ import os
 import re
 import sys
 
-from second_policy import *
+from second_standing import *
 
 
 # ---- the ledger ----------------------------------------------------------------------------------------------------
 
 
-class Ledger:
+class Ledger(Standing):
     def __init__(self, folder, trust, head):
         self.folder, self.findings, self.missing = folder, [], []
         self.tree, self.records, self.rows = Tree(), [], types()
         self.prev, self.t, self.m, self.origin = bytes(32), 0, 0, None
         self.trust_text, self.head = trust, head
-        self.policies, self.requests, self.decided, self.commits = [], {}, {}, {}
+        self.requests, self.decided, self.commits = {}, {}, {}
+        self.start_standing()
         self.verified = self.unverified = 0
 
     def found(self, check, where, why):
@@ -260,21 +261,6 @@ class Ledger:
 
     # V5-V8
 
-    def take_policy(self, r, note):
-        before = self.policies[-1] if self.policies else None
-        text, _ = parse_note(note)
-        p = Policy(text)
-        need(p.origin == self.origin and p.signed_by_role("policy", note)[1], "not signed by its own role policy")
-        if before is None:
-            need(p.version == 1 and p.previous == "none", "not version 1")
-            if p.sha256 != self.pin:
-                self.found("V5", r["i"], "policy 1 is not the pinned one")
-        else:
-            need(p.version == before.version + 1 and p.previous == b64(before.sha256), "does not continue the one before")
-            need(before.signed_by_role("policy", note)[1], "not signed by the role policy of the version before")
-            need(r["body"]["version"] == p.version, "the record names another version")
-        self.policies.append(p)
-
     def ref(self, r, ref, *kinds):
         ok = ref["i"] < r["i"] and self.records[ref["i"]]["leaf"] == unb64(ref["leaf"])
         need(ok and self.records[ref["i"]]["type"] in kinds, "a reference that does not point at an earlier %s" % "/".join(kinds))
@@ -376,6 +362,7 @@ class Ledger:
             need(b[name] == w["listed"][name], name + " are not the window's")
         need(b["policy"] == {"version": p.version, "sha256": b64(p.sha256)}, "not the policy in force")
         need(b["not_after"] == mine["expires"], "not_after is not that of the request")
+        self.check_stance(mine, True, LIMIT)
         w["used"] += 1
         self.decided[r["i"]], q["decision"] = q, r
 
@@ -389,7 +376,7 @@ class Ledger:
         approved = {who for (who, _), kind in q["votes"].items() if kind == "approval"}
         for name in ("approvals", "rejections", "vetoes"):
             need(b[name] == q["listed"][name], name + " are not the votes that count")
-        need(b["policy"] == {"version": q["policy"].version, "sha256": b64(q["policy"].sha256)}, "not the policy of the request")
+        need(b["policy"] == {"version": p.version, "sha256": b64(p.sha256)}, "not the policy in force")
         need(b["not_after"] == q["r"]["body"]["expires"], "not_after is not that of the request")
         if "reason" in b:
             need(b["verdict"] == "deny" and b["reason"] in ("rule", "seal", "stale", "call"), "no such reason")
@@ -408,6 +395,7 @@ class Ledger:
                 need(b["rule"] == q["rule"] and not vetoed and p.met(q["rule"], approved), "the need is not met")
                 need(len(approved & q["alone"]) >= int(p.rules[q["rule"]].get("independent", ["0"])[0]), "fewer than independent says")
             need(b["use"] == q["used"] + 1, "use is not the next one")
+            self.check_stance(q["r"]["body"], False, LIMIT)
             self.decided[r["i"]], q["decision"] = q, r
         else:
             need(b["verdict"] in ("deny", "rejected", "expired", "vetoed", "withdrawn", "spent"), "no such verdict")
@@ -425,7 +413,7 @@ class Ledger:
         d, q = self.ref(r, b["decision"], "decision"), self.request(r)
         need(q["decision"] is d and d["i"] in self.decided and not d.get("used"), "not the open decision of the request")
         d["used"] = True
-        q["decision"], q["used"] = None, q["used"] + 1
+        q["decision"], q["used"], q["rv"] = None, q["used"] + 1, b["rv"]
         if b["rv"] == 0x150 and (q["statement"] is not None or "attachment" in q["r"]):
             q["used"] -= 1
         else:
@@ -446,6 +434,24 @@ class Ledger:
         self.verified += ok is True
         self.unverified += ok is None
 
+    def take_op(self, r):
+        b, p = r["body"], self.policy_of_op(r)
+        need(b["op"] in self.functions, "no function that is known")
+        if b["rv"] != 0:
+            return
+        word, durability = self.functions[b["op"]]
+        need(b["rule"] in p.rules and p.need_of(b["rule"]) == "none", "an op that no rule lets run")
+        need(durability != "A" or (word == "key-use" and p.rules[b["rule"]].get("class") == ["B"]), "class A, without an intent")
+        self.check_stance(b, word == "key-use", r["t"] - b["dur_us"] // 1000 - AFTER_OP)
+        self.take_signature(b, b)
+
+    def take_session(self, r):
+        """Who was let in by a quorum was let in by that request."""
+        if "request" in r["body"]:
+            q = self.request(r)
+            need(q["statement"] is not None and q.get("rv") == r["body"]["rv"] and q["r"]["body"]["op"] == "C_Login",
+                "its request did not let anybody in so")
+
     def take_recovery(self, r):
         for entry in r["body"]["open_requests"]:
             where = self.ref(r, {"i": entry["i"], "leaf": entry["leaf"]}, "intent", "decision")
@@ -455,7 +461,10 @@ class Ledger:
                 q["decision"]["used"], q["decision"] = True, None
             q["end"] = entry["state"]
 
-    TAKES = {"intent": take_intent, "attachment": take_attachment, "statement": take_statement, "approval": take_vote, "rejection": take_vote,
+    TAKES = {"genesis": Standing.take_genesis, "policy": Standing.take_policy, "policy.proposal": Standing.take_proposal,
+        "gateway.start": Standing.take_start, "anomaly": Standing.take_anomaly, "clock": Standing.take_anomaly,
+        "hsm.log": Standing.take_anomaly, **dict.fromkeys(Standing.SIGNED, Standing.take_signed),
+        "op": take_op, "session": take_session, "intent": take_intent, "attachment": take_attachment, "statement": take_statement, "approval": take_vote, "rejection": take_vote,
         "veto": take_vote, "decision": take_decision, "result": take_result, "recovery": take_recovery}
 
     def replay(self):
@@ -464,16 +473,8 @@ class Ledger:
             if r.get("body_bad"):
                 continue
             try:
-                if r["type"] in ("genesis", "policy"):
-                    self.take_policy(r, r["body"]["policy" if r["type"] == "genesis" else "note"])
-                elif r["type"] in self.TAKES:
+                if r["type"] in self.TAKES:
                     self.TAKES[r["type"]](self, r)
-                elif r["type"] == "op":
-                    p = self.policies[-1]
-                    need(r["body"]["policy"] == {"version": p.version, "sha256": b64(p.sha256)}, "not the policy in force")
-                    if r["body"]["rv"] == 0:
-                        need(r["body"]["rule"] in p.rules and p.need_of(r["body"]["rule"]) == "none", "an op that no rule lets run")
-                        self.take_signature(r["body"], r["body"])
                 elif r["type"] in ("redeliver", "redelivery"):
                     self.ref(r, r["body"]["result"], "result", "op")
             except (Bad, KeyError, TypeError, ValueError, IndexError) as bad:

@@ -1,5 +1,8 @@
 """Policies and statements, for second.py: docs/policy.md and docs/statements.md."""
+import calendar
+import os
 import re
+import time
 
 from second_parts import *
 
@@ -38,13 +41,28 @@ def seconds(word):
     return int(word[:-1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[word[-1]]
 
 
+def ms_of(text):
+    need(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", text), "not a time")
+    return 1000 * calendar.timegm(time.strptime(text, "%Y-%m-%dT%H:%M:%SZ"))
+
+
+def functions():
+    """The table of functions in docs/policy.md itself: the word of each for `calls`, and its durability class."""
+    here = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../../../docs/policy.md")
+    text = open(here, encoding="utf-8").read().split("### Functions")[1].split("\n### ")[0]
+    out = {}
+    for word, kind, names in re.findall(r"^\| `([a-z-]+)` \| ([ABC]) \| (.*) \|$", text, re.M):
+        out.update((name, (word, kind)) for name in names.split())
+    return out
+
+
 class Policy:
     def __init__(self, text):
         self.lines = {}
         self.text, self.sha256 = text, H(text.encode())
         self.people, self.clients, self.groups, self.roles, self.rules = [], {}, {}, {}, {}
-        self.places = []
-        self.terminals, rule, head = [], None, []
+        self.places, self.tokens, self.stances, self.delay = [], [], {}, 72 * 3600
+        rule, head = None, []
         lines = text.split("\n")
         need(text.endswith("\n") and lines[0] == "kanmon/policy/v1", "not a policy")
         for line in lines[1:-1]:
@@ -70,10 +88,18 @@ class Policy:
             elif w[0] == "role":
                 at = w.index("delay") if "delay" in w else len(w)
                 self.roles[w[1]] = (int(w[2]), w[3:at])
+                self.delay = seconds(w[at + 1]) if at < len(w) else self.delay
+            elif w[0] == "token":
+                says = dict(zip(w[2::2], w[3::2]))
+                self.tokens.append({"name": w[1], "label": says.get("label", w[1]), "serial": says.get("serial"),
+                    "module": says.get("module")})
+            elif w[0] == "stance":
+                self.stances[w[1]] = w[2]
             elif w[0] == "rule":
                 rule, last = self.rules.setdefault(w[1], {}), w[1]
                 self.lines[last] = []
         self.origin, self.version, self.previous = head[0], int(head[1]), head[2]
+        self.not_before, self.expires = ms_of(head[3]), ms_of(head[4])
         keys = [p["key"]["spki"] for p in self.people]
         need(len(keys) == len(set(keys)), "one key in two lines")
         need("policy" in self.roles, "no role policy")
@@ -83,6 +109,7 @@ class Policy:
 
     def signed_by_role(self, role, note):
         """Persons, not keys."""
+        need(role in self.roles, "version %d has no role %s" % (self.version, role))
         text, signed = verify_note(note, [p["key"] for p in self.people], places=self.places)
         count, members = self.roles[role]
         who = {p["person"] for p in self.people if p["key"] in signed and p["name"] in members}
