@@ -10,6 +10,7 @@ import { createReadStream, existsSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { extname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { Ledger } from './ledger.mjs';
 
 const types = { '.html': 'text/html', '.css': 'text/css', '.js': 'text/javascript', '.svg': 'image/svg+xml' };
 export const policyHeaders = {
@@ -45,6 +46,8 @@ export class Mock {
 			Object.assign(answer.request, { created: now, expires: now + lifetimeMs });
 			this.requests.set(id, answer);
 		}
+		this.ledger = new Ledger('kanmon.sandbox/gw/2026', this.answers.policy.note);
+		this.ledger.grow(5);
 	}
 
 	async listen(port = 0) {
@@ -80,7 +83,7 @@ export class Mock {
 			if (url.pathname === '/api/v1/events')
 				return this.stream(response);
 			const body = chunks.length > 0 ? JSON.parse(Buffer.concat(chunks).toString()) : {};
-			const answer = this.answer(request.method, url.pathname.slice(8), body, request, response);
+			const answer = this.answer(request.method, url, body, request, response);
 			response.writeHead(200, { 'Content-Type': 'application/json', ...policyHeaders });
 			return response.end(JSON.stringify(answer));
 		} catch (error) {
@@ -129,7 +132,8 @@ export class Mock {
 		throw new Refusal(403, 'KMN_E_DENIED', 'no key of the policy signed this');
 	}
 
-	answer(method, path, body, request, response) {
+	answer(method, { pathname, searchParams: parameters }, body, request, response) {
+		const path = pathname.slice('/api/v1/'.length);
 		const id = Number(/^requests\/(\d+)/.exec(path)?.[1]);
 
 		if (path === 'sign-in/begin')
@@ -149,8 +153,9 @@ export class Mock {
 			return { requests: [...this.requests.values()].map((answer) => answer.request) };
 		if (path === 'notes')
 			return this.vote(body);
-		if (this.answers[path] !== undefined)
-			return this.answers[path];
+		const told = this.answers[path] ?? this.ledger.answer(path, parameters);
+		if (told !== undefined)
+			return told;
 		const answer = this.requests.get(id);
 		if (answer === undefined)
 			throw new Refusal(404, 'KMN_E_NOT_FOUND', 'no such request');

@@ -1,9 +1,12 @@
 /* The pages against the stand-in (mock.mjs): no gateway, so that a change of a page is tried in seconds. */
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { normalize } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { seriousFaults } from './axe.mjs';
 import { Browser, complaints } from './browser.mjs';
+import { Ledger } from './ledger.mjs';
 import { Mock } from './mock.mjs';
 import { runAll, test } from './tap.mjs';
 
@@ -33,6 +36,20 @@ test('a custodian signs in with a security key and sees what waits, the newest f
 	mock.enrol('sato', await sato.credential('localhost'));
 	await sato.signIn();
 	assert.deepEqual(await page.locator('.request .number').allTextContents(), ['46', '35']);
+});
+
+test('a ledger that is seen for the first time is shown to be compared; with its trust file it is known', async () => {
+	const { vkey, origin: name } = mock.ledger;
+	const text = mock.answers.policy.note.slice(0, mock.answers.policy.note.lastIndexOf('\n\n') + 1);
+	const file = (policy) => ({ name: 'trust', mimeType: 'text/plain', buffer: Buffer.from(
+		`kanmon/trust/v1\norigin ${name}\npolicy-sha256 ${createHash('sha256').update(policy).digest('base64')}\nlog ${vkey}\n\nlog ${vkey}\nquorum none\n`) });
+
+	await page.locator('#trust-strip .verdict.unknown').waitFor();
+	await page.getByLabel('Trust file').setInputFiles(file('another policy'));
+	await page.getByText('The trust file is of another ledger').waitFor();
+	await page.getByLabel('Trust file').setInputFiles(file(text));
+	await page.locator('#trust-strip .verdict.ok').waitFor();
+	assert.equal(await page.locator('#trust-first').count(), 0);
 });
 
 test('the statement on the screen is the statement, byte for byte, and was reported so', async () => {
@@ -65,7 +82,7 @@ test('a rejection wants a reason, and signs it', async () => {
 });
 
 test('every page opens, has one heading of the first level, and its name in the title', async () => {
-	for (const name of ['requests', 'keys', 'policy', 'custodians', 'health', 'enrol']) {
+	for (const name of ['requests', 'keys', 'policy', 'custodians', 'health', 'enrol', 'verify']) {
 		await open(name);
 		assert.equal(await page.locator('h1').count(), 1, name);
 		await page.waitForFunction(() => document.title.startsWith(document.querySelector('main h1').textContent));
@@ -117,13 +134,77 @@ test('the keyboard alone goes from the list to a decision and back', async () =>
 	assert.equal(await focused(), 'do-veto');
 });
 
+test('the head moves on only as far as the ledger grew out of it', async () => {
+	mock.ledger.grow(9);
+	mock.tell({ what: 'ledger' });
+	await page.locator('#trust-strip', { hasText: '15 records' }).waitFor();
+});
+
+for (const [says, what, lie] of [
+	['an older checkpoint', 'older', (ledger) => ledger.lines.splice(10)],
+	['a checkpoint of another history', 'did not grow', (ledger) => ledger.lines.splice(3, 12, ...Array.from({ length: 20 }, (_, i) => `{"other":${i}}`))],
+	['a checkpoint that another key signed', 'not signed by its log key', (ledger) => { ledger.privateKey = new Ledger('other', '').privateKey; }],
+	['another ledger', 'another ledger than before', (ledger) => { ledger.origin = 'other'; }],
+])
+	test(`${says} is an alarm that stays, and nothing is signed beside it`, async () => {
+		const { lines, privateKey, origin: name } = mock.ledger;
+		const honest = [...lines];
+
+		lie(mock.ledger);
+		mock.tell({ what: 'ledger' });
+		await page.locator('#trust-alarm', { hasText: what }).waitFor();
+		Object.assign(mock.ledger, { lines: honest, privateKey, origin: name });
+		await page.reload();
+		await page.locator('#trust-alarm', { hasText: what }).waitFor();
+		await open('requests/46');
+		assert.equal(await page.locator('#do-veto').isDisabled(), true);
+		await page.getByRole('button', { name: 'Forget this ledger' }).click();
+		await page.getByRole('button', { name: 'they agree' }).click();
+		await page.locator('#trust-strip .verdict.ok').waitFor();
+	});
+
+const fixture = (name) => fileURLToPath(new URL(`fixtures/${name}`, import.meta.url));
+
+test('a bundle that is dropped is verified without the server, against a trust file', async () => {
+	await open('verify');
+	await page.getByLabel('Drop a bundle here').setInputFiles([fixture('trust'), fixture('request.bundle')]);
+	await page.locator('.chain-verdict .verdict.ok').waitFor();
+	assert.deepEqual(await page.locator('.step h3').allTextContents(), ['What screens showed', 'The statement that was to be signed',
+		'Who signed it', 'What the policy asked', 'The decision', 'What the HSM returned', 'Where it stands in the ledger']);
+	assert.equal(await page.locator('.step.failed').count(), 0);
+});
+
+test('a bundle of another ledger than the one this browser knows is none of its', async () => {
+	await open('health');
+	await open('verify');
+	await page.getByLabel('Drop a bundle here').setInputFiles(fixture('request.bundle'));
+	await page.locator('.chain-verdict .verdict.failed').waitFor();
+});
+
+test('a bundle with one character changed, in any of its lines, or with one line left out, does not verify', async () => {
+	const passed = await page.evaluate(async ([bundle, trust]) => {
+		const { judgeBundle } = await import('/js/proof/judge.js');
+		const { readTrust } = await import('/js/trust.js');
+		const lines = bundle.split('\n').slice(0, -1);
+		const swap = (line) => {
+			const at = Math.floor(line.length / 2);
+			return line.slice(0, at) + (line[at] === 'A' ? 'B' : 'A') + line.slice(at + 1);
+		};
+		/* Data that is not there is said to be missing, where it is needed. */
+		const bent = lines.flatMap((line, i) => [lines.with(i, swap(line)), ...(line.startsWith('blob ') ? [] : [lines.toSpliced(i, 1)])]);
+		const verdicts = await Promise.all(bent.map(async (changed) => (await judgeBundle(`${changed.join('\n')}\n`, readTrust(trust))).verdict));
+		return verdicts.flatMap((verdict, i) => (verdict === 'ok' ? [i] : []));
+	}, [await readFile(fixture('request.bundle'), 'utf8'), await readFile(fixture('trust'), 'utf8')]);
+	assert.deepEqual(passed, []);
+});
+
 test('axe-core finds nothing serious, in both themes, with a dialog open, and at the door', async () => {
 	const faults = [];
 	const look = async (name) => faults.push(...(await seriousFaults(page)).map((fault) => `${name}, ${fault}`));
 
 	for (const theme of ['light', 'dark']) {
 		await page.getByLabel('Colours').selectOption(theme);
-		for (const name of ['requests', 'requests/35', 'keys', 'policy', 'custodians', 'health', 'enrol']) {
+		for (const name of ['requests', 'requests/35', 'keys', 'policy', 'custodians', 'health', 'enrol', 'verify']) {
 			await open(name);
 			await look(`${theme} ${name}`);
 		}
@@ -141,7 +222,7 @@ test('axe-core finds nothing serious, in both themes, with a dialog open, and at
 test('a request fits a screen of 360 pixels, and prints without what is for the screen only', async () => {
 	await sato.signIn();
 	await page.setViewportSize({ width: 360, height: 740 });
-	for (const name of ['requests', 'requests/35', 'keys', 'policy', 'custodians', 'health', 'enrol']) {
+	for (const name of ['requests', 'requests/35', 'keys', 'policy', 'custodians', 'health', 'enrol', 'verify']) {
 		await open(name);
 		assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= 360), name);
 	}

@@ -11,6 +11,7 @@ const { languages, table } = await load('js/words.js');
 const sources = (folder) => readdirSync(join(www, folder), { withFileTypes: true }).flatMap((entry) =>
 	(entry.isDirectory() ? sources(join(folder, entry.name)) : entry.name.endsWith('.js') ? [join(folder, entry.name)] : []));
 const texts = sources('js').filter((name) => !name.endsWith('words.js')).map((name) => ({ name, text: readFileSync(join(www, name), 'utf8') }));
+const all = texts.map(({ text }) => text).join('\n');
 
 test('each row has a text in each language', () => {
 	for (const [key, row] of Object.entries(table)) {
@@ -35,6 +36,12 @@ test('what the modules ask for by a whole key is in the table', () => {
 	for (const { name, text } of texts)
 		for (const match of text.matchAll(/\bt\('([^']+)'/g))
 			assert.ok(Object.hasOwn(table, match[1]), `${name}: ${match[1]}`);
+});
+
+test('each row is asked for, by its key or by a key with its beginning', () => {
+	const beginnings = [...all.matchAll(/`([a-z_.]+\.)\$\{/g)].map((match) => match[1]);
+	for (const key of Object.keys(table))
+		assert.ok(all.includes(`'${key}'`) || beginnings.some((beginning) => key.startsWith(beginning)), `nothing asks for ${key}`);
 });
 
 test('no module makes an element from markup, and none asks another origin', () => {

@@ -1,15 +1,18 @@
 /* The start: who is here, which page the address names, and the shell around it. */
 import { ApiError, get, post, setCsrf } from './api.js';
 import { el, fill, newId } from './dom.js';
-import { listen, stopListening } from './live.js';
+import { listen, onChange, stopListening } from './live.js';
 import { allowed, pages } from './pages.js';
 import { applySettings, pickLanguage, settingsMenu } from './settings.js';
+import { drawTrust } from './trustview.js';
 import { current, t } from './words.js';
 
 const app = {
 	session: null,
 	main: null,
 	status: null,
+	strip: null, /* what this browser verified of the ledger, at the side */
+	banner: null,
 	leaving: null, /* AbortController of the open page: what it began ends with it */
 	announce(text) {
 		fill(app.status, text);
@@ -78,6 +81,19 @@ function menuButton(header) {
 	return button;
 }
 
+/* The ledger's head is looked at when somebody signs in, and whenever the ledger grew. */
+function watchLedger(signal) {
+	const see = () => drawTrust(app.strip, app.banner).catch((error) => {
+		if (!(error instanceof ApiError))
+			throw error;
+	});
+
+	see();
+	onChange(signal, see);
+}
+
+let shellEnds = new AbortController();
+
 function shell() {
 	const header = el('header', { class: 'side' });
 	const id = newId('main');
@@ -85,21 +101,27 @@ function shell() {
 	document.documentElement.lang = current();
 	app.main = el('main', { id, tabindex: '-1' });
 	app.status = el('p', { class: 'status', role: 'status' });
+	app.strip = el('p', { class: 'strip', id: 'trust-strip' });
+	app.banner = el('div', { id: 'trust-banner' });
+	shellEnds.abort();
+	shellEnds = new AbortController();
 	fill(header,
 		el('a', { class: 'brand', href: '#/requests' }, el('img', { src: 'icon.svg', alt: '', width: 28, height: 28 }),
 			el('span', { class: 'word' }, t('app.name'))),
 		menuButton(header),
 		el('p', { class: 'origin' }, app.session?.origin ?? ''),
-		navigation(), who(), settingsMenu(() => {
+		navigation(), app.strip, who(), settingsMenu(() => {
 			shell();
 			open();
 		}));
 	fill(document.body, el('a', { class: 'skip', href: `#${id}`, onclick: (event) => {
 		event.preventDefault();
 		app.main.focus();
-	} }, t('app.skip')), header, app.main, app.status);
-	if (app.session !== null)
+	} }, t('app.skip')), header, el('div', { class: 'page' }, app.banner, app.main), app.status);
+	if (app.session !== null) {
 		listen();
+		watchLedger(shellEnds.signal);
+	}
 }
 
 /* #/requests/93 -> page `requests`, argument '93'. */

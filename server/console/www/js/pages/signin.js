@@ -53,5 +53,5 @@ export async function openSignIn(app) {
 			async () => app.signedIn(await post('sign-in/certificate')), place, false),
 		place,
 		el('nav', { 'aria-label': t('signin.without'), class: 'method' }, el('h2', {}, t('signin.without')),
-			el('ul', {}, el('li', {}, el('a', { href: '#/enrol' }, t('signin.enrol')))))));
+			el('ul', {}, el('li', {}, el('a', { href: '#/verify' }, t('signin.verify'))), el('li', {}, el('a', { href: '#/enrol' }, t('signin.enrol')))))));
 }

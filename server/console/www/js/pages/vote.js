@@ -4,6 +4,7 @@ import { utf8 } from '../bytes.js';
 import { el, fill, newId } from '../dom.js';
 import { relyingPartyOf } from '../policy.js';
 import { turned, valueOf } from '../statement.js';
+import { kept } from '../trust.js';
 import { asValue } from '../value.js';
 import { available, signText } from '../webauthn.js';
 import { t } from '../words.js';
@@ -72,6 +73,10 @@ export class SigningDialog {
 		if (wrong !== undefined) {
 			this.say(wrong);
 			this.reason[1].focus();
+			return;
+		}
+		if (kept()?.alarm !== undefined) {
+			this.say(t('request.blocked'));
 			return;
 		}
 		const text = this.text(reason);

@@ -1,0 +1,100 @@
+/*
+ * What this browser keeps of a ledger: origin, log key and the hash of policy 1, seen first and shown to be compared, or
+ * read from a trust file; and the newest head that it verified. Each new head must have grown out of that one. What
+ * contradicts it stays on the screen, also after the page is loaded anew, until somebody forgets the ledger by hand.
+ */
+import { get, query } from './api.js';
+import { b64, equal, unb64, utf8 } from './verify/bytes.js';
+import { sha256b64 } from './verify/sha256.js';
+import { grew } from './verify/tree.js';
+import { noteText } from './policy.js';
+
+const NAME = 'kanmon.trust';
+
+export const kept = () => JSON.parse(localStorage.getItem(NAME) ?? 'null');
+export const forget = () => localStorage.removeItem(NAME);
+
+function keep(trust) {
+	localStorage.setItem(NAME, JSON.stringify(trust));
+	return trust;
+}
+
+/* {origin, log, policy} of a trust file (docs/ledger.md 9); null: it is none. */
+export function readTrust(text) {
+	const value = (key) => new RegExp(`^${key} (\\S+)$`, 'm').exec(text)?.[1] ?? null;
+	const trust = { origin: value('origin'), log: value('log'), policy: value('policy-sha256') };
+
+	return text.startsWith('kanmon/trust/v1\n') && Object.values(trust).every((one) => one !== null) ? trust : null;
+}
+
+/* The first sight of a ledger: what its first record says, to be compared by people. */
+async function firstSight() {
+	const { records: [line] } = await get(query('ledger/records', { from: 0, count: 1 }));
+	const { body } = JSON.parse(line);
+
+	return { origin: body.origin, log: body.vkey, policy: await sha256b64(noteText(body.policy)), first: true };
+}
+
+/* A checkpoint note's head, if the log key signed it; else throws. */
+async function headOf(note, trust) {
+	const text = noteText(note);
+	const [origin, size, root] = text.split('\n');
+	const key = unb64(trust.log.split('+').slice(2).join('+'));
+	const line = note.slice(text.length + 1).split('\n').find((one) => one.startsWith(`— ${trust.origin} `));
+	const signature = line === undefined ? null : unb64(line.split(' ')[2]);
+	const publicKey = await crypto.subtle.importKey('raw', key.subarray(1), 'Ed25519', false, ['verify']);
+
+	if (origin !== trust.origin)
+		throw new Error('origin');
+	if (signature === null || !await crypto.subtle.verify('Ed25519', publicKey, signature.subarray(4), utf8(text)))
+		throw new Error('signature');
+	return { size: Number(size), root };
+}
+
+const asHead = (head) => ({ size: head.size, root: unb64(head.root, 32) });
+
+/* Did `to` grow out of `from`, by a proof that the gateway gives? */
+async function continues(from, to) {
+	if (from.size === to.size)
+		return equal(unb64(from.root, 32), unb64(to.root, 32));
+	if (from.size > to.size)
+		return false;
+	const { path } = await get(query('ledger/consistency', { from: from.size, to: to.size }));
+	return grew(asHead(from), asHead(to), path.map((hash) => unb64(hash, 32)));
+}
+
+/*
+ * Looks at the newest checkpoint. {trust, alarm: null or {what, kept, shown}}; what: 'origin', 'signature', 'older',
+ * 'forked'. A head that is older than the one kept is an alarm as well: a gateway's own newest never is.
+ */
+export async function look() {
+	const trust = kept() ?? keep(await firstSight());
+
+	if (trust.alarm !== undefined)
+		return { trust, alarm: trust.alarm };
+	const { note } = await get('ledger/checkpoint');
+	let head, what = null;
+	try {
+		head = await headOf(note, trust);
+		if (trust.head !== undefined && !await continues(trust.head, head))
+			what = head.size < trust.head.size ? 'older' : 'forked';
+	} catch (error) {
+		if (error.status !== undefined)
+			throw error;
+		what = error.message === 'origin' ? 'origin' : 'signature';
+	}
+	if (what === null)
+		return { trust: keep({ ...trust, head }), alarm: null };
+	const alarm = { what, kept: trust.head ?? null, shown: note };
+	keep({ ...trust, alarm });
+	return { trust, alarm };
+}
+
+/* People compared what was seen first, or gave a trust file. */
+export function confirm(trust = kept()) {
+	const { first, ...rest } = trust;
+
+	return keep(rest);
+}
+
+export const short = (hash) => b64(unb64(hash)).slice(0, 12);
