@@ -85,22 +85,6 @@ pend(struct kmn_application *app, struct kmn_async_session *s, enum kmn_call_id 
 	return rv;
 }
 
-/* What began the operation is kept: who joins begins it again. Without memory the call has no id later. */
-static void
-keep_init(struct kmn_async_session *s, enum kmn_call_id id, const struct kmn_arg *arg, size_t arg_count)
-{
-	struct kmn_writer w;
-
-	free(s->init);
-	s->init = NULL;
-	s->begun = 0;
-	kmn_writer_init(&w, KMN_RECIPE_MAX_BYTES);
-	if (kmn_request_encode(id, arg, arg_count, &w) != KMN_OK || !kmn_recipe_is_open(w.bytes, w.len) ||
-	    kmn_writer_take(&w, &s->init, &s->init_len) != KMN_OK)
-		s->init = NULL;
-	kmn_writer_clear(&w);
-}
-
 void
 kmn_async_withdraw(struct kmn_async_session *s)
 {
@@ -157,9 +141,9 @@ in_session(struct kmn_async *async, struct kmn_application *app, struct kmn_asyn
 	if (may_pend(row))
 		return pend(app, s, id, arg, arg_count);
 	rv = kmn_call_whole(app, KMN_LIST_NEWEST, id, arg, arg_count);
-	if (rv == CKR_OK && id == KMN_C_SignInit)
-		keep_init(s, id, arg, arg_count);
-	else if (rv == CKR_OK && id == KMN_C_GetSessionInfo)
+	if (rv == CKR_OK)
+		kmn_steps_note(s, id, arg, arg_count);
+	if (rv == CKR_OK && id == KMN_C_GetSessionInfo)
 		((CK_SESSION_INFO *)arg[1].p)->flags |= CKF_ASYNC_SESSION;
 	return rv;
 }
@@ -208,7 +192,7 @@ end(struct kmn_async *async, struct kmn_async_session *s)
 	struct kmn_pending *p = s->pending;
 
 	if (p->recipe != 0 && p->rv != CKR_BUFFER_TOO_SMALL && (p->parked == NULL || !kmn_parked_is_lost(p->parked)))
-		kmn_recipe_forget(kmn_async_folder(async), p->recipe);
+		kmn_async_drop(async, p->recipe);
 	kmn_pending_free(p);
 	s->pending = NULL;
 }

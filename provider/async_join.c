@@ -8,45 +8,62 @@
 
 #include "provider/application.h"
 #include "provider/debug.h"
-#include "provider/recipe.h"
+#include "provider/identity.h"
 #include "provider/wake.h"
 #include "provider/wire.h"
 
 /* ---- C_AsyncGetID ------------------------------------------------------------------------------------------------ */
 
-/* Who the key of the operation is. */
-static bool
-ask_key(struct kmn_application *app, const struct kmn_async_session *s, struct kmn_identity *key_out)
+/* Who the keys of a request are, behind those that are known. */
+static kmn_err
+ask_keys(struct kmn_application *app, const struct kmn_async_session *s, const struct kmn_recipe_part *request,
+    struct kmn_recipe *recipe)
 {
-	struct kmn_call_view v;
 	struct kmn_desk desk = {.app = app, .slot = s->slot, .flags = s->flags};
-	uint64_t key;
-	bool known;
+	uint64_t handle[KMN_RECIPE_KEYS_MAX];
+	size_t n = kmn_recipe_handles(request->bytes, request->len, handle, KMN_RECIPE_KEYS_MAX);
+	kmn_err e = KMN_OK;
 
-	if (s->init == NULL || kmn_call_view_decode(s->init, s->init_len, &v) != KMN_OK || !kmn_view_key(&v, 0, &key) ||
-	    (desk.link = kmn_links_take(&app->links)) == NULL)
-		return false;
-	known = kmn_identity_ask(&desk, s->handle, (CK_OBJECT_HANDLE)key, key_out) == KMN_OK && key_out->proven;
+	if (n > KMN_RECIPE_KEYS_MAX - recipe->keys)
+		return KMN_E_LIMIT;
+	if (n > 0 && (desk.link = kmn_links_take(&app->links)) == NULL)
+		return KMN_E_INSTANCE;
+	for (size_t i = 0; e == KMN_OK && i < n; i++) {
+		struct kmn_identity *key = &recipe->key[recipe->keys++];
+
+		e = kmn_identity_ask(&desk, s->handle, (CK_OBJECT_HANDLE)handle[i], key);
+		if (e == KMN_OK && !key->proven)
+			e = KMN_E_DENIED;
+	}
 	kmn_links_put(&app->links, desk.link);
-	return known;
+	return e;
 }
 
+/* What is borrowed of the session and of the call is theirs: the recipe is not cleared. */
 static kmn_err
 store(struct kmn_application *app, const struct kmn_async_session *s)
 {
 	const struct kmn_pending *p = s->pending;
+	const struct kmn_call *row = kmn_call_row(p->id);
 	struct kmn_recipe recipe = {.request = kmn_parked_request(p->parked), .id = p->id};
-	enum kmn_call_id init;
-	const uint8_t *call = kmn_parked_bytes(p->parked, &recipe.call_len);
+	kmn_err e = KMN_OK;
 
-	if (!kmn_recipe_begins(p->id, &init) || !kmn_recipe_is_open(call, recipe.call_len))
+	recipe.call.bytes = (uint8_t *)(uintptr_t)kmn_parked_bytes(p->parked, &recipe.call.len);
+	if (!kmn_recipe_is_open(recipe.call.bytes, recipe.call.len))
 		return KMN_E_DENIED;
-	if (init != p->id && !ask_key(app, s, &recipe.key))
-		return KMN_E_DENIED;
-	recipe.init = s->init;
-	recipe.init_len = s->init_len;
-	recipe.call = (uint8_t *)(uintptr_t)call;
-	return kmn_recipe_store(kmn_async_folder(app->async), &recipe);
+	if (row->effect == KMN_EFFECT_ANSWERS) {
+		if (s->operation != row->operations)
+			return KMN_E_DENIED; /* it was begun otherwise, or nobody could begin it again */
+		recipe.steps = s->steps;
+		memcpy(recipe.step, s->step, s->steps * sizeof(s->step[0]));
+	} else if (row->effect != KMN_EFFECT_NONE) {
+		return KMN_E_DENIED; /* of a message: the caller's memory has its state */
+	}
+	for (size_t i = 0; e == KMN_OK && i < recipe.steps; i++)
+		e = ask_keys(app, s, &recipe.step[i], &recipe);
+	if (e == KMN_OK)
+		e = ask_keys(app, s, &recipe.call, &recipe);
+	return e != KMN_OK ? e : kmn_async_keep(app->async, &recipe);
 }
 
 static CK_RV
@@ -69,7 +86,7 @@ detach(struct kmn_application *app, struct kmn_async_session *s, CK_ULONG *id)
 		return CKR_OK;
 	}
 	/* It ended a moment ago: there is nothing to wait for, only an outcome to be taken. */
-	kmn_recipe_forget(kmn_async_folder(app->async), request);
+	kmn_async_drop(app->async, request);
 	p->over = true;
 	p->rv = rv;
 	kmn_parked_outputs(p->parked, &p->out);
@@ -99,73 +116,110 @@ kmn_async_get_id(struct kmn_application *app, CK_SESSION_HANDLE session, const C
 
 /* ---- C_AsyncJoin ------------------------------------------------------------------------------------------------- */
 
-/* Begins the operation again, with the key that it was begun with and no other. */
+/* The handles that the keys have here and now; each is there once, and proves to be it. */
 static CK_RV
-begin(struct kmn_application *app, struct kmn_async_session *s, struct kmn_recipe *recipe)
+find_keys(struct kmn_application *app, const struct kmn_async_session *s, const struct kmn_recipe *recipe,
+    uint64_t handle_out[KMN_RECIPE_KEYS_MAX])
 {
 	struct kmn_desk desk = {.app = app, .slot = s->slot, .flags = s->flags};
-	struct kmn_arg arg[] = {{.u = s->handle}, {0}, {0}};
-	CK_OBJECT_HANDLE key = 0;
-	struct kmn_parked *parked;
-	CK_RV rv = CKR_HOST_MEMORY;
-	kmn_err e;
+	CK_RV rv = CKR_OK;
 
-	if (!recipe->key.proven || s->begun == recipe->request)
-		return CKR_OK;
-	if ((desk.link = kmn_links_take(&app->links)) == NULL)
+	if (recipe->keys > 0 && (desk.link = kmn_links_take(&app->links)) == NULL)
 		return CKR_DEVICE_ERROR;
-	e = kmn_identity_find(&desk, &recipe->key, &key);
+	for (size_t i = 0; rv == CKR_OK && i < recipe->keys; i++) {
+		CK_OBJECT_HANDLE handle = 0;
+		kmn_err e = kmn_identity_find(&desk, &recipe->key[i], &handle);
+
+		rv = e != KMN_OK ? kmn_err_ckr(e) : handle == 0 ? CKR_SAVED_STATE_INVALID : CKR_OK;
+		handle_out[i] = handle;
+	}
 	kmn_links_put(&app->links, desk.link);
-	if (e != KMN_OK)
-		return kmn_err_ckr(e);
-	if (key == 0 || kmn_recipe_address(recipe->init, recipe->init_len, s->handle, key) != KMN_OK)
+	return rv;
+}
+
+/* One request of the recipe, with the handles from *handle on, which moves behind them. */
+static CK_RV
+make_step(struct kmn_application *app, const struct kmn_async_session *s, struct kmn_recipe_part *step,
+    const uint64_t **handle)
+{
+	struct kmn_arg arg[KMN_CALL_ARGS_MAX] = {{.u = s->handle}};
+	struct kmn_parked *parked;
+	struct kmn_call_view v;
+	CK_RV rv = CKR_HOST_MEMORY;
+
+	if (kmn_recipe_address(step, s->handle, *handle, 0) != KMN_OK ||
+	    kmn_call_view_decode(step->bytes, step->len, &v) != KMN_OK)
 		return CKR_SAVED_STATE_INVALID;
-	arg[2].u = key;
-	if ((parked = kmn_parked_new(app, KMN_C_SignInit, arg, KMN_COUNT_OF(arg))) != NULL) {
-		kmn_parked_encoded(parked, recipe->init, recipe->init_len);
+	for (size_t i = 1; i < v.call->param_count; i++)
+		if (v.value[i].param->kind == KMN_KIND_KEY)
+			arg[i].u = (CK_ULONG)v.value[i].number;
+	*handle += kmn_recipe_handles(step->bytes, step->len, NULL, 0);
+	if ((parked = kmn_parked_new(app, v.id, arg, v.call->param_count)) != NULL) {
+		kmn_parked_encoded(parked, step->bytes, step->len);
 		rv = kmn_parked_start(parked);
 	}
 	kmn_parked_free(parked);
-	if (rv != CKR_OK)
+	return rv;
+}
+
+/* Begins the operation again, with the key that it was begun with and no other. */
+static CK_RV
+begin(struct kmn_application *app, struct kmn_async_session *s, struct kmn_recipe *recipe, const uint64_t **handle)
+{
+	size_t begun = 0;
+	CK_RV rv = CKR_OK;
+
+	if (recipe->steps > 0 && s->begun == recipe->request) { /* by a join that came to nothing else */
+		for (size_t i = 0; i < recipe->steps; i++)
+			*handle += kmn_recipe_handles(recipe->step[i].bytes, recipe->step[i].len, NULL, 0);
+		return CKR_OK;
+	}
+	for (; rv == CKR_OK && begun < recipe->steps; begun++)
+		rv = make_step(app, s, &recipe->step[begun], handle);
+	if (rv != CKR_OK || recipe->steps == 0)
 		return rv;
-	free(s->init);
-	s->init = recipe->init;
-	s->init_len = recipe->init_len;
-	recipe->init = NULL;
+	kmn_steps_clear(s);
+	memcpy(s->step, recipe->step, recipe->steps * sizeof(s->step[0]));
+	s->steps = recipe->steps;
+	s->operation = kmn_call_row(recipe->id)->operations;
 	s->begun = recipe->request;
+	recipe->steps = 0; /* they are the session's now */
 	return CKR_OK;
 }
 
-/* The call as it was, with the caller's buffer; *count_out arguments. */
+/* The call as it was, with the caller's buffer. */
 static CK_RV
-call_again(struct kmn_application *app, struct kmn_async_session *s, struct kmn_recipe *recipe, CK_BYTE *data,
-    CK_ULONG *len, struct kmn_pending *p)
+call_again(struct kmn_application *app, struct kmn_async_session *s, struct kmn_recipe *recipe, const uint64_t *handle,
+    CK_BYTE *data, CK_ULONG *len, struct kmn_pending *p)
 {
 	struct kmn_arg arg[KMN_CALL_ARGS_MAX] = {{.u = s->handle}};
 	const struct kmn_call *row = kmn_call_row(recipe->id);
+	const struct kmn_arg *room;
 	struct kmn_call_view v;
 	CK_RV rv;
 
-	if (kmn_recipe_address(recipe->call, recipe->call_len, s->handle, 0) != KMN_OK ||
-	    kmn_call_view_decode(recipe->call, recipe->call_len, &v) != KMN_OK)
+	if (kmn_recipe_address(&recipe->call, s->handle, handle, *len) != KMN_OK ||
+	    kmn_call_view_decode(recipe->call.bytes, recipe->call.len, &v) != KMN_OK)
 		return CKR_SAVED_STATE_INVALID;
-	if (kmn_async_room(row, arg) != NULL) { /* C_Sign */
-		arg[1].p = (void *)(uintptr_t)v.value[1].bytes;
-		arg[1].u = (CK_ULONG)v.value[1].len;
-		arg[2].p = data;
-		arg[2].n = len;
-		if (data == NULL)
-			return CKR_BUFFER_TOO_SMALL;
-		if ((rv = kmn_async_check_room(app, recipe->id, arg, row->param_count)) != CKR_OK)
-			return rv;
-	}
-	for (size_t i = 0, made = 0; i < row->param_count; i++)
-		if (row->param[i].kind == KMN_KIND_NEW_OBJECT)
+	for (size_t i = 1, made = 0; i < row->param_count; i++) {
+		if (row->param[i].kind == KMN_KIND_ROOM)
+			arg[i] = (struct kmn_arg){.p = data, .n = len};
+		else if (row->param[i].kind == KMN_KIND_NEW_OBJECT ||
+			 (row->param[i].kind == KMN_KIND_MAYBE_OBJECT && !v.value[i].null))
 			arg[i].p = &p->out.made[made++];
+		else if (row->param[i].kind == KMN_KIND_DATA)
+			arg[i] =
+			    (struct kmn_arg){.p = (void *)(uintptr_t)v.value[i].bytes, .u = (CK_ULONG)v.value[i].len};
+		else if (row->param[i].kind == KMN_KIND_KEY || row->param[i].kind == KMN_KIND_OBJECT)
+			arg[i].u = (CK_ULONG)v.value[i].number;
+	}
+	if ((room = kmn_async_room(row, arg)) != NULL && data == NULL)
+		return CKR_BUFFER_TOO_SMALL;
+	if (room != NULL && (rv = kmn_async_check_room(app, recipe->id, arg, row->param_count)) != CKR_OK)
+		return rv;
 	if ((p->parked = kmn_parked_new(app, recipe->id, arg, row->param_count)) == NULL)
 		return CKR_HOST_MEMORY;
-	if (arg[2].n == NULL)
-		kmn_parked_encoded(p->parked, recipe->call, recipe->call_len);
+	kmn_parked_encoded(p->parked, recipe->call.bytes, recipe->call.len);
 	s->begun = 0;
 	return kmn_parked_start(p->parked);
 }
@@ -197,6 +251,8 @@ static CK_RV
 join(struct kmn_application *app, struct kmn_async_session *s, struct kmn_recipe *recipe, CK_BYTE *data, CK_ULONG len)
 {
 	struct kmn_pending *p = calloc(1, sizeof(*p));
+	uint64_t key[KMN_RECIPE_KEYS_MAX];
+	const uint64_t *handle = key;
 	kmn_err ended;
 	CK_RV rv;
 
@@ -210,8 +266,8 @@ join(struct kmn_application *app, struct kmn_async_session *s, struct kmn_recipe
 		s->pending = p;
 		return CKR_OK;
 	}
-	if ((rv = begin(app, s, recipe)) == CKR_OK)
-		rv = call_again(app, s, recipe, data, &len, p);
+	if ((rv = find_keys(app, s, recipe, key)) == CKR_OK && (rv = begin(app, s, recipe, &handle)) == CKR_OK)
+		rv = call_again(app, s, recipe, handle, data, &len, p);
 	if (p->parked == NULL) {
 		free(p);
 		return rv;
@@ -228,7 +284,7 @@ join(struct kmn_application *app, struct kmn_async_session *s, struct kmn_recipe
 		return CKR_OK;
 	kmn_debug(KMN_TOPIC_WAIT, "request %llu is not open any more", (unsigned long long)recipe->request);
 	kmn_async_withdraw(s);
-	kmn_recipe_forget(kmn_async_folder(app->async), recipe->request);
+	kmn_async_drop(app->async, recipe->request);
 	return CKR_SAVED_STATE_INVALID;
 }
 
@@ -247,7 +303,7 @@ kmn_async_join(struct kmn_application *app, CK_SESSION_HANDLE session, const CK_
 		return CKR_FUNCTION_NOT_SUPPORTED;
 	if (s->pending != NULL)
 		rv = CKR_OPERATION_ACTIVE;
-	else if (kmn_recipe_load(kmn_async_folder(app->async), id, &recipe) != KMN_OK ||
+	else if (kmn_async_recall(app->async, id, &recipe) != KMN_OK ||
 		 strcmp((const char *)function, kmn_call_row(recipe.id)->name) != 0)
 		rv = CKR_SAVED_STATE_INVALID;
 	else

@@ -7,7 +7,7 @@
 
 #include "provider/async.h"
 #include "provider/call.h"
-#include "provider/heads.h"
+#include "provider/recipe.h"
 
 /* A call that has no answer yet, or whose answer was not asked for yet. */
 struct kmn_pending {
@@ -27,10 +27,19 @@ struct kmn_async_session {
 	bool closed, busy;
 	/* what is below belongs to who made it busy */
 	struct kmn_pending *pending;
-	uint8_t *init; /* the request that began the operation of C_Sign */
-	size_t init_len;
+	/* the operation that was begun last, and its parts: requests, as in a recipe */
+	unsigned operation; /* KMN_OP_*; 0: none, or nobody could make it again */
+	size_t steps;
+	struct kmn_recipe_part step[KMN_RECIPE_STEPS_MAX];
 	uint64_t begun; /* the recipe by which an operation was begun that still waits for its call */
 	struct kmn_async_session *next;
+};
+
+/* A recipe where there is no folder. */
+struct kmn_kept {
+	uint64_t request;
+	struct kmn_writer w;
+	struct kmn_kept *next;
 };
 
 struct kmn_async {
@@ -39,7 +48,8 @@ struct kmn_async {
 	struct kmn_async_session *sessions;
 	atomic_uint count;
 	const struct kmn_client_settings *settings;
-	struct kmn_heads *heads; /* the folder, once somebody needs it; NULL with `state = none` */
+	struct kmn_heads *heads; /* the folder, once somebody needs it; NULL with `state = none`: then */
+	struct kmn_kept *kept;   /* recipes are here, until C_Finalize; guarded by the lock */
 };
 
 /* ---- async_sessions.c -------------------------------------------------------------------------------------------- */
@@ -55,10 +65,20 @@ void kmn_async_forget(struct kmn_async *async, struct kmn_async_session *gone);
 bool kmn_async_has(struct kmn_async *async, CK_SESSION_HANDLE handle);
 /* A session of the slot, 0: there is none. */
 CK_SESSION_HANDLE kmn_async_any(struct kmn_async *async, CK_SLOT_ID slot);
-/* Where recipes are; NULL: nowhere. */
-struct kmn_heads *kmn_async_folder(struct kmn_async *async);
 /* NULL is fine. */
 void kmn_pending_free(struct kmn_pending *p);
+
+/* ---- async_steps.c: what a recipe is made of, and where it is ---------------------------------------------------- */
+
+/* A call that came to CKR_OK in the session: it may have begun an operation, gone on with it, or ended it. */
+void kmn_steps_note(struct kmn_async_session *s, enum kmn_call_id id, const struct kmn_arg *arg, size_t arg_count);
+void kmn_steps_clear(struct kmn_async_session *s);
+/* In the folder of `state`, or else in memory; errors as of kmn_recipe_store and kmn_recipe_load. */
+kmn_err kmn_async_keep(struct kmn_async *async, const struct kmn_recipe *recipe) KMN_MUST_CHECK;
+kmn_err kmn_async_recall(struct kmn_async *async, uint64_t request, struct kmn_recipe *recipe_out) KMN_MUST_CHECK;
+void kmn_async_drop(struct kmn_async *async, uint64_t request);
+/* When no call is under way. */
+void kmn_async_drop_all(struct kmn_async *async);
 
 /* ---- async.c: of a session that was taken ------------------------------------------------------------------------ */
 

@@ -20,7 +20,7 @@ static void
 session_free(struct kmn_async_session *s)
 {
 	kmn_pending_free(s->pending);
-	free(s->init);
+	kmn_steps_clear(s);
 	free(s);
 }
 
@@ -37,20 +37,6 @@ kmn_async_new(const struct kmn_client_settings *settings, struct kmn_async **asy
 	return KMN_OK;
 }
 
-/* Where recipes are. Without it calls are pending all the same: they have no id that another process could use. */
-struct kmn_heads *
-kmn_async_folder(struct kmn_async *async)
-{
-	struct kmn_heads *heads;
-
-	(void)pthread_mutex_lock(&async->lock);
-	if (async->heads == NULL && kmn_heads_new(async->settings, &async->heads) != KMN_OK)
-		kmn_debug(KMN_TOPIC_CONFIG, "state: nothing that is pending can be joined by another process");
-	heads = async->heads;
-	(void)pthread_mutex_unlock(&async->lock);
-	return heads;
-}
-
 void
 kmn_async_free(struct kmn_async *async)
 {
@@ -60,6 +46,7 @@ kmn_async_free(struct kmn_async *async)
 		next = s->next;
 		session_free(s);
 	}
+	kmn_async_drop_all(async);
 	kmn_heads_free(async->heads);
 	(void)pthread_cond_destroy(&async->idle);
 	(void)pthread_mutex_destroy(&async->lock);

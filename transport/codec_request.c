@@ -363,6 +363,7 @@ kmn_call_view_decode(const void *bytes, size_t len_bytes, struct kmn_call_view *
 	}
 	for (size_t i = 0; r.err == KMN_OK && i < call->param_count; i++) {
 		v->value[i].param = &call->param[i];
+		v->value[i].at = (size_t)(r.at - (const uint8_t *)bytes);
 		get_arg(&r, call, &v->value[i]);
 	}
 	if (kmn_reader_end(&r) != KMN_OK)

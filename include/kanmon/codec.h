@@ -204,6 +204,7 @@ size_t kmn_mech_handles(const struct kmn_mech_view *m, uint64_t *out, size_t max
 /* One argument of a request. */
 struct kmn_value {
 	const struct kmn_param *param;
+	size_t at;            /* where it begins in the message */
 	bool null;            /* the pointer was NULL */
 	uint64_t number;      /* scalar; stated length (DATA, PIN); capacity or count asked for (outputs) */
 	const uint8_t *bytes; /* DATA, PIN, LABEL */

@@ -7,9 +7,10 @@
  *	open | open-plain       a session with CKF_ASYNC_SESSION or without, and the login; info: its flags
  *	find:LABEL init         the private key; C_SignInit by CKM_SHA256_RSA_PKCS
  *	sign:FILE | sign-into:BYTES:FILE | how-long:FILE     C_Sign
- *	keypair:LABEL           C_GenerateKeyPair
+ *	update:FILE final       C_SignUpdate, C_SignFinal
+ *	keypair:LABEL           C_GenerateKeyPair; destroy  C_DestroyObject of what was found
  *	ask:FUNCTION            C_AsyncComplete once; await:FUNCTION:FILE until it is over, and what came goes to FILE
- *	id:FUNCTION             C_AsyncGetID; join:FUNCTION:ID  C_AsyncJoin
+ *	id:FUNCTION             C_AsyncGetID; join:FUNCTION:ID  C_AsyncJoin, `last` for ID: what id said
  *	cancel close close-all finalize
  *	until:FILE              waits for a file
  */
@@ -33,6 +34,7 @@ static CK_FUNCTION_LIST_3_2 *f;
 static CK_SLOT_ID slot;
 static CK_SESSION_HANDLE session;
 static CK_OBJECT_HANDLE key;
+static CK_ULONG last_id;
 static CK_BYTE data[4096], signature[ROOM];
 
 static void
@@ -133,6 +135,16 @@ sign(const char *path, CK_BYTE *out, CK_ULONG room)
 }
 
 static CK_RV
+sign_final(void)
+{
+	CK_ULONG len = sizeof(signature);
+	CK_RV rv = f->C_SignFinal(session, signature, &len);
+
+	printf("(%lu) ", len);
+	return rv;
+}
+
+static CK_RV
 complete(const char *function, const char *path)
 {
 	CK_ASYNC_DATA got = {0};
@@ -157,10 +169,11 @@ complete(const char *function, const char *path)
 static CK_RV
 say_id(const char *function)
 {
-	CK_ULONG id = 0;
-	CK_RV rv = f->C_AsyncGetID(session, (CK_UTF8CHAR *)(uintptr_t)function, &id);
+	CK_RV rv;
 
-	printf("(%lu) ", id);
+	last_id = 0;
+	rv = f->C_AsyncGetID(session, (CK_UTF8CHAR *)(uintptr_t)function, &last_id);
+	printf("(%lu) ", last_id);
 	return rv;
 }
 
@@ -210,8 +223,8 @@ with_function(const char *word, char *value)
 	if (strcmp(word, "id") == 0)
 		return say_id(value);
 	if (strcmp(word, "join") == 0 && more != NULL)
-		return f->C_AsyncJoin(
-		    session, (CK_UTF8CHAR *)value, strtoul(more, NULL, 10), signature, sizeof(signature));
+		return f->C_AsyncJoin(session, (CK_UTF8CHAR *)value,
+		    strcmp(more, "last") == 0 ? last_id : strtoul(more, NULL, 10), signature, sizeof(signature));
 	if (strcmp(word, "sign-into") == 0 && more != NULL)
 		return sign(more, signature, strtoul(value, NULL, 10));
 	exit(2);
@@ -230,6 +243,10 @@ act(const char *word, char *value)
 		return info();
 	if (strcmp(word, "init") == 0)
 		return f->C_SignInit(session, &m, key);
+	if (strcmp(word, "final") == 0)
+		return sign_final();
+	if (strcmp(word, "destroy") == 0)
+		return f->C_DestroyObject(session, key);
 	if (strcmp(word, "cancel") == 0)
 		return f->C_SessionCancel(session, CKF_SIGN);
 	if (strcmp(word, "close") == 0)
@@ -244,6 +261,8 @@ act(const char *word, char *value)
 		return find(value);
 	if (strcmp(word, "sign") == 0)
 		return sign(value, signature, sizeof(signature));
+	if (strcmp(word, "update") == 0)
+		return f->C_SignUpdate(session, data, read_file(value));
 	if (strcmp(word, "how-long") == 0)
 		return sign(value, NULL, 0);
 	if (strcmp(word, "keypair") == 0)

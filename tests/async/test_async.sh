@@ -87,6 +87,18 @@ t 'nothing is left in the folder' test "$(recipe_files | wc -l)" = 0
 asker open "join:C_Sign:$id" finalize >said 2>&1
 t 'and it is joined no more' got "join $INVALID"
 
+# ---- in parts, and a call without an operation ------------------------------------------------------------------------------
+echo first >a
+echo last >b
+asker open find:root-ca init update:a update:b final id:C_SignFinal finalize >said 2>&1
+id=$(id_of)
+t 'a signature over parts has an id' state open "$id"
+approve "$id"
+asker open "join:C_SignFinal:$id" await:C_SignFinal:sig3 finalize >said 2>&1
+t 'who joins makes the parts again' got 'await (ours 256 ) 0x0'
+cat a b >ab
+t 'and gets the signature over them' verifies sig3 ab
+
 # ---- no ---------------------------------------------------------------------------------------------------------------
 echo three >three
 start three && reject "$id"

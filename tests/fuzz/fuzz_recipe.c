@@ -9,25 +9,29 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len);
 int
 LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
+	static const uint64_t handles[KMN_RECIPE_KEYS_MAX] = {9, 10, 11, 12};
 	struct kmn_recipe recipe;
 	struct kmn_writer w;
-	enum kmn_call_id init;
+	const uint64_t *handle = handles;
 
 	if (kmn_recipe_read(bytes, len, &recipe) != KMN_OK) {
-		if (recipe.init != NULL || recipe.call != NULL)
+		if (recipe.steps != 0 || recipe.call.bytes != NULL)
 			abort();
 		return 0;
 	}
-	if (!kmn_recipe_begins(recipe.id, &init) || (init != recipe.id) != recipe.key.proven ||
-	    !kmn_recipe_is_open(recipe.call, recipe.call_len))
+	if (!kmn_recipe_is_open(recipe.call.bytes, recipe.call.len))
 		abort();
 	if (kmn_recipe_write(&recipe, &w) != KMN_OK || w.len != len || memcmp(w.bytes, bytes, len) != 0)
 		abort();
 	kmn_writer_clear(&w);
-	if (recipe.init != NULL && kmn_recipe_address(recipe.init, recipe.init_len, 7, 9) != KMN_OK)
-		abort();
-	if (kmn_recipe_address(recipe.call, recipe.call_len, 7, 0) != KMN_OK)
-		abort();
+	for (size_t i = 0; i <= recipe.steps; i++) {
+		struct kmn_recipe_part *part = i < recipe.steps ? &recipe.step[i] : &recipe.call;
+		size_t n = kmn_recipe_handles(part->bytes, part->len, NULL, 0);
+
+		if (n > recipe.keys - (size_t)(handle - handles) || kmn_recipe_address(part, 7, handle, 5) != KMN_OK)
+			abort();
+		handle += n;
+	}
 	kmn_recipe_clear(&recipe);
 	return 0;
 }

@@ -33,6 +33,7 @@
 #define FRAME_ROOM (KMN_FRAME_MAX_BYTES + 4u)
 #define REQUEST_ID 7u
 #define EVENT_SLOT 5u
+#define MADE_KEY 77u
 
 /* ---- certificates ------------------------------------------------------------------------------------------------ */
 
@@ -400,6 +401,16 @@ put_token_info(struct kmn_writer *w)
 }
 
 static void
+put_made_key(struct kmn_writer *w)
+{
+	kmn_message_begin(w, KMN_C_GenerateKey);
+	kmn_writer_u64(w, CKR_OK);
+	kmn_writer_u8(w, KMN_OUTPUT_NONE); /* the mechanism */
+	kmn_writer_u8(w, KMN_OUTPUT_WHOLE);
+	kmn_writer_u64(w, MADE_KEY);
+}
+
+static void
 put_response(struct kmn_writer *w, uint16_t call, uint64_t rv)
 {
 	if (call == KMN_C_GetTokenInfo && atomic_load(&g->async) != 0)
@@ -412,6 +423,8 @@ put_response(struct kmn_writer *w, uint16_t call, uint64_t rv)
 		put_number(w, KMN_C_WaitForSlotEvent, EVENT_SLOT);
 	else if (call == KMN_C_OpenSession && atomic_load(&g->handle) != 0)
 		put_number(w, KMN_C_OpenSession, atomic_load(&g->handle));
+	else if (call == KMN_C_GenerateKey && rv == CKR_OK)
+		put_made_key(w);
 	else if (call == KMN_C_Sign && rv == CKR_OK)
 		kmn_response_put_bytes(KMN_C_Sign, signature, sizeof(signature), UINT64_MAX, w);
 	else
@@ -518,8 +531,8 @@ decide(struct outcome *o, uint16_t call, uint64_t flags)
 		return true;
 	if (call == KMN_C_WaitForSlotEvent)
 		return decide_event(o, flags);
-	if ((call == KMN_C_SignUpdate || call == KMN_C_DestroyObject) && atomic_load(&g->hold) != 0 &&
-	    atomic_load(&g->decided) == 0) {
+	if ((call == KMN_C_SignUpdate || call == KMN_C_DestroyObject || call == KMN_C_GenerateKey) &&
+	    atomic_load(&g->hold) != 0 && atomic_load(&g->decided) == 0) {
 		o->state = IS_HELD;
 		return false;
 	}
@@ -637,6 +650,21 @@ on_cosign(struct connection *c)
 }
 
 /* Of the tool's questions only the one that the provider asks of its own. */
+/* How a request stands is known to nobody here: the call itself says it. */
+static bool
+write_unknown(struct connection *c)
+{
+	struct kmn_writer w;
+	bool ok;
+
+	kmn_writer_init(&w, 64);
+	kmn_writer_u32(&w, KMN_E_NOT_FOUND);
+	kmn_writer_text(&w, "no such request");
+	ok = write_frame(c, KMN_F_ADMIN_REPLY, &w, false);
+	kmn_writer_clear(&w);
+	return ok;
+}
+
 static bool
 on_admin(struct connection *c)
 {
@@ -646,6 +674,8 @@ on_admin(struct connection *c)
 	uint64_t number;
 	bool ok;
 
+	if (c->len >= 2 && (c->room[0] << 8 | c->room[1]) == KMN_ADMIN_REQUEST_SHOW)
+		return write_unknown(c);
 	kmn_reader_init(&r, c->room, c->len);
 	if (kmn_reader_u16(&r) != KMN_ADMIN_BAD_RECEIPT) {
 		atomic_fetch_add(&g->wrong, 1);

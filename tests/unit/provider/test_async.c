@@ -188,6 +188,39 @@ test_lost_instance(void)
 	end(g);
 }
 
+/* Without a folder an id is good in this process, in any of its sessions; with another function's name it is none. */
+static void
+test_ids(void)
+{
+	struct gateway *g = begin_async();
+	CK_MECHANISM m = {CKM_AES_KEY_GEN, NULL, 0};
+	CK_UTF8CHAR generate[] = "C_GenerateKey";
+	CK_ASYNC_DATA got = {0};
+	CK_SESSION_HANDLE first, second;
+	CK_OBJECT_HANDLE key;
+	CK_ULONG id = 0;
+	CK_RV rv;
+
+	CU_ASSERT_EQUAL_FATAL(open_session(g, SESSION, &first), CKR_OK);
+	CU_ASSERT_EQUAL(p32->C_GenerateKey(first, &m, NULL, 0, &key), CKR_PENDING);
+	CU_ASSERT_EQUAL(p32->C_AsyncGetID(first, generate, &id), CKR_OK);
+	CU_ASSERT_EQUAL(atomic_load(&g->ended_waits), 1);
+	CU_ASSERT_EQUAL(p32->C_CloseSession(first), CKR_OK);
+	CU_ASSERT_EQUAL(atomic_load(&g->withdrawn), 0);
+	CU_ASSERT_EQUAL_FATAL(open_session(g, SESSION + 1, &second), CKR_OK);
+	CU_ASSERT_EQUAL(p32->C_AsyncJoin(second, destroy, id, NULL, 0), CKR_SAVED_STATE_INVALID);
+	CU_ASSERT_EQUAL(p32->C_AsyncJoin(second, generate, id + 1, NULL, 0), CKR_SAVED_STATE_INVALID);
+	CU_ASSERT_EQUAL(p32->C_AsyncJoin(second, generate, id, NULL, 0), CKR_OK);
+	CU_ASSERT_EQUAL(p32->C_AsyncComplete(second, generate, &got), CKR_PENDING);
+	atomic_store(&g->decided, 1);
+	while ((rv = p32->C_AsyncComplete(second, generate, &got)) == CKR_PENDING)
+		pause_ms(2);
+	CU_ASSERT_EQUAL(rv, CKR_OK);
+	CU_ASSERT_EQUAL(got.hObject, 77);
+	CU_ASSERT_EQUAL(p32->C_AsyncJoin(second, generate, id, NULL, 0), CKR_SAVED_STATE_INVALID);
+	end(g);
+}
+
 /* ---- threads and processes --------------------------------------------------------------------------------------- */
 
 struct worker {
@@ -308,6 +341,7 @@ main(int argc, char **argv)
 	    {"whatever breaks, a pending call runs once", test_breaks},
 	    {"a session that is closed withdraws what is pending", test_close},
 	    {"a request that expired or was rejected says so once", test_ends},
+	    {"without a folder an id is good in its own process", test_ids},
 	    {"a lost instance ends what was pending", test_lost_instance},
 	    {"threads with a pending call each", test_threads},
 	    {"threads that ask for one call: one has its outcome", test_askers},
