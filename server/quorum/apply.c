@@ -567,6 +567,20 @@ apply_open(struct step *s, struct request *r)
 	s->q->counts.windows++;
 }
 
+/*
+ * What is refused is not kept; the same bytes may be, for a later call. When it was refused nothing but their hash was
+ * there, and the rule was that of the hash.
+ */
+static bool
+was_denied_unseen(const struct step *s, const struct request *r, const char *verdict)
+{
+	struct kmn_verdict unseen;
+
+	return strcmp(verdict, "deny") == 0 &&
+	       kmn_policy_judge_intent(r->policy, r->intent, NULL, r->seen.t, &unseen) == KMN_OK &&
+	       unseen.content_missing && quorum_says(s->record, "rule", unseen.rule);
+}
+
 static void
 apply_decision(struct step *s)
 {
@@ -586,7 +600,8 @@ apply_decision(struct step *s)
 		verdict = "allow";
 	else if (!kmn_json_get_text(s->record->body, "verdict", &verdict))
 		verdict = NULL;
-	if (verdict == NULL || !quorum_says(s->record, "rule", r->seen.verdict.rule))
+	if (verdict == NULL ||
+	    (!quorum_says(s->record, "rule", r->seen.verdict.rule) && !was_denied_unseen(s, r, verdict)))
 		found(s, "V6", "the rule that decides is %s", r->seen.verdict.rule);
 	else if (!quorum_get_number(s->record, "not_after", &not_after) || (int64_t)not_after != r->seen.not_after)
 		found(s, "V6", "not_after is not that of the request");

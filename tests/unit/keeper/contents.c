@@ -4,7 +4,6 @@
 
 #include <openssl/evp.h>
 #include <openssl/ocsp.h>
-#include <openssl/ts.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
@@ -134,35 +133,6 @@ make_ocsp(struct making *m)
 	X509_free(x);
 }
 
-static void
-make_tst(struct making *m)
-{
-	TS_TST_INFO *info = TS_TST_INFO_new();
-	TS_MSG_IMPRINT *imprint = TS_MSG_IMPRINT_new();
-	X509_ALGOR *algorithm = X509_ALGOR_new();
-	ASN1_OBJECT *policy = OBJ_txt2obj(m->word[0], 1);
-	ASN1_INTEGER *serial = ASN1_INTEGER_new();
-	ASN1_GENERALIZEDTIME *at = ASN1_GENERALIZEDTIME_adj(NULL, m->now, 0, atoi(m->word[1]));
-	uint8_t digest[32] = {1, 2, 3};
-
-	X509_ALGOR_set0(algorithm, OBJ_nid2obj(NID_sha256), V_ASN1_NULL, NULL);
-	TS_MSG_IMPRINT_set_algo(imprint, algorithm);
-	TS_MSG_IMPRINT_set_msg(imprint, digest, sizeof(digest));
-	ASN1_INTEGER_set(serial, 7);
-	TS_TST_INFO_set_version(info, 1);
-	TS_TST_INFO_set_policy_id(info, policy);
-	TS_TST_INFO_set_msg_imprint(info, imprint);
-	TS_TST_INFO_set_serial(info, serial);
-	TS_TST_INFO_set_time(info, at);
-	m->len = i2d_TS_TST_INFO(info, &m->der);
-	ASN1_GENERALIZEDTIME_free(at);
-	ASN1_INTEGER_free(serial);
-	ASN1_OBJECT_free(policy);
-	X509_ALGOR_free(algorithm);
-	TS_MSG_IMPRINT_free(imprint);
-	TS_TST_INFO_free(info);
-}
-
 /* SET of content type `data` and the message digest: what a CMS signature is over. */
 static void
 make_attributes(struct making *m)
@@ -186,7 +156,6 @@ static const struct {
     {"crl", 2, make_crl},
     {"csr", 1, make_csr},
     {"ocsp", 2, make_ocsp},
-    {"tst", 2, make_tst},
     {"attributes", 0, make_attributes},
 };
 

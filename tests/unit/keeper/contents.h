@@ -1,6 +1,6 @@
 /*
  * What a CA signs, made for a test: "certificate/ISSUER/SUBJECT/DAYS", "ca/ISSUER/SUBJECT/DAYS/PATHLEN",
- * "crl/ISSUER/DAYS", "csr/SUBJECT", "ocsp/RESPONDER/DAYS", "tst/POLICY/SECONDS OFF", "attributes". Names are the CN;
+ * "crl/ISSUER/DAYS", "csr/SUBJECT", "ocsp/RESPONDER/DAYS", "attributes". Names are the CN;
  * days are from `now_s` (seconds since 1970) to the end of validity or the next update.
  */
 #ifndef KANMON_TESTS_KEEPER_CONTENTS_H

@@ -22,6 +22,7 @@
 #include "kanmon/store.h"
 #include "tests/unit/keeper/contents.h"
 #include "tests/unit/keeper/next_policy.h"
+#include "tests/unit/quorum/signer.h"
 #include "tests/unit/quorum/world.h"
 #include "tests/unit/run.h"
 
@@ -390,11 +391,11 @@ scene_statement(struct scene *s, const struct scene_request *r)
 	return NULL;
 }
 
-const char *
-scene_bring(struct scene *s, const char *text, const char *names)
+/* Takes `note`. */
+static const char *
+bring(struct scene *s, char *note)
 {
 	static char check[sizeof(s->answer)];
-	char *note = world_sign(text, names);
 	struct kmn_writer w;
 	uint32_t e;
 
@@ -408,6 +409,52 @@ scene_bring(struct scene *s, const char *text, const char *names)
 	else
 		snprintf(check, sizeof(check), "%s", s->answer);
 	return check;
+}
+
+const char *
+scene_bring(struct scene *s, const char *text, const char *names)
+{
+	return bring(s, world_sign(text, names));
+}
+
+static struct signer *
+security_key(const char *name)
+{
+	static struct signer keys[4];
+	static char names[4][32];
+	size_t n = 0;
+
+	while (n < KMN_COUNT_OF(keys) && keys[n].secret != NULL && strcmp(names[n], name) != 0)
+		n++;
+	CU_ASSERT_TRUE_FATAL(n < KMN_COUNT_OF(keys));
+	if (keys[n].secret == NULL) {
+		snprintf(names[n], sizeof(names[n]), "%s", name);
+		signer_init(&keys[n], names[n], KMN_EVIDENCE_WEBAUTHN_ES256, 0);
+	}
+	return &keys[n];
+}
+
+const char *
+scene_touch_vkey(const char *name)
+{
+	return security_key(name)->vkey;
+}
+
+const char *
+scene_touch(struct scene *s, const struct scene_request *r, const char *name, const char *origin, const char *rp_id)
+{
+	struct signer_says says = signer_honest;
+	char *statement = scene_statement(s, r), *text, *note;
+
+	if (statement == NULL)
+		return "no statement";
+	says.origin = origin;
+	says.rp_id = rp_id;
+	CU_ASSERT_EQUAL_FATAL(kmn_statement_turn(statement, KMN_APPROVE, NULL, &text), KMN_OK);
+	note = signer_note(security_key(name), text, &says);
+	free(text);
+	free(statement);
+	return bring(s, note);
 }
 
 const char *

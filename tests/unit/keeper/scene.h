@@ -105,6 +105,10 @@ char *scene_statement(struct scene *s, const struct scene_request *r);
 /* Signs this text by the names and brings it: what it is worth ("ok"). */
 const char *scene_bring(struct scene *s, const char *text, const char *names);
 const char *scene_vote(struct scene *s, const struct scene_request *r, enum kmn_decision decision, const char *names);
+/* The public key of somebody's security key, for the policy; an approval by it, at a place of that origin and RP id. */
+const char *scene_touch_vkey(const char *name);
+const char *scene_touch(
+    struct scene *s, const struct scene_request *r, const char *name, const char *origin, const char *rp_id);
 /* The next version: pairs as next_policy() takes them. */
 const char *scene_submit(struct scene *s, const char *const pairs[], const char *names);
 /* The state of a token as `kanmon status` shows it; "none": nothing stands against it. */

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "kanmon/evidence.h"
 #include "kanmon/quorum.h"
 #include "tests/unit/keeper/scene.h"
 #include "tests/unit/quorum/world.h"
@@ -195,6 +196,13 @@ static const char *
 do_approve(struct scene *s, const struct line *line)
 {
 	return scene_vote(s, request(s, line), KMN_APPROVE, line->word[2]);
+}
+
+/* touch R NAME ORIGIN RP-ID */
+static const char *
+do_touch(struct scene *s, const struct line *line)
+{
+	return scene_touch(s, request(s, line), line->word[2], line->word[3], line->word[4]);
 }
 
 static const char *
@@ -446,6 +454,7 @@ static const struct verb {
     {"random", 1, do_random},
     {"look", 1, do_look},
     {"approve", 3, do_approve},
+    {"touch", 5, do_touch},
     {"reject", 3, do_reject},
     {"veto", 3, do_veto},
     {"bend", 3, do_bend},
@@ -479,14 +488,17 @@ add_rule(char *rules, size_t size, const char *text)
 {
 	size_t n = strlen(rules);
 	const char *at = strchr(text, '@'), *end = at == NULL ? NULL : strchr(at + 1, '@');
-	char name[32], vkey[KMN_VKEY_MAX_BYTES];
+	char name[32], vkey[KMN_EVIDENCE_VKEY_MAX_BYTES];
 
 	if (end == NULL) {
 		snprintf(rules + n, size - n, "%s", text);
 		return;
 	}
 	snprintf(name, sizeof(name), "%.*s", (int)(end - at - 1), at + 1);
-	world_vkey(name, vkey);
+	if (strncmp(name, "touch:", 6) == 0)
+		snprintf(vkey, sizeof(vkey), "%s", scene_touch_vkey(name + 6));
+	else
+		world_vkey(name, vkey);
 	snprintf(rules + n, size - n, "%.*s%s%s", (int)(at - text), text, vkey, end + 1);
 }
 
@@ -655,10 +667,110 @@ test_next_file(void)
 	run_file(path);
 }
 
+/* ---- the table of README.md ---------------------------------------------------------------------------------------- */
+
+static char readme[32768];
+
+static void
+read_whole(const char *path, char *out, size_t size)
+{
+	FILE *file = fopen(path, "r");
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(file);
+	out[fread(out, 1, size - 1, file)] = '\0';
+	fclose(file);
+}
+
+static bool
+has_row(const char *what)
+{
+	char row[96];
+
+	snprintf(row, sizeof(row), "\n| %s |", what);
+	if (strstr(readme, row) == NULL)
+		printf("# no row: %s\n", what);
+	return strstr(readme, row) != NULL;
+}
+
+/* The words that docs/policy.md has in the left column of "Lines of a rule": `per` with what follows it. */
+static void
+check_rule_lines(void)
+{
+	static char policy[131072];
+	char *at, *end;
+	unsigned rows = 0;
+
+	read_whole(KMN_SCENARIOS_DIR "/../../../../docs/policy.md", policy, sizeof(policy));
+	CU_ASSERT_PTR_NOT_NULL_FATAL(at = strstr(policy, "\n### Lines of a rule\n"));
+	CU_ASSERT_PTR_NOT_NULL_FATAL(end = strstr(at + 1, "\n### "));
+	*end = '\0';
+	for (at = strstr(at, "\n| `"); at != NULL; at = strstr(at + 1, "\n| `")) {
+		char word[32] = "", second[32] = "", what[80];
+
+		sscanf(at + 4, "%31[a-z] %31[a-z]", word, second);
+		snprintf(what, sizeof(what), "rule %s%s%s", word, strcmp(word, "per") == 0 ? " " : "",
+		    strcmp(word, "per") == 0 ? second : "");
+		CU_ASSERT_TRUE(has_row(what));
+		rows++;
+	}
+	CU_ASSERT_TRUE(rows > 10);
+}
+
+/* Each scenario stands in some row, and each that does is there. */
+static void
+check_files(void)
+{
+	char *table = strstr(readme, "\n| --- | --- |\n"), *rest, *line;
+	bool named[FILES_MAX] = {false};
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(table);
+	for (line = strtok_r(table + 15, "\n", &rest); line != NULL && line[0] == '|';
+	     line = strtok_r(NULL, "\n", &rest)) {
+		char *cell = strchr(line + 1, '|'), *more;
+
+		CU_ASSERT_PTR_NOT_NULL_FATAL(cell);
+		for (char *word = strtok_r(cell, " |", &more); word != NULL; word = strtok_r(NULL, " |", &more)) {
+			size_t n = 0, len = strlen(word);
+
+			while (n < file_count &&
+			       (strncmp(files[n], word, len) != 0 || strcmp(files[n] + len, ".scn") != 0))
+				n++;
+			if (n == file_count)
+				printf("# no scenario: %s\n", word);
+			else
+				named[n] = true;
+			CU_ASSERT_TRUE(n < file_count);
+		}
+	}
+	for (size_t n = 0; n < file_count; n++) {
+		if (!named[n])
+			printf("# in no row: %s\n", files[n]);
+		CU_ASSERT_TRUE(named[n]);
+	}
+}
+
+static void
+test_table(void)
+{
+	static const char *const others[] = {
+	    "stance seal", "stance degrade", "limit anchors", "limit witnesses", "policy expires"};
+	char what[64];
+
+	read_whole(KMN_SCENARIOS_DIR "/README.md", readme, sizeof(readme));
+	for (int state = KMN_REQUEST_OPEN; state <= KMN_REQUEST_SPENT; state++) {
+		snprintf(what, sizeof(what), "state %s", kmn_request_state_name((enum kmn_request_state)state));
+		CU_ASSERT_TRUE(state == KMN_REQUEST_UNSTARTED || has_row(what));
+	}
+	for (size_t n = 0; n < KMN_COUNT_OF(others); n++)
+		CU_ASSERT_TRUE(has_row(others[n]));
+	check_rule_lines();
+	check_files();
+}
+
 int
 main(int argc, char **argv)
 {
-	static CU_TestInfo cases[FILES_MAX + 1];
+	static CU_TestInfo cases[FILES_MAX + 2];
 	static CU_SuiteInfo suites[] = {{"keeper/scenarios", NULL, NULL, NULL, NULL, cases}, CU_SUITE_INFO_NULL};
 
 	signal(SIGPIPE, SIG_IGN);
@@ -669,5 +781,6 @@ main(int argc, char **argv)
 	}
 	for (size_t n = 0; n < file_count; n++)
 		cases[n] = (CU_TestInfo){files[n], test_next_file};
+	cases[file_count] = (CU_TestInfo){"each state, line of a rule, stance and limit has its scenario", test_table};
 	return kmn_test_main(argc, argv, suites);
 }
