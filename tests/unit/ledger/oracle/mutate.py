@@ -6,7 +6,8 @@
 Half of the changes are to bytes and lines as they lie on disk. The other half are what a thief of the log key could do:
 a member of one record is changed or a record left out, every later index, `prev`, reference, root and framing line is made
 again to fit, and the head is signed. LOG_KEY holds the b64 seed. Where the exit codes of second.py and `kanmon audit verify`
-differ, the change is told and the exit is 1.
+differ, the change is told and the exit is 1. With MUTATE_TYPES in the environment all changes are of the second kind, to
+records of these types.
 """
 import hashlib
 import json
@@ -93,8 +94,14 @@ def bend(v, r):
     return [] if isinstance(v, list) else {}
 
 
+def wanted(bodies):
+    """Which records are changed: all but the first, or those of the types in MUTATE_TYPES."""
+    types = os.environ.get("MUTATE_TYPES", "").split()
+    return [n for n in range(1, len(bodies)) if not types or bodies[n][0] in types]
+
+
 def change_member(bodies, r):
-    n = r.randrange(1, len(bodies))
+    n = r.choice(wanted(bodies))
     kind, t, m, nonce, body = bodies[n]
     body = json.loads(json.dumps(body))
     path = r.choice([p for p in places(body) if p])
@@ -112,7 +119,7 @@ def change_member(bodies, r):
 
 
 def leave_out(bodies, r):
-    n = r.randrange(1, len(bodies))
+    n = r.choice(wanted(bodies))
     what = "record %d %s left out" % (n, bodies[n][0])
 
     def move(v):
@@ -170,7 +177,7 @@ def main(ledger, trust, log_key, count, seed, work, kanmon):
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(ledger, folder)
         try:
-            what = (disk if n % 2 else thief)(folder, r, secret)
+            what = (disk if n % 2 and "MUTATE_TYPES" not in os.environ else thief)(folder, r, secret)
         except second.Bad:  # a value that no line can hold: nothing to compare
             continue
         try:

@@ -82,7 +82,7 @@ class Policy:
                 self.places.append({"origin": w[3], "rp": w[5], "independent": len(w) > 6})
             elif w[0] == "client":
                 at = w.index("operators") if "operators" in w else len(w)
-                self.clients[w[2][5:]] = {"name": w[1], "operators": w[at + 1 :]}
+                self.clients[w[2][5:]] = {"name": w[1], "operators": w[at + 1 :], "tokens": [x.split("=")[0] for x in w[4:at]]}
             elif w[0] == "group":
                 self.groups[w[1]] = (int(w[2]), w[3:])
             elif w[0] == "role":

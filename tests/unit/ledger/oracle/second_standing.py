@@ -152,6 +152,11 @@ class Standing:
     def take_anomaly(self, r):
         b = r["body"]
         if r["type"] == "anomaly":
+            six = {"cause", "client", "chan", "seq", "req_sha256", "resp_sha256"} & set(b)
+            if six:
+                mine = [c for c in self.policies[-1].clients.values() if c["name"] == b.get("client")]
+                need(len(six) == 6 and b["cause"] == "receipt", "a refused receipt without all that it says")
+                need(mine and b.get("token") in mine[0]["tokens"], "a token that its client's line does not name")
             self.anomalies[b.get("token", "")] = r
         elif (b["after"] < b["before"]) if r["type"] == "clock" else b["unmatched"] > 0:
             self.anomalies[""] = r
