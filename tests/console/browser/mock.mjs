@@ -151,8 +151,12 @@ export class Mock {
 		}
 		if (path === 'requests')
 			return { requests: [...this.requests.values()].map((answer) => answer.request) };
+		if (path === 'instructions/begin')
+			return this.instruction(body);
 		if (path === 'notes')
 			return this.vote(body);
+		if (path === 'operations/71/bundle')
+			return { record: 71, bundle: readFileSync(new URL('fixtures/request.bundle', import.meta.url), 'utf8') };
 		const told = this.answers[path] ?? this.ledger.answer(path, parameters);
 		if (told !== undefined)
 			return told;
@@ -168,10 +172,18 @@ export class Mock {
 		return { text, challenge: sha256(`kanmon/webauthn/v1\n${text}`).toString('base64url'), rp_id: 'localhost' };
 	}
 
+	instruction({ what, token, key, id, mechanism, file_sha256: hash, purpose }) {
+		const lines = [['origin', 'mock'], ['client', 'console'], ['what', what], ['token', token], ['key-label', key],
+			['key-id', Buffer.from(id, 'base64').toString('hex')], ['mechanism', mechanism], ['file-sha256', hash ?? ''], ['purpose', purpose],
+			['nonce', randomBytes(32).toString('base64')], ['time', stamp(Date.now())]];
+
+		return { text: `kanmon/instruction/v1\n${lines.filter(([, value]) => value !== '').map((line) => `${line.join(' ')}\n`).join('')}`, rp_id: 'localhost' };
+	}
+
 	signIn({ text, assertion }, response) {
 		const name = this.signer(text, assertion);
 		const id = randomBytes(16).toString('hex');
-		const session = { origin: 'kanmon.sandbox/gw/2026', name, person: '0001', roles: ['custodian'], csrf: randomBytes(16).toString('base64url') };
+		const session = { origin: 'kanmon.sandbox/gw/2026', name, person: '0001', roles: ['custodian', 'operator'], csrf: randomBytes(16).toString('base64url') };
 
 		this.sessions.set(id, session);
 		response.setHeader('Set-Cookie', `kanmon=${id}; HttpOnly; SameSite=Strict; Path=/`);

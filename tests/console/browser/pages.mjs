@@ -16,6 +16,9 @@ const browser = await Browser.start();
 const sato = await browser.person('sato', origin);
 const { page } = sato;
 
+const fixture = (name) => fileURLToPath(new URL(`fixtures/${name}`, import.meta.url));
+const everyPage = ['requests', 'operations', 'keys', 'policy', 'custodians', 'health', 'actions', 'verify', 'enrol'];
+
 async function open(name) {
 	await sato.goto(`#/${name}`);
 	await page.locator('main[data-ready="true"] h1').waitFor();
@@ -82,7 +85,7 @@ test('a rejection wants a reason, and signs it', async () => {
 });
 
 test('every page opens, has one heading of the first level, and its name in the title', async () => {
-	for (const name of ['requests', 'keys', 'policy', 'custodians', 'health', 'enrol', 'verify']) {
+	for (const name of everyPage) {
 		await open(name);
 		assert.equal(await page.locator('h1').count(), 1, name);
 		await page.waitForFunction(() => document.title.startsWith(document.querySelector('main h1').textContent));
@@ -163,7 +166,32 @@ for (const [says, what, lie] of [
 		await page.locator('#trust-strip .verdict.ok').waitFor();
 	});
 
-const fixture = (name) => fileURLToPath(new URL(`fixtures/${name}`, import.meta.url));
+test('an operation whose evidence is of another log key says FAILED on its line, and where', async () => {
+	await open('operations');
+	await page.locator('.operation .verdict.failed').waitFor();
+	await page.getByRole('button', { name: 'C_Sign' }).click();
+	await page.getByText('The checkpoint is not signed by the log key').waitFor();
+});
+
+test('an operator sees what the key would sign, and a text that says something else is not signed', async () => {
+	const begin = mock.instruction;
+
+	await open('actions');
+	await page.getByLabel('Label of the key').fill('root-ca');
+	await page.getByLabel('Certificate, CRL or request').setInputFiles(fixture('request.der'));
+	await page.getByLabel('Purpose').fill('certificate of www.example.jp');
+	await page.getByRole('button', { name: 'Show what I would sign' }).click();
+	await page.getByText('Only what its signature is over will be signed anew').waitFor();
+	assert.equal(await page.locator('#sign-instruction').isEnabled(), true);
+	mock.instruction = (asked) => begin.call(mock, { ...asked, key: 'another-key' });
+	await page.getByRole('button', { name: 'Cancel' }).click();
+	await page.getByLabel('Label of the key').fill('root-ca');
+	await page.getByLabel('Certificate, CRL or request').setInputFiles(fixture('request.der'));
+	await page.getByLabel('Purpose').fill('certificate of www.example.jp');
+	await page.getByRole('button', { name: 'Show what I would sign' }).click();
+	await page.getByText('does not say what you typed: key-label').waitFor();
+	assert.equal(await page.locator('#sign-instruction').isEnabled(), false);
+});
 
 test('a bundle that is dropped is verified without the server, against a trust file', async () => {
 	await open('verify');
@@ -204,7 +232,7 @@ test('axe-core finds nothing serious, in both themes, with a dialog open, and at
 
 	for (const theme of ['light', 'dark']) {
 		await page.getByLabel('Colours').selectOption(theme);
-		for (const name of ['requests', 'requests/35', 'keys', 'policy', 'custodians', 'health', 'enrol', 'verify']) {
+		for (const name of [...everyPage, 'requests/35']) {
 			await open(name);
 			await look(`${theme} ${name}`);
 		}
@@ -222,7 +250,7 @@ test('axe-core finds nothing serious, in both themes, with a dialog open, and at
 test('a request fits a screen of 360 pixels, and prints without what is for the screen only', async () => {
 	await sato.signIn();
 	await page.setViewportSize({ width: 360, height: 740 });
-	for (const name of ['requests', 'requests/35', 'keys', 'policy', 'custodians', 'health', 'enrol', 'verify']) {
+	for (const name of [...everyPage, 'requests/35']) {
 		await open(name);
 		assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= 360), name);
 	}

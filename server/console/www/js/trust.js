@@ -4,7 +4,8 @@
  * contradicts it stays on the screen, also after the page is loaded anew, until somebody forgets the ledger by hand.
  */
 import { get, query } from './api.js';
-import { b64, equal, unb64, utf8 } from './verify/bytes.js';
+import { headOf, Wrong } from './proof/bundle.js';
+import { b64, Bad, equal, unb64 } from './verify/bytes.js';
 import { sha256b64 } from './verify/sha256.js';
 import { grew } from './verify/tree.js';
 import { noteText } from './policy.js';
@@ -35,22 +36,6 @@ async function firstSight() {
 	return { origin: body.origin, log: body.vkey, policy: await sha256b64(noteText(body.policy)), first: true };
 }
 
-/* A checkpoint note's head, if the log key signed it; else throws. */
-async function headOf(note, trust) {
-	const text = noteText(note);
-	const [origin, size, root] = text.split('\n');
-	const key = unb64(trust.log.split('+').slice(2).join('+'));
-	const line = note.slice(text.length + 1).split('\n').find((one) => one.startsWith(`— ${trust.origin} `));
-	const signature = line === undefined ? null : unb64(line.split(' ')[2]);
-	const publicKey = await crypto.subtle.importKey('raw', key.subarray(1), 'Ed25519', false, ['verify']);
-
-	if (origin !== trust.origin)
-		throw new Error('origin');
-	if (signature === null || !await crypto.subtle.verify('Ed25519', publicKey, signature.subarray(4), utf8(text)))
-		throw new Error('signature');
-	return { size: Number(size), root };
-}
-
 const asHead = (head) => ({ size: head.size, root: unb64(head.root, 32) });
 
 /* Did `to` grow out of `from`, by a proof that the gateway gives? */
@@ -75,13 +60,14 @@ export async function look() {
 	const { note } = await get('ledger/checkpoint');
 	let head, what = null;
 	try {
-		head = await headOf(note, trust);
+		const found = await headOf(note, trust);
+		head = { size: found.size, root: b64(found.root) };
 		if (trust.head !== undefined && !await continues(trust.head, head))
 			what = head.size < trust.head.size ? 'older' : 'forked';
 	} catch (error) {
-		if (error.status !== undefined)
+		if (!(error instanceof Wrong) && !(error instanceof Bad))
 			throw error;
-		what = error.message === 'origin' ? 'origin' : 'signature';
+		what = note.startsWith(`${trust.origin}\n`) ? 'signature' : 'origin';
 	}
 	if (what === null)
 		return { trust: keep({ ...trust, head }), alarm: null };
@@ -96,5 +82,3 @@ export function confirm(trust = kept()) {
 
 	return keep(rest);
 }
-
-export const short = (hash) => b64(unb64(hash)).slice(0, 12);

@@ -62,23 +62,24 @@ function form(what, tokens, submit) {
 async function wanted(what, node) {
 	const values = Object.fromEntries(new FormData(node));
 	const [mechanism, parameters = ''] = (values.generator ?? values.signer ?? '').split(' ');
-	const asked = { what, token: values.token, label: values.label ?? '', id: values.id ?? '', mechanism, parameters, rule: values.rule ?? '', purpose: values.purpose };
+	const id = Uint8Array.from((values.id ?? '').match(/../g) ?? [], (two) => parseInt(two, 16));
+	/* Of a window the parameter is its rule. */
+	const asked = { what, token: values.token, key: values.label ?? '', id: b64(id), mechanism, parameters: values.rule ?? parameters, purpose: values.purpose };
+	const lines = { what, token: values.token, 'key-label': asValue(asked.key), 'key-id': values.id ?? '', mechanism, parameters,
+		rule: values.rule ?? '', purpose: asValue(values.purpose), 'file-sha256': '' };
 
 	if (values.file === undefined)
-		return { asked, file: null };
+		return { asked, lines, file: null };
 	const found = toBeSigned(new Uint8Array(await values.file.arrayBuffer()));
 	if (found === null)
 		throw new Error(t('actions.file.wrong'));
-	return { asked: { ...asked, file_sha256: b64(await sha256(found.bytes)), file_len: found.bytes.length }, file: found.bytes, whole: found.whole };
+	const hash = b64(await sha256(found.bytes));
+	return { asked: { ...asked, file_sha256: hash }, lines: { ...lines, 'file-sha256': hash }, file: found.bytes, whole: found.whole };
 }
 
 /* The gateway made the text: does it say what was typed, and nothing else? */
-function saysOtherwise(statement, asked) {
-	const lines = { what: asked.what, token: asked.token, 'key-label': asValue(asked.label), 'key-id': asked.id, mechanism: asked.mechanism,
-		parameters: asked.parameters, rule: asked.rule, 'file-sha256': asked.file_sha256 ?? '', purpose: asValue(asked.purpose) };
-
-	return Object.entries(lines).filter(([key, value]) => (valueOf(statement, key) ?? '') !== value).map(([key]) => key);
-}
+const saysOtherwise = (statement, lines) =>
+	Object.entries(lines).filter(([key, value]) => (valueOf(statement, key) ?? '') !== value).map(([key]) => key);
 
 /* ---- from the text to the result ------------------------------------------------------------------------------ */
 
@@ -89,7 +90,7 @@ class Instruction {
 	}
 
 	draw() {
-		const wrong = this.statement === null ? ['kanmon/instruction/v1'] : saysOtherwise(this.statement, this.wish.asked);
+		const wrong = this.statement === null ? ['kanmon/instruction/v1'] : saysOtherwise(this.statement, this.wish.lines);
 
 		return el('section', { class: 'card paper', 'aria-labelledby': 'instruction' }, el('h2', { id: 'instruction', tabindex: '-1' }, t('actions.text')),
 			el('p', { class: 'quiet' }, t('actions.text.how')),
@@ -157,7 +158,7 @@ class ActionsPage {
 			return el('li', { class: 'changes-row' }, el('strong', {}, t('actions.record', answer.record)), ' ',
 				request === undefined ? t('actions.waits')
 					: [el('a', { href: `#/requests/${request.id}` }, t('requests.number', request.id)), ' ', stateWord(request.state), ' ',
-						request.result === undefined ? null : el('a', { href: `#/operations/${request.id}` }, t('request.operation'))]);
+						request.result === undefined ? null : el('a', { href: `#/operations/${request.result}` }, t('request.operation'))]);
 		};
 
 		this.progress.hidden = false;

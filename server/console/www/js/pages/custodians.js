@@ -5,15 +5,21 @@ import { hash } from '../table.js';
 import { utcShort } from '../time.js';
 import { has, t } from '../words.js';
 
-const kindWord = (kind) => (has(`custodians.kind.${kind}`) ? t(`custodians.kind.${kind}`) : kind);
+const inWords = ({ name, least, members }) => t('custodians.group', name, least, members);
+
+function rolesOf(person) {
+	return [t(person.auditor ? 'role.auditor' : 'role.custodian'), person.operator ? t('role.operator') : null,
+		...person.roles.map((role) => inWords({ ...role, name: has(`role.${role.name}`) ? t(`role.${role.name}`) : role.name }))]
+		.filter((word) => word !== null).join(', ');
+}
 
 function card(person) {
 	return el('section', { class: 'card person-card', 'aria-label': person.name }, el('h2', {}, person.name, ' ', el('span', { class: 'count' }, t('custodians.person', person.person))),
 		facts([
-			[t('custodians.roles'), person.roles.map((role) => (has(`role.${role}`) ? t(`role.${role}`) : role)).join(', ')],
-			[t('custodians.groups'), person.groups.length === 0 ? t('app.none') : person.groups.join(', ')],
+			[t('custodians.roles'), rolesOf(person)],
+			[t('custodians.groups'), person.groups.length === 0 ? t('app.none') : person.groups.map(inWords).join(', ')],
 			[t('custodians.votes'), person.last_vote ? t('custodians.votes.last', person.votes, utcShort(person.last_vote)) : String(person.votes)],
-			...person.keys.map((key) => [kindWord(key.kind), hash(key.spki_sha256)]),
+			...person.keys.map((key) => [key.kind, hash(key.spki_sha256)]),
 		]));
 }
 

@@ -5,7 +5,7 @@ import { onChange } from '../live.js';
 import { hash, table } from '../table.js';
 import { tree } from '../tree.js';
 import { utcShort } from '../time.js';
-import { has, t } from '../words.js';
+import { t } from '../words.js';
 
 const quietWords = new Set(['all calls', 'open', 'none', '']);
 
@@ -20,23 +20,20 @@ function overview(health) {
 	]));
 }
 
-/* Columns are what the gateway tells of a client; those of the table below come first, in its order. */
-const clientColumns = ['name', 'since', 'protocol', 'cipher', 'group', 'pin', 'spki_sha256', 'provider', 'head', 'calls'];
+const flat = (tls) => (typeof tls === 'object' && tls !== null ? [tls.ver, tls.suite].filter(Boolean).join(', ') : String(tls ?? ''));
 
-function cell(name, value) {
-	if (name === 'since' && typeof value === 'number')
-		return utcShort(value);
-	return typeof value === 'object' || value === undefined ? tree(value ?? '') : name === 'spki_sha256' ? hash(value) : String(value);
-}
-
+/* Each client, by its last channel: how it is protected, by which key, which head of the ledger it holds. */
 function clientsCard(clients) {
-	const names = [...new Set(clients.flatMap((client) => Object.keys(client)))];
-	const order = [...clientColumns.filter((name) => names.includes(name)), ...names.filter((name) => !clientColumns.includes(name))];
+	const columns = ['name', 'state', 'tls', 'spki_sha256', 'mode', 'head', 'address'];
+	const rows = Object.entries(clients).map(([name, client]) => ({ cells: {
+		name: [el('strong', {}, name), ' ', el('span', { class: 'under' }, client.role ?? '')],
+		state: client.closed === undefined ? t('health.client.open', utcShort(client.t)) : t('health.client.closed', utcShort(client.closed)),
+		tls: flat(client.tls), spki_sha256: hash(client.spki_sha256), mode: client.mode ?? '', head: String(client.head ?? ''), address: client.address ?? '',
+	} }));
 
-	return el('section', { class: 'card', 'aria-labelledby': 'clients' }, el('h2', { id: 'clients' }, t('health.clients'), ' ', el('span', { class: 'count' }, String(clients.length))),
-		clients.length === 0 ? el('p', { class: 'quiet' }, t('health.noclients'))
-			: table(t('health.clients'), order.map((name) => ({ name, label: has(`health.client.${name}`) ? t(`health.client.${name}`) : name })),
-				clients.map((client) => ({ cells: Object.fromEntries(order.map((name) => [name, cell(name, client[name])])) }))));
+	return el('section', { class: 'card', 'aria-labelledby': 'clients' }, el('h2', { id: 'clients' }, t('health.clients'), ' ', el('span', { class: 'count' }, String(rows.length))),
+		rows.length === 0 ? el('p', { class: 'quiet' }, t('health.noclients'))
+			: table(t('health.clients'), columns.map((name) => ({ name, label: t(`health.client.${name}`) })), rows));
 }
 
 function part(id, value) {
@@ -64,7 +61,7 @@ export async function openHealth(app, argument, signal) {
 
 		if (signal.aborted)
 			return;
-		refill(body, alarm(health), overview(health), clientsCard(health.clients ?? []),
+		refill(body, alarm(health), overview(health), clientsCard(health.clients ?? {}),
 			el('div', { class: 'cards' }, part('cosignatures', health.cosignatures), part('witness', health.witness), part('anchors', health.anchors),
 				part('time_stamps', health.time_stamps), part('guards', health.guards), part('anomalies', health.anomalies)));
 	}

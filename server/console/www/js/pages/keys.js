@@ -4,40 +4,49 @@ import { el, facts, fill, refill } from '../dom.js';
 import { onChange } from '../live.js';
 import { hash } from '../table.js';
 import { utcShort } from '../time.js';
-import { t } from '../words.js';
+import { has, t } from '../words.js';
 
 /* A flag is said in words: yes, no, or not told. */
 const flag = (value) => (value === true ? t('keys.yes') : value === false ? t('keys.no') : t('keys.untold'));
-const stanceWord = (token) => (token.stance === undefined || token.stance === 'open' || token.stance === '' ? null : token.stance);
+
+/* What the policy asks of a property, beside what the HSM shows. */
+function property(token, name) {
+	const shown = token.shown?.[name], asked = token.expected[name];
+
+	if (shown === undefined && asked === undefined)
+		return null;
+	return [shown === undefined ? t('keys.untold') : String(shown || '–'), asked === undefined ? null : el('span', { class: 'aside' }, ` ${t('keys.asked', asked)}`)];
+}
+
+function tokenState(token) {
+	if (token.shown === undefined)
+		return el('span', { class: 'state' }, t('keys.unseen'));
+	return el('span', { class: `state ${token.fits ? 'state-done' : 'state-failed'}` }, t(token.fits ? 'keys.fits' : 'keys.other'));
+}
 
 function tokenCard(token) {
-	return el('section', { class: 'card', 'aria-label': token.name }, el('h2', {}, token.name, ' ',
-		el('span', { class: `state ${token.present ? 'state-done' : 'state-failed'}` }, t(token.present ? 'keys.present' : 'keys.absent'))),
-	stanceWord(token) === null ? null : el('p', { class: 'caution' }, stanceWord(token)),
-	facts([
-		[t('keys.model'), [token.manufacturer, token.model].filter(Boolean).join(' ')],
-		[t('keys.serial'), token.serial], [t('keys.firmware'), token.firmware], [t('keys.label'), token.label],
-		[t('keys.module'), token.module], [t('keys.level'), token.level ? String(token.level) : null],
-		[t('keys.pinned'), Array.isArray(token.pinned) ? token.pinned.join(', ') || t('keys.no') : flag(token.pinned)],
-	]));
+	return el('section', { class: 'card', 'aria-label': token.name }, el('h2', {}, token.name, ' ', tokenState(token)),
+		facts([
+			...['manufacturer', 'model', 'serial', 'firmware', 'level'].map((name) => [t(`keys.${name}`), property(token, name)]),
+			[t('keys.label'), token.label], [t('keys.module'), token.module],
+			[t('keys.pinned'), flag(token.pinned)], [t('keys.stance'), t(`keys.stance.${token.stance}`)],
+		]));
 }
 
-function uses(key) {
-	return key.last_use ? t('custodians.votes.last', key.uses, utcShort(key.last_use)) : String(key.uses ?? 0);
-}
+const record = (i) => el('a', { href: `#/operations/${i}`, id: `made-${i}` }, t('keys.origin.record', i));
 
 function keyCard(key) {
-	const windows = key.windows ?? [];
+	const uses = key.last_use ? t('custodians.votes.last', key.uses, utcShort(key.last_use)) : String(key.uses);
 
 	return el('section', { class: 'card', 'aria-label': key.label || key.id }, el('h2', {}, key.label || t('keys.nolabel'), ' ',
 		el('span', { class: 'count' }, [key.token, key.type, key.class].filter(Boolean).join(' · '))),
+	key.destroyed_by === undefined ? null : el('p', { class: 'caution' }, t('keys.destroyed'), ' ', record(key.destroyed_by)),
 	facts([
-		[t('keys.id'), key.id], [t('keys.spki'), hash(key.spki_sha256)], [t('keys.uses'), uses(key)],
-		[t('keys.origin'), key.made_by === undefined ? t('keys.origin.unknown')
-			: el('a', { href: `#/operations/${key.made_by}`, id: `made-${key.made_by}` }, t('keys.origin.record', key.made_by))],
-		[t('keys.local'), flag(key.local)], [t('keys.sensitive'), flag(key.sensitive)],
-		[t('keys.extractable'), flag(key.extractable)], [t('keys.never_extractable'), flag(key.never_extractable)],
-		[t('keys.windows'), windows.length === 0 ? null : windows.map((id) => [el('a', { href: `#/requests/${id}` }, t('requests.number', id)), ' '])],
+		[t('keys.id'), key.id], [t('keys.spki'), hash(key.spki_sha256)], [t('keys.uses'), uses],
+		[t('keys.origin'), key.made_by === undefined ? t('keys.origin.unknown') : record(key.made_by)],
+		...Object.entries(key.attributes).map(([name, value]) => [has(`keys.attribute.${name}`) ? t(`keys.attribute.${name}`) : name,
+			typeof value === 'boolean' ? flag(value) : String(value)]),
+		[t('keys.windows'), key.windows.length === 0 ? null : key.windows.map((id) => [el('a', { href: `#/requests/${id}` }, t('requests.number', id)), ' '])],
 	]));
 }
 

@@ -5,14 +5,15 @@
 import { get, query } from '../api.js';
 import { el, fill, newId, save } from '../dom.js';
 import { onChange } from '../live.js';
-import { judgeRecord } from '../proof.js';
+import { judgeOperation } from '../proof.js';
 import { chain } from '../chain.js';
 import { utcShort } from '../time.js';
 import { verdictMark } from '../verdict.js';
 import { t } from '../words.js';
+import { stateWord } from './requests.js';
 
 const PAGE = 25;
-const results = ['', 'ok', 'failed', 'refused', 'open'];
+const results = ['', 'ok', 'failed', 'refused'];
 
 /* ---- one line ------------------------------------------------------------------------------------------------- */
 
@@ -34,25 +35,23 @@ class Line {
 
 	title() {
 		const { operation } = this;
-		return [operation.op, operation.key ? ` · ${operation.key}` : ''];
+		return [operation.op, operation.key?.label ? ` · ${operation.key.label}` : ''];
 	}
 
 	under() {
 		const { operation } = this;
-		return [operation.mech, t('requests.asked_by', operation.client), operation.summary, operation.purpose ? `“${operation.purpose}”` : '',
-			operation.approved_by?.length > 0 ? t('operations.approved_by', operation.approved_by.join(', ')) : ''].filter(Boolean).join(' · ');
+		return [operation.mech, t('requests.asked_by', operation.client), operation.purpose ? `“${operation.purpose}”` : '', operation.application,
+			operation.key?.token].filter(Boolean).join(' · ');
 	}
 
 	result() {
 		const { operation } = this;
-		const good = operation.result === 'ok' || operation.rv_name === 'CKR_OK';
 
-		return el('span', { class: `state ${good ? 'state-done' : operation.result === 'open' ? 'state-open' : 'state-failed'}` },
-			operation.rv_name ?? operation.result ?? '');
+		return el('span', { class: `state ${operation.result === 'ok' ? 'state-done' : 'state-failed'}` }, operation.rv ?? stateWord(operation.verdict));
 	}
 
 	async judge() {
-		this.judged = await judgeRecord(this.operation.record);
+		this.judged = await judgeOperation(this.operation);
 		fill(this.verdict, verdictMark(this.judged.verdict));
 		if (!this.region.hidden)
 			this.drawChain();
@@ -148,24 +147,11 @@ class OperationList {
 		this.busy = false;
 	}
 
-	/* A request that went on: its line is made anew, and judged anew. */
+	/* What is new comes above; what is there does not change any more. */
 	async refresh() {
 		const { operations } = await get(query('operations', { ...this.filter, count: PAGE }));
 
-		for (const operation of operations) {
-			const old = this.lines.get(operation.record);
-			if (old === undefined || JSON.stringify(old.operation) === JSON.stringify(operation))
-				continue;
-			const line = new Line(this, operation);
-			const { hidden } = old.region;
-			old.node.replaceWith(line.node);
-			this.lines.set(operation.record, line);
-			this.queue.push(line);
-			if (!hidden)
-				line.toggle();
-		}
-		const fresh = operations.filter((operation) => !this.lines.has(operation.record)).map((operation) => this.add(operation));
-		this.list.prepend(...fresh);
+		this.list.prepend(...operations.filter((operation) => !this.lines.has(operation.record)).map((operation) => this.add(operation)));
 		this.empty.hidden = this.lines.size > 0;
 		this.work();
 	}

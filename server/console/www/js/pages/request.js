@@ -94,7 +94,7 @@ function heading(request, statement, ends) {
 		el('div', { class: 'when' }, el('p', { class: `state state-${request.state.replaceAll(' ', '-')}` }, stateWord(request.state)),
 			openStates.has(request.state) ? countdown(ends) : null,
 			request.result === undefined ? null
-				: el('p', {}, `${request.rv} `, el('a', { href: `#/operations/${request.id}` }, t('request.operation')))));
+				: el('p', {}, `${request.rv} `, el('a', { href: `#/operations/${request.result}` }, t('request.operation')))));
 }
 
 class RequestPage {
