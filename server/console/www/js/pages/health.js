@@ -17,7 +17,7 @@ function overview(health) {
 		[t('nav.policy'), t('policy.version', health.policy_version)], [t('policy.hash'), hash(health.policy_sha256)],
 		[t('health.open'), String(health.requests_open)], [t('health.instances'), String(health.instances)],
 		[t('health.hsm'), [health.hsm?.manufacturer, health.hsm?.library].filter(Boolean).join(', ')],
-	]));
+	], { class: 'facts two' }));
 }
 
 const flat = (tls) => (typeof tls === 'object' && tls !== null ? [tls.ver, tls.suite].filter(Boolean).join(', ') : String(tls ?? ''));
