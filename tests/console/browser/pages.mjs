@@ -8,11 +8,13 @@ import { seriousFaults } from './axe.mjs';
 import { Browser, complaints } from './browser.mjs';
 import { Ledger } from './ledger.mjs';
 import { Mock } from './mock.mjs';
+import { Pictures } from './pictures.mjs';
 import { runAll, test } from './tap.mjs';
 
 const mock = new Mock(normalize(`${process.env.KMN_WWW}/`));
 const origin = await mock.listen();
 const browser = await Browser.start();
+const pictures = new Pictures();
 const sato = await browser.person('sato', origin);
 const { page } = sato;
 
@@ -32,6 +34,14 @@ test('a security key that no line of the policy knows does not open the door', a
 	await page.getByRole('button', { name: 'With a security key' }).click();
 	await page.getByRole('alert').waitFor();
 	assert.match(await page.getByRole('alert').textContent(), /no key of the policy/);
+});
+
+test('the door tells what may be done without a key', async () => {
+	await sato.goto();
+	await page.getByRole('link', { name: 'Verify a bundle' }).first().waitFor();
+	await pictures.take(page, 'signin', { viewport: { width: 1280, height: 620 } });
+	await open('enrol');
+	await pictures.take(page, 'enrol', { viewport: { width: 1280, height: 560 } });
 });
 
 test('a custodian signs in with a security key and sees what waits, the newest first', async () => {
@@ -182,6 +192,7 @@ test('an operator sees what the key would sign, and a text that says something e
 	await page.getByLabel('Purpose').fill('certificate of www.example.jp');
 	await page.getByRole('button', { name: 'Show what I would sign' }).click();
 	await page.getByText('Only what its signature is over will be signed anew').waitFor();
+	await pictures.take(page, 'actions', { viewport: { width: 1280, height: 760 } });
 	assert.equal(await page.locator('#sign-instruction').isEnabled(), true);
 	mock.instruction = (asked) => begin.call(mock, { ...asked, key: 'another-key' });
 	await page.getByRole('button', { name: 'Cancel' }).click();

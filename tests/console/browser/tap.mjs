@@ -3,11 +3,16 @@ const cases = [];
 
 export const test = (says, run) => cases.push({ says, run });
 
-export async function runAll() {
+/* `chained`: each case needs those before it, so none is run after one that failed. */
+export async function runAll({ chained = false } = {}) {
 	let failed = 0;
 
 	process.stdout.write(`1..${cases.length}\n`);
 	for (const [i, { says, run }] of cases.entries()) {
+		if (chained && failed > 0) {
+			process.stdout.write(`not ok ${i + 1} - ${says} # not run\n`);
+			continue;
+		}
 		try {
 			await run();
 			process.stdout.write(`ok ${i + 1} - ${says}\n`);
