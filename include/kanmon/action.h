@@ -47,6 +47,10 @@ struct kmn_action_signer {
 kmn_err kmn_action_judge_note(const struct kmn_policy *policy, enum kmn_signed_kind kind, const char *note, size_t len,
     uint64_t t, struct kmn_action_signer *signer_out, struct kmn_why *why) KMN_MUST_CHECK;
 
+/* Would this text of an instruction stand, signed by that person under the policy? KMN_E_DENIED: *why says why not. */
+kmn_err kmn_action_check_text(
+    const struct kmn_policy *policy, const char *text, const char *name, struct kmn_why *why) KMN_MUST_CHECK;
+
 /* May an `action` record with this body be written, with this index and time? Changes nothing. */
 kmn_err kmn_quorum_check_action(
     const struct kmn_quorum *quorum, const json_t *body, uint64_t i, uint64_t t, struct kmn_why *why) KMN_MUST_CHECK;

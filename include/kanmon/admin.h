@@ -20,7 +20,8 @@
 	ROW(KMN_ADMIN_ATTACH, 40, "client", \
 	    "u64 request that waits for its content, what is attached (attach.h); answer {\"request\", \"state\"}") \
 	ROW(KMN_ADMIN_ATTACH_NEXT, 41, "client", \
-	    "raw[16] application instance (zeros: that of the connection), u64 session, what is attached: for the next signature of that session") \
+	    "raw[16] application instance (zeros: that of the connection), u64 session, what is attached: for the next signature of that " \
+	    "session; an application alone: for the next call of it that is recorded before it runs") \
 	ROW(KMN_ADMIN_REQUEST_WITHDRAW, 5, "client", "u64 request, text reason") \
 	ROW(KMN_ADMIN_NOTE_SUBMIT, 6, "terminal", "bytes signed note (approval, rejection or veto; or a kind of signed.h)") \
 	ROW(KMN_ADMIN_CHECKPOINT, 7, "client or terminal", "none") \
@@ -35,7 +36,7 @@
 	    "{\"record\", \"version\", \"sha256\", \"effective_at\": ms}") \
 	ROW(KMN_ADMIN_WINDOW_NEW, 20, "client", \
 	    "text rule, text token label, text key label, bytes key id (may be empty), text purpose, u32 lifetime s " \
-	    "(0: the rule's), raw[32] nonce") \
+	    "(0: the rule's), raw[32] nonce, and if the console asks: u64 index of the instruction") \
 	ROW(KMN_ADMIN_SHARE, 25, "terminal", \
 	    "u64 request, bytes share sealed to the key that its statement names (kanmon/sealedpin.h); answer " \
 	    "{\"request\", \"shares\": how many are there}") \

@@ -71,7 +71,9 @@ ROW(KMN_UI_SESSION,         10, KMN_UI_PERSON,    false, "none", \
 ROW(KMN_UI_SIGN_OUT,        11, KMN_UI_PERSON,    true,  "none", \
 	"{}") \
 ROW(KMN_UI_HEALTH,          12, KMN_UI_PERSON,    false, "none", \
-	"that of KMN_ADMIN_STATUS, and {clients, cosignatures, anchors, anomalies}") \
+	"that of KMN_ADMIN_STATUS, and {clients: {name: {channel, t, address?, tls, mode, head?, opened, closed?}}, " \
+	"cosignatures: {witness: {record, t, size}}, anchors: {tsa: {record, t, size, gen_time}}, anomalies: [{record, t, " \
+	"what, token?, detail}], complete: bool}") \
 ROW(KMN_UI_REQUEST_LIST,    20, KMN_UI_PERSON,    false, "u8 also those that ended", \
 	"{requests: [..]}, as KMN_ADMIN_REQUEST_LIST") \
 ROW(KMN_UI_REQUEST_SHOW,    21, KMN_UI_PERSON,    false, "u64 request", \
@@ -95,8 +97,8 @@ ROW(KMN_UI_CONSISTENCY,     33, KMN_UI_PERSON,    false, "u64 from, u64 to (0: t
 ROW(KMN_UI_BLOB,            34, KMN_UI_PERSON,    false, "raw[32] SHA-256, u64 record that names it", \
 	"{sha256, bytes}") \
 ROW(KMN_UI_FIND,            35, KMN_UI_PERSON,    false, \
-	"u64 before (0: the newest), u32 count, text client, text function, text key label, text result (ok, failed, refused, " \
-	"open or a CKR_ name), u64 since ms, u64 until ms (0: no bound); an empty text is any", \
+	"u64 before (0: the newest), u32 count, text client, text function, text key label, text result (ok, failed, " \
+	"refused or a CKR_ name), u64 since ms, u64 until ms (0: no bound); an empty text is any", \
 	"{operations: [..], next?: `before` to go on with, size}; it may hold fewer than asked for, and go on") \
 ROW(KMN_UI_BUNDLE,          36, KMN_UI_PERSON,    false, "u64 record: of a request, an operation, or anything about one", \
 	"{record, bundle: text of kanmon/bundle/v1}") \
@@ -106,17 +108,20 @@ ROW(KMN_UI_POLICY_WORDS,    41, KMN_UI_PERSON,    false, \
 	"u8 what (1: explain, 2: the difference of two versions, 3: check a draft), u64 version, u64 version, bytes draft", \
 	"1 {lines: [{line, text}]}; 2 {changes: [{whose, text}]}; 3 {ok, findings: [{line, level, text}], changes}") \
 ROW(KMN_UI_KEYS,            50, KMN_UI_PERSON,    false, "none", \
-	"{keys: [{token, label, id, class, type, local, sensitive, extractable, always_sensitive, never_extractable, " \
-	"spki_sha256, uses, last_use, made_by?, windows: [request ..]}], complete: bool}") \
+	"{keys: [{token, serial, label, id, class, type?, spki_sha256?, token_line?, attributes: {CKA_..: bool}, uses, " \
+	"last_use?, made_by?, destroyed_by?, windows: [request ..]}], complete: bool}: keys that the ledger knows") \
 ROW(KMN_UI_TOKENS,          51, KMN_UI_PERSON,    false, "none", \
-	"{tokens: [{name, label, serial, model, manufacturer, firmware, level, module, pinned, present, stance}]}") \
+	"{tokens: [{name, label, module?, stance, expected: {serial?, model?, manufacturer?, firmware?, level?}, pinned: " \
+	"bool, shown?: {serial, model, manufacturer, firmware, level}, fits?: bool}]}") \
 ROW(KMN_UI_CUSTODIANS,      52, KMN_UI_PERSON,    false, "none", \
-	"{persons: [{name, person, roles, keys: [{vkey, kind, spki_sha256}], groups, votes, last_vote}]}") \
+	"{persons: [{name, person, auditor: bool, operator: bool, keys: [{vkey, kind, spki_sha256}], groups: [{name, least, " \
+	"members}], roles: [..], votes, last_vote?}], complete: bool}") \
 ROW(KMN_UI_WINDOWS,         53, KMN_UI_PERSON,    false, "none", \
-	"{windows: [{request, window, ..}]}, of REQUEST_LIST those that can be used") \
+	"{windows: [..]}: of REQUEST_LIST those that can be used") \
 ROW(KMN_UI_INSTRUCTION_TEXT, 60, KMN_UI_OPERATOR, false, \
-	"text what (generate, destroy, sign, window), text token, text key label, bytes key id, text mechanism, text " \
-	"parameters, raw[32] SHA-256 of the file or zeros, text purpose", \
+	"text page origin, text what (generate, destroy, sign, window), text token line, text rule (of a window), text key " \
+	"label, text key id in hex, text mechanism, text parameters, u64 length of the file, raw[32] its SHA-256 or zeros, " \
+	"text purpose; what is empty is not said", \
 	"{text, challenge: base64url, rp_id}") \
 ROW(KMN_UI_INSTRUCT,        61, KMN_UI_OPERATOR,  true,  "SIGNED of a text of INSTRUCTION_TEXT, bytes file (may be empty)", \
 	"{record, application: \"action N\"}")

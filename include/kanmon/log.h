@@ -134,6 +134,9 @@ kmn_err kmn_log_checkpoint(
 kmn_err kmn_log_head_at(struct kmn_log *log, uint64_t size, struct kmn_head *head_out) KMN_MUST_CHECK;
 kmn_err kmn_log_inclusion(struct kmn_log *log, uint64_t index, uint64_t size, struct kmn_path *path_out) KMN_MUST_CHECK;
 kmn_err kmn_log_consistency(struct kmn_log *log, uint64_t from, uint64_t to, struct kmn_path *path_out) KMN_MUST_CHECK;
+/* Calls `each` with `count` durable records from `from` on, each held against the tree; what it returns ends it. */
+kmn_err kmn_log_each(
+    struct kmn_log *log, uint64_t from, uint64_t count, kmn_line_fn *each, void *cookie) KMN_MUST_CHECK;
 /* The raw line of a durable record; the caller's to free(). */
 kmn_err kmn_log_line(struct kmn_log *log, uint64_t index, char **line_out, size_t *len_out) KMN_MUST_CHECK;
 

@@ -85,6 +85,9 @@ struct kmn_signed_pair {
 kmn_err kmn_signed_make(enum kmn_signed_kind kind, const struct kmn_signed_pair *pair, size_t count, char **text_out,
     struct kmn_why *why) KMN_MUST_CHECK;
 
+/* Foreign text as a `value` has it (docs/statements.md 2), "none" where it is empty; free(). NULL: no memory, or too long. */
+char *kmn_signed_value(const char *text);
+
 /* "NUMBER B64": the value of a policy, ref or head line. */
 #define KMN_SIGNED_PAIR_BYTES (24 + KMN_B64_LEN(KMN_HASH_BYTES))
 void kmn_signed_number_hash(uint64_t number, const uint8_t hash[KMN_HASH_BYTES], char out[KMN_SIGNED_PAIR_BYTES]);

@@ -11,6 +11,9 @@
 
 #include "kanmon/err.h"
 
+/* What is called with one record's line; its result other than KMN_OK ends what calls it. */
+typedef kmn_err kmn_line_fn(void *cookie, uint64_t index, const char *line, size_t len);
+
 struct kmn_store {
 	int (*open)(struct kmn_store *store, const char *name, int flags); /* as openat(), mode 0640 */
 	int (*close)(struct kmn_store *store, int fd);

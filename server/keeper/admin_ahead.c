@@ -104,6 +104,7 @@ open_ahead(struct kmn_admin_wait *wait, json_t *body)
 {
 	struct kmn_keeper *k = wait->keeper;
 	struct kmn_verdict verdict;
+	struct kmn_why why = {""};
 	struct kmn_ref ref;
 	uint8_t sha256[KMN_HASH_BYTES];
 	struct kmn_material material = {wait->ahead->data, wait->ahead->data_len, wait->ahead->attached.econtent,
@@ -133,6 +134,11 @@ open_ahead(struct kmn_admin_wait *wait, json_t *body)
 	if (!kmn_record_fits(body) || !kmn_hold_has_room(k, wait->conn->spki_sha256)) {
 		json_decref(body);
 		fail_ahead(wait, KMN_E_BUSY, "too many open requests, or too long a request");
+		return;
+	}
+	if (kmn_quorum_check_instructed(k->quorum, body, (uint64_t)kmn_clock_record_ms(k), &why) != KMN_OK) {
+		json_decref(body);
+		fail_ahead(wait, KMN_E_DENIED, why.text);
 		return;
 	}
 	if (kmn_record_keep_spki(k, &wait->ahead->key) != KMN_OK)
@@ -279,6 +285,9 @@ read_window(struct kmn_ahead *a, struct kmn_reader *r)
 	kmn_reader_text(r, a->purpose, sizeof(a->purpose));
 	a->lifetime_s = kmn_reader_u32(r);
 	kmn_reader_raw(r, a->nonce, sizeof(a->nonce));
+	if (r->err == KMN_OK && r->at < r->end)
+		(void)snprintf(a->attached.application, sizeof(a->attached.application), "action %llu",
+		    (unsigned long long)kmn_reader_u64(r));
 	if (kmn_reader_end(r) == KMN_OK && a->rule[0] == '\0')
 		kmn_reader_fail(r, KMN_E_ARGUMENTS);
 }

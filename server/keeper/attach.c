@@ -51,14 +51,39 @@ refuse(struct kmn_call_state *call, const char *reason)
 	return false;
 }
 
+static bool
+is_signature(const struct kmn_call_state *call)
+{
+	return call->operation != NULL && (call->operation->kind & KMN_SIGN_OPERATIONS) != 0;
+}
+
+/* Data, content and an applicant's key are a signature's; what a call is for may be said of any. */
+static bool
+is_for_any(const struct kmn_attached *a)
+{
+	return a->data == NULL && a->econtent == NULL && !a->has_key;
+}
+
+bool
+kmn_attach_is_instructed(struct kmn_call_state *call)
+{
+	struct kmn_why why;
+
+	if (kmn_quorum_check_instructed(
+		call->keeper->quorum, call->intent, (uint64_t)kmn_clock_record_ms(call->keeper), &why) == KMN_OK)
+		return true;
+	(void)json_object_del(call->intent, "application");
+	return refuse(call, why.text);
+}
+
 bool
 kmn_attach_take(struct kmn_call_state *call)
 {
 	struct kmn_attached *a = &call->attached;
 
 	call->material = (struct kmn_material){.data = call->data, .len = call->data_len};
-	if (call->session == NULL || call->operation == NULL || kmn_attached_is_empty(&call->session->attached) ||
-	    (call->operation->kind & KMN_SIGN_OPERATIONS) == 0)
+	if (call->session == NULL || kmn_attached_is_empty(&call->session->attached) ||
+	    (!is_signature(call) && !is_for_any(&call->session->attached)))
 		return true;
 	kmn_attached_clear(a);
 	*a = call->session->attached;
@@ -73,7 +98,7 @@ kmn_attach_take(struct kmn_call_state *call)
 		call->has_data = true;
 	}
 	call->material = (struct kmn_material){call->data, call->data_len, a->econtent, a->econtent_len};
-	return true;
+	return kmn_attach_is_instructed(call);
 }
 
 /* ---- admin ------------------------------------------------------------------------------------------------------ */

@@ -350,6 +350,7 @@ kmn_call_refuse(struct kmn_call_state *call)
 	int64_t now = kmn_clock_record_ms(call->keeper), lifetime = 1000 * (int64_t)call->verdict.lifetime_s;
 	const json_t *expires = json_object_get(call->intent, "expires");
 
+	(void)kmn_attach_is_instructed(call); /* it is refused: by an instruction only if that still wants it */
 	say_refused(call);
 	call->durability = 'A';
 	/* A rule that could have held it bounds how long its intent may stand. */

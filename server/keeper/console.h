@@ -38,6 +38,17 @@ struct kmn_ui_refused {
 	uint32_t count;
 };
 
+/* What is to be told when so many records are durable. */
+#define KMN_UI_EVENTS_MAX 64u
+struct kmn_ui_events {
+	size_t size; /* 0: nothing */
+	uint64_t request[KMN_UI_EVENTS_MAX], anomaly;
+	size_t requests;
+	bool more_requests, anomalies, policy;
+	size_t head_told;
+	int64_t head_ms; /* boot clock */
+};
+
 struct kmn_ui_wait {
 	TAILQ_ENTRY(kmn_ui_wait) link;
 	uint32_t tag;
@@ -57,6 +68,8 @@ struct kmn_consoling {
 	uint32_t lockouts;       /* recorded since then: */
 	int64_t refused_ms;      /* boot clock when the minute of all these began */
 	TAILQ_HEAD(, kmn_ui_wait) waits;
+	struct kmn_ui_events events;
+	struct kmn_ui_view *view; /* console_view.c */
 };
 
 /* One question. */
@@ -142,5 +155,40 @@ void kmn_ui_proof(const struct kmn_ui_ask *ask, struct kmn_reader *r);
 void kmn_ui_consistency(const struct kmn_ui_ask *ask, struct kmn_reader *r);
 void kmn_ui_blob(const struct kmn_ui_ask *ask, struct kmn_reader *r);
 void kmn_ui_policy(const struct kmn_ui_ask *ask, struct kmn_reader *r);
+
+/* ---- console_instruct.c ----------------------------------------------------------------------------------------- */
+
+void kmn_ui_instruction_text(const struct kmn_ui_ask *ask, struct kmn_reader *r);
+void kmn_ui_instruct(const struct kmn_ui_ask *ask, struct kmn_reader *r);
+
+/* ---- console_event.c -------------------------------------------------------------------------------------------- */
+
+void kmn_ui_events_durable(struct kmn_keeper *k, size_t size);
+
+/* ---- console_find.c --------------------------------------------------------------------------------------------- */
+
+/* The type that a line says, without reading the rest of it. */
+enum kmn_record_kind kmn_ui_line_kind(const char *line, size_t len);
+void kmn_ui_find(const struct kmn_ui_ask *ask, struct kmn_reader *r);
+
+/* ---- console_view.c: what the whole ledger says of keys, persons and clients, read behind its end ---------------- */
+
+void kmn_ui_view_begin(struct kmn_keeper *k);
+void kmn_ui_view_free(struct kmn_ui_view *view);
+/* Reads on for a moment; whether there is more to read. */
+bool kmn_ui_view_work(struct kmn_keeper *k);
+/* Has it read all that is durable? */
+bool kmn_ui_view_is_complete(const struct kmn_keeper *k);
+/* Its parts, borrowed: objects by name, or arrays. */
+const json_t *kmn_ui_view_part(const struct kmn_keeper *k, const char *part);
+
+/* ---- console_things.c ------------------------------------------------------------------------------------------- */
+
+void kmn_ui_keys(const struct kmn_ui_ask *ask, struct kmn_reader *r);
+void kmn_ui_tokens(const struct kmn_ui_ask *ask, struct kmn_reader *r);
+void kmn_ui_custodians(const struct kmn_ui_ask *ask, struct kmn_reader *r);
+void kmn_ui_windows(const struct kmn_ui_ask *ask, struct kmn_reader *r);
+/* clients, cosignatures, anchors, anomalies: into the status. */
+void kmn_ui_put_health(struct kmn_keeper *k, json_t *status);
 
 #endif

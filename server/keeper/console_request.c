@@ -11,10 +11,15 @@
 void
 kmn_ui_health(const struct kmn_ui_ask *ask, struct kmn_reader *r)
 {
-	if (kmn_reader_end(r) != KMN_OK)
+	json_t *status;
+
+	if (kmn_reader_end(r) != KMN_OK) {
 		kmn_ui_refuse(ask, r->err, kmn_err_text(r->err));
-	else
-		kmn_ui_answer(ask, kmn_admin_status_json(ask->keeper));
+		return;
+	}
+	status = kmn_admin_status_json(ask->keeper);
+	kmn_ui_put_health(ask->keeper, status);
+	kmn_ui_answer(ask, status);
 }
 
 void

@@ -113,6 +113,8 @@ kmn_consolelink_durable(struct kmn_keeper *k, size_t size)
 		if (wait == TAILQ_FIRST(&k->consoling->waits)) /* the console may be gone since */
 			wait_free(k->consoling, wait);
 	}
+	if (k->consoling != NULL)
+		kmn_ui_events_durable(k, size);
 }
 
 void
@@ -172,6 +174,13 @@ static const struct {
     {KMN_UI_CONSISTENCY, kmn_ui_consistency},
     {KMN_UI_BLOB, kmn_ui_blob},
     {KMN_UI_POLICY, kmn_ui_policy},
+    {KMN_UI_FIND, kmn_ui_find},
+    {KMN_UI_KEYS, kmn_ui_keys},
+    {KMN_UI_TOKENS, kmn_ui_tokens},
+    {KMN_UI_CUSTODIANS, kmn_ui_custodians},
+    {KMN_UI_WINDOWS, kmn_ui_windows},
+    {KMN_UI_INSTRUCTION_TEXT, kmn_ui_instruction_text},
+    {KMN_UI_INSTRUCT, kmn_ui_instruct},
 };
 
 /* NULL: may ask. */
@@ -246,6 +255,7 @@ kmn_consolelink_take(struct kmn_keeper *k, struct kmn_ipc *console, const char *
 		if ((k->consoling = calloc(1, sizeof(*k->consoling))) == NULL)
 			KMN_BUG("out of memory");
 		TAILQ_INIT(&k->consoling->waits);
+		kmn_ui_view_begin(k);
 	}
 	k->console = console;
 	if (kmn_keeper_watch(k, kmn_ipc_fd(console), &k->console) != KMN_OK)
@@ -289,12 +299,20 @@ kmn_consolelink_tick(struct kmn_keeper *k)
 		kmn_ui_sessions_tick(k);
 }
 
+bool
+kmn_consolelink_work(struct kmn_keeper *k)
+{
+	return k->consoling != NULL && k->console != NULL && !k->unrecorded && kmn_ui_view_work(k);
+}
+
 void
 kmn_consolelink_clear(struct kmn_keeper *k)
 {
 	kmn_consolelink_lost(k);
-	if (k->consoling != NULL)
+	if (k->consoling != NULL) {
+		kmn_ui_view_free(k->consoling->view);
 		sodium_memzero(k->consoling, sizeof(*k->consoling));
+	}
 	free(k->consoling);
 	k->consoling = NULL;
 }

@@ -286,6 +286,10 @@ new_request(struct kmn_call_state *call)
 	}
 	if (json_object_set_new(call->intent, "expires", json_integer((json_int_t)expires)) != 0)
 		KMN_BUG("out of memory");
+	if (!kmn_attach_is_instructed(call)) {
+		kmn_call_refuse(call);
+		return;
+	}
 	if (kmn_keeper_append(k, KMN_R_INTENT, json_incref(call->intent), &call->request) != KMN_OK)
 		return;
 	if ((request = kmn_quorum_request(k->quorum, call->request.i)) == NULL || !request->held) {

@@ -105,8 +105,10 @@ append_one(struct kmn_keeper *k, enum kmn_record_kind kind, json_t *body, struct
 	}
 	*t_out = record.t;
 	e = apply(k, &record, &finding);
-	if (e == KMN_OK)
+	if (e == KMN_OK) {
 		kmn_hooks_note(k, &record);
+		kmn_console_note(k, &record);
+	}
 	kmn_record_clear(&record);
 	if (e == KMN_E_CORRUPT) {
 		kmn_say(
@@ -469,7 +471,7 @@ loop(struct kmn_keeper *k)
 
 		kmn_log_flush(k->log);
 		flush_all(k);
-		n = epoll_wait(k->epoll, events, KMN_COUNT_OF(events), TICK_MS);
+		n = epoll_wait(k->epoll, events, KMN_COUNT_OF(events), kmn_consolelink_work(k) ? 1 : TICK_MS);
 		if (n < 0 && errno != EINTR)
 			kmn_keeper_fail(k, "epoll fails");
 		for (int i = 0; i < n && !k->failed; i++)

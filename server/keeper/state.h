@@ -32,6 +32,7 @@
 #include <openssl/evp.h>
 #include <sys/queue.h>
 
+#include "kanmon/action.h"
 #include "kanmon/attach.h"
 #include "kanmon/codec.h"
 #include "kanmon/frame.h"
@@ -139,7 +140,7 @@ struct kmn_session {
 	struct kmn_operation operation[KMN_OPERATION_KINDS]; /* by bit number of enum kmn_operation_kind */
 	struct kmn_call_state *turn;                         /* the one call that is at work in it (turn.c) */
 	TAILQ_HEAD(, kmn_call_state) waiting;                /* for their turn */
-	struct kmn_attached attached;                        /* for its next signature */
+	struct kmn_attached attached;                        /* for its next signature, or any call that it is for */
 };
 
 enum kmn_call_step {
@@ -523,6 +524,10 @@ void kmn_consolelink_readable(struct kmn_keeper *k);
 /* The first `size` records are durable. */
 void kmn_consolelink_durable(struct kmn_keeper *k, size_t size);
 void kmn_consolelink_tick(struct kmn_keeper *k);
+/* A record was applied: who is signed in hears of it when it is durable. */
+void kmn_console_note(struct kmn_keeper *k, const struct kmn_record *record);
+/* Does what the loop has time for; whether there is more of it. */
+bool kmn_consolelink_work(struct kmn_keeper *k);
 void kmn_consolelink_clear(struct kmn_keeper *k);
 
 /* ---- hooks.c: who is told what happened --------------------------------------------------------------------------- */
@@ -1006,6 +1011,11 @@ void kmn_attach_load(struct kmn_keeper *k, const json_t *intent, struct kmn_atta
  * the call is refused (verdict).
  */
 bool kmn_attach_take(struct kmn_call_state *call);
+/*
+ * Whether the instruction that its intent names, if it does, still wants just this call: to be asked right before the
+ * intent is recorded. False: it is refused (verdict), and its intent names none any more.
+ */
+bool kmn_attach_is_instructed(struct kmn_call_state *call);
 /* The two questions of admin.h; an error says why where there is more to say than its text. */
 kmn_err kmn_attach_next(
     struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader *r, struct kmn_why *why) KMN_MUST_CHECK;

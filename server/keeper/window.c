@@ -66,6 +66,8 @@ use(struct kmn_call_state *call, const struct kmn_request *window)
 	call->window = window->i + 1;
 	if (call->verdict.content_seen && kmn_hold_keep_data(call) != KMN_OK)
 		kmn_keeper_ledger_lost(k, "what a rule was decided on cannot be kept");
+	else if (!kmn_attach_is_instructed(call))
+		kmn_call_refuse(call);
 	else if (kmn_keeper_append(k, KMN_R_INTENT, json_incref(call->intent), &call->request) == KMN_OK)
 		kmn_call_decide_and_run(call);
 }

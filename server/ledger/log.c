@@ -448,6 +448,12 @@ kmn_log_consistency(struct kmn_log *log, uint64_t from, uint64_t to, struct kmn_
 }
 
 kmn_err
+kmn_log_each(struct kmn_log *log, uint64_t from, uint64_t count, kmn_line_fn *each, void *cookie)
+{
+	return is_durable(log, from + count) ? kmn_tiles_each(log->tiles, from, count, each, cookie) : KMN_E_NOT_FOUND;
+}
+
+kmn_err
 kmn_log_line(struct kmn_log *log, uint64_t index, char **line_out, size_t *len_out)
 {
 	*line_out = NULL;

@@ -33,7 +33,6 @@ struct kmn_lines {
 	size_t count;
 	char *window; /* to read in, once it was needed */
 };
-typedef kmn_err kmn_line_fn(void *cookie, uint64_t index, const char *line, size_t len);
 
 void kmn_lines_init(struct kmn_lines *lines, struct kmn_store *store);
 void kmn_lines_clear(struct kmn_lines *lines);

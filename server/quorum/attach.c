@@ -210,6 +210,7 @@ kmn_quorum_check_attachment(const struct kmn_quorum *q, const struct kmn_request
     const struct kmn_ref *ref, int64_t t, struct kmn_verdict *verdict_out, json_t **whole_out, struct kmn_why *why)
 {
 	const struct request *r = (const struct request *)(const void *)request;
+	uint64_t instruction;
 	kmn_err e = KMN_OK;
 
 	*whole_out = NULL;
@@ -219,6 +220,8 @@ kmn_quorum_check_attachment(const struct kmn_quorum *q, const struct kmn_request
 		return says_no(why, "the policy has changed since");
 	if (t > request->not_after)
 		return says_no(why, "the request has expired");
+	if (quorum_instruct_named(body, &instruction))
+		return says_no(why, "an instruction is named before the call, not while it waits");
 	if (kmn_intent_attach(r->intent, body, ref, whole_out) != KMN_OK)
 		return says_no(why, kmn_err_text(KMN_E_NO_MEMORY));
 	if (judge_attached(q, r, *whole_out, t, verdict_out, why, &e)) {

@@ -5,6 +5,7 @@
 #include "config.h"
 
 #include <inttypes.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,6 +56,62 @@ agrees(const struct kmn_signed *said, const char *key, const json_t *from, const
 	       memcmp(escaped, line->value, line->len) == 0;
 	free(escaped);
 	return same;
+}
+
+/* Bytes of a template's value: text as it is, else {"b64"}; false: neither. */
+static bool
+bytes_of(const json_t *value, uint8_t *out, size_t room, size_t *len)
+{
+	const char *b64;
+
+	if (json_is_string(value)) {
+		*len = json_string_length(value);
+		if (*len <= room)
+			memcpy(out, json_string_value(value), *len);
+		return *len <= room;
+	}
+	return kmn_json_get_text(value, "b64", &b64) && kmn_b64_parse(b64, strlen(b64), out, room, len) == KMN_OK;
+}
+
+/* What a template says is compared as a key's name in a record would be: the label made readable, the id as hex. */
+static bool
+makes(const struct kmn_signed *said, const json_t *template)
+{
+	uint8_t bytes[KMN_SIGNED_VALUE_MAX_BYTES / 2];
+	char hex[2 * sizeof(bytes) + 1];
+	json_t *named = json_object();
+	bool same;
+	size_t len;
+
+	if (bytes_of(json_object_get(template, "CKA_LABEL"), bytes, sizeof(bytes), &len))
+		(void)json_object_set_new(named, "label", kmn_json_label(bytes, len));
+	if (bytes_of(json_object_get(template, "CKA_ID"), bytes, sizeof(bytes), &len)) {
+		(void)sodium_bin2hex(hex, sizeof(hex), bytes, len);
+		(void)json_object_set_new(named, "id", json_string(hex));
+	}
+	same = agrees(said, "key-label", named, "label") && agrees(said, "key-id", named, "id");
+	json_decref(named);
+	return same;
+}
+
+/* Of a call that makes keys each template, of any other the key that it uses. */
+static bool
+is_key(const struct kmn_signed *said, const json_t *intent)
+{
+	json_t *templates = json_object_get(intent, "template"), *template;
+	const json_t *key = json_object_get(intent, "key");
+	const char *name;
+	bool any = false;
+
+	if (!says(said, "what", "generate"))
+		return agrees(said, "key-label", key, "label") && agrees(said, "key-id", key, "id");
+	json_object_foreach(templates, name, template)
+	{
+		if (!makes(said, template))
+			return false;
+		any = true;
+	}
+	return any;
 }
 
 static size_t
@@ -117,6 +174,21 @@ quorum_instruct_wrong(const struct kmn_policy *policy, const struct kmn_signed *
 	if (kmn_signed_line(said, "key-label", 0) == NULL && kmn_signed_line(said, "key-id", 0) == NULL)
 		return "it names no key";
 	return NULL;
+}
+
+kmn_err
+kmn_action_check_text(const struct kmn_policy *policy, const char *text, const char *name, struct kmn_why *why)
+{
+	struct kmn_signed said;
+	const char *wrong;
+	kmn_err e = kmn_signed_read(text, strlen(text), &said, why);
+
+	if (e != KMN_OK)
+		return e;
+	if ((wrong = quorum_instruct_wrong(policy, &said, name)) == NULL)
+		return KMN_OK;
+	kmn_why_set(why, "%s", wrong);
+	return KMN_E_DENIED;
 }
 
 /* ---- the call ---------------------------------------------------------------------------------------------------- */
@@ -186,7 +258,7 @@ differs(const struct kmn_policy *policy, const struct kmn_signed *said, const js
 		return "another operation";
 	if (!is_on_token(policy, said, key))
 		return "another token";
-	if (!agrees(said, "key-label", key, "label") || !agrees(said, "key-id", key, "id"))
+	if (!is_key(said, intent))
 		return "another key";
 	if (!agrees(said, "mechanism", json_object_get(intent, "mech"), "name"))
 		return "another mechanism";

@@ -281,6 +281,17 @@ kmn_signed_make(
 	return e;
 }
 
+char *
+kmn_signed_value(const char *text)
+{
+	char *value = NULL;
+	struct text t;
+
+	text_init(&t, KMN_SIGNED_VALUE_MAX_BYTES);
+	text_escaped(&t, text[0] != '\0' ? text : "none", text[0] != '\0' ? strlen(text) : 4, "");
+	return text_take(&t, &value) == KMN_OK ? value : NULL;
+}
+
 void
 kmn_signed_number_hash(uint64_t number, const uint8_t hash[KMN_HASH_BYTES], char out[KMN_SIGNED_PAIR_BYTES])
 {
