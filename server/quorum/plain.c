@@ -114,6 +114,12 @@ put_in_part(struct form *form, const struct kmn_member *member)
 }
 
 static bool
+is_instruction(const struct kmn_member *member)
+{
+	return member->name_len == 11 && memcmp(member->name, "application", 11) == 0;
+}
+
+static bool
 make_form(struct form *form, const struct kmn_record *record)
 {
 	const struct kmn_scan *scan = record->scan;
@@ -128,6 +134,8 @@ make_form(struct form *form, const struct kmn_record *record)
 	for (unsigned n = 0; n < scan->count && fits && names != NULL; n++) {
 		const struct kmn_member *member = &scan->member[n];
 
+		if (is_instruction(member)) /* each is of one call, and looked at by itself */
+			return false;
 		if (is_among(&names, member))
 			fits = put_in_part(form, member);
 		else
