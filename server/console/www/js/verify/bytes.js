@@ -12,6 +12,9 @@ export class Bad extends Error {
 	}
 }
 
+/** What cannot be known here: not wrong, and not right. */
+export class Unknown extends Bad {}
+
 export function need(truth, why, params) {
 	if (!truth)
 		throw new Bad(why, params);

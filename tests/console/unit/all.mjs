@@ -1,0 +1,10 @@
+import { webcrypto } from 'node:crypto';
+import { runAll } from '../browser/tap.mjs';
+
+globalThis.crypto ??= webcrypto; /* node 18 */
+const { vectors } = await import('./vectors.mjs');
+const { bundles } = await import('./bundles.mjs');
+
+await vectors();
+await bundles();
+process.exitCode = await runAll() === 0 ? 0 : 1;

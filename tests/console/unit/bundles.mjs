@@ -1,0 +1,208 @@
+/*
+ * Bundles that `kanmon audit bundle` made, as they are and changed: the browser's verdict beside that of
+ * `kanmon audit bundle verify`. Never is something verified here that is not there; nothing that agrees there fails here.
+ */
+import assert from 'node:assert/strict';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { parseTrust } from '../../../server/console/www/js/verify/trust.js';
+import { verifyBundle } from '../../../server/console/www/js/verify/verdict.js';
+import { test as t } from '../browser/tap.mjs';
+import { Ledger } from './forge.mjs';
+
+const long = process.env.KMN_TEST_LONG !== undefined;
+const examples = `${process.env.KMN_SOURCE}/docs/examples`;
+const { KMN_WORK: work } = process.env;
+const kanmon = (...words) => spawnSync('kanmon', words, { encoding: 'utf8', maxBuffer: 1 << 26 });
+const EXITS = { 0: 'verified', 1: 'failed', 2: 'incomplete', 3: 'incomplete' };
+
+/* Without time stamps, which the browser does not judge. */
+const trustText = readFileSync(`${examples}/trust`, 'utf8').replace(/^tsa .*\n/m, '');
+writeFileSync(`${work}/trust`, trustText);
+/* And without witnesses, who cosign nothing that is made here. */
+const lonelyText = trustText.replace(/^(?:witness|quorum) .*\n/gm, '').concat('quorum none\n');
+writeFileSync(`${work}/lonely`, lonelyText);
+
+function theirs(text, trust) {
+	writeFileSync(`${work}/bent`, text);
+	return EXITS[kanmon('audit', 'bundle', 'verify', `${work}/bent`, '--trust', `${work}/${trust}`).status];
+}
+
+const step = (outcome, id) => outcome.steps.find((one) => one.id === id);
+const bundleOf = (i) => execFileSync('kanmon', ['audit', 'bundle', `${examples}/ledger`, String(i)], { encoding: 'utf8' });
+const fresh = () => new Ledger(`${examples}/ledger`, Buffer.from(readFileSync(`${examples}/log.key`, 'utf8').trim(), 'base64'));
+
+/* A seeded generator: a failing change can be tried again. */
+function random(seed) {
+	let state = seed;
+	return (n) => {
+		state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+		return Math.floor((state / 2 ** 32) * n);
+	};
+}
+
+function bentLines(text) {
+	const lines = text.split('\n');
+	return lines.slice(0, -1).flatMap((line, n) => [
+		[...lines.slice(0, n), ...lines.slice(n + 1)],
+		[...lines.slice(0, n), line, ...lines.slice(n)],
+		[...lines.slice(0, n), lines[n + 1], line, ...lines.slice(n + 2)],
+	]).map((list) => list.join('\n')).filter((bent) => bent !== text);
+}
+
+function* bentBytes(text, stride) {
+	const bytes = Buffer.from(text);
+	for (let at = 0; at < bytes.length; at += stride) {
+		const bent = Buffer.from(bytes);
+		bent[at] ^= 1 << (Math.floor(at / stride) % 8);
+		yield bent;
+	}
+}
+
+/* Changes one value somewhere in a record's body; answers what it did. */
+function edit(body, pick) {
+	const places = [];
+	const walk = (value, path) => {
+		for (const [name, item] of Object.entries(value)) {
+			places.push([value, name, [...path, name].join('.')]);
+			if (item !== null && typeof item === 'object')
+				walk(item, [...path, name]);
+		}
+	};
+	walk(body, []);
+	const [object, name, path] = places[pick(places.length)];
+	const now = object[name];
+	if (Array.isArray(object) || pick(6) === 0) {
+		if (Array.isArray(object))
+			object.splice(Number(name), pick(2), ...(pick(2) === 0 ? [structuredClone(now)] : []));
+		else
+			delete object[name];
+	} else if (typeof now === 'number') {
+		object[name] = [now + 1, Math.max(0, now - 1), 0, now * 1000][pick(4)];
+	} else if (typeof now === 'boolean') {
+		object[name] = !now;
+	} else if (typeof now === 'string') {
+		const at = pick(now.length + 1);
+		object[name] = pick(3) === 0 ? 'allow' : now.slice(0, at) + 'aB1='[pick(4)] + now.slice(at + 1);
+	} else {
+		object[name] = Array.isArray(now) ? [...now].reverse() : {};
+	}
+	return path;
+}
+
+export async function bundles() {
+	const trusts = { trust: await parseTrust(trustText), lonely: await parseTrust(lonelyText) };
+	const ours = (data, name = 'trust') => verifyBundle(typeof data === 'string' ? Buffer.from(data) : data, trusts[name]);
+	const agree = async (text, what, name = 'trust') => {
+		const [mine, other] = [await ours(text, name), theirs(text, name)];
+		const said = mine.steps.filter((one) => one.verdict === 'failed' || one.verdict === 'unknown').map((one) => `${one.id} ${one.why}`);
+		assert.ok(mine.verdict !== 'verified' || other === 'verified', `${what}: here ${mine.verdict}, there ${other}`);
+		assert.ok(mine.verdict !== 'failed' || other === 'failed', `${what}: here ${mine.verdict} (${said.join('; ')}), there ${other}`);
+		return [mine, other];
+	};
+	const intents = fresh().records.filter((record) => record.type === 'intent').map((record) => record.i);
+	const whole = new Map(intents.map((i) => [i, bundleOf(i)]));
+	const signing = intents.find((i) => whole.get(i).includes('"op":"C_Sign"'));
+
+	for (const [i, text] of whole)
+		t(`request ${i} of the sample ledger: both say the same`, async () => {
+			await agree(text, `request ${i}`);
+		});
+	t('a bundle of another origin', async () => assert.equal(step(await ours(whole.get(signing).replace('\norigin k', '\norigin x')), 'checkpoint').why, 'checkpoint.origin'));
+	t('every line dropped, repeated, swapped is seen', async () => {
+		for (const bent of bentLines(whole.get(signing)).filter((_, n) => long || n % 5 === 0))
+			assert.notEqual((await ours(bent)).verdict, 'verified');
+	});
+	t('every byte changed is seen', async () => {
+		for (const bent of bentBytes(whole.get(signing), long ? 1 : 173))
+			assert.notEqual((await ours(bent)).verdict, 'verified');
+	});
+	t('lines changed: both say the same', async () => {
+		const list = bentLines(whole.get(signing));
+		for (let n = 0; n < list.length; n += long ? 1 : 17)
+			await agree(list[n], `line change ${n}`);
+	});
+	forged({ whole, signing, agree });
+}
+
+/* By who holds the log key: everything is in its place, and says something else. */
+function forged({ whole, signing, agree }) {
+	const about = (ledger, type, i = signing) => ledger.records.find((record) => record.type === type && record.body.request?.i === i);
+	const forge = async (says, type, change, want, like = signing) => t(says, async () => {
+		const ledger = fresh();
+		const record = type === 'intent' ? ledger.records[like] : about(ledger, type, like);
+		change(record.body, ledger, record);
+		ledger.remake(record.i);
+		const text = ledger.bundle(whole.get(like));
+		const [mine, other] = await agree(text, says, 'lonely');
+		assert.equal(other, 'failed');
+		assert.equal(step(mine, want).verdict, 'failed', `${want}: ${JSON.stringify(mine.steps)}`);
+	});
+
+	t('the ledger made again is the same', async () => {
+		const ledger = fresh();
+		ledger.remake(0);
+		await agree(ledger.bundle(whole.get(signing)), 'made again', 'lonely');
+	});
+	forge('a vote left out of the decision', 'decision', (body) => body.approvals.pop(), 'decision');
+	forge('a vote counted twice', 'decision', (body) => body.approvals.push(body.approvals[0]), 'decision');
+	forge('the votes in another order', 'decision', (body) => body.approvals.reverse(), 'decision');
+	forge('another rule', 'decision', (body) => Object.assign(body, { rule: 'look' }), 'decision');
+	forge('a use that is not the next', 'decision', (body) => Object.assign(body, { use: 2 }), 'decision');
+	forge('a vote that does not count, said to', 'decision', (body, ledger) => {
+		const vote = about(ledger, 'approval');
+		vote.body.check = 'expired';
+		ledger.remake(vote.i);
+	}, 'votes');
+	forge('a statement for other data', 'statement', (body) => {
+		body.text = body.text.replace('serial 7d', 'serial 7e');
+	}, 'statement');
+	forge('a statement with another purpose, its hash made right', 'statement', async (body) => {
+		body.text = body.text.replace('purpose none', 'purpose kind');
+	}, 'statement');
+	forge('a vote over another statement', 'approval', (body) => {
+		body.note = body.note.replace('serial 7d', 'serial 7e');
+	}, 'votes');
+	forge('a signature of another person below it', 'approval', (body, ledger) => {
+		const notes = ledger.records.filter((record) => record.type === 'approval' && record.body.request.i === signing).map((record) => record.body.note);
+		body.note = notes[0].slice(0, notes[0].indexOf('\n\n') + 2) + notes[1].slice(notes[1].indexOf('\n\n') + 2).replace(/^— \S+/, notes[0].match(/— \S+/)[0]);
+		body.note = body.note.replace(/^(— \S+ )(.)/m, '$1$2');
+	}, 'votes');
+	forge('the same person again', 'approval', (body, ledger) => {
+		const [, second] = ledger.records.filter((record) => record.type === 'approval' && record.body.request.i === signing);
+		second.body.note = body.note;
+	}, 'votes');
+	forge('a request whose rule admits no such call', 'intent', (body) => {
+		body.mech.name = 'CKM_MD5_RSA_PKCS';
+	}, 'statement');
+	forge('a request of a key that another rule guards', 'intent', (body) => {
+		body.key.label = 'nobody';
+	}, 'decision');
+	forge('a signature of the HSM over something else', 'result', (body) => {
+		body.out.b64 = `${body.out.b64[1]}${body.out.b64[0]}${body.out.b64.slice(2)}`;
+	}, 'hsm');
+	forge('a result without its signature', 'result', (body) => {
+		delete body.out;
+	}, 'hsm');
+	forge('a result of another decision', 'result', (body) => {
+		body.decision = { ...body.request };
+	}, 'hsm');
+	t('records changed at random: both say the same', async () => {
+		const seed = Number(process.env.KMN_TEST_SEED ?? Date.now() % 100000);
+		const pick = random(seed);
+		const keys = [...whole.keys()];
+		const seen = { verified: 0, failed: 0, incomplete: 0 };
+		for (let n = 0; n < (long ? 3000 : 40); n++) {
+			const like = keys[pick(keys.length)];
+			const ledger = fresh();
+			const indexes = [...whole.get(like).matchAll(/^record (\d+) /gm)].map((m) => Number(m[1])).filter((i) => i > 0);
+			const i = indexes[pick(indexes.length)];
+			const path = edit(ledger.records[i].body, pick);
+			ledger.remake(i);
+			const [mine] = await agree(ledger.bundle(whole.get(like)), `seed ${seed}, change ${n}: ${ledger.records[i].type} ${i} ${path}`, 'lonely');
+			seen[mine.verdict]++;
+		}
+		console.log(`# seed ${seed}: ${JSON.stringify(seen)}`);
+		assert.ok(seen.failed > 0);
+	});
+}
