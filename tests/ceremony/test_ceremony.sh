@@ -28,7 +28,7 @@ rules=$(echo "$work"/book/*.policy)
 "$source_dir/tools/sandbox" up "$work/gw" --policy "$work/policy.in" >"$work/up.log" 2>&1 || { sed 's/^/# /' "$work/up.log" && echo 'Bail out! no sandbox' && exit 1; }
 at_exit "'$source_dir/tools/sandbox' down '$work/gw'"
 . "$work/gw/env"
-export RUNTIME=${LD_PRELOAD:-} # of a sanitizer, for the one program here that loads the provider
+export RUNTIME=${LD_PRELOAD:-} # of a sanitizer, for the programs here that load the provider
 unset LD_PRELOAD
 mkdir "$work/room" "$work/home" && cd "$work/room" || exit 99
 export HOME=$work/home
@@ -54,7 +54,8 @@ kanmon() {
 
 # Each command of a block must do what the book expects, not the last one alone. Functions are kept for later blocks.
 pkcs11-tool() { LD_PRELOAD=$RUNTIME command pkcs11-tool "$@"; }
-declare -f kanmon pkcs11-tool >"$work/functions"
+openssl() { if [[ $* == *-engine* ]]; then LD_PRELOAD=$RUNTIME command openssl "$@"; else command openssl "$@"; fi; }
+declare -f kanmon pkcs11-tool openssl >"$work/functions"
 play() {
 	sed -n '/^[a-z0-9]*() {.*}$/p; /^[a-z0-9]*() {$/,/^}/p' "$1" >>"$work/functions"
 	R=$R bash -eu -o pipefail -c '. "$0" && . "$1"' "$work/functions" "$1"
