@@ -4,6 +4,8 @@
 
 #include <openssl/evp.h>
 #include <openssl/ocsp.h>
+#include <openssl/sha.h>
+#include <openssl/ts.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
@@ -146,6 +148,54 @@ make_attributes(struct making *m)
 		memcpy(m->der, start, sizeof(start));
 }
 
+/* It says nothing that changes but the time: made twice in one second it is the same. */
+static void
+make_tst_info(struct making *m)
+{
+	static uint8_t zeros[SHA256_DIGEST_LENGTH];
+	TS_TST_INFO *info = TS_TST_INFO_new();
+	TS_MSG_IMPRINT *imprint = TS_MSG_IMPRINT_new();
+	X509_ALGOR *algorithm = X509_ALGOR_new();
+	ASN1_OBJECT *policy = OBJ_txt2obj(m->word[0], 1);
+	ASN1_INTEGER *serial = ASN1_INTEGER_new();
+	ASN1_GENERALIZEDTIME *at = ASN1_GENERALIZEDTIME_adj(NULL, m->now, 0, atoi(m->word[1]));
+
+	ASN1_INTEGER_set(serial, 4711);
+	X509_ALGOR_set_md(algorithm, EVP_sha256());
+	TS_MSG_IMPRINT_set_algo(imprint, algorithm);
+	TS_MSG_IMPRINT_set_msg(imprint, zeros, sizeof(zeros));
+	TS_TST_INFO_set_version(info, 1);
+	TS_TST_INFO_set_policy_id(info, policy);
+	TS_TST_INFO_set_msg_imprint(info, imprint);
+	TS_TST_INFO_set_serial(info, serial);
+	TS_TST_INFO_set_time(info, at);
+	m->len = i2d_TS_TST_INFO(info, &m->der);
+	ASN1_GENERALIZEDTIME_free(at);
+	ASN1_INTEGER_free(serial);
+	ASN1_OBJECT_free(policy);
+	X509_ALGOR_free(algorithm);
+	TS_MSG_IMPRINT_free(imprint);
+	TS_TST_INFO_free(info);
+}
+
+/* SET of content type `tst-info` and the hash of it: what a time stamp's signature is over. */
+static void
+make_stamp(struct making *m)
+{
+	static const uint8_t start[] = {0x31, 0x4d, 0x30, 0x1a, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01,
+	    0x09, 0x03, 0x31, 0x0d, 0x06, 0x0b, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x10, 0x01, 0x04, 0x30,
+	    0x2f, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x04, 0x31, 0x22, 0x04, 0x20};
+	struct making info = *m;
+
+	make_tst_info(&info);
+	m->len = sizeof(start) + SHA256_DIGEST_LENGTH;
+	if ((m->der = OPENSSL_malloc((size_t)m->len)) != NULL) {
+		memcpy(m->der, start, sizeof(start));
+		SHA256(info.der, (size_t)info.len, m->der + sizeof(start));
+	}
+	OPENSSL_free(info.der);
+}
+
 static const struct {
 	const char *kind;
 	size_t words;
@@ -157,6 +207,8 @@ static const struct {
     {"csr", 1, make_csr},
     {"ocsp", 2, make_ocsp},
     {"attributes", 0, make_attributes},
+    {"tst-info", 2, make_tst_info},
+    {"stamp", 2, make_stamp},
 };
 
 uint8_t *

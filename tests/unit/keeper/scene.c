@@ -836,43 +836,45 @@ find_key(struct scene *s, unsigned by, const char *label)
 }
 
 static void
-put_content(struct scene *s, struct kmn_writer *w, const char *data)
+put_content(struct scene *s, struct kmn_writer *w, const char *data, const char *over)
 {
-	const uint8_t *bytes;
-	size_t len;
+	const uint8_t *bytes, *econtent = NULL;
+	size_t len, econtent_len = 0;
 
 	bytes_of(s, data, &bytes, &len);
+	if (over != NULL)
+		bytes_of(s, over, &econtent, &econtent_len);
 	kmn_writer_bytes(w, bytes, len);
-	kmn_writer_bytes(w, NULL, 0);
+	kmn_writer_bytes(w, econtent, econtent_len);
 	kmn_writer_text(w, "");
 	kmn_writer_bytes(w, NULL, 0);
 }
 
 const char *
-scene_give(struct scene *s, const struct scene_request *r, const char *data, unsigned by)
+scene_give(struct scene *s, const struct scene_request *r, const char *data, const char *over, unsigned by)
 {
 	struct kmn_writer w;
 
 	kmn_writer_init(&w, 8192);
 	kmn_writer_u16(&w, KMN_ADMIN_ATTACH);
 	kmn_writer_u64(&w, r->id);
-	put_content(s, &w, data);
+	put_content(s, &w, data, over);
 	return ask(s, TOOL + by, &w) == KMN_OK ? "ok" : s->answer;
 }
 
 /* For the next signature of the application's session. */
 static const char *
-give_next(struct scene *s, const char *data, unsigned by)
+give_next(struct scene *s, const struct scene_signing *what)
 {
-	const struct rig_app *app = &s->actor[by].app;
+	const struct rig_app *app = &s->actor[what->by].app;
 	struct kmn_writer w;
 
 	kmn_writer_init(&w, 8192);
 	kmn_writer_u16(&w, KMN_ADMIN_ATTACH_NEXT);
 	kmn_writer_raw(&w, app->id, sizeof(app->id));
 	kmn_writer_u64(&w, app->session);
-	put_content(s, &w, data);
-	return ask(s, TOOL + by, &w) == KMN_OK ? "ok" : s->answer;
+	put_content(s, &w, what->next, what->over);
+	return ask(s, TOOL + what->by, &w) == KMN_OK ? "ok" : s->answer;
 }
 
 const char *
@@ -901,7 +903,7 @@ scene_sign(struct scene *s, const struct scene_signing *what)
 	init[0].u = arg[0].u = a->app.session; /* a session is busy as long as its call waits */
 	if ((rv = rig_call(&s->rig, &a->app, KMN_C_SignInit, init, 3)) != CKR_OK)
 		return rv_word(rv);
-	if (what->next != NULL && strcmp(word = give_next(s, what->next, what->by), "ok") != 0)
+	if (what->next != NULL && strcmp(word = give_next(s, what), "ok") != 0)
 		return word;
 	bytes_of(s, what->data, &data.read_only, &size);
 	if (what->mechanism == CKM_ECDSA) {

@@ -75,18 +75,18 @@ void scene_drop(struct scene *s);
 /*
  * C_SignInit and C_Sign of a key; a call that is held is request `name` from then on. data "@KIND/..": of contents.h, as
  * it was made the first time. CKM_ECDSA is called with the SHA-256 of the data. next: content that the client attaches
- * before the call; NULL: none.
+ * before the call, over: and the content that CMS attributes are over; NULL: none.
  */
 struct scene_signing {
-	const char *name, *key, *data, *next;
+	const char *name, *key, *data, *next, *over;
 	unsigned by;
 	CK_MECHANISM_TYPE mechanism;
 };
 const char *scene_sign(struct scene *s, const struct scene_signing *what);
 /* Asks once more, as a provider does. */
 const char *scene_again(struct scene *s, struct scene_request *r);
-/* What the client attaches to a request that waits for its content. */
-const char *scene_give(struct scene *s, const struct scene_request *r, const char *data, unsigned by);
+/* What the client attaches to a request that waits for its content; over: of CMS attributes, NULL: nothing. */
+const char *scene_give(struct scene *s, const struct scene_request *r, const char *data, const char *over, unsigned by);
 const char *scene_make(struct scene *s, unsigned by, const char *label, bool extractable);
 const char *scene_import(struct scene *s, unsigned by, const char *label);
 const char *scene_random(struct scene *s, unsigned by);

@@ -118,6 +118,7 @@ signing(const struct line *line)
 	    .key = option(line, "key", "seed"),
 	    .data = option(line, "data", "data"),
 	    .next = option(line, "next", NULL),
+	    .over = option(line, "over", NULL),
 	    .by = client(line),
 	    .mechanism = strcmp(mechanism, "sha384") == 0   ? CKM_ECDSA_SHA384
 			 : strcmp(mechanism, "sha1") == 0   ? CKM_ECDSA_SHA1
@@ -159,7 +160,7 @@ do_again(struct scene *s, const struct line *line)
 static const char *
 do_give(struct scene *s, const struct line *line)
 {
-	return scene_give(s, request(s, line), line->word[2], client(line));
+	return scene_give(s, request(s, line), line->word[2], option(line, "over", NULL), client(line));
 }
 
 static const char *
