@@ -383,10 +383,16 @@ static bool (*const judges[KMN_LINT_COUNT])(const struct subject *) = {
     [KMN_LINT_LATE_UPDATE] = late_update,
 };
 
-#define KMN_LINT_WORDS(id, name, text) {name, text},
+#define KMN_LINT_WORDS(id, name, en, ja) {name, en, ja},
 static const struct {
-	const char *name, *text;
+	const char *name, *text, *japanese;
 } words[KMN_LINT_COUNT] = {KMN_LINT_ROWS(KMN_LINT_WORDS)};
+
+const char *
+kmn_lint_japanese(enum kmn_lint lint)
+{
+	return words[lint].japanese;
+}
 
 static void
 open_subject(struct subject *s, const struct kmn_lint_input *in, const uint8_t *wrapped, size_t len)

@@ -153,6 +153,7 @@ lie() { sed "$2" out.request >"$1" && ! cmp -s out.request "$1"; }
 lie lie1 's/key-label root-ca/key-label root-cb/' && lie lie2 's/group files 1/group files 0/' && lie lie3 's/"id": [0-9]*/"id": 1/' && lie lie4 's|"origin": "|&x|'
 for n in 1 2 3 4; do t "a changed file is not signed ($n)" exits 1 offline approve lie$n p384; done
 t 'a changed statement is named' says 'DO NOT SIGN' offline approve lie1 p384
+t 'in Japanese, too' says '署名しないこと (DO NOT SIGN): [^a-z]*$' offline approve lie1 p384 --language ja
 head -c 3000 out.request >cut
 t 'a cut file is none' says 'no exported request' offline approve cut p384
 t 'nothing came of them' test "$(ls lie*.approval cut.approval 2>/dev/null | wc -l)" = 0

@@ -19,7 +19,7 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 		stderr = silence; /* what is wrong with each input is said; sanitizers write by themselves */
 	if (kmn_export_read((const char *)bytes, len, &export) != KMN_OK)
 		return 0;
-	if (kmn_examine(export.shown, export.id, export.origin, &nothing, &x) == KMN_OK &&
+	if (kmn_examine(export.shown, export.id, export.origin, &nothing, KMN_JAPANESE, &x) == KMN_OK &&
 	    (x.statement == NULL || x.policy == NULL))
 		abort();
 	kmn_examined_clear(&x);

@@ -90,7 +90,7 @@ show(const struct kmn_answering *a, const struct kmn_examined *x, const char *te
 	if (to == NULL)
 		return KMN_E_NO_MEMORY;
 	print(to, a, x, text);
-	e = kmn_lint_print(to, &x->material, a->issuer);
+	e = kmn_lint_print(to, &x->material, a->issuer, a->language);
 	if (fclose(to) != 0)
 		e = KMN_E_NO_MEMORY;
 	if (e != KMN_OK) {
@@ -162,7 +162,7 @@ kmn_answer_sign(const struct kmn_answering *a, const json_t *shown, uint64_t id,
 
 	*note_out = NULL;
 	if ((a->place.as != NULL && (e = kmn_seen_load(a->place.as, origin, &seen)) != KMN_OK) ||
-	    (e = kmn_examine(shown, id, origin, &seen, &x)) != KMN_OK)
+	    (e = kmn_examine(shown, id, origin, &seen, a->language, &x)) != KMN_OK)
 		goto done;
 	if ((e = kmn_statement_turn(x.statement, a->decision, a->reason, &text)) != KMN_OK) {
 		kmn_fail("the reason cannot stand in a statement");

@@ -13,6 +13,7 @@
 #include "tools/kanmon/bring.h"
 #include "tools/kanmon/files.h"
 #include "tools/kanmon/gateway.h"
+#include "tools/kanmon/options.h"
 #include "tools/kanmon/policy_file.h"
 #include "tools/kanmon/signer.h"
 #include "tools/kanmon/terminal.h"
@@ -23,6 +24,22 @@ struct signing {
 	struct kmn_signer_place place;
 	bool yes, json;
 };
+
+/* The command line, and who signs. */
+static int
+read_options(
+    int argc, char **argv, const char *command, const struct kmn_option *options, size_t count, struct signing *s)
+{
+	int verdict = kmn_options_parse(argc, argv, command, options, count, NULL, 0, 0);
+	const char *missing;
+
+	if (verdict != KMN_GO_ON)
+		return verdict;
+	s->place.as = kmn_custodian(s->place.as);
+	if ((missing = kmn_signer_missing(&s->place)) != NULL)
+		return kmn_usage(command, "%s", missing);
+	return KMN_GO_ON;
+}
 
 static void
 tell(const json_t *answer)
@@ -129,7 +146,7 @@ int
 kmn_cmd_attest(int argc, char **argv)
 {
 	struct signing s = {.yes = false};
-	const char *file = NULL, *title = NULL, *kind = "other", *missing;
+	const char *file = NULL, *title = NULL, *kind = "other";
 	const struct kmn_option options[] = {
 	    KMN_OPTION_TEXT("file", "FILE", "the document; it stays here", &file),
 	    KMN_OPTION_TEXT("title", "TEXT", "what it is, in words", &title),
@@ -139,13 +156,10 @@ kmn_cmd_attest(int argc, char **argv)
 	    KMN_OPTION_FLAG("yes", "sign without showing and asking", &s.yes),
 	    KMN_OPTION_JSON(&s.json),
 	};
-	int verdict = kmn_options_parse(argc, argv, "attest", options, KMN_COUNT_OF(options), NULL, 0, 0);
+	int verdict = read_options(argc, argv, "attest", options, KMN_COUNT_OF(options), &s);
 
 	if (verdict != KMN_GO_ON)
 		return verdict;
-	s.place.as = kmn_custodian(s.place.as);
-	if ((missing = kmn_signer_missing(&s.place)) != NULL)
-		return kmn_usage("attest", "%s", missing);
 	if (file == NULL || title == NULL)
 		return kmn_usage("attest", "--file and --title are needed");
 	return attest(&s, file, title, kind);
@@ -176,7 +190,7 @@ int
 kmn_cmd_policy_veto(int argc, char **argv)
 {
 	struct signing s = {.yes = false};
-	const char *reason = NULL, *missing, *waiting, *note;
+	const char *reason = NULL, *waiting, *note;
 	struct kmn_policy_file *in_force = NULL;
 	json_t *answer;
 	const struct kmn_option options[] = {
@@ -186,13 +200,10 @@ kmn_cmd_policy_veto(int argc, char **argv)
 	    KMN_OPTION_FLAG("yes", "sign without showing and asking", &s.yes),
 	    KMN_OPTION_JSON(&s.json),
 	};
-	int verdict = kmn_options_parse(argc, argv, "policy veto", options, KMN_COUNT_OF(options), NULL, 0, 0);
+	int verdict = read_options(argc, argv, "policy veto", options, KMN_COUNT_OF(options), &s);
 
 	if (verdict != KMN_GO_ON)
 		return verdict;
-	s.place.as = kmn_custodian(s.place.as);
-	if ((missing = kmn_signer_missing(&s.place)) != NULL)
-		return kmn_usage("policy veto", "%s", missing);
 	if (reason == NULL)
 		return kmn_usage("policy veto", "--reason is needed");
 	if (kmn_gateway_ask_once(s.place.as, KMN_ADMIN_POLICY, NULL, &answer) != KMN_OK)

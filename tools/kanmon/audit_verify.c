@@ -129,7 +129,8 @@ print_table(const struct kmn_verify_report *report)
 		if (check == KMN_V6 && report->done[check])
 			(void)printf(" (%" PRIu64 " statements)", report->statements_verified);
 		if (check == KMN_V6 && report->counters_back > 0)
-			(void)printf(" (NOTE: %" PRIu64 " votes by security keys whose counter did not grow, the last in "
+			(void)printf(" (NOTE: %" PRIu64
+				     " votes by security keys whose counter did not grow, the last in "
 				     "record %" PRIu64 ": was one copied?)",
 			    report->counters_back, report->counter_back_i);
 		if (check == KMN_V7 && report->done[check])
@@ -241,29 +242,24 @@ kmn_audit_trust(const char *path, struct kmn_trust *trust_out)
 	return e;
 }
 
-/* No path: none were given, and none are asked for. */
-static kmn_err
-read_openings(struct audit *audit, const char *path)
-{
-	struct kmn_why why = {""};
-	char *text;
-	size_t len;
-	kmn_err e;
+typedef kmn_err (*parse_fn)(const char *text, size_t len, struct audit *audit, struct kmn_why *why);
 
-	if (path == NULL)
-		return KMN_OK;
-	if ((e = kmn_audit_file(path, KMN_OPENINGS_MAX_BYTES, &text, &len)) != KMN_OK)
-		return e;
-	if ((e = kmn_openings_parse(text, len, &audit->openings, &why)) != KMN_OK)
-		(void)fprintf(stderr, "kanmon audit: %s: %s\n", path, why.text);
+static kmn_err
+parse_openings(const char *text, size_t len, struct audit *audit, struct kmn_why *why)
+{
 	audit->has_openings = true;
-	sodium_memzero(text, len);
-	free(text);
-	return e;
+	return kmn_openings_parse(text, len, &audit->openings, why);
 }
 
 static kmn_err
-read_hsm_form(struct audit *audit, const char *path)
+parse_hsm_form(const char *text, size_t len, struct audit *audit, struct kmn_why *why)
+{
+	return kmn_hsm_form_parse(text, len, &audit->hsm_form, why);
+}
+
+/* No path: none was given, and none is asked for. What was read is wiped: openings are plaintext's commitments. */
+static kmn_err
+read_optional(struct audit *audit, const char *path, size_t max_bytes, parse_fn parse)
 {
 	struct kmn_why why = {""};
 	char *text;
@@ -272,10 +268,11 @@ read_hsm_form(struct audit *audit, const char *path)
 
 	if (path == NULL)
 		return KMN_OK;
-	if ((e = kmn_audit_file(path, KMN_HSMLOG_FORMAT_MAX_BYTES, &text, &len)) != KMN_OK)
+	if ((e = kmn_audit_file(path, max_bytes, &text, &len)) != KMN_OK)
 		return e;
-	if ((e = kmn_hsm_form_parse(text, len, &audit->hsm_form, &why)) != KMN_OK)
+	if ((e = parse(text, len, audit, &why)) != KMN_OK)
 		(void)fprintf(stderr, "kanmon audit: %s: %s\n", path, why.text);
+	sodium_memzero(text, len);
 	free(text);
 	return e;
 }
@@ -371,7 +368,8 @@ kmn_cmd_audit_verify(int argc, char **argv)
 		audit.threads = processors();
 	audit.bar = isatty(STDERR_FILENO);
 	if (sodium_init() >= 0 && kmn_audit_trust(trust, &audit.trust) == KMN_OK &&
-	    read_openings(&audit, openings) == KMN_OK && read_hsm_form(&audit, hsm_format) == KMN_OK &&
+	    read_optional(&audit, openings, KMN_OPENINGS_MAX_BYTES, parse_openings) == KMN_OK &&
+	    read_optional(&audit, hsm_format, KMN_HSMLOG_FORMAT_MAX_BYTES, parse_hsm_form) == KMN_OK &&
 	    (head_path == NULL || kmn_audit_file(head_path, KMN_NOTE_MAX_BYTES, &head, &head_len) == KMN_OK)) {
 		audit.findings = json ? json_array() : NULL;
 		while (count < LEDGERS_MAX && words[count] != NULL)

@@ -34,12 +34,22 @@ remark_open(struct kmn_examined *x, enum kmn_word word, uint64_t value)
 	remark(x->open, &x->open_count, word, value);
 }
 
+kmn_err
+kmn_contradiction(enum kmn_language language, enum kmn_word what, const char *value)
+{
+	char text[512], line[640];
+
+	kmn_word(language, what, value, text, sizeof(text));
+	kmn_word(language, KMN_W_DO_NOT_SIGN, text, line, sizeof(line));
+	kmn_fail("%s", line);
+	return KMN_E_SIGNATURE;
+}
+
 /* Every contradiction ends here, so that nobody signs over one. */
 static kmn_err
-contradiction(const char *what)
+contradiction(const struct kmn_examined *x, enum kmn_word what)
 {
-	kmn_fail("DO NOT SIGN: %s", what);
-	return KMN_E_SIGNATURE;
+	return kmn_contradiction(x->language, what, NULL);
 }
 
 /* The intent as the ledger has it: the raw line, whose leaf hash everything else refers to. */
@@ -51,30 +61,32 @@ examine_intent(const json_t *answer, uint64_t id, struct kmn_examined *x)
 	kmn_err e;
 
 	if (!kmn_json_get_text(json_object_get(answer, "intent"), "line", &line))
-		return contradiction("the gateway sent no intent record");
+		return contradiction(x, KMN_W_LIE_NO_INTENT);
 	if ((e = kmn_record_parse(line, strlen(line), &x->intent, &why)) != KMN_OK ||
 	    (e = kmn_record_check(x->intent.kind, x->intent.body, &why)) != KMN_OK) {
-		kmn_fail("the intent record: %s", why.text);
+		(void)kmn_contradiction(x->language, KMN_W_LIE_INTENT_BAD, why.text);
 		return e;
 	}
 	if (x->intent.kind != KMN_R_INTENT || x->intent.i != id)
-		return contradiction("the record is not the intent of this request");
+		return contradiction(x, KMN_W_LIE_INTENT_OTHER);
 	return KMN_OK;
 }
 
 /* The text of a signed policy. */
 static kmn_err
-parse_policy(const char *note, struct kmn_policy **policy_out)
+parse_policy(const char *note, struct kmn_examined *x)
 {
 	struct kmn_policy_error error = {0};
+	char where[sizeof(error.text) + 16];
 	const char *end = strstr(note, "\n\n\xe2\x80\x94 ");
 	kmn_err e;
 
-	*policy_out = NULL;
 	if (end == NULL)
-		return contradiction("the gateway sent no signed policy");
-	if ((e = kmn_policy_parse(note, (size_t)(end + 1 - note), policy_out, &error)) != KMN_OK)
-		kmn_fail("the policy, line %u: %s", error.line, error.text);
+		return contradiction(x, KMN_W_LIE_NO_POLICY);
+	if ((e = kmn_policy_parse(note, (size_t)(end + 1 - note), &x->policy, &error)) != KMN_OK) {
+		(void)snprintf(where, sizeof(where), "%u: %s", error.line, error.text);
+		(void)kmn_contradiction(x->language, KMN_W_LIE_POLICY_BAD, where);
+	}
 	return e;
 }
 
@@ -114,7 +126,7 @@ examine_chain(const json_t *answer, const char *note, const struct kmn_seen *see
 	bool differs = false, follows = follows_chain(json_object_get(answer, "policies"), note, seen, &differs);
 
 	if (differs)
-		return contradiction("the policies before differ from the one seen before under the same number");
+		return contradiction(x, KMN_W_LIE_POLICY_BEFORE);
 	if (!follows)
 		remark_open(x, KMN_W_POLICY_NEW, version);
 	else
@@ -134,24 +146,24 @@ examine_policy(const json_t *answer, const char *origin, const struct kmn_seen *
 	kmn_err e;
 
 	if (!kmn_json_get_text(answer, "policy", &note))
-		return contradiction("the gateway sent no signed policy");
-	if ((e = parse_policy(note, &x->policy)) != KMN_OK)
+		return contradiction(x, KMN_W_LIE_NO_POLICY);
+	if ((e = parse_policy(note, x)) != KMN_OK)
 		return e;
 	version = kmn_policy_version(x->policy);
 	if (strcmp(kmn_policy_origin(x->policy), origin) != 0)
-		return contradiction("the policy is of another gateway");
+		return contradiction(x, KMN_W_LIE_POLICY_ORIGIN);
 	if (version < seen->policy_version)
-		return contradiction("the policy is older than the one seen before");
+		return contradiction(x, KMN_W_LIE_POLICY_OLDER);
 	if (version == seen->policy_version) {
 		if (memcmp(kmn_policy_sha256(x->policy), seen->policy_sha256, KMN_HASH_BYTES) != 0)
-			return contradiction("the policy differs from the one seen before under the same number");
+			return contradiction(x, KMN_W_LIE_POLICY_DIFFERS);
 		remark_verified(x, KMN_W_POLICY_SEEN, version);
 		return KMN_OK;
 	}
 	if (version != 1)
 		return examine_chain(answer, note, seen, x);
 	if (kmn_policy_accept(note, strlen(note), NULL, &accepted, &error) != KMN_OK)
-		return contradiction("the policy is not signed by its own policy quorum");
+		return contradiction(x, KMN_W_LIE_POLICY_UNSIGNED);
 	kmn_policy_free(accepted);
 	remark_verified(x, KMN_W_POLICY_FIRST, 1);
 	remark_open(x, KMN_W_POLICY_COMPARE, 1);
@@ -174,10 +186,10 @@ examine_attachment(const json_t *answer, struct kmn_examined *x)
 		return KMN_OK;
 	}
 	if (!kmn_json_get_text(from, "line", &line) || kmn_record_parse(line, strlen(line), &record, &why) != KMN_OK)
-		return contradiction("what was attached cannot be read");
+		return contradiction(x, KMN_W_LIE_ATTACHED_BAD);
 	if (record.kind != KMN_R_ATTACHMENT || !kmn_ref_get(record.body, "request", &of) || of.i != x->intent.i ||
 	    memcmp(of.leaf, x->intent.leaf, KMN_HASH_BYTES) != 0) {
-		e = contradiction("what was attached is of another request");
+		e = contradiction(x, KMN_W_LIE_ATTACHED_OTHER);
 	} else {
 		ref.i = record.i;
 		memcpy(ref.leaf, record.leaf, sizeof(ref.leaf));
@@ -188,13 +200,18 @@ examine_attachment(const json_t *answer, struct kmn_examined *x)
 	return e;
 }
 
+struct blob_words {
+	const char *name;
+	enum kmn_word no_form, differs;
+};
+
 /* Bytes that came with the answer, against the hash that the record names. */
 static kmn_err
-examine_bytes(
-    const json_t *answer, const char *name, const json_t *named, const char *what, const uint8_t **out, size_t *len_out)
+examine_bytes(const json_t *answer, const struct blob_words *as, const json_t *named, const struct kmn_examined *x,
+    const uint8_t **out, size_t *len_out)
 {
 	uint8_t said[KMN_HASH_BYTES], hash[KMN_HASH_BYTES], *bytes;
-	const char *b64 = json_string_value(json_object_get(answer, name));
+	const char *b64 = json_string_value(json_object_get(answer, as->name));
 	size_t room = b64 == NULL ? 0 : strlen(b64) / 4 * 3 + 3;
 
 	if (b64 == NULL)
@@ -202,15 +219,12 @@ examine_bytes(
 	if ((bytes = malloc(room)) == NULL)
 		return KMN_E_NO_MEMORY;
 	*out = bytes; /* the caller's from here on */
-	if (kmn_b64_parse(b64, strlen(b64), bytes, room, len_out) != KMN_OK) {
-		kmn_fail("DO NOT SIGN: %s came in no known form", what);
-		return KMN_E_SIGNATURE;
-	}
+	if (kmn_b64_parse(b64, strlen(b64), bytes, room, len_out) != KMN_OK)
+		return contradiction(x, as->no_form);
 	kmn_sha256(bytes, *len_out, hash);
 	if (kmn_json_get_b64(named, "sha256", said, sizeof(said)) && memcmp(hash, said, sizeof(hash)) == 0)
 		return KMN_OK;
-	kmn_fail("DO NOT SIGN: %s is not what the record names", what);
-	return KMN_E_SIGNATURE;
+	return contradiction(x, as->differs);
 }
 
 /* What will be signed, against the hash in the record that names it. */
@@ -218,12 +232,14 @@ static kmn_err
 examine_data(const json_t *answer, struct kmn_examined *x)
 {
 	const json_t *in = json_object_get(x->body, "in");
+	static const struct blob_words data = {"blob", KMN_W_LIE_DATA_FORM, KMN_W_LIE_DATA_DIFFERS},
+				       econtent = {"econtent", KMN_W_LIE_ECONTENT_FORM, KMN_W_LIE_ECONTENT_DIFFERS};
 	struct kmn_material *m = &x->material;
 	kmn_err e;
 
-	if ((e = examine_bytes(answer, "blob", in, "what will be signed", &m->data, &m->len)) != KMN_OK ||
-	    (e = examine_bytes(answer, "econtent", json_object_get(x->body, "econtent"), "what the attributes are over",
-		 &m->econtent, &m->econtent_len)) != KMN_OK)
+	if ((e = examine_bytes(answer, &data, in, x, &m->data, &m->len)) != KMN_OK ||
+	    (e = examine_bytes(
+		 answer, &econtent, json_object_get(x->body, "econtent"), x, &m->econtent, &m->econtent_len)) != KMN_OK)
 		return e;
 	if (m->data != NULL)
 		remark_verified(x, KMN_W_DATA, m->len);
@@ -236,20 +252,20 @@ examine_data(const json_t *answer, struct kmn_examined *x)
 
 /* "head <size> <b64 root>" of the statement. */
 static kmn_err
-read_head(const char *statement, struct kmn_head *head_out)
+read_head(const char *statement, struct kmn_examined *x)
 {
 	size_t len, root_len = 0;
 	const char *value = kmn_statement_value(statement, "head", &len), *space;
 	char *end;
 
 	if (value == NULL || (space = memchr(value, ' ', len)) == NULL)
-		return contradiction("the statement names no head");
-	head_out->size = strtoull(value, &end, 10);
+		return contradiction(x, KMN_W_LIE_NO_HEAD);
+	x->head.size = strtoull(value, &end, 10);
 	if (end != space ||
-	    kmn_b64_parse(space + 1, len - (size_t)(space + 1 - value), head_out->root, KMN_HASH_BYTES, &root_len) !=
+	    kmn_b64_parse(space + 1, len - (size_t)(space + 1 - value), x->head.root, KMN_HASH_BYTES, &root_len) !=
 		KMN_OK ||
 	    root_len != KMN_HASH_BYTES)
-		return contradiction("the statement's head cannot be read");
+		return contradiction(x, KMN_W_LIE_HEAD_BAD);
 	return KMN_OK;
 }
 
@@ -282,19 +298,19 @@ examine_head(const json_t *answer, const struct kmn_seen *seen, struct kmn_exami
 	struct kmn_path path;
 	kmn_err e;
 
-	if ((e = read_head(x->statement, &x->head)) != KMN_OK)
+	if ((e = read_head(x->statement, x)) != KMN_OK)
 		return e;
 	if (!json_is_array(proof))
 		remark_open(x, KMN_W_PROOF_MISSING, 0);
 	else if (read_path(proof, &path) != KMN_OK ||
 		 kmn_inclusion_verify(x->intent.leaf, x->intent.i, &x->head, &path) != KMN_OK)
-		return contradiction("the head does not hold the request");
+		return contradiction(x, KMN_W_LIE_HEAD_WITHOUT);
 	else
 		remark_verified(x, KMN_W_PROOF, x->head.size);
 	if (seen->head.size == 0)
 		remark_open(x, KMN_W_HEAD_FIRST, 0);
 	else if (x->head.size == seen->head.size && memcmp(x->head.root, seen->head.root, KMN_HASH_BYTES) != 0)
-		return contradiction("the ledger has another root than one of the same size seen before");
+		return contradiction(x, KMN_W_LIE_HEAD_DIFFERS);
 	else if (x->head.size == seen->head.size)
 		remark_verified(x, KMN_W_HEAD_SAME, 0);
 	else
@@ -311,9 +327,9 @@ examine_now(const json_t *answer, const struct kmn_seen *seen, const struct kmn_
 	if (!kmn_head_get(answer, "head", &now))
 		return KMN_OK;
 	if (now.size < seen->head.size)
-		return contradiction("the ledger is shorter than it was");
+		return contradiction(x, KMN_W_LIE_LEDGER_SHORTER);
 	if (now.size < x->head.size)
-		return contradiction("the statement names a head that the ledger has not reached");
+		return contradiction(x, KMN_W_LIE_HEAD_AHEAD);
 	return KMN_OK;
 }
 
@@ -329,13 +345,13 @@ examine_statement(struct kmn_examined *x)
 	whole.body = x->body;
 	if ((e = kmn_policy_judge_intent(x->policy, x->body, &x->material, (int64_t)x->intent.t, &verdict)) != KMN_OK ||
 	    (e = kmn_statement_make(&whole, x->policy, &verdict, &x->head, &x->material, &made)) != KMN_OK) {
-		kmn_fail("the statement cannot be made here: %s", kmn_err_text(e));
+		(void)kmn_contradiction(x->language, KMN_W_LIE_STATEMENT_FAILS, kmn_err_text(e));
 		return e;
 	}
 	if (verdict.answer != KMN_ANSWER_HELD)
-		e = contradiction("the policy does not hold this request for approval");
+		e = contradiction(x, KMN_W_LIE_NOT_HELD);
 	else if (strcmp(made, x->statement) != 0)
-		e = contradiction("the statement is not the one that follows from record, policy and head");
+		e = contradiction(x, KMN_W_LIE_STATEMENT_DIFFERS);
 	else
 		remark_verified(x, KMN_W_STATEMENT, 0);
 	if (e == KMN_OK && strstr(x->statement, "\nactivation-key ") != NULL)
@@ -345,14 +361,15 @@ examine_statement(struct kmn_examined *x)
 }
 
 kmn_err
-kmn_examine(
-    const json_t *answer, uint64_t id, const char *origin, const struct kmn_seen *seen, struct kmn_examined *out)
+kmn_examine(const json_t *answer, uint64_t id, const char *origin, const struct kmn_seen *seen,
+    enum kmn_language language, struct kmn_examined *out)
 {
 	kmn_err e;
 
 	memset(out, 0, sizeof(*out));
+	out->language = language;
 	if (!kmn_json_get_text(answer, "statement", &out->statement))
-		return contradiction("the gateway sent no statement: the request does not wait for approval");
+		return contradiction(out, KMN_W_LIE_NO_STATEMENT);
 	if ((e = examine_intent(answer, id, out)) != KMN_OK ||
 	    (e = examine_policy(answer, origin, seen, out)) != KMN_OK ||
 	    (e = examine_attachment(answer, out)) != KMN_OK || (e = examine_data(answer, out)) != KMN_OK ||

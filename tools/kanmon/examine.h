@@ -29,8 +29,9 @@ struct kmn_remark {
 };
 
 struct kmn_examined {
-	const char *statement; /* what the gateway offered; equal to what was derived here */
-	struct kmn_head head;  /* of the statement */
+	enum kmn_language language; /* of what is said */
+	const char *statement;      /* what the gateway offered; equal to what was derived here */
+	struct kmn_head head;       /* of the statement */
 	struct kmn_policy *policy;
 	struct kmn_record intent;
 	json_t *body;                 /* of the intent, with what was attached to it (kanmon/attach.h) */
@@ -46,7 +47,9 @@ struct kmn_examined {
  * nothing must be signed. `answer` must outlive *out; kmn_examined_clear always.
  */
 kmn_err kmn_examine(const json_t *answer, uint64_t id, const char *origin, const struct kmn_seen *seen,
-    struct kmn_examined *out) KMN_MUST_CHECK;
+    enum kmn_language language, struct kmn_examined *out) KMN_MUST_CHECK;
+/* Says on stderr that nothing must be signed, and why: `value` for the `$` of `what`, or NULL. KMN_E_SIGNATURE. */
+kmn_err kmn_contradiction(enum kmn_language language, enum kmn_word what, const char *value);
 void kmn_examined_clear(struct kmn_examined *examined);
 
 /* The memory of one custodian: DIR/NAME.seen, JSON by origin. No file is no memory. */

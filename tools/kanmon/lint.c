@@ -15,11 +15,18 @@
 #include "tools/kanmon/options.h"
 #include "tools/kanmon/terminal.h"
 
+struct printing {
+	FILE *to;
+	enum kmn_language language;
+};
+
 static void
 print_warning(void *cookie, enum kmn_lint lint, const char *name, const char *text)
 {
-	(void)lint;
-	fprintf(cookie, "WARNING:       %s (%s)\n", text, name);
+	const struct printing *p = cookie;
+
+	fprintf(p->to, "%s%s (%s)\n", kmn_word_text(p->language, KMN_W_WARNING),
+	    p->language == KMN_JAPANESE ? kmn_lint_japanese(lint) : text, name);
 }
 
 static kmn_err
@@ -52,8 +59,9 @@ read_certificate(const char *path, uint8_t **der_out, size_t *len_out)
 }
 
 kmn_err
-kmn_lint_print(FILE *to, const struct kmn_material *material, const char *issuer)
+kmn_lint_print(FILE *to, const struct kmn_material *material, const char *issuer, enum kmn_language language)
 {
+	struct printing printing = {to, language};
 	struct kmn_lint_input in = {.material = material, .now = (int64_t)time(NULL) * 1000};
 	uint8_t *der = NULL;
 	kmn_err e = KMN_OK;
@@ -61,7 +69,7 @@ kmn_lint_print(FILE *to, const struct kmn_material *material, const char *issuer
 	if (issuer != NULL && (e = read_certificate(issuer, &der, &in.issuer_len)) != KMN_OK)
 		return e;
 	in.issuer = der;
-	(void)kmn_lint(&in, print_warning, to);
+	(void)kmn_lint(&in, print_warning, &printing);
 	OPENSSL_free(der);
 	return KMN_OK;
 }
@@ -72,26 +80,30 @@ kmn_cmd_lint(int argc, char **argv)
 	struct kmn_attach_files files = {NULL};
 	struct kmn_attached attached;
 	struct kmn_material material;
-	const char *issuer = NULL;
+	const char *issuer = NULL, *language_text = NULL;
+	enum kmn_language language;
 	const struct kmn_option options[] = {
 	    KMN_OPTION_TEXT("file", "FILE", "the bytes that will be signed", &files.file),
 	    KMN_OPTION_TEXT("tbs-from", "CERT", "what this pre-certificate signs", &files.certificate),
 	    KMN_OPTION_TEXT("csr-info-from", "CSR", "what this certificate request signs", &files.csr),
 	    KMN_OPTION_TEXT("econtent", "FILE", "content that CMS attributes are over", &files.econtent),
 	    KMN_OPTION_TEXT("issuer", "CERT", "certificate of the issuer, to be compared with", &issuer),
+	    KMN_OPTION_TEXT("language", "en|ja", "of the warnings (default: that of LANG)", &language_text),
 	};
 	int verdict = kmn_options_parse(argc, argv, "lint", options, KMN_COUNT_OF(options), NULL, 0, 0);
 	kmn_err e;
 
 	if (verdict != KMN_GO_ON)
 		return verdict;
+	if (!kmn_language_get(language_text, &language))
+		return kmn_usage("lint", "--language is en or ja");
 	if (kmn_attach_sources(&files) != 1)
 		return kmn_usage("lint", "one of --file, --tbs-from and --csr-info-from is needed");
 	if ((e = kmn_attach_read(&files, &attached)) != KMN_OK)
 		return KMN_EXIT_FAILED;
 	material = (struct kmn_material){attached.data, attached.data_len, attached.econtent, attached.econtent_len};
 	kmn_attach_print(&attached);
-	e = kmn_lint_print(stdout, &material, issuer);
+	e = kmn_lint_print(stdout, &material, issuer, language);
 	kmn_attached_clear(&attached);
 	return e == KMN_OK ? KMN_EXIT_OK : KMN_EXIT_FAILED;
 }

@@ -41,7 +41,7 @@ name_of(const struct kmn_policy *policy, const struct kmn_signer *signer)
 
 /* The file that the gateway sent, which must be the one that the statement names. */
 static kmn_err
-read_sealed(const json_t *shown, const char *statement, struct kmn_sealed_pin **pin_out)
+read_sealed(const json_t *shown, const struct kmn_examined *examined, struct kmn_sealed_pin **pin_out)
 {
 	const char *text = json_string_value(json_object_get(shown, "sealed_pin"));
 	uint8_t named[KMN_HASH_BYTES];
@@ -51,12 +51,12 @@ read_sealed(const json_t *shown, const char *statement, struct kmn_sealed_pin **
 		kmn_fail("the gateway does not send the sealed PIN: the process that asked may be gone");
 		return KMN_E_NOT_FOUND;
 	}
-	if (!bytes_of(statement, "pin", named) || kmn_sealed_pin_parse(text, strlen(text), pin_out) != KMN_OK ||
+	if (!bytes_of(examined->statement, "pin", named) ||
+	    kmn_sealed_pin_parse(text, strlen(text), pin_out) != KMN_OK ||
 	    memcmp(kmn_sealed_pin_sha256(*pin_out), named, sizeof(named)) != 0) {
 		kmn_sealed_pin_free(*pin_out);
 		*pin_out = NULL;
-		kmn_fail("DO NOT SIGN: the sealed PIN that the gateway sent is not the one that the statement names");
-		return KMN_E_SIGNATURE;
+		return kmn_contradiction(examined->language, KMN_W_LIE_SEALED_PIN, NULL);
 	}
 	return KMN_OK;
 }
@@ -125,7 +125,7 @@ kmn_share_send(struct kmn_gateway *gateway, uint64_t id, const json_t *shown, co
 
 	if (!bytes_of(examined->statement, "activation-key", to))
 		return KMN_OK; /* no login, or one for which no PIN is sealed */
-	if ((e = read_sealed(shown, examined->statement, &pin)) != KMN_OK)
+	if ((e = read_sealed(shown, examined, &pin)) != KMN_OK)
 		return e;
 	if ((e = seal_with(pin, name, signer, share_key, to, box)) == KMN_OK)
 		e = send(gateway, id, box);

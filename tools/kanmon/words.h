@@ -1,6 +1,6 @@
 /*
- * What the tool says to a person who is about to sign, in each language: name, English, Japanese. `$` is where a number
- * or hash goes. What is signed is never translated.
+ * What the tool says to a person who is about to sign, in each language: name, English, Japanese. `$` is where a number,
+ * hash or reason goes. KMN_W_LIE_*: contradictions, for which nothing is signed. What is signed is never translated.
  */
 #ifndef KANMON_TOOLS_WORDS_H
 #define KANMON_TOOLS_WORDS_H
@@ -46,7 +46,63 @@ ROW(KMN_W_STATEMENT, "the statement was made again here and is the same, byte fo
 ROW(KMN_W_ACTIVATION, "that the activation key is the HSM worker's is known to the gateway alone", \
     "アクティベーション鍵が HSM ワーカーのものであることはゲートウェイだけが知っている") \
 ROW(KMN_W_OFFLINE, "nobody was asked: the request may have ended since the file was written", \
-    "オフライン: ファイル作成後に要求が終了した可能性がある")
+    "オフライン: ファイル作成後に要求が終了した可能性がある") \
+ROW(KMN_W_WARNING, "WARNING:       ", "警告: ") \
+ROW(KMN_W_DO_NOT_SIGN, "DO NOT SIGN: $", "署名しないこと (DO NOT SIGN): $") \
+ROW(KMN_W_LIE_NO_STATEMENT, "the gateway sent no statement: the request does not wait for approval", \
+    "ゲートウェイが陳述書を送っていない: この要求は承認待ちではない") \
+ROW(KMN_W_LIE_NO_INTENT, "the gateway sent no intent record", \
+    "ゲートウェイが要求の記録を送っていない") \
+ROW(KMN_W_LIE_INTENT_OTHER, "the record is not the intent of this request", \
+    "送られた記録はこの要求のものではない") \
+ROW(KMN_W_LIE_INTENT_BAD, "the intent record cannot be read: $", \
+    "要求の記録を読み取れない: $") \
+ROW(KMN_W_LIE_NO_POLICY, "the gateway sent no signed policy", \
+    "ゲートウェイが署名付きのポリシーを送っていない") \
+ROW(KMN_W_LIE_POLICY_BAD, "the policy cannot be read: $", \
+    "ポリシーを読み取れない: $") \
+ROW(KMN_W_LIE_POLICY_BEFORE, "the policies before differ from the one seen before under the same number", \
+    "以前のポリシーが、同じ版番号で前に確認したものと異なる") \
+ROW(KMN_W_LIE_POLICY_ORIGIN, "the policy is of another gateway", \
+    "ポリシーが別のゲートウェイのものである") \
+ROW(KMN_W_LIE_POLICY_OLDER, "the policy is older than the one seen before", \
+    "ポリシーが以前に確認したものより古い") \
+ROW(KMN_W_LIE_POLICY_DIFFERS, "the policy differs from the one seen before under the same number", \
+    "ポリシーが、同じ版番号で前に確認したものと異なる") \
+ROW(KMN_W_LIE_POLICY_UNSIGNED, "the policy is not signed by its own policy quorum", \
+    "ポリシーに所定の人数の署名がない") \
+ROW(KMN_W_LIE_ATTACHED_BAD, "what was attached cannot be read", \
+    "添付されたものを読み取れない") \
+ROW(KMN_W_LIE_ATTACHED_OTHER, "what was attached is of another request", \
+    "添付されたものは別の要求のものである") \
+ROW(KMN_W_LIE_DATA_FORM, "what will be signed came in no known form", \
+    "署名対象データの形式が不明である") \
+ROW(KMN_W_LIE_DATA_DIFFERS, "what will be signed is not what the record names", \
+    "署名対象データが記録にあるものと異なる") \
+ROW(KMN_W_LIE_ECONTENT_FORM, "what the attributes are over came in no known form", \
+    "署名属性の対象データの形式が不明である") \
+ROW(KMN_W_LIE_ECONTENT_DIFFERS, "what the attributes are over is not what the record names", \
+    "署名属性の対象データが記録にあるものと異なる") \
+ROW(KMN_W_LIE_NO_HEAD, "the statement names no head", \
+    "陳述書に台帳の先頭がない") \
+ROW(KMN_W_LIE_HEAD_BAD, "the statement's head cannot be read", \
+    "陳述書にある台帳の先頭を読み取れない") \
+ROW(KMN_W_LIE_HEAD_WITHOUT, "the head does not hold the request", \
+    "台帳の先頭はこの要求を含まない") \
+ROW(KMN_W_LIE_HEAD_DIFFERS, "the ledger has another root than one of the same size seen before", \
+    "台帳のルートが、同じ記録数で以前に確認したものと異なる") \
+ROW(KMN_W_LIE_LEDGER_SHORTER, "the ledger is shorter than it was", \
+    "台帳が以前より短い") \
+ROW(KMN_W_LIE_HEAD_AHEAD, "the statement names a head that the ledger has not reached", \
+    "陳述書にある台帳の先頭に、台帳がまだ達していない") \
+ROW(KMN_W_LIE_STATEMENT_FAILS, "the statement cannot be made here: $", \
+    "陳述書をこの端末で作れない: $") \
+ROW(KMN_W_LIE_NOT_HELD, "the policy does not hold this request for approval", \
+    "ポリシーはこの要求に承認を求めていない") \
+ROW(KMN_W_LIE_STATEMENT_DIFFERS, "the statement is not the one that follows from record, policy and head", \
+    "陳述書が、記録・ポリシー・台帳の先頭から作られるものと異なる") \
+ROW(KMN_W_LIE_SEALED_PIN, "the sealed PIN that the gateway sent is not the one that the statement names", \
+    "ゲートウェイが送った封印された PIN が、陳述書にあるものと異なる")
 
 /* The keys of a statement's lines, for people who read no English; they stand in the text as they are. */
 #define KMN_KEY_ROWS(ROW) \

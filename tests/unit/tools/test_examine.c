@@ -148,7 +148,7 @@ examine(const json_t *answer, const struct kmn_seen *seen, struct kmn_examined *
 {
 	static const struct kmn_seen nothing;
 
-	return kmn_examine(answer, REQUEST, ORIGIN, seen != NULL ? seen : &nothing, out);
+	return kmn_examine(answer, REQUEST, ORIGIN, seen != NULL ? seen : &nothing, KMN_ENGLISH, out);
 }
 
 static void

@@ -1,6 +1,7 @@
 /* What a custodian sees: nothing is cut, lines fit, and a continued line is never taken for one that is signed. */
 #include "config.h"
 
+#include "kanmon/lint.h"
 #include "tests/unit/run.h"
 #include "tools/kanmon/page.h"
 
@@ -58,6 +59,41 @@ test_words(void)
 	}
 }
 
+static unsigned
+columns_of(const char *text)
+{
+	unsigned columns = 0;
+	size_t len;
+
+	for (; *text != '\0'; text += len)
+		columns += kmn_columns_of(text, &len);
+	return columns;
+}
+
+/* Each warning about what is signed, too; in Japanese wide characters, no more than fit on two lines of 80 columns. */
+static void
+test_warnings(void)
+{
+	static const char *const english[] = {
+#define ROW(id, name, en, ja) en,
+	    KMN_LINT_ROWS(ROW)
+#undef ROW
+	};
+	static const char *const japanese[] = {
+#define ROW(id, name, en, ja) ja,
+	    KMN_LINT_ROWS(ROW)
+#undef ROW
+	};
+
+	for (size_t i = 0; i < KMN_LINT_COUNT; i++) {
+		CU_ASSERT_TRUE(columns_of(japanese[i]) > strlen(japanese[i]) / 2);
+		CU_ASSERT_TRUE(columns_of(japanese[i]) <= 120);
+		CU_ASSERT_STRING_NOT_EQUAL(english[i], japanese[i]);
+		for (size_t k = 0; k < i; k++)
+			CU_ASSERT_STRING_NOT_EQUAL(japanese[k], japanese[i]);
+	}
+}
+
 static void
 test_language(void)
 {
@@ -79,6 +115,7 @@ main(int argc, char **argv)
 	static CU_TestInfo tests[] = {
 	    {"lines are wrapped, and nothing is lost", test_wrap},
 	    {"every text is there in English and Japanese", test_words},
+	    {"every warning, too", test_warnings},
 	    {"the option chooses the language, else the environment", test_language},
 	    CU_TEST_INFO_NULL,
 	};

@@ -26,6 +26,10 @@ pin() { openssl x509 -in "$1" -noout -pubkey | openssl pkey -pubin -outform DER 
 t 'the policy line pins the public key' grep -q -F "client ca spki:$(pin ca/client.crt) tokens root issuing operators ito" ca/ca.policy
 t 'a second client does not overwrite the first' exits 1 kanmon client new ca --tokens root --out ca
 
+t 'a warning about what will be signed is said in English' says '^WARNING: *[a-z]' kanmon lint --tbs-from ca/client.crt --language en
+t 'and in Japanese, by the same name' test "$(kanmon lint --tbs-from ca/client.crt --language ja | sed -n 's/^警告: .*(\([a-z-]*\))$/\1/p')" = \
+	"$(kanmon lint --tbs-from ca/client.crt --language en | sed -n 's/^WARNING:.*(\([a-z-]*\))$/\1/p')"
+t 'another language is a matter of usage' exits 2 kanmon lint --tbs-from ca/client.crt --language fr
 for name in sato suzuki tanaka; do
 	t "custodian new makes the files of $name" kanmon custodian new $name --person 00$name --out c --weak-seal
 done
