@@ -13,6 +13,7 @@ export class Pictures {
 		await page.evaluate(() => {
 			document.activeElement?.blur();
 			window.scrollTo(0, 0);
+			document.querySelector('.status').replaceChildren();
 		});
 		await page.screenshot({ path: join(folder, `console-${name}.png`), animations: 'disabled', fullPage: options.fullPage ?? false });
 		await page.setViewportSize(size);

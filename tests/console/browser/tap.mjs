@@ -3,8 +3,8 @@ const cases = [];
 
 export const test = (says, run) => cases.push({ says, run });
 
-/* `chained`: each case needs those before it, so none is run after one that failed. */
-export async function runAll({ chained = false } = {}) {
+/* `chained`: each case needs those before it, so none is run after one that failed. `explain` tells more of one. */
+export async function runAll({ chained = false, explain = async () => '' } = {}) {
 	let failed = 0;
 
 	process.stdout.write(`1..${cases.length}\n`);
@@ -18,7 +18,7 @@ export async function runAll({ chained = false } = {}) {
 			process.stdout.write(`ok ${i + 1} - ${says}\n`);
 		} catch (error) {
 			failed += 1;
-			process.stdout.write(`not ok ${i + 1} - ${says}\n${String(error.stack).replace(/^/gm, '# ')}\n`);
+			process.stdout.write(`not ok ${i + 1} - ${says}\n${`${error.stack}\n${await explain()}`.replace(/^/gm, '# ')}\n`);
 		}
 	}
 	return failed;

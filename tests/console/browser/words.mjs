@@ -7,16 +7,32 @@ import { runAll, test } from './tap.mjs';
 const www = process.env.KMN_WWW;
 /* By its text, for node takes a .js file outside of a package for a script. */
 const load = async (name) => import(`data:text/javascript,${encodeURIComponent(readFileSync(join(www, name), 'utf8'))}`);
-const { languages, table } = await load('js/words.js');
+const { table: reasons } = await load('js/reasons.js');
+/* words.js imports reasons.js, which a module made of a text cannot. */
+const source = readFileSync(join(www, 'js/words.js'), 'utf8').replace(/^import .*$/m, 'const reasons = {};');
+const { languages, table } = await import(`data:text/javascript,${encodeURIComponent(source)}`);
 const sources = (folder) => readdirSync(join(www, folder), { withFileTypes: true }).flatMap((entry) =>
 	(entry.isDirectory() ? sources(join(folder, entry.name)) : entry.name.endsWith('.js') ? [join(folder, entry.name)] : []));
-const texts = sources('js').filter((name) => !name.endsWith('words.js')).map((name) => ({ name, text: readFileSync(join(www, name), 'utf8') }));
+const texts = sources('js').filter((name) => !/(words|reasons)\.js$/.test(name)).map((name) => ({ name, text: readFileSync(join(www, name), 'utf8') }));
 const all = texts.map(({ text }) => text).join('\n');
 
 test('each row has a text in each language', () => {
 	for (const [key, row] of Object.entries(table)) {
 		assert.equal(row.length, languages.length, key);
 		assert.ok(row.every((text) => text.length > 0), key);
+	}
+});
+
+test('each key that js/verify answers with has its row, in each language, with the same names to fill in', () => {
+	const names = (text) => [...new Set(text.match(/\{\w+\}/g) ?? [])].sort().join(' ');
+	const answered = texts.filter(({ name }) => name.startsWith('js/verify')).flatMap(({ text }) => [...text.matchAll(/'([a-z]+\.[a-z0-9.-]+)'/g)])
+		.map((match) => match[1]).filter((key) => !key.endsWith('.js'));
+	assert.ok(answered.length > 80);
+	for (const key of answered)
+		assert.ok(Object.hasOwn(reasons, key), key);
+	for (const [key, row] of Object.entries(reasons)) {
+		assert.equal(row.length, languages.length, key);
+		assert.equal(names(row[0]), names(row[1]), key);
 	}
 });
 

@@ -6,7 +6,7 @@ import { b64, fromB64, sha256 } from './bytes.js';
 import { noteText } from './policy.js';
 import { valueOf } from './statement.js';
 import { kept } from './trust.js';
-import { unb64 } from './verify/bytes.js';
+import { unb64, utf8 } from './verify/bytes.js';
 import { includes, leafHash } from './verify/tree.js';
 import { t } from './words.js';
 
@@ -30,7 +30,7 @@ async function inputCheck(answer, statement) {
 /* The record is in the tree of the head that the statement names, by the proof that came with it. */
 async function headCheck(answer, statement) {
 	const [size, root] = valueOf(statement, 'head').split(' ');
-	const inTree = await includes(await leafHash(answer.intent.line), answer.intent.i, { size: Number(size), root: unb64(root, 32) },
+	const inTree = await includes(await leafHash(utf8(answer.intent.line)), answer.intent.i, { size: Number(size), root: unb64(root, 32) },
 		answer.proof.map((hash) => unb64(hash, 32)));
 
 	return { verdict: inTree ? 'ok' : 'failed', words: t('check.head') };
@@ -46,7 +46,7 @@ function ledgerCheck() {
 }
 
 async function leafCheck(answer, statement) {
-	return { verdict: same(valueOf(statement, 'request-leaf'), b64(await leafHash(answer.intent.line))), words: t('check.leaf') };
+	return { verdict: same(valueOf(statement, 'request-leaf'), b64(await leafHash(utf8(answer.intent.line)))), words: t('check.leaf') };
 }
 
 export async function checksOf(answer, statement) {

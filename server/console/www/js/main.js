@@ -7,6 +7,8 @@ import { applySettings, pickLanguage, settingsMenu } from './settings.js';
 import { drawTrust } from './trustview.js';
 import { current, t } from './words.js';
 
+const ANNOUNCED_MS = 8000;
+
 const app = {
 	session: null,
 	main: null,
@@ -14,8 +16,11 @@ const app = {
 	strip: null, /* what this browser verified of the ledger, at the side */
 	banner: null,
 	leaving: null, /* AbortController of the open page: what it began ends with it */
+	/* Said to those who do not see it happen, and shown for a while. */
 	announce(text) {
+		clearTimeout(app.silence);
 		fill(app.status, text);
+		app.silence = setTimeout(() => fill(app.status), ANNOUNCED_MS);
 	},
 	go(hash) {
 		if (location.hash === hash)

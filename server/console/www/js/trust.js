@@ -4,10 +4,11 @@
  * contradicts it stays on the screen, also after the page is loaded anew, until somebody forgets the ledger by hand.
  */
 import { get, query } from './api.js';
-import { headOf, Wrong } from './proof/bundle.js';
 import { b64, Bad, equal, unb64 } from './verify/bytes.js';
+import { readCheckpoint } from './verify/note.js';
 import { sha256b64 } from './verify/sha256.js';
 import { grew } from './verify/tree.js';
+import { parseTrust, pinnedTrust } from './verify/trust.js';
 import { noteText } from './policy.js';
 
 const NAME = 'kanmon.trust';
@@ -21,11 +22,15 @@ function keep(trust) {
 }
 
 /* {origin, log, policy} of a trust file (docs/ledger.md 9); null: it is none. */
-export function readTrust(text) {
-	const value = (key) => new RegExp(`^${key} (\\S+)$`, 'm').exec(text)?.[1] ?? null;
-	const trust = { origin: value('origin'), log: value('log'), policy: value('policy-sha256') };
-
-	return text.startsWith('kanmon/trust/v1\n') && Object.values(trust).every((one) => one !== null) ? trust : null;
+export async function readTrust(text) {
+	try {
+		const { origin, log, policySha256 } = await parseTrust(text);
+		return { origin, log, policy: policySha256 };
+	} catch (error) {
+		if (!(error instanceof Bad))
+			throw error;
+		return null;
+	}
 }
 
 /* The first sight of a ledger: what its first record says, to be compared by people. */
@@ -60,20 +65,22 @@ export async function look() {
 	const { note } = await get('ledger/checkpoint');
 	let head, what = null;
 	try {
-		const found = await headOf(note, trust);
+		const pinned = await pinnedTrust({ origin: trust.origin, policySha256: trust.policy, log: trust.log });
+		const found = await readCheckpoint(note, pinned.origin, pinned.key);
 		head = { size: found.size, root: b64(found.root) };
 		if (trust.head !== undefined && !await continues(trust.head, head))
 			what = head.size < trust.head.size ? 'older' : 'forked';
 	} catch (error) {
-		if (!(error instanceof Wrong) && !(error instanceof Bad))
+		if (!(error instanceof Bad))
 			throw error;
 		what = note.startsWith(`${trust.origin}\n`) ? 'signature' : 'origin';
 	}
+	/* What is kept may have changed while we asked: people confirm, another page looks. */
+	const now = kept() ?? trust;
 	if (what === null)
-		return { trust: keep({ ...trust, head }), alarm: null };
+		return { trust: keep({ ...now, head: (now.head?.size ?? 0) > head.size ? now.head : head }), alarm: null };
 	const alarm = { what, kept: trust.head ?? null, shown: note };
-	keep({ ...trust, alarm });
-	return { trust, alarm };
+	return { trust: keep({ ...now, alarm }), alarm };
 }
 
 /* People compared what was seen first, or gave a trust file. */

@@ -12,7 +12,7 @@ function values(trust) {
 function trustFile(again) {
 	const wrong = el('div', { 'aria-live': 'polite' });
 	const input = el('input', { type: 'file', id: 'trust-file', onchange: async () => {
-		const trust = readTrust(await input.files[0].text());
+		const trust = await readTrust(await input.files[0].text());
 		const seen = kept();
 
 		if (trust === null) {

@@ -2,7 +2,7 @@
 import { el } from './dom.js';
 import { t } from './words.js';
 
-const glyphs = { ok: '✓', failed: '✕', unknown: '?' };
+const glyphs = { ok: '✓', failed: '✕', unknown: '?', none: '–' };
 
 export const verdictMark = (verdict) => el('span', { class: `verdict ${verdict}` },
 	el('span', { class: 'glyph', 'aria-hidden': 'true' }, glyphs[verdict] ?? '?'), t(`verdict.${verdict}`));

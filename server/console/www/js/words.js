@@ -2,6 +2,8 @@
  * Every word of the console, in English and Japanese, one row each; a test asks that each row has both. What is signed is
  * never translated: statements, policies and records stand as they are.
  */
+import { table as reasons } from './reasons.js';
+
 export const languages = [['en', 'English'], ['ja', '日本語']];
 
 export const table = {
@@ -298,6 +300,10 @@ export const table = {
 	'keys.destroyed': ['This key was destroyed:', 'この鍵は破棄されました:'],
 	'keys.attribute.CKA_KEY_GEN_MECHANISM': ['Made with', '生成方式'],
 	'keys.attribute.CKA_LOCAL': ['Made inside the HSM', 'HSM 内で生成'],
+	'keys.attribute.CKA_ALWAYS_AUTHENTICATE': ['PIN at each use', '使用ごとに認証'],
+	'keys.attribute.CKA_MODIFIABLE': ['May be changed', '属性の変更'],
+	'keys.attribute.CKA_PRIVATE': ['Hidden without login', 'ログイン後のみ可視'],
+	'keys.attribute.CKA_TOKEN': ['Kept on the token', 'トークンに保存'],
 	'keys.attribute.CKA_SENSITIVE': ['Sensitive', '読み出し禁止'],
 	'keys.attribute.CKA_EXTRACTABLE': ['May leave the HSM', 'HSM 外への取り出し'],
 	'keys.attribute.CKA_ALWAYS_SENSITIVE': ['Always sensitive', '常に読み出し禁止'],
@@ -431,55 +437,14 @@ export const table = {
 	'step.statement': ['The statement that was to be signed', '署名された陳述書'],
 	'step.votes': ['Who signed it', '署名した人'],
 	'step.policy': ['What the policy asked', 'ポリシーの要求'],
+	'step.call': ['The call', '呼び出し'],
 	'step.decision': ['The decision', '判断'],
 	'step.hsm': ['What the HSM returned', 'HSM の結果'],
 	'step.place': ['Where it stands in the ledger', '台帳での位置'],
-	'proof.leaf': ['Record', '記録'],
-	'proof.shown': ['Shown', '表示'],
-	'proof.form': ['This is no bundle, or a changed one: its form is wrong.', '証拠ファイルではないか、改変されています(形式の誤り)。'],
-	'proof.origin': ['This is of another ledger than the one that this browser knows.', 'このブラウザが知る台帳とは別の台帳のものです。'],
-	'proof.checkpoint': ['The checkpoint has another form.', 'チェックポイントの形式が正しくありません。'],
-	'proof.checkpoint.signature': ['The checkpoint is not signed by the log key.', 'チェックポイントにログ鍵の署名がありません。'],
-	'proof.notree': ['Record {0} is not in the tree that the log key signed.', '記録 {0} は、ログ鍵で署名された木に含まれていません。'],
-	'proof.norequest': ['The request itself is missing.', '依頼の記録がありません。'],
-	'proof.reference': ['Record {0} is about another request.', '記録 {0} は別の依頼のものです。'],
-	'proof.place.ok': ['{0} records, each in the tree of {1} that the log key signed', '{0} 件の記録が、ログ鍵で署名された {1} 件の木に含まれる'],
-	'proof.nopolicy': ['The first policy is missing.', '最初のポリシーがありません。'],
-	'proof.policy.pinned': ['The first policy is not the one that this browser knows.', '最初のポリシーが、このブラウザの知るものと異なります。'],
-	'proof.policy.quorum': ['Version {0} of the policy has too few signatures.', 'ポリシー第 {0} 版の署名が足りません。'],
-	'proof.policy.chain': ['Version {0} of the policy does not continue the one before.', 'ポリシー第 {0} 版が前の版から続いていません。'],
-	'proof.policy.recovery': ['Version {0} of the policy came by recovery: kanmon audit verifies that.', 'ポリシー第 {0} 版は復旧によるものです(kanmon audit で検証してください)。'],
-	'proof.policy.ok': ['Version {0} was in force, signed from version 1 on', '第 {0} 版が有効であり、第 1 版から署名が続いている'],
-	'proof.nostatement': ['There is no statement.', '陳述書がありません。'],
-	'proof.statement.hash': ['The statement is not the recorded one.', '陳述書が記録と一致しません。'],
-	'proof.statement.line': ['The line {0} of the statement is not what the record of the request says.', '陳述書の {0} の行が依頼の記録と一致しません。'],
-	'proof.statement.head': ['The head in the statement is none of this ledger.', '陳述書の木はこの台帳のものではありません。'],
-	'proof.statement.ok': ['{0} lines; they say what the request recorded', '{0} 行、依頼の記録と一致'],
-	'proof.signature': ['A signature of {0} does not verify.', '{0} の署名が正しくありません。'],
-	'proof.vote.text': ['The vote in record {0} is over another text.', '記録 {0} の署名は別の文に対するものです。'],
-	'proof.vote.nobody': ['The vote in record {0} was signed by nobody of the policy.', '記録 {0} の署名者はポリシーにいません。'],
-	'proof.vote.operator': ['{0} operates the client that asked, and voted.', '{0} は依頼元の運用者ですが、投票しています。'],
-	'proof.vote.twice': ['{0} was counted twice.', '{0} が二重に数えられています。'],
-	'proof.screen.none': ['no browser reported what it showed', '画面表示の報告はない'],
-	'proof.screen.other': ['The screen of {0} showed something else than the statement (record {1}).', '{0} の画面の表示が陳述書と異なります(記録 {1})。'],
-	'proof.screen.ok': ['shown to {0}: the statement, byte for byte', '{0} に陳述書をそのまま表示'],
-	'proof.undecided': ['not decided yet', '未判断'],
-	'proof.decision.rule': ['The decision stands on another rule or policy.', '判断の根拠が別の規則またはポリシーです。'],
-	'proof.decision.votes': ['The decision does not stand on the votes that count.', '判断が有効票に基づいていません。'],
-	'proof.decision.need': ['Those who approved are not enough for the rule.', '承認した人が規則の要求を満たしません。'],
-	'proof.decision.independent': ['Too few approvals were independent.', '独立した承認が足りません。'],
-	'proof.decision.late': ['It was allowed after it expired.', '期限後に許可されています。'],
-	'proof.decision.vetoed': ['It was allowed against a veto.', '拒否権に反して許可されています。'],
-	'proof.decision.ok': ['{0}, by rule {1}, as the votes and the policy demand', '{0}(規則 {1})、投票とポリシーのとおり'],
-	'proof.noresult': ['the HSM was not asked, or has not answered', 'HSM への要求または応答なし'],
-	'proof.result.reference': ['The result does not stand on the decision.', '結果が判断に基づいていません。'],
-	'proof.result.nosignature': ['{0}; no signature to verify', '{0}(検証する署名なし)'],
-	'proof.result.nokey': ['the key is not in the bundle', '証拠に鍵がない'],
-	'proof.result.nodata': ['a signature of a kind that this browser cannot verify from its digest', 'このブラウザでは検証できない種類の署名'],
-	'proof.result.signature': ['The signature is not one of this key over what was approved.', '署名が、この鍵による承認内容への署名ではありません。'],
-	'proof.result.ok': ['the signature verifies under the key of the statement, over what was approved', '陳述書の鍵による、承認内容への正しい署名'],
-	'proof.notreached': ['not judged: a step before it failed', '前の段階の失敗により未判定'],
-	'request.checks.novotes': ['nobody yet', 'まだいない'],
+	'step.checkpoint': ['The head of the ledger', '台帳の先端'],
+	'step.witnesses': ['Witnesses', '証人'],
+	'step.time': ['Time stamps', 'タイムスタンプ'],
+	'verdict.none': ['not asked for', '対象外'],
 
 	'verdict.words.ok': ['what was signed, what the policy asked and what the HSM returned agree', '署名・ポリシーの要求・HSM の結果が一致'],
 	'verdict.words.failed': ['something does not agree: tell the auditor', '一致しません。監査人に連絡してください'],
@@ -508,6 +473,13 @@ export const table = {
 	'check.shown': ['what this page shows was reported to the ledger, and it is the recorded statement', '表示内容は台帳に報告され、記録された陳述書と一致する'],
 	'check.shown.differs': ['what this page shows is NOT the recorded statement', '表示内容が記録された陳述書と一致しない'],
 };
+
+/* A row of reasons.js in the language in use, with its {names} filled in; a key without a row stands for itself. */
+export function reason(key, params = {}) {
+	const row = Object.hasOwn(reasons, key) ? reasons[key][languages.findIndex(([name]) => name === language)] : key;
+
+	return row.replace(/\{(\w+)\}/g, (whole, name) => String(params[name] ?? ''));
+}
 
 let language = 'en';
 

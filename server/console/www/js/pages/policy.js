@@ -88,7 +88,8 @@ export async function openPolicy(app, argument, signal) {
 	const answer = await get('policy');
 	const text = noteText(answer.note);
 	const policy = readPolicy(text);
-	const words = await get(`policy/versions/${policy.head.version}/words`);
+	/* The text is there without its explanation as well. */
+	const words = await get(`policy/versions/${policy.head.version}/words`).catch(() => ({ lines: [] }));
 
 	if (signal.aborted)
 		return;
