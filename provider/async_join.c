@@ -203,7 +203,7 @@ call_again(struct kmn_application *app, struct kmn_async_session *s, struct kmn_
 		return CKR_SAVED_STATE_INVALID;
 	for (size_t i = 1, made = 0; i < row->param_count; i++) {
 		if (row->param[i].kind == KMN_KIND_ROOM)
-			arg[i] = (struct kmn_arg){.p = data, .n = len};
+			arg[i] = (struct kmn_arg){.p = p->out.buffer = data, .n = len};
 		else if (row->param[i].kind == KMN_KIND_NEW_OBJECT ||
 			 (row->param[i].kind == KMN_KIND_MAYBE_OBJECT && !v.value[i].null))
 			arg[i].p = &p->out.made[made++];
@@ -276,8 +276,7 @@ join(struct kmn_application *app, struct kmn_async_session *s, struct kmn_recipe
 	if (rv != CKR_PENDING) {
 		p->over = true;
 		p->rv = rv;
-		p->out.buffer = data;
-		p->out.length = len;
+		p->out.length = p->out.buffer != NULL ? len : 0;
 		return CKR_OK;
 	}
 	if (kmn_parked_request(p->parked) == recipe->request)

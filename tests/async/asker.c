@@ -9,6 +9,12 @@
  *	sign:FILE | sign-into:BYTES:FILE | how-long:FILE     C_Sign
  *	update:FILE final       C_SignUpdate, C_SignFinal
  *	keypair:LABEL           C_GenerateKeyPair; destroy  C_DestroyObject of what was found
+ *	find-secret:LABEL       the secret key; find-other:LABEL  one more
+ *	wrap                    C_WrapKey of the other key under the key, by CKM_AES_KEY_WRAP
+ *	unwrap:FILE:LABEL       C_UnwrapKey
+ *	derive:FILE:LABEL       C_DeriveKey by CKM_ECDH1_DERIVE; derive-by-data:FILE:LABEL  by CKM_AES_ECB_ENCRYPT_DATA
+ *	create:LABEL            C_CreateObject of a public key; create-secret:LABEL  of a secret one
+ *	init-decrypt decrypt:FILE   C_DecryptInit by CKM_RSA_PKCS, C_Decrypt
  *	ask:FUNCTION            C_AsyncComplete once; await:FUNCTION:FILE until it is over, and what came goes to FILE
  *	id:FUNCTION             C_AsyncGetID; join:FUNCTION:ID  C_AsyncJoin, `last` for ID: what id said
  *	cancel close close-all finalize
@@ -33,7 +39,7 @@
 static CK_FUNCTION_LIST_3_2 *f;
 static CK_SLOT_ID slot;
 static CK_SESSION_HANDLE session;
-static CK_OBJECT_HANDLE key;
+static CK_OBJECT_HANDLE key, other;
 static CK_ULONG last_id;
 static CK_BYTE data[4096], signature[ROOM];
 
@@ -95,15 +101,14 @@ open_session(CK_FLAGS more)
 }
 
 static CK_RV
-find(const char *label)
+find(CK_OBJECT_CLASS class, const char *label, CK_OBJECT_HANDLE *found)
 {
-	CK_OBJECT_CLASS class = CKO_PRIVATE_KEY;
 	CK_ATTRIBUTE row[] = {{CKA_CLASS, &class, sizeof(class)}, {CKA_LABEL, (void *)(uintptr_t)label, strlen(label)}};
 	CK_ULONG n = 0;
 	CK_RV rv = f->C_FindObjectsInit(session, row, 2);
 
 	if (rv == CKR_OK)
-		rv = f->C_FindObjects(session, &key, 1, &n);
+		rv = f->C_FindObjects(session, found, 1, &n);
 	(void)f->C_FindObjectsFinal(session);
 	return rv == CKR_OK && n != 1 ? CKR_KEY_HANDLE_INVALID : rv;
 }
@@ -208,6 +213,185 @@ until(const char *path)
 	return CKR_OK;
 }
 
+/* ---- making keys, and what goes in and out of them ---------------------------------------------------------------- */
+
+static CK_RV
+find_private(char *label)
+{
+	return find(CKO_PRIVATE_KEY, label, &key);
+}
+
+static CK_RV
+find_secret(char *label)
+{
+	return find(CKO_SECRET_KEY, label, &key);
+}
+
+static CK_RV
+find_other(char *label)
+{
+	return find(CKO_SECRET_KEY, label, &other);
+}
+
+static CK_RV
+wrap(char *unused)
+{
+	CK_MECHANISM m = {CKM_AES_KEY_WRAP, NULL, 0};
+	CK_ULONG len = sizeof(signature);
+
+	(void)unused;
+	return f->C_WrapKey(session, &m, key, other, signature, &len);
+}
+
+#define SECRET_ROWS 6u /* and CKA_VALUE_LEN, CKA_VALUE */
+
+/* Of an AES key of 16 bytes in the token, whose value a test may read. What it points to lives as long as the process. */
+static void
+secret_rows(const char *label, CK_ATTRIBUTE row[SECRET_ROWS])
+{
+	static CK_OBJECT_CLASS class = CKO_SECRET_KEY;
+	static CK_KEY_TYPE type = CKK_AES;
+	static CK_BBOOL yes = CK_TRUE, no = CK_FALSE;
+
+	row[0] = (CK_ATTRIBUTE){CKA_CLASS, &class, sizeof(class)};
+	row[1] = (CK_ATTRIBUTE){CKA_KEY_TYPE, &type, sizeof(type)};
+	row[2] = (CK_ATTRIBUTE){CKA_TOKEN, &yes, sizeof(yes)};
+	row[3] = (CK_ATTRIBUTE){CKA_SENSITIVE, &no, sizeof(no)};
+	row[4] = (CK_ATTRIBUTE){CKA_EXTRACTABLE, &yes, sizeof(yes)};
+	row[5] = (CK_ATTRIBUTE){CKA_LABEL, (void *)(uintptr_t)label, strlen(label)};
+}
+
+/* VALUE is FILE:LABEL. */
+static char *
+label_of(char *value)
+{
+	char *label = strchr(value, ':');
+
+	if (label == NULL)
+		exit(2);
+	*label++ = '\0';
+	return label;
+}
+
+static CK_RV
+unwrap(char *value)
+{
+	CK_MECHANISM m = {CKM_AES_KEY_WRAP, NULL, 0};
+	CK_ATTRIBUTE row[SECRET_ROWS];
+	CK_OBJECT_HANDLE made;
+
+	secret_rows(label_of(value), row);
+	return f->C_UnwrapKey(session, &m, key, data, read_file(value), row, SECRET_ROWS, &made);
+}
+
+static CK_RV
+make_by(CK_MECHANISM *m, const char *label)
+{
+	CK_ATTRIBUTE row[SECRET_ROWS + 1];
+	CK_ULONG length = 16;
+	CK_OBJECT_HANDLE made;
+
+	secret_rows(label, row);
+	row[SECRET_ROWS] = (CK_ATTRIBUTE){CKA_VALUE_LEN, &length, sizeof(length)};
+	return f->C_DeriveKey(session, m, key, row, SECRET_ROWS + 1, &made);
+}
+
+static CK_RV
+derive(char *value)
+{
+	CK_ECDH1_DERIVE_PARAMS with = {.kdf = CKD_NULL, .pPublicData = data};
+	CK_MECHANISM m = {CKM_ECDH1_DERIVE, &with, sizeof(with)};
+	const char *label = label_of(value);
+
+	with.ulPublicDataLen = read_file(value);
+	return make_by(&m, label);
+}
+
+static CK_RV
+derive_by_data(char *value)
+{
+	CK_KEY_DERIVATION_STRING_DATA with = {data, 0};
+	CK_MECHANISM m = {CKM_AES_ECB_ENCRYPT_DATA, &with, sizeof(with)};
+	const char *label = label_of(value);
+
+	with.ulLen = read_file(value);
+	return make_by(&m, label);
+}
+
+static CK_RV
+create(char *label)
+{
+	CK_OBJECT_CLASS class = CKO_PUBLIC_KEY;
+	CK_KEY_TYPE type = CKK_RSA;
+	CK_BBOOL yes = CK_TRUE;
+	CK_BYTE modulus[128], exponent[] = {1, 0, 1};
+	CK_ATTRIBUTE row[] = {{CKA_CLASS, &class, sizeof(class)}, {CKA_KEY_TYPE, &type, sizeof(type)},
+	    {CKA_TOKEN, &yes, 1}, {CKA_MODULUS, modulus, sizeof(modulus)}, {CKA_PUBLIC_EXPONENT, exponent, 3},
+	    {CKA_LABEL, label, strlen(label)}};
+	CK_OBJECT_HANDLE made;
+
+	memset(modulus, 0xc5, sizeof(modulus));
+	return f->C_CreateObject(session, row, 6, &made);
+}
+
+static CK_RV
+create_secret(char *label)
+{
+	CK_BYTE value[16] = "not for anybody";
+	CK_ATTRIBUTE row[SECRET_ROWS + 1];
+	CK_OBJECT_HANDLE made;
+
+	secret_rows(label, row);
+	row[SECRET_ROWS] = (CK_ATTRIBUTE){CKA_VALUE, value, sizeof(value)};
+	return f->C_CreateObject(session, row, SECRET_ROWS + 1, &made);
+}
+
+static CK_RV
+init_decrypt(char *unused)
+{
+	CK_MECHANISM m = {CKM_RSA_PKCS, NULL, 0};
+
+	(void)unused;
+	return f->C_DecryptInit(session, &m, key);
+}
+
+static CK_RV
+decrypt(char *path)
+{
+	CK_ULONG len = sizeof(signature);
+
+	return f->C_Decrypt(session, data, read_file(path), signature, &len);
+}
+
+static const struct word {
+	const char *name;
+	bool has_value;
+	CK_RV (*act)(char *value);
+} words[] = {
+    {"find", true, find_private},
+    {"find-secret", true, find_secret},
+    {"find-other", true, find_other},
+    {"wrap", false, wrap},
+    {"unwrap", true, unwrap},
+    {"derive", true, derive},
+    {"derive-by-data", true, derive_by_data},
+    {"create", true, create},
+    {"create-secret", true, create_secret},
+    {"init-decrypt", false, init_decrypt},
+    {"decrypt", true, decrypt},
+};
+
+static const struct word *
+find_word(const char *name)
+{
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (strcmp(words[i].name, name) == 0)
+			return &words[i];
+	return NULL;
+}
+
+/* ---- words -------------------------------------------------------------------------------------------------------- */
+
 /* VALUE is a function's name and, after a colon, something else. */
 static CK_RV
 with_function(const char *word, char *value)
@@ -234,7 +418,10 @@ static CK_RV
 act(const char *word, char *value)
 {
 	CK_MECHANISM m = {CKM_SHA256_RSA_PKCS, NULL, 0};
+	const struct word *known = find_word(word);
 
+	if (known != NULL && (value != NULL) == known->has_value)
+		return known->act(value);
 	if (strcmp(word, "open") == 0)
 		return open_session(CKF_ASYNC_SESSION);
 	if (strcmp(word, "open-plain") == 0)
@@ -257,8 +444,6 @@ act(const char *word, char *value)
 		return f->C_Finalize(NULL);
 	if (value == NULL)
 		exit(2);
-	if (strcmp(word, "find") == 0)
-		return find(value);
 	if (strcmp(word, "sign") == 0)
 		return sign(value, signature, sizeof(signature));
 	if (strcmp(word, "update") == 0)
@@ -270,6 +455,14 @@ act(const char *word, char *value)
 	if (strcmp(word, "until") == 0)
 		return until(value);
 	return with_function(word, value);
+}
+
+/* Ends the process: without its first steps there is nothing to act on. */
+static void
+fail(const char *what)
+{
+	(void)fprintf(stderr, "asker: %s\n", what);
+	exit(2);
 }
 
 int
@@ -284,14 +477,16 @@ main(int argc, char **argv)
 	(void)alarm(DEADLINE_S);
 	(void)setvbuf(stdout, NULL, _IOLBF, 0);
 	if (module == NULL)
-		return 2;
+		fail(dlerror());
 	*(void **)&get = dlsym(module, "C_GetInterface");
 	*(void **)&lists = dlsym(module, "C_GetInterfaceList");
 	if (get == NULL || lists == NULL || get(NULL, &version, &interface, 0) != CKR_OK)
-		return 2;
+		fail("there is no interface of 3.2");
 	f = interface->pFunctionList;
-	if (f->C_Initialize(NULL) != CKR_OK || !find_slot())
-		return 2;
+	if (f->C_Initialize(NULL) != CKR_OK)
+		fail("C_Initialize: the configuration, KMN_DEBUG=all tells");
+	if (!find_slot())
+		fail("no slot has the token TOKEN");
 	for (int i = 1; i < argc; i++) {
 		char *value = strchr(argv[i], ':');
 		CK_RV rv;

@@ -1,34 +1,8 @@
 #!/bin/bash
 # Asynchronous sessions (PKCS#11 3.2): a quorum that outlives the call, its session, its process and the gateway's.
 . "${srcdir:-.}/tests/tap.sh"
-. "$source_dir/tests/faults/control.sh"
-said() { timeout 10 bash -c "until grep -q \"\$1\" said; do sleep 0.05; done" said "$1"; }
-export PIN=kanmon-pin-4711-xyzzy
-"$source_dir/tools/sandbox" up "$work/gw" --policy quorum >"$work/up.log" 2>&1 ||
-	{ sed 's/^/# /' "$work/up.log" && echo 'Bail out! no sandbox' && exit 1; }
-at_exit "'$source_dir/tools/sandbox' down '$work/gw'"
-. "$work/gw/env"
-cd "$work" || exit 99
-kanmond_pid=$(cat "$work/gw/kanmond.pid")
-PENDING=0x204
-REJECTED=0x200
-INVALID=0x160 # CKR_SAVED_STATE_INVALID
-
-asker() { "$build/tests/async/asker" "$@"; }
-as() { echo --as "$CUSTODIAN_DIR/$1" --passphrase-file "$CUSTODIAN_DIR/$1.passphrase" --yes; }
-approve() { kanmon approve "$1" $(as sato) >/dev/null && kanmon approve "$1" $(as suzuki) >/dev/null; }
-reject() { kanmon reject "$1" $(as sato) --reason no >/dev/null && kanmon reject "$1" $(as suzuki) --reason no >/dev/null; }
-waiting() { kanmon request list --json | jq -r '[.requests[] | select(.state == "open")][-1].id // empty'; }
-state() { [ "$(kanmon request show "$2" --json | jq -r .request.state)" = "$1" ] || { kanmon request show "$2" && false; }; }
-requests() { kanmon request list --all --json | jq '.requests | length'; }
-recipe_files() { find "$work/gw/client" -name 'async-*'; }
-got() { grep -qx "$1" said || { cat said && false; }; }
-verifies() { openssl dgst -sha256 -verify pub -signature "$1" "$2"; }
-# The id that the last asker was given.
-id_of() { sed -n 's/^id (\([0-9]*\)) 0x0$/\1/p' said; }
-# start FILE: signs FILE in an asynchronous session, and leaves with the id.
-start() { asker open find:root-ca init "sign:$1" id:C_Sign finalize >said 2>&1 && id=$(id_of) && [ -n "$id" ]; }
-
+. "$source_dir/tests/async/common.sh"
+up --policy quorum
 
 # ---- a key, in one process ----------------------------------------------------------------------------------------------
 asker list open info keypair:root-ca info ask:C_GenerateKeyPair ask:C_Sign until:go \
@@ -148,9 +122,9 @@ kanmon request withdraw "$id" --reason 'not needed' >/dev/null
 rm -f "$(dirname "$recipe")"/async-*
 
 start three
-pkcs11-tool --module "$HSM_MODULE" --token-label "$TOKEN" --login --pin "$PIN" --delete-object --type privkey --label root-ca >/dev/null 2>&1
-pkcs11-tool --module "$HSM_MODULE" --token-label "$TOKEN" --login --pin "$PIN" --delete-object --type pubkey --label root-ca >/dev/null 2>&1
-pkcs11-tool --module "$HSM_MODULE" --token-label "$TOKEN" --login --pin "$PIN" --keypairgen --key-type rsa:2048 --label root-ca --id 02 >/dev/null 2>&1
+token --delete-object --type privkey --label root-ca
+token --delete-object --type pubkey --label root-ca
+token --keypairgen --key-type rsa:2048 --label root-ca --id 02
 asker open "join:C_Sign:$id" finalize >said 2>&1
 t 'another key with the same name is not signed with' got "join $INVALID"
 t 'and asks nobody' test "$id" = "$(waiting)"

@@ -425,6 +425,8 @@ put_response(struct kmn_writer *w, uint16_t call, uint64_t rv)
 		put_number(w, KMN_C_OpenSession, atomic_load(&g->handle));
 	else if (call == KMN_C_GenerateKey && rv == CKR_OK)
 		put_made_key(w);
+	else if (call == KMN_C_CreateObject && rv == CKR_OK)
+		put_number(w, KMN_C_CreateObject, MADE_KEY);
 	else if (call == KMN_C_Sign && rv == CKR_OK)
 		kmn_response_put_bytes(KMN_C_Sign, signature, sizeof(signature), UINT64_MAX, w);
 	else
@@ -518,6 +520,13 @@ decide_event(struct outcome *o, uint64_t flags)
 	return o->state == KEPT;
 }
 
+static bool
+can_be_held(uint16_t call)
+{
+	return call == KMN_C_SignUpdate || call == KMN_C_CreateObject || call == KMN_C_DestroyObject ||
+	       call == KMN_C_GenerateKey;
+}
+
 /* The lock is taken. True when there is an outcome, false when the call is held. */
 static bool
 decide(struct outcome *o, uint16_t call, uint64_t flags)
@@ -531,8 +540,7 @@ decide(struct outcome *o, uint16_t call, uint64_t flags)
 		return true;
 	if (call == KMN_C_WaitForSlotEvent)
 		return decide_event(o, flags);
-	if ((call == KMN_C_SignUpdate || call == KMN_C_DestroyObject || call == KMN_C_GenerateKey) &&
-	    atomic_load(&g->hold) != 0 && atomic_load(&g->decided) == 0) {
+	if (can_be_held(call) && atomic_load(&g->hold) != 0 && atomic_load(&g->decided) == 0) {
 		o->state = IS_HELD;
 		return false;
 	}

@@ -59,7 +59,7 @@ struct gateway {
 	atomic_int break_where, breaks;
 	atomic_int lease_ms;
 	atomic_int async;   /* tokens show CKF_ASYNC_SESSION_SUPPORTED */
-	atomic_int hold;    /* calls of C_SignUpdate, C_DestroyObject, C_GenerateKey are held */
+	atomic_int hold;    /* calls of C_SignUpdate, C_CreateObject, C_DestroyObject, C_GenerateKey are held */
 	atomic_int decided; /* and are not held any more */
 	atomic_int crowded; /* PARK is refused: too many calls are left aside */
 	atomic_int forgets; /* the instance is gone: JOIN and CALL are refused, watches closed, until an ATTACH */

@@ -221,6 +221,66 @@ test_ids(void)
 	end(g);
 }
 
+/* C_CreateObject of a public key, or of a secret one. */
+static CK_RV
+create(CK_SESSION_HANDLE session, CK_OBJECT_CLASS class)
+{
+	CK_BYTE value[16] = {1};
+	CK_ATTRIBUTE row[] = {
+	    {CKA_CLASS, &class, sizeof(class)}, {CKA_VALUE, value, class == CKO_SECRET_KEY ? sizeof(value) : 0}};
+	CK_OBJECT_HANDLE made;
+
+	return p32->C_CreateObject(session, row, class == CKO_SECRET_KEY ? 2 : 1, &made);
+}
+
+/* Decided before anybody joined: the outcome is there at once, a handle and not the joiner's buffer. */
+static void
+test_late_join(void)
+{
+	struct gateway *g = begin_async();
+	CK_UTF8CHAR function[] = "C_CreateObject";
+	CK_BYTE buffer[32] = {0};
+	CK_ASYNC_DATA got = {0};
+	CK_SESSION_HANDLE session;
+	CK_ULONG id = 0;
+
+	CU_ASSERT_EQUAL_FATAL(open_session(g, SESSION, &session), CKR_OK);
+	CU_ASSERT_EQUAL(create(session, CKO_PUBLIC_KEY), CKR_PENDING);
+	CU_ASSERT_EQUAL(p32->C_AsyncGetID(session, function, &id), CKR_OK);
+	atomic_store(&g->decided, 1);
+	CU_ASSERT_EQUAL(p32->C_AsyncJoin(session, function, id, buffer, sizeof(buffer)), CKR_OK);
+	CU_ASSERT_EQUAL(p32->C_AsyncComplete(session, function, &got), CKR_OK);
+	CU_ASSERT_PTR_NULL(got.pValue);
+	CU_ASSERT_EQUAL(got.ulValue, 0);
+	CU_ASSERT_EQUAL(got.hObject, 77);
+	CU_ASSERT_EQUAL(p32->C_AsyncJoin(session, function, id, buffer, sizeof(buffer)), CKR_SAVED_STATE_INVALID);
+	end(g);
+}
+
+/* What carries a secret is not kept, and goes on as it was. */
+static void
+test_secret_has_no_id(void)
+{
+	struct gateway *g = begin_async();
+	CK_UTF8CHAR function[] = "C_CreateObject";
+	CK_ASYNC_DATA got = {0};
+	CK_SESSION_HANDLE session;
+	CK_ULONG id = 0;
+	CK_RV rv;
+
+	CU_ASSERT_EQUAL_FATAL(open_session(g, SESSION, &session), CKR_OK);
+	CU_ASSERT_EQUAL(create(session, CKO_SECRET_KEY), CKR_PENDING);
+	CU_ASSERT_EQUAL(p32->C_AsyncGetID(session, function, &id), CKR_STATE_UNSAVEABLE);
+	CU_ASSERT_EQUAL(atomic_load(&g->ended_waits), 0);
+	CU_ASSERT_EQUAL(p32->C_AsyncComplete(session, function, &got), CKR_PENDING);
+	atomic_store(&g->decided, 1);
+	while ((rv = p32->C_AsyncComplete(session, function, &got)) == CKR_PENDING)
+		pause_ms(2);
+	CU_ASSERT_EQUAL(rv, CKR_OK);
+	CU_ASSERT_EQUAL(got.hObject, 77);
+	end(g);
+}
+
 /* ---- threads and processes --------------------------------------------------------------------------------------- */
 
 struct worker {
@@ -342,6 +402,8 @@ main(int argc, char **argv)
 	    {"a session that is closed withdraws what is pending", test_close},
 	    {"a request that expired or was rejected says so once", test_ends},
 	    {"without a folder an id is good in its own process", test_ids},
+	    {"decided before it is joined, a call gives its handle and no buffer", test_late_join},
+	    {"what carries a secret has no id, and goes on", test_secret_has_no_id},
 	    {"a lost instance ends what was pending", test_lost_instance},
 	    {"threads with a pending call each", test_threads},
 	    {"threads that ask for one call: one has its outcome", test_askers},
