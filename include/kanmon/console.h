@@ -106,7 +106,8 @@ ROW(KMN_UI_POLICY,          40, KMN_UI_PERSON,    false, "u64 version (0: the on
 	"{note, waiting?, versions: [{version, record}]}") \
 ROW(KMN_UI_POLICY_WORDS,    41, KMN_UI_PERSON,    false, \
 	"u8 what (1: explain, 2: the difference of two versions, 3: check a draft), u64 version, u64 version, bytes draft", \
-	"1 {lines: [{line, text}]}; 2 {changes: [{whose, text}]}; 3 {ok, findings: [{line, level, text}], changes}") \
+	"1 {lines: [{line, text}], changes: since the version before}; 2 {changes: [{whose, text}]}; 3 {ok, error?: {line, " \
+	"text}, lines, changes: to the one in force}; of lines, what is hardly meant") \
 ROW(KMN_UI_KEYS,            50, KMN_UI_PERSON,    false, "none", \
 	"{keys: [{token, serial, label, id, class, type?, spki_sha256?, token_line?, attributes: {CKA_..: bool}, uses, " \
 	"last_use?, made_by?, destroyed_by?, windows: [request ..]}], complete: bool}: keys that the ledger knows") \

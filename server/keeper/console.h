@@ -70,6 +70,7 @@ struct kmn_consoling {
 	TAILQ_HEAD(, kmn_ui_wait) waits;
 	struct kmn_ui_events events;
 	struct kmn_ui_view *view; /* console_view.c */
+	TAILQ_HEAD(, kmn_ui_bundle) bundles; /* that are being made */
 };
 
 /* One question. */
@@ -181,6 +182,18 @@ bool kmn_ui_view_work(struct kmn_keeper *k);
 bool kmn_ui_view_is_complete(const struct kmn_keeper *k);
 /* Its parts, borrowed: objects by name, or arrays. */
 const json_t *kmn_ui_view_part(const struct kmn_keeper *k, const char *part);
+
+/* ---- console_bundle.c ------------------------------------------------------------------------------------------- */
+
+void kmn_ui_bundle(const struct kmn_ui_ask *ask, struct kmn_reader *r);
+/* Goes on for a moment with one that is asked for; whether there is more to do. */
+bool kmn_ui_bundles_work(struct kmn_keeper *k);
+/* Who asked is gone. */
+void kmn_ui_bundles_drop(struct kmn_keeper *k);
+
+/* ---- console_words.c -------------------------------------------------------------------------------------------- */
+
+void kmn_ui_policy_words(const struct kmn_ui_ask *ask, struct kmn_reader *r);
 
 /* ---- console_things.c ------------------------------------------------------------------------------------------- */
 

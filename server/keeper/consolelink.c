@@ -175,6 +175,8 @@ static const struct {
     {KMN_UI_BLOB, kmn_ui_blob},
     {KMN_UI_POLICY, kmn_ui_policy},
     {KMN_UI_FIND, kmn_ui_find},
+    {KMN_UI_BUNDLE, kmn_ui_bundle},
+    {KMN_UI_POLICY_WORDS, kmn_ui_policy_words},
     {KMN_UI_KEYS, kmn_ui_keys},
     {KMN_UI_TOKENS, kmn_ui_tokens},
     {KMN_UI_CUSTODIANS, kmn_ui_custodians},
@@ -255,6 +257,7 @@ kmn_consolelink_take(struct kmn_keeper *k, struct kmn_ipc *console, const char *
 		if ((k->consoling = calloc(1, sizeof(*k->consoling))) == NULL)
 			KMN_BUG("out of memory");
 		TAILQ_INIT(&k->consoling->waits);
+		TAILQ_INIT(&k->consoling->bundles);
 		kmn_ui_view_begin(k);
 	}
 	k->console = console;
@@ -273,6 +276,8 @@ kmn_consolelink_lost(struct kmn_keeper *k)
 	k->console = NULL;
 	while (k->consoling != NULL && (wait = TAILQ_FIRST(&k->consoling->waits)) != NULL)
 		wait_free(k->consoling, wait);
+	if (k->consoling != NULL)
+		kmn_ui_bundles_drop(k);
 }
 
 void
@@ -302,7 +307,12 @@ kmn_consolelink_tick(struct kmn_keeper *k)
 bool
 kmn_consolelink_work(struct kmn_keeper *k)
 {
-	return k->consoling != NULL && k->console != NULL && !k->unrecorded && kmn_ui_view_work(k);
+	bool more;
+
+	if (k->consoling == NULL || k->console == NULL || k->unrecorded)
+		return false;
+	more = kmn_ui_bundles_work(k);
+	return kmn_ui_view_work(k) || more;
 }
 
 void

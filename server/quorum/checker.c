@@ -217,6 +217,31 @@ check_pin(struct judge *judge, const struct kmn_place *place)
 		    judge->checking, KMN_V5, KMN_FINDING, place, "policy 1 is not the one that the trust file pins");
 }
 
+/*
+ * A screen that showed something else than what was to be signed is no mistake of the keeper, which records what it is
+ * told: so it is not the quorum's to judge. Records of older ledgers, whose sessions have no number, say nothing of it.
+ */
+static void
+check_shown(const struct judge *judge, const struct kmn_record *record, const struct kmn_place *place)
+{
+	uint8_t shown[KMN_HASH_BYTES], statement[KMN_HASH_BYTES];
+	const struct kmn_request *request;
+	struct kmn_ref subject;
+
+	if (record->kind != KMN_R_ACTION || !json_is_integer(json_object_get(record->body, "ui_sess")) ||
+	    !kmn_ref_get(record->body, "subject", &subject) ||
+	    !kmn_json_get_b64(record->body, "shown_sha256", shown, sizeof(shown)))
+		return;
+	request = kmn_quorum_request(judge->quorum, subject.i);
+	if (request != NULL && request->statement != NULL) {
+		kmn_sha256(request->statement, strlen(request->statement), statement);
+		if (memcmp(shown, statement, sizeof(shown)) == 0)
+			return;
+	}
+	kmn_checker_say(judge->checking, KMN_V6, KMN_FINDING, place,
+	    "the screen showed something else than the statement of request %llu", (unsigned long long)subject.i);
+}
+
 static kmn_err
 take_record(void *state, const struct kmn_record *record, const struct kmn_place *place)
 {
@@ -236,6 +261,7 @@ take_record(void *state, const struct kmn_record *record, const struct kmn_place
 	}
 	if (record->i == 0)
 		check_pin(judge, place);
+	check_shown(judge, record, place);
 	return KMN_OK;
 }
 

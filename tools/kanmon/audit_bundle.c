@@ -6,265 +6,114 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kanmon/bundle.h"
+#include "kanmon/gather.h"
 #include "kanmon/log.h"
 #include "tools/kanmon/audit.h"
 #include "tools/kanmon/audit_bundle_judge.h"
 #include "tools/kanmon/audit_proof.h"
 #include "tools/kanmon/options.h"
 
-#define PARTS_MAX KMN_BUNDLE_RECORDS_MAX
-#define NO_RECORD UINT64_MAX
-
-/* What of a ledger belongs to one request. */
-struct gathering {
-	struct kmn_store *store;
-	uint64_t request;
-	uint64_t window;   /* the request of the window that let it run; NO_RECORD: none did */
-	uint64_t decision; /* that says so: of the window, only what came before belongs here */
-	uint64_t part[PARTS_MAX];
-	size_t count;
-	uint64_t last;   /* of what is about the request */
-	uint64_t anchor; /* the first one that covers all of it; NO_RECORD: none */
-	json_t *cosigns; /* bodies of `cosign` records that may be of the checkpoint's size */
-	uint64_t size;   /* of the checkpoint */
-};
-
-/* Which record a record is about: *to_out, or itself if it is an intent. */
-static kmn_err
-subject_of(struct kmn_store *store, uint64_t index, uint64_t *to_out, struct kmn_why *why)
-{
-	static const char *const members[] = {"request", "subject", "result"};
-	struct kmn_record record = {0};
-	struct kmn_ref ref;
-	bool found = false;
-	char *line;
-	size_t len;
-	kmn_err e = kmn_store_line(store, index, &line, &len);
-
-	if (e == KMN_OK)
-		e = kmn_record_parse(line, len, &record, why);
-	*to_out = index;
-	if (e == KMN_OK && record.kind != KMN_R_INTENT) {
-		for (size_t n = 0; !found && n < KMN_COUNT_OF(members); n++)
-			found = kmn_ref_get(record.body, members[n], &ref);
-		if (found)
-			*to_out = ref.i;
-		else
-			e = KMN_E_NOT_FOUND;
-	}
-	kmn_record_clear(&record);
-	free(line);
-	return e;
-}
-
 /* An answer given twice is about a result, and that about a request. */
 static kmn_err
 request_of(struct kmn_store *store, uint64_t index, uint64_t *request_out, struct kmn_why *why)
 {
-	uint64_t at = index, to;
-	kmn_err e;
+	uint64_t at = index, to = index;
+	kmn_err e = KMN_OK;
 
-	for (unsigned steps = 0; steps < 4; steps++, at = to) {
-		if ((e = subject_of(store, at, &to, why)) != KMN_OK) {
-			if (e == KMN_E_NOT_FOUND)
-				kmn_why_set(why, "record %" PRIu64 " is not there, or about no request", index);
-			return e;
-		}
+	for (unsigned steps = 0; e == KMN_OK && steps < 4; steps++, at = to) {
+		struct kmn_record record = {0};
+		char *line;
+		size_t len;
+
+		if ((e = kmn_store_line(store, at, &line, &len)) == KMN_OK)
+			e = kmn_record_parse(line, len, &record, why);
+		if (e == KMN_OK)
+			e = kmn_gather_subject(&record, &to);
+		kmn_record_clear(&record);
+		free(line);
 		*request_out = to;
-		if (to == at)
+		if (e == KMN_OK && to == at)
 			return KMN_OK;
 	}
-	kmn_why_set(why, "record %" PRIu64 " is about no request", index);
-	return KMN_E_NOT_FOUND;
+	if (e == KMN_OK || e == KMN_E_NOT_FOUND)
+		kmn_why_set(why, "record %" PRIu64 " is not there, or about no call", index);
+	return e == KMN_OK ? KMN_E_NOT_FOUND : e;
 }
 
-static bool
-is_part(const struct gathering *g, uint64_t index)
-{
-	for (size_t n = 0; n < g->count; n++)
-		if (g->part[n] == index)
-			return true;
-	return false;
-}
-
-static bool
-is_about(const struct gathering *g, const struct kmn_record *record)
-{
-	uint64_t window = g->window != NO_RECORD && record->i < g->decision ? g->window : g->request;
-	struct kmn_ref ref;
-
-	switch (record->kind) {
-	case KMN_R_INTENT:
-		return record->i == g->request || record->i == window;
-	case KMN_R_REDELIVER:
-	case KMN_R_REDELIVERY:
-		return kmn_ref_get(record->body, "result", &ref) && is_part(g, ref.i);
-	case KMN_R_ACTION:
-		return kmn_ref_get(record->body, "subject", &ref) && (ref.i == g->request || ref.i == window);
-	default:
-		return kmn_ref_get(record->body, "request", &ref) && (ref.i == g->request || ref.i == window);
-	}
-}
-
-/* Which window a decision about the request names. */
 static kmn_err
 find_window(void *cookie, const struct kmn_record *record, const struct kmn_place *place)
 {
-	struct gathering *g = cookie;
-	struct kmn_ref ref;
-
 	(void)place;
-	if (record->kind == KMN_R_DECISION && kmn_ref_get(record->body, "request", &ref) && ref.i == g->request &&
-	    kmn_ref_get(record->body, "window", &ref)) {
-		g->window = ref.i;
-		g->decision = record->i;
-	}
+	kmn_gather_window(cookie, record);
 	return KMN_OK;
 }
 
 static kmn_err
 each_record(void *cookie, const struct kmn_record *record, const struct kmn_place *place)
 {
-	struct gathering *g = cookie;
-	uint64_t size = 0;
-	bool about = is_about(g, record);
-
 	(void)place;
-	if (record->kind == KMN_R_COSIGN && kmn_json_get_number(record->body, "size", &size) && size == g->size)
-		return json_array_append(g->cosigns, (json_t *)(uintptr_t)record->body) == 0 ? KMN_OK : KMN_E_NO_MEMORY;
-	if (record->i >= g->size)
-		return KMN_OK;
-	if (record->kind == KMN_R_ANCHOR && kmn_json_get_number(record->body, "size", &size) &&
-	    g->anchor == NO_RECORD && g->last != NO_RECORD && size > g->last)
-		g->anchor = record->i;
-	if (!about && record->kind != KMN_R_GENESIS && record->kind != KMN_R_POLICY)
-		return KMN_OK;
-	if (g->count == PARTS_MAX - 1)
-		return KMN_E_TOO_BIG;
-	g->part[g->count++] = record->i;
-	if (about) {
-		g->last = record->i;
-		g->anchor = NO_RECORD; /* one that covers this one too */
-	}
-	return KMN_OK;
+	return kmn_gather_record(cookie, record);
 }
 
-/* A blob that a record names, if it is kept: what is not is for the verifier to say. */
-static kmn_err
-put_blob(struct kmn_bundle *bundle, struct kmn_store *store, const json_t *object, const char *name)
-{
-	uint8_t sha256[KMN_HASH_BYTES], *bytes;
-	size_t len;
-	kmn_err e;
+/* ---- the parts, from the ledger's files ------------------------------------------------------------------------- */
 
-	if (!kmn_json_get_b64(object, name, sha256, sizeof(sha256)))
-		return KMN_OK;
-	if ((e = kmn_blob_read(store, sha256, &bytes, &len)) != KMN_OK)
-		return e == KMN_E_NOT_FOUND ? KMN_OK : e;
-	e = kmn_bundle_put_blob(bundle, bytes, len);
-	free(bytes);
-	return e;
-}
-
-static kmn_err
-put_consistency(struct kmn_bundle *bundle, const struct kmn_audit_proof *proof, uint64_t size)
-{
-	struct kmn_path path;
-	kmn_err e;
-
-	if (size == 0 || size > proof->head.size)
-		return KMN_OK;
-	e = kmn_tiles_consistency(proof->tiles, size, proof->head.size, &path);
-	return e == KMN_OK ? kmn_bundle_put_consistency(bundle, size, &path) : e;
-}
-
-/* What a record needs beside it: bytes that it names, proof of heads that it states. */
-static kmn_err
-put_beside(struct kmn_bundle *bundle, struct kmn_store *store, const struct kmn_audit_proof *proof,
-    const struct kmn_record *record)
-{
-	struct kmn_head head;
-	uint64_t size;
-	kmn_err e = KMN_OK;
-
-	if ((record->kind == KMN_R_INTENT || record->kind == KMN_R_ATTACHMENT) &&
-	    (e = put_blob(bundle, store, json_object_get(record->body, "in"), "sha256")) == KMN_OK &&
-	    (e = put_blob(bundle, store, json_object_get(record->body, "econtent"), "sha256")) == KMN_OK)
-		e = put_blob(bundle, store, json_object_get(record->body, "key"), "spki_sha256");
-	else if (record->kind == KMN_R_STATEMENT && kmn_head_get(record->body, "head", &head))
-		e = put_consistency(bundle, proof, head.size);
-	else if (record->kind == KMN_R_ANCHOR && kmn_json_get_number(record->body, "size", &size) &&
-		 (e = put_consistency(bundle, proof, size)) == KMN_OK)
-		e = put_blob(bundle, store, record->body, "chain_sha256");
-	return e;
-}
-
-static kmn_err
-put_record(struct kmn_bundle *bundle, struct kmn_store *store, const struct kmn_audit_proof *proof, uint64_t index)
-{
-	struct kmn_record record = {0};
-	struct kmn_path path;
-	char *line = NULL;
-	size_t len;
-	kmn_err e;
-
-	if ((e = kmn_tiles_line(proof->tiles, index, &line, &len)) == KMN_OK &&
-	    (e = kmn_tiles_inclusion(proof->tiles, index, proof->head.size, &path)) == KMN_OK &&
-	    (e = kmn_bundle_put_record(bundle, index, line, len, &path)) == KMN_OK &&
-	    (e = kmn_record_parse(line, len, &record, NULL)) == KMN_OK)
-		e = put_beside(bundle, store, proof, &record);
-	kmn_record_clear(&record);
-	free(line);
-	return e;
-}
-
-/* The checkpoint with every cosignature that the ledger holds of it. */
-static kmn_err
-put_note(struct kmn_bundle *bundle, const struct kmn_audit_proof *proof, const json_t *cosigns)
-{
-	FILE *out = open_memstream(&bundle->note, &bundle->note_len);
-	unsigned lines = 0;
-
-	if (out == NULL)
-		return KMN_E_NO_MEMORY;
-	(void)fputs(proof->note, out);
-	for (size_t n = 0; n < json_array_size(cosigns); n++) {
-		const json_t *list = json_object_get(json_array_get(cosigns, n), "lines");
-
-		for (size_t m = 0; m < json_array_size(list); m++) {
-			const char *line = json_string_value(json_array_get(list, m));
-
-			if (line == NULL || strstr(proof->note, line) != NULL || ++lines > KMN_NOTE_LINES_MAX / 2)
-				continue;
-			(void)fprintf(out, "%s\n", line);
-		}
-	}
-	return fclose(out) == 0 ? KMN_OK : KMN_E_NO_MEMORY;
-}
-
-static kmn_err
-make(struct gathering *g, uint64_t index, struct kmn_bundle *bundle, struct kmn_why *why)
-{
+struct files {
+	struct kmn_store *store;
 	struct kmn_audit_proof proof;
+};
+
+static kmn_err
+get_line(void *cookie, uint64_t index, char **line_out, size_t *len_out)
+{
+	return kmn_tiles_line(((struct files *)cookie)->proof.tiles, index, line_out, len_out);
+}
+
+static kmn_err
+get_inclusion(void *cookie, uint64_t index, uint64_t size, struct kmn_path *path_out)
+{
+	return kmn_tiles_inclusion(((struct files *)cookie)->proof.tiles, index, size, path_out);
+}
+
+static kmn_err
+get_consistency(void *cookie, uint64_t from, uint64_t to, struct kmn_path *path_out)
+{
+	return kmn_tiles_consistency(((struct files *)cookie)->proof.tiles, from, to, path_out);
+}
+
+static kmn_err
+get_blob(void *cookie, const uint8_t sha256[KMN_HASH_BYTES], uint8_t **bytes_out, size_t *len_out)
+{
+	return kmn_blob_read(((struct files *)cookie)->store, sha256, bytes_out, len_out);
+}
+
+static kmn_err
+make(struct kmn_store *store, uint64_t index, struct kmn_bundle **bundle_out, struct kmn_why *why)
+{
+	struct files files = {.store = store};
+	struct kmn_gather_source source = {.cookie = &files,
+	    .line = get_line,
+	    .inclusion = get_inclusion,
+	    .consistency = get_consistency,
+	    .blob = get_blob};
+	struct kmn_gather *g;
+	uint64_t request;
 	kmn_err e;
 
-	if ((e = request_of(g->store, index, &g->request, why)) != KMN_OK ||
-	    (e = kmn_audit_proof_open(g->store, index, &proof, why)) != KMN_OK)
+	*bundle_out = NULL;
+	if ((e = request_of(store, index, &request, why)) != KMN_OK ||
+	    (e = kmn_audit_proof_open(store, index, &files.proof, why)) != KMN_OK)
 		return e;
-	g->size = proof.head.size;
-	(void)snprintf(bundle->origin, sizeof(bundle->origin), "%s", proof.origin);
-	bundle->request = g->request;
-	g->window = NO_RECORD;
-	if ((e = kmn_ledger_read(g->store, find_window, g, why)) == KMN_OK)
-		e = kmn_ledger_read(g->store, each_record, g, why);
-	if (e == KMN_OK && g->anchor != NO_RECORD)
-		g->part[g->count++] = g->anchor;
-	for (size_t n = 0; e == KMN_OK && n < g->count; n++)
-		e = put_record(bundle, g->store, &proof, g->part[n]);
-	if (e == KMN_OK)
-		e = put_note(bundle, &proof, g->cosigns);
-	kmn_audit_proof_clear(&proof);
+	source.origin = files.proof.origin;
+	source.note = files.proof.note;
+	if ((g = kmn_gather_new(files.proof.head.size)) == NULL)
+		e = KMN_E_NO_MEMORY;
+	else
+		g->request = request;
+	if (e == KMN_OK && (e = kmn_ledger_read(store, find_window, g, why)) == KMN_OK &&
+	    (e = kmn_ledger_read(store, each_record, g, why)) == KMN_OK)
+		e = kmn_gather_bundle(g, &source, bundle_out);
+	kmn_gather_free(g);
+	kmn_audit_proof_clear(&files.proof);
 	return e;
 }
 
@@ -280,8 +129,8 @@ complain(const char *path, kmn_err e, const struct kmn_why *why)
 int
 kmn_cmd_audit_bundle(int argc, char **argv)
 {
-	struct gathering *g = calloc(1, sizeof(*g));
-	struct kmn_bundle *bundle = kmn_bundle_new();
+	struct kmn_store *store = NULL;
+	struct kmn_bundle *bundle = NULL;
 	struct kmn_why why = {""};
 	const char *words[2];
 	char *end, *text = NULL;
@@ -289,32 +138,25 @@ kmn_cmd_audit_bundle(int argc, char **argv)
 	size_t len = 0;
 	int parsed = kmn_options_parse(argc, argv, "audit bundle", NULL, 0, words, 2, 2);
 	int exit_code = KMN_AUDIT_INCOMPLETE;
-	kmn_err e = KMN_E_NO_MEMORY;
+	kmn_err e;
 
-	if (parsed != KMN_GO_ON) {
-		exit_code = parsed == KMN_EXIT_OK ? KMN_EXIT_OK : KMN_AUDIT_INCOMPLETE;
-		goto done;
-	}
+	if (parsed != KMN_GO_ON)
+		return parsed == KMN_EXIT_OK ? KMN_EXIT_OK : KMN_AUDIT_INCOMPLETE;
 	index = strtoull(words[1], &end, 10);
 	if (words[1][0] < '0' || words[1][0] > '9' || *end != '\0') {
 		(void)kmn_usage("audit bundle", "%s is not the index of a record", words[1]);
-		goto done;
+		return KMN_AUDIT_INCOMPLETE;
 	}
-	if (sodium_init() < 0 || g == NULL || bundle == NULL || kmn_audit_open(words[0], &g->store) != KMN_OK)
+	if (sodium_init() < 0 || kmn_audit_open(words[0], &store) != KMN_OK)
 		goto done;
-	g->last = g->anchor = NO_RECORD;
-	if ((g->cosigns = json_array()) != NULL && (e = make(g, index, bundle, &why)) == KMN_OK &&
+	if ((e = make(store, index, &bundle, &why)) == KMN_OK &&
 	    (e = kmn_bundle_format(bundle, &text, &len)) == KMN_OK && fwrite(text, 1, len, stdout) != len)
 		e = KMN_E_IO;
 	exit_code = complain(words[0], e, &why);
 done:
 	free(text);
 	kmn_bundle_free(bundle);
-	if (g != NULL) {
-		json_decref(g->cosigns);
-		kmn_store_files_free(g->store);
-	}
-	free(g);
+	kmn_store_files_free(store);
 	return exit_code;
 }
 

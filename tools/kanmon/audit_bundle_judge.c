@@ -119,6 +119,7 @@ belongs(const struct kmn_record *record)
 	case KMN_R_VETO:
 	case KMN_R_DECISION:
 	case KMN_R_RESULT:
+	case KMN_R_OP:
 	case KMN_R_REDELIVER:
 	case KMN_R_REDELIVERY:
 	case KMN_R_ACTION:
@@ -157,10 +158,12 @@ is_about(const struct judging *j, const struct kmn_record *record)
 	case KMN_R_ANCHOR:
 		return true;
 	case KMN_R_INTENT:
+	case KMN_R_OP:
 		return record->i == j->bundle->request || record->i == j->window;
 	case KMN_R_REDELIVER:
 	case KMN_R_REDELIVERY:
-		return (to = referred(j, record, "result")) != NULL && to->kind == KMN_R_RESULT;
+		return (to = referred(j, record, "result")) != NULL &&
+		       (to->kind == KMN_R_RESULT || to->kind == KMN_R_OP);
 	case KMN_R_ACTION:
 		return (to = referred(j, record, "subject")) != NULL &&
 		       (to->i == j->bundle->request || to->i == j->window);
@@ -266,7 +269,7 @@ topic_of(const struct kmn_record *record, const char *check)
 		return POLICY;
 	if (strcmp(check, "V7") == 0)
 		return HSM;
-	if (record->kind == KMN_R_DECISION)
+	if (record->kind == KMN_R_DECISION || record->kind == KMN_R_OP)
 		return DECIDED;
 	return record->kind == KMN_R_RESULT ? HSM : SIGNED;
 }
@@ -374,12 +377,50 @@ judge_signature(struct judging *j, const struct kmn_request *request)
 		note(j, HSM, OK, "the answer is recorded; it is no signature, or not one that can be verified again");
 }
 
+/* One record is request, decision and result: nobody had to be asked, or it was refused. */
+static void
+judge_op(struct judging *j, const struct kmn_record *op)
+{
+	struct kmn_quorum_counts counts;
+	const char *rule = "";
+	uint64_t rv = 0, version = 0;
+
+	kmn_quorum_counts(j->quorum, &counts);
+	if (!kmn_json_get_text(op->body, "rule", &rule) || !kmn_json_get_number(op->body, "rv", &rv) ||
+	    !kmn_json_get_number(json_object_get(op->body, "policy"), "version", &version))
+		return; /* no op: said */
+	note(j, POLICY, OK, "version %" PRIu64 " was in force, signed by the quorums from version 1 on", version);
+	note(j, DECIDED, OK, "by rule %s, as the policy demands", rule);
+	note(j, SCREEN, NOT_ASKED, "nobody had to be asked");
+	note(j, SIGNED, NOT_ASKED, "rule %s holds no such call: no approval was needed", rule);
+	if (rv != 0)
+		note(j, HSM, OK, "it was refused, or the HSM answered with an error, 0x%" PRIx64, rv);
+	else if (counts.signatures_verified > 0)
+		note(j, HSM, OK, "the signature verifies under the key of the record over what was asked");
+	else
+		note(j, HSM, OK, "the answer is recorded; it is no signature, or not one that can be verified again");
+}
+
+static const struct kmn_record *
+op_of(const struct judging *j)
+{
+	for (size_t n = 0; n < j->records; n++)
+		if (j->record[n].kind == KMN_R_OP && j->record[n].i == j->bundle->request && j->record[n].owner != NULL)
+			return &j->record[n];
+	return NULL;
+}
+
 static void
 judge_request(struct judging *j)
 {
 	const struct kmn_request *request = kmn_quorum_request(j->quorum, j->bundle->request);
 	const struct kmn_policy *policy = kmn_quorum_policy(j->quorum);
+	const struct kmn_record *op = op_of(j);
 
+	if (op != NULL && policy != NULL) {
+		judge_op(j, op);
+		return;
+	}
 	if (request == NULL || policy == NULL) {
 		note(j, POLICY, MISSING, "no genesis, or no intent");
 		note(j, DECIDED, MISSING, "no request");

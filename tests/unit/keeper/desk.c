@@ -38,15 +38,27 @@ desk_start(struct desk *desk, const char *rules)
 	rig_start_with(&desk->rig, &plan, rules);
 }
 
-void
-desk_end(struct desk *desk)
+static void
+end(struct desk *desk, void (*verify)(struct rig *rig))
 {
 	CU_ASSERT_EQUAL(rig_stop(&desk->rig), 0);
-	rig_end(&desk->rig);
+	verify(&desk->rig);
 	signer_clear(&desk->sato);
 	signer_clear(&desk->suzuki);
 	signer_clear(&desk->tanaka);
 	signer_clear(&desk->stranger);
+}
+
+void
+desk_end(struct desk *desk)
+{
+	end(desk, rig_end);
+}
+
+void
+desk_end_refused(struct desk *desk)
+{
+	end(desk, rig_end_refused);
 }
 
 json_t *

@@ -18,6 +18,8 @@ struct desk {
 void desk_start(struct desk *desk, const char *rules);
 /* Stops the keeper, verifies the ledger. */
 void desk_end(struct desk *desk);
+/* The same of a ledger that the auditor must refuse. */
+void desk_end_refused(struct desk *desk);
 
 /* The answer as JSON (json_decref), NULL: refused; *error_out (may be NULL) says by what. */
 json_t *desk_ask(

@@ -145,6 +145,147 @@ test_vote(void)
 	desk_end(&desk);
 }
 
+/* A page that shows text A while B is signed: recorded as it was, and the auditor names it. */
+static void
+test_lying_screen(void)
+{
+	struct rig_asked sato = {.text = NULL};
+	struct desk desk;
+	struct rig_app app;
+	struct kmn_arg arg[3];
+	CK_ULONG len = 512;
+	uint8_t signature[512];
+	uint64_t request;
+
+	desk_start(&desk, GUARDED);
+	request = hold(&desk, &app, arg, signature, &len);
+	CU_ASSERT_EQUAL(desk_sign_in(&desk, &sato, &desk.sato), KMN_OK);
+	CU_ASSERT_FALSE(report_shown(&desk, &sato, request, "something else"));
+	CU_ASSERT_TRUE(rig_said(&desk.rig, "showed something else than the statement"));
+	free(sato.text);
+	desk_end_refused(&desk);
+}
+
+static uint32_t
+sign_in_with(struct desk *desk, struct rig_asked *asked, const struct signer *who, const char *text,
+    const struct signer_says *says)
+{
+	struct kmn_writer w;
+	uint32_t error;
+
+	kmn_writer_init(&w, 65536);
+	kmn_writer_text(&w, "192.0.2.66");
+	desk_put_assertion(&w, who, text, says);
+	json_decref(desk_ask(desk, asked, KMN_UI_SIGN_IN, &w, &error));
+	return error;
+}
+
+static char *
+offered(struct desk *desk, struct rig_asked *asked)
+{
+	struct kmn_writer w;
+	json_t *value;
+	char *text;
+
+	kmn_writer_init(&w, 4096);
+	kmn_writer_text(&w, SIGNER_ORIGIN);
+	value = desk_ask(desk, asked, KMN_UI_SIGN_IN_TEXT, &w, NULL);
+	text = strdup(desk_text(value, "text"));
+	json_decref(value);
+	return text;
+}
+
+/* Who is nobody, at another page, with a text of their own, or twice with one. */
+static void
+test_refused(void)
+{
+	struct signer_says elsewhere = signer_honest, unseen = signer_honest;
+	struct rig_asked asked = {.text = NULL};
+	struct kmn_writer w;
+	struct desk desk;
+	uint32_t error;
+	char *text;
+
+	elsewhere.origin = "https://evil.example";
+	unseen.flags = 0x01; /* there, and not verified */
+	desk_start(&desk, RULES);
+	kmn_writer_init(&w, 4096);
+	kmn_writer_text(&w, "https://evil.example");
+	CU_ASSERT_PTR_NULL(desk_ask(&desk, &asked, KMN_UI_SIGN_IN_TEXT, &w, &error));
+	CU_ASSERT_EQUAL(error, KMN_E_DENIED);
+	text = offered(&desk, &asked);
+	CU_ASSERT_EQUAL(sign_in_with(&desk, &asked, &desk.stranger, text, &signer_honest), KMN_E_SIGNATURE);
+	CU_ASSERT_EQUAL(sign_in_with(&desk, &asked, &desk.sato, text, &signer_honest), KMN_OK);
+	CU_ASSERT_EQUAL(sign_in_with(&desk, &asked, &desk.sato, text, &signer_honest), KMN_E_EXPIRED);
+	free(text);
+	text = offered(&desk, &asked);
+	CU_ASSERT_EQUAL(sign_in_with(&desk, &asked, &desk.sato, text, &elsewhere), KMN_E_SIGNATURE);
+	CU_ASSERT_EQUAL(sign_in_with(&desk, &asked, &desk.sato, text, &unseen), KMN_E_SIGNATURE);
+	free(text);
+	CU_ASSERT_EQUAL(sign_in_with(&desk, &asked, &desk.sato, "kanmon/sign-in/v1\n", &signer_honest), KMN_E_EXPIRED);
+	CU_ASSERT_EQUAL(rig_records(&desk.rig, "action", "\"what\":\"sign-in\""), 1);
+	free(asked.text);
+	desk_end(&desk);
+}
+
+/* A session's bytes alone change nothing: the page must bring what it was given. */
+static void
+test_csrf(void)
+{
+	struct rig_asked sato = {.text = NULL};
+	struct kmn_writer w;
+	struct desk desk;
+	uint32_t error;
+
+	desk_start(&desk, RULES);
+	CU_ASSERT_EQUAL(desk_sign_in(&desk, &sato, &desk.sato), KMN_OK);
+	sato.csrf[0] ^= 1;
+	CU_ASSERT_PTR_NULL(desk_ask(&desk, &sato, KMN_UI_SIGN_OUT, NULL, &error));
+	CU_ASSERT_EQUAL(error, KMN_E_DENIED);
+	sato.csrf[0] ^= 1;
+	w = desk_u64(3);
+	kmn_writer_text(&w, "no reason");
+	CU_ASSERT_PTR_NULL(desk_ask(&desk, &sato, KMN_UI_WITHDRAW, &w, &error)); /* an operator's */
+	CU_ASSERT_EQUAL(error, KMN_E_DENIED);
+	rig_console_again(&desk.rig); /* the console dies: the session stands */
+	json_decref(desk_ask(&desk, &sato, KMN_UI_SIGN_OUT, NULL, NULL));
+	CU_ASSERT_EQUAL(memcmp(desk.rig.signed_out, sato.session, sizeof(sato.session)), 0);
+	free(sato.text);
+	desk_end(&desk);
+}
+
+static void
+test_certificate(void)
+{
+	struct rig_asked desk_terminal = {.text = NULL};
+	struct kmn_writer w;
+	struct desk desk;
+	uint32_t error;
+	json_t *value;
+
+	desk_start(&desk, RULES);
+	kmn_writer_init(&w, 4096);
+	kmn_writer_text(&w, "192.0.2.8");
+	kmn_writer_raw(&w, desk.rig.terminal.spki, KMN_HASH_BYTES);
+	value = desk_ask(&desk, &desk_terminal, KMN_UI_SIGN_IN_TLS, &w, NULL);
+	CU_ASSERT_STRING_EQUAL(desk_text(value, "name"), "sato");
+	CU_ASSERT_STRING_EQUAL(desk_text(value, "by"), "certificate");
+	json_decref(value);
+	kmn_writer_init(&w, 4096);
+	kmn_writer_text(&w, "192.0.2.8");
+	kmn_writer_raw(&w, desk.rig.ca.spki, KMN_HASH_BYTES); /* a client's, no person's */
+	CU_ASSERT_PTR_NULL(desk_ask(&desk, &desk_terminal, KMN_UI_SIGN_IN_TLS, &w, &error));
+	CU_ASSERT_EQUAL(error, KMN_E_DENIED);
+	kmn_writer_init(&w, 4096);
+	kmn_writer_text(&w, "192.0.2.9");
+	kmn_writer_text(&w, "too many attempts");
+	kmn_writer_u32(&w, 20);
+	json_decref(desk_ask(&desk, &desk_terminal, KMN_UI_FAILED, &w, NULL));
+	CU_ASSERT_EQUAL(rig_records(&desk.rig, "action", "\"what\":\"lockout\""), 1);
+	free(desk_terminal.text);
+	desk_end(&desk);
+}
+
 /* ---- the ledger -------------------------------------------------------------------------------------------------- */
 
 static bool
@@ -217,6 +358,11 @@ main(int argc, char **argv)
 	static CU_TestInfo tests[] = {
 	    {"a person of the policy signs in with a security key, is that person, and signs out", test_sign_in},
 	    {"two persons see a statement and approve it, and the call goes on", test_vote},
+	    {"a screen that showed something else than the statement is a finding of the auditor's", test_lying_screen},
+	    {"a stranger, another page, a text that was used: nobody signs in", test_refused},
+	    {"who has the cookie and not the page's value changes nothing", test_csrf},
+	    {"a terminal's certificate signs in its person, a client's nobody; who is shut out is recorded",
+		test_certificate},
 	    {"records, proofs, checkpoint and policy are those of the ledger", test_proofs},
 	    CU_TEST_INFO_NULL,
 	};

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kanmon/bundle.h"
 #include "tests/unit/keeper/desk.h"
 #include "tests/unit/run.h"
 
@@ -182,6 +183,98 @@ test_keys(void)
 	desk_end(&desk);
 }
 
+/* What a bundle is worth, `kanmon audit bundle verify` says (tests/unit/tools/test_bundle.sh): here, what is in it. */
+static void
+check_bundle(struct desk *desk, struct rig_asked *asked, uint64_t of, uint64_t record, size_t least)
+{
+	struct kmn_writer w = desk_u64(of);
+	json_t *value = desk_ask(desk, asked, KMN_UI_BUNDLE, &w, NULL);
+	const char *text = desk_text(value, "bundle");
+	struct kmn_bundle *bundle = NULL;
+	struct kmn_why why = {""};
+
+	CU_ASSERT_EQUAL(desk_number(value, "record"), record);
+	CU_ASSERT_EQUAL_FATAL(kmn_bundle_parse(text, strlen(text), &bundle, &why), KMN_OK);
+	CU_ASSERT_EQUAL(bundle->request, record);
+	CU_ASSERT_TRUE(bundle->records >= least);
+	CU_ASSERT_PTR_NOT_NULL(kmn_bundle_record(bundle, 0));
+	CU_ASSERT_PTR_NOT_NULL(kmn_bundle_record(bundle, record));
+	kmn_bundle_free(bundle);
+	json_decref(value);
+}
+
+static void
+test_bundles(void)
+{
+	struct rig_asked sato = {.text = NULL};
+	struct rig_app app = {.conn = 0};
+	CK_OBJECT_HANDLE key, quick;
+	struct kmn_writer w;
+	struct desk desk;
+	const json_t *one;
+	uint32_t error;
+	json_t *value;
+
+	desk_start(&desk, RULES);
+	CU_ASSERT_EQUAL(desk_sign_in(&desk, &sato, &desk.sato), KMN_OK);
+	rig_attach(&desk.rig, &app, 1, &desk.rig.ca);
+	CU_ASSERT_EQUAL_FATAL(rig_open_session(&desk.rig, &app), CKR_OK);
+	CU_ASSERT_EQUAL_FATAL(rig_login(&desk.rig, &app), CKR_OK);
+	CU_ASSERT_EQUAL_FATAL(rig_generate(&desk.rig, &app, "good", &key), CKR_OK);
+	CU_ASSERT_EQUAL_FATAL(rig_generate(&desk.rig, &app, "quick", &quick), CKR_OK);
+	sign(&desk, &app, key, 1);
+	sign(&desk, &app, quick, 1);
+	value = find(&desk, &sato, 0, 2, "", "");
+	one = json_array_get(json_object_get(value, "operations"), 0);
+	CU_ASSERT_STRING_EQUAL(desk_text(one, "class"), "B");
+	check_bundle(&desk, &sato, desk_number(one, "record"), desk_number(one, "record"), 2);
+	one = json_array_get(json_object_get(value, "operations"), 1);
+	CU_ASSERT_STRING_EQUAL(desk_text(one, "class"), "A");
+	check_bundle(&desk, &sato, desk_number(one, "record"), desk_number(one, "request"), 4);
+	json_decref(value);
+	w = desk_u64(1); /* gateway.start */
+	CU_ASSERT_PTR_NULL(desk_ask(&desk, &sato, KMN_UI_BUNDLE, &w, &error));
+	CU_ASSERT_EQUAL(error, KMN_E_NOT_FOUND);
+	free(sato.text);
+	desk_end(&desk);
+}
+
+static json_t *
+words(struct desk *desk, struct rig_asked *asked, uint8_t what, const char *draft)
+{
+	struct kmn_writer w;
+
+	kmn_writer_init(&w, 1 << 20);
+	kmn_writer_u8(&w, what);
+	kmn_writer_u64(&w, 1);
+	kmn_writer_u64(&w, 1);
+	kmn_writer_text(&w, draft);
+	return desk_ask(desk, asked, KMN_UI_POLICY_WORDS, &w, NULL);
+}
+
+static void
+test_words(void)
+{
+	struct rig_asked sato = {.text = NULL};
+	struct desk desk;
+	json_t *value;
+
+	desk_start(&desk, RULES);
+	CU_ASSERT_EQUAL(desk_sign_in(&desk, &sato, &desk.sato), KMN_OK);
+	value = words(&desk, &sato, 1, "");
+	CU_ASSERT_TRUE(json_array_size(json_object_get(value, "lines")) > 0);
+	json_decref(value);
+	value = words(&desk, &sato, 2, "");
+	CU_ASSERT_EQUAL(json_array_size(json_object_get(value, "changes")), 0);
+	json_decref(value);
+	value = words(&desk, &sato, 3, "no policy");
+	CU_ASSERT_TRUE(json_is_false(json_object_get(value, "ok")));
+	CU_ASSERT_EQUAL(desk_number(json_object_get(value, "error"), "line"), 1);
+	json_decref(value);
+	free(sato.text);
+	desk_end(&desk);
+}
+
 static void
 test_events(void)
 {
@@ -206,6 +299,8 @@ main(int argc, char **argv)
 	static CU_TestInfo tests[] = {
 	    {"operations are found by filters, newest first, page by page", test_find},
 	    {"keys with their uses, tokens, persons and clients are what ledger and policy say", test_keys},
+	    {"each operation has its bundle, whether anybody had to be asked or not", test_bundles},
+	    {"a policy in words: what is hardly meant, what changes, what is none", test_words},
 	    {"a new head is told, and not for each record", test_events},
 	    CU_TEST_INFO_NULL,
 	};

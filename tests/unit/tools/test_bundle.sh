@@ -32,6 +32,11 @@ t 'from the index of its result it is the same' cmp held again
 free=$(index result 5)
 bundle "$free" free
 t 'a call that no rule holds has one too' says 'signed *- .*holds no call' verify free
+op=$(index op 1)
+bundle "$op" op
+t 'a call of class B has one: its only record, and what it stands on' says 'decided *ok .*as the policy demands' verify op
+t 'and agrees' exits 0 verify op
+t 'a change of any byte or line of it is seen' "$build/tests/unit/tools/bend_bundle" op "$TRUST"
 t 'what is about no request has none' exits 3 kanmon audit bundle "$LEDGER" 1
 t 'nor what is not there' exits 3 kanmon audit bundle "$LEDGER" 999999
 
