@@ -52,6 +52,15 @@ client_brings() { kanmon hsm-log submit "$LEDGER" "$log.more" --format "$example
 cp "$log" "$log.more" && tail -n 1 "$log" >>"$log.more"
 t 'an application brings none' says 'brought by a person, from a terminal' client_brings
 
+second="$source_dir/tests/unit/ledger/oracle"
+export LEDGER_MD="$source_dir/docs/ledger.md" PYTHONDONTWRITEBYTECODE=1
+second() { python3 "$second/second.py" "$LEDGER" "$TRUST" --hsm-format "$examples/hsm-log.syslog"; }
+t 'the second verifier judges the rows, too' exits 0 second
+t 'both say the same of hsm.log records that were changed' env HSM_FORM="$examples/hsm-log.syslog" MUTATE_TYPES="hsm.log op" \
+	python3 "$second/mutate.py" "$LEDGER" "$TRUST" "$work/gw/gateway/log.key" 25 "${KMN_TEST_SEED:-$RANDOM}" "$work" "$(command -v kanmon)"
+printf 'key root-ca uses 2\nkey issuing uses 1\n' >counters
+t 'counters are brought' says '0 UNMATCHED' kanmon hsm-log submit "$LEDGER" counters --format "$examples/hsm-log.counters" --as "$CUSTODIAN_DIR/sato"
+t 'and the second verifier judges them' exits 0 python3 "$second/second.py" "$LEDGER" "$TRUST" --hsm-format "$examples/hsm-log.counters"
 chmod 666 "$log" && chmod -R a+rwX "$work/hsm"
 p11 "$work/hsm/kanmon-logging.so" --sign --mechanism SHA256-RSA-PKCS --id 01 -i bill -o sig
 t 'use of the HSM behind the gateway is found in its own log' exits 1 reconcile "$log" --format "$examples/hsm-log.syslog"
@@ -59,6 +68,7 @@ t 'with line, function and key' says '^V11 line 6: C_Sign with root-ca at 20.*no
 	reconcile "$log" --format "$examples/hsm-log.syslog"
 t 'brought to the gateway it is recorded as unmatched' says 'line 6: C_Sign with root-ca: UNMATCHED' submit "$log"
 t 'V11 finds the use of the HSM that no record explains' exits 1 v11
+t 'so does the second verifier' says 'V11 [0-9]*: line 1 matches nothing' second
 t 'and names the record and the row' says '^finding *V11 .*record [0-9]*: row 1, C_Sign with root-ca: UNMATCHED' v11
 t 'and nothing else is found' test 1 = "$(unmatched "$log" --format "$examples/hsm-log.syslog")"
 t 'it is found without times too' test 1 = "$(unmatched "$log" --format <(sed '/^time/d;/^field *time/d' "$examples/hsm-log.syslog"))"

@@ -6,7 +6,7 @@
 Half of the changes are to bytes and lines as they lie on disk. The other half are what a thief of the log key could do:
 a member of one record is changed or a record left out, every later index, `prev`, reference, root and framing line is made
 again to fit, and the head is signed. LOG_KEY holds the b64 seed. Where the exit codes of second.py and `kanmon audit verify`
-differ, the change is told and the exit is 1. With MUTATE_TYPES in the environment all changes are of the second kind, to
+differ, the change is told and the exit is 1. With HSM_FORM in the environment, the form of an HSM's log, both judge V11. With MUTATE_TYPES in the environment all changes are of the second kind, to
 records of these types.
 """
 import hashlib
@@ -171,6 +171,8 @@ def disk(folder, r, _seed):
 def main(ledger, trust, log_key, count, seed, work, kanmon):
     r, secret = random.Random(int(seed)), unb64(open(log_key).read().strip())
     text = open(trust, encoding="utf-8").read()
+    path = os.environ.get("HSM_FORM")
+    form, also = (second.Form(open(path, "rb").read()), ["--hsm-format", path]) if path else (None, [])
     apart, found = 0, 0
     for n in range(int(count)):
         folder = os.path.join(work, "bent")
@@ -181,11 +183,11 @@ def main(ledger, trust, log_key, count, seed, work, kanmon):
         except second.Bad:  # a value that no line can hold: nothing to compare
             continue
         try:
-            mine = second.Ledger(folder, text, None)
+            mine = second.Ledger(folder, text, None, form)
             code = mine.run()
         except (second.Bad, OSError) as bad:
             mine, code = None, 3
-        theirs = subprocess.run([kanmon, "audit", "verify", folder, "--trust", trust], capture_output=True, text=True)
+        theirs = subprocess.run([kanmon, "audit", "verify", folder, "--trust", trust] + also, capture_output=True, text=True)
         found += code == 1
         told = [l for l in theirs.stdout.split("\n") if l.startswith(("finding", "FATAL", "missing"))]
         beyond = [l for l in told if l.split()[1] in ("V9", "V10")]  # clocks and time stamps: not second.py's

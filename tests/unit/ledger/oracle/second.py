@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """A second verifier of kanmon ledgers: from docs/ledger.md, docs/policy.md and docs/statements.md, and no code of ours.
 
-    second.py LEDGER TRUST [--head NOTE]      exit: 0 verified, 1 finding, 3 input is missing
+    second.py LEDGER TRUST [--head NOTE] [--hsm-format FORM]      exit: 0 verified, 1 finding, 3 input is missing
 
 Nothing but Python's own library: hashes are hashlib's, curves and RSA are written out below, for being checked against,
 not for speed. What it does not do again: decode certificates (the `input` lines of a statement are taken as recorded),
-choose among rules (the named rule must be able to apply), witnesses, time stamps and rows of an HSM's log.
+choose among rules (the named rule must be able to apply), witnesses and time stamps.
 """
 import base64
 import hashlib
@@ -14,6 +14,7 @@ import os
 import re
 import sys
 
+from second_hsm import Form, Uses, judge_record
 from second_standing import *
 
 
@@ -21,7 +22,8 @@ from second_standing import *
 
 
 class Ledger(Standing):
-    def __init__(self, folder, trust, head):
+    def __init__(self, folder, trust, head, form=None):
+        self.form = form
         self.folder, self.findings, self.missing = folder, [], []
         self.tree, self.records, self.rows = Tree(), [], types()
         self.prev, self.t, self.m, self.origin = bytes(32), 0, 0, None
@@ -488,6 +490,22 @@ class Ledger(Standing):
                 self.found("V8", q["r"]["i"], "an intent without an end, past its time")
         assert whole is self.tree
 
+    def hsm_logs(self):
+        """V11, by the form that was brought."""
+        uses = Uses()
+        for r in self.records if self.form is not None else []:
+            try:
+                if r.get("body_bad"):
+                    continue
+                uses.take(r)
+                if r["type"] == "hsm.log":
+                    for why in judge_record(uses, self.form, r, self.blob) or []:
+                        self.found("V11", r["i"], why)
+            except OSError as gone:
+                self.missing.append("V11 %d: %s" % (r["i"], gone))
+            except (Bad, KeyError, TypeError, AttributeError) as bad:
+                self.found("V11", r["i"], repr(bad) if not isinstance(bad, Bad) else bad)
+
     def run(self):
         self.read_trust()
         try:
@@ -499,11 +517,16 @@ class Ledger(Standing):
         self.derived()
         self.replay()
         self.channels()
+        self.hsm_logs()
         return 1 if self.findings else 3 if self.missing else 0
 
 
 def main(argv):
-    head = None
+    head = form = None
+    if "--hsm-format" in argv:
+        at = argv.index("--hsm-format")
+        form = Form(open(argv[at + 1], "rb").read())
+        del argv[at : at + 2]
     if "--head" in argv:
         at = argv.index("--head")
         head = open(argv[at + 1], encoding="utf-8").read()
@@ -511,7 +534,7 @@ def main(argv):
     if len(argv) != 3:
         print(__doc__)
         return 3
-    ledger = Ledger(argv[1], open(argv[2], encoding="utf-8").read(), head)
+    ledger = Ledger(argv[1], open(argv[2], encoding="utf-8").read(), head, form)
     try:
         code = ledger.run()
     except (Bad, OSError) as bad:

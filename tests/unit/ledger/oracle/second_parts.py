@@ -70,12 +70,16 @@ def parse_line(raw):
     return value
 
 
-def types():
-    """The table of section 4 of docs/ledger.md itself."""
+def document():
+    """docs/ledger.md itself."""
     here = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../../../docs/ledger.md")
-    text = open(os.environ.get("LEDGER_MD", here), encoding="utf-8").read()
+    return open(os.environ.get("LEDGER_MD", here), encoding="utf-8").read()
+
+
+def types():
+    """The table of its section 4."""
     rows, name = {}, None
-    for line in text.split("## 4. Types")[1].split("An unknown type")[0].split("\n"):
+    for line in document().split("## 4. Types")[1].split("An unknown type")[0].split("\n"):
         if not line.startswith("    "):
             continue
         words = line.split()
