@@ -77,6 +77,12 @@ ROW("policy show",       policy_show,      "[FILE]", \
     "show the policy in force, or a policy file, and who signed it", \
     "With --out it is written, signatures and all, for policy sign --previous and policy diff.\n\n" \
     "  kanmon policy show --as ~/kanmon/sato --out policy-1.note\n") \
+ROW("policy next",       policy_next,      "[FILE]", \
+    "draft the version after the policy in force, or after a policy file", \
+    "Version, previous hash and dates are made; every other line is as it was. Change it, then policy check,\n" \
+    "policy diff, policy sign --previous and policy submit.\n\n" \
+    "  kanmon policy next --as ~/kanmon/sato --out policy-2.txt\n" \
+    "  kanmon policy next policy-1.note --days 365 --out policy-2.txt\n") \
 ROW("policy submit",     policy_submit,    "FILE [--recovery]", \
     "bring a signed policy to the gateway: it takes effect at once", \
     "It is the next version, signed by the policy quorums of the version in force and of its own. Open requests\n" \

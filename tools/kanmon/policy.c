@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "kanmon/evidence.h"
 #include "tools/kanmon/files.h"
@@ -92,8 +93,12 @@ static json_t *
 examine(const struct kmn_policy_file *file)
 {
 	json_t *names = json_array(), *doubts = json_array(), *facts = NULL;
+	char ending[128];
+	unsigned line;
 
 	if (signers(file, names) == KMN_OK) {
+		if (kmn_policy_file_ending(file, (int64_t)time(NULL) * 1000, &line, ending, sizeof(ending)))
+			take_doubt(doubts, line, ending);
 		kmn_policy_lint(file->policy, take_doubt, doubts);
 		facts = facts_json(file, names, doubts);
 	}

@@ -22,6 +22,10 @@ kmn_err kmn_policy_file_take(
     const char *from, char *bytes, size_t len, struct kmn_policy_file **file_out) KMN_MUST_CHECK;
 void kmn_policy_file_free(struct kmn_policy_file *file);
 
+/* Is the end within KMN_POLICY_WARN_MS of `now` (ms), or past? Then the line that says it, and words for people. */
+bool kmn_policy_file_ending(
+    const struct kmn_policy_file *file, int64_t now, unsigned *line_out, char *text_out, size_t room);
+
 /* The policy's text without signatures. */
 const char *kmn_policy_file_text(const struct kmn_policy_file *file, size_t *len_out);
 

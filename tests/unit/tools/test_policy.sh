@@ -169,6 +169,27 @@ t 'diff: and by which they sign' test -n "$sato"
 t 'diff as JSON' says '"whose": *"group keepers"' kanmon policy diff policy <(sed 's/^group keepers 2/group keepers 1/' policy) --json
 t 'diff of what is no policy' exits 1 kanmon policy diff policy pass
 
+# ---- the next version
+
+sed -e 's/^expires .*/expires 2026-03-02T00:00:00Z/' policy >short
+kanmon policy sign short --key c/sato.key --yes >/dev/null
+kanmon policy next short --out next >out || cat out
+head_of() { sed -n "s/^$1 //p" "$2"; }
+t 'next: the version after it' test "$(head_of version next)" = $(($(head_of version short) + 1))
+t 'next: by the hash of the one before' test "$(head_of previous next)" = "$(kanmon policy check short --json | jq -r .sha256)"
+t 'next: from now on' test $(($(date +%s) - $(date -d "$(head_of not-before next)" +%s))) -lt 60
+t 'next: as long as the one before' test $(($(date -d "$(head_of expires next)" +%s) - $(date -d "$(head_of not-before next)" +%s))) = $((60 * 86400))
+rest() { grep -v -E '^(version|previous|not-before|expires) ' "$1" | sed '/^— /d' | sed -e :a -e '/^\n*$/{$d;N;ba' -e '}'; }
+t 'next: every other line is as it was, and no signature' cmp <(rest next) <(rest short)
+kanmon policy next short --days 7 >week
+t 'next: of so many days' test $(($(date -d "$(head_of expires week)" +%s) - $(date -d "$(head_of not-before week)" +%s))) = $((7 * 86400))
+t 'next: a file is not written over' exits 1 kanmon policy next short --out next
+t 'next: of what is no policy' exits 1 kanmon policy next pass
+t 'check: one that has ended is named, with its line' says '^line 6: it expired at 2026-03-02T00:00:00Z' kanmon policy check short
+kanmon policy next short --days 20 --out soon >/dev/null
+t 'check: one that ends within 30 days, too' says '^line 6: it expires at .* in [12][09] days' kanmon policy check soon
+t 'check: one that lasts longer is not' exits 1 grep -q 'expire' <(kanmon policy check next)
+
 # ---- what docs/policy.md says of attacks and of approved mechanisms is what the code has
 
 page=$source_dir/docs/policy.md
