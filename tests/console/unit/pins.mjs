@@ -35,7 +35,7 @@ export async function pins() {
 	forked.remake(50);
 	const prover = (of) => async (from, to) => of.consistency(from, to);
 	const fresh = async (storage = new Storage()) => {
-		const one = new Pins(storage, undefined);
+		const one = new Pins(storage, 'ledger', undefined);
 		await one.pin(trust);
 		return one;
 	};
@@ -108,7 +108,7 @@ export async function pins() {
 		assert.equal(one.read(), null);
 	});
 	t('first sight is compared once', async () => {
-		const one = new Pins(new Storage(), undefined);
+		const one = new Pins(new Storage(), 'ledger', undefined);
 		assert.equal((await one.pin(trust, true)).first, true);
 		assert.equal((await one.pin(trust)).first, false);
 		assert.equal((await one.pin(trust, true)).first, false);

@@ -12,13 +12,6 @@ import { reason, t } from './words.js';
 const trustOf = (trust) => pinnedTrust({ origin: trust.origin, policySha256: trust.policy, log: trust.log });
 const inWords = (error) => (error instanceof Bad ? reason(error.why, error.params) : error.message);
 
-/*
- * The one thing that is left open is how the content reads in words: its bytes have the hash that everybody signed. That is
- * a verified operation; the step says what was not made again.
- */
-const isContentAlone = (outcome) => outcome.verdict === 'incomplete' &&
-	outcome.steps.every((step) => step.verdict !== 'unknown' || step.why === 'statement.input');
-
 /* {verdict, words, steps, bundle} of a bundle's text; `file`: the text of a trust file, or null. */
 export async function judgeText(text, file) {
 	const mine = kept();
@@ -33,7 +26,7 @@ export async function judgeText(text, file) {
 	}
 	const outcome = await verifyBundle(text, trust);
 	const steps = outcome.steps.map(({ id, verdict, why, params, digests }) => ({ what: id, verdict, why: reason(why, params), digests }));
-	const verdict = outcome.verdict === 'verified' || isContentAlone(outcome) ? 'ok' : outcome.verdict === 'failed' ? 'failed' : 'unknown';
+	const verdict = outcome.verdict === 'verified' ? 'ok' : outcome.verdict === 'failed' ? 'failed' : 'unknown';
 	if (verdict === 'ok' && file === null && mine.first === true)
 		return { verdict: 'unknown', steps, words: t('check.ledger.first'), bundle: text };
 	return { verdict, steps, words: t(`verdict.words.${verdict}`), bundle: text };

@@ -1,25 +1,31 @@
 /*
- * What this browser keeps of a ledger: origin, log key and the hash of policy 1, seen first and shown to be compared, or
- * read from a trust file; and the newest head that it verified. Each new head must have grown out of that one. What
+ * What this browser keeps of a ledger, for the pages (js/verify/pin.js has the rules): origin, log key and the hash of
+ * policy 1, seen first and shown to be compared, or read from a trust file; and the newest head that it verified. What
  * contradicts it stays on the screen, also after the page is loaded anew, until somebody forgets the ledger by hand.
  */
 import { get, query } from './api.js';
-import { b64, Bad, equal, unb64 } from './verify/bytes.js';
-import { readCheckpoint } from './verify/note.js';
-import { sha256b64 } from './verify/sha256.js';
-import { grew } from './verify/tree.js';
-import { parseTrust, pinnedTrust } from './verify/trust.js';
 import { noteText } from './policy.js';
+import { Bad } from './verify/bytes.js';
+import { Pins } from './verify/pin.js';
+import { sha256b64 } from './verify/sha256.js';
+import { parseTrust } from './verify/trust.js';
 
-const NAME = 'kanmon.trust';
+const pins = new Pins(localStorage, 'kanmon.trust');
 
-export const kept = () => JSON.parse(localStorage.getItem(NAME) ?? 'null');
-export const forget = () => localStorage.removeItem(NAME);
+/* What is said of an alarm: the last is for anything that is no checkpoint of this ledger. */
+const ALARMS = { 'pin.old': 'older', 'pin.fork': 'forked', 'form.checkpoint': 'origin' };
 
-function keep(trust) {
-	localStorage.setItem(NAME, JSON.stringify(trust));
-	return trust;
+/* As pages read it: {origin, log, policy, first?, head?, alarm?: {what, kept, shown}}; null: nothing is kept. */
+function asPages(one) {
+	if (one === null)
+		return null;
+	const { origin, log, policySha256: policy, first, head, error } = one;
+	return { origin, log, policy, ...(first ? { first } : {}), ...(head === null ? {} : { head }),
+		...(error === null ? {} : { alarm: { what: ALARMS[error.why] ?? 'signature', kept: error.head, shown: error.note } }) };
 }
+
+export const kept = () => asPages(pins.read());
+export const forget = () => pins.forget();
 
 /* {origin, log, policy} of a trust file (docs/ledger.md 9); null: it is none. */
 export async function readTrust(text) {
@@ -38,19 +44,12 @@ async function firstSight() {
 	const { records: [line] } = await get(query('ledger/records', { from: 0, count: 1 }));
 	const { body } = JSON.parse(line);
 
-	return { origin: body.origin, log: body.vkey, policy: await sha256b64(noteText(body.policy)), first: true };
+	return pins.pin({ origin: body.origin, log: body.vkey, policySha256: await sha256b64(noteText(body.policy)) }, true);
 }
 
-const asHead = (head) => ({ size: head.size, root: unb64(head.root, 32) });
-
-/* Did `to` grow out of `from`, by a proof that the gateway gives? */
-async function continues(from, to) {
-	if (from.size === to.size)
-		return equal(unb64(from.root, 32), unb64(to.root, 32));
-	if (from.size > to.size)
-		return false;
-	const { path } = await get(query('ledger/consistency', { from: from.size, to: to.size }));
-	return grew(asHead(from), asHead(to), path.map((hash) => unb64(hash, 32)));
+async function prove(from, to) {
+	const { path } = await get(query('ledger/consistency', { from, to }));
+	return path;
 }
 
 /*
@@ -58,34 +57,15 @@ async function continues(from, to) {
  * 'forked'. A head that is older than the one kept is an alarm as well: a gateway's own newest never is.
  */
 export async function look() {
-	const trust = kept() ?? keep(await firstSight());
+	const asked = pins.read() ?? await firstSight();
 
-	if (trust.alarm !== undefined)
-		return { trust, alarm: trust.alarm };
-	const { note } = await get('ledger/checkpoint');
-	let head, what = null;
-	try {
-		const pinned = await pinnedTrust({ origin: trust.origin, policySha256: trust.policy, log: trust.log });
-		const found = await readCheckpoint(note, pinned.origin, pinned.key);
-		head = { size: found.size, root: b64(found.root) };
-		if (trust.head !== undefined && !await continues(trust.head, head))
-			what = head.size < trust.head.size ? 'older' : 'forked';
-	} catch (error) {
-		if (!(error instanceof Bad))
-			throw error;
-		what = note.startsWith(`${trust.origin}\n`) ? 'signature' : 'origin';
-	}
-	/* What is kept may have changed while we asked: people confirm, another page looks. */
-	const now = kept() ?? trust;
-	if (what === null)
-		return { trust: keep({ ...now, head: (now.head?.size ?? 0) > head.size ? now.head : head }), alarm: null };
-	const alarm = { what, kept: trust.head ?? null, shown: note };
-	return { trust: keep({ ...now, alarm }), alarm };
+	if (asked.error === null)
+		await pins.take((await get('ledger/checkpoint')).note, prove, asked);
+	const trust = kept() ?? asPages(asked);
+	return { trust, alarm: trust.alarm ?? null };
 }
 
 /* People compared what was seen first, or gave a trust file. */
-export function confirm(trust = kept()) {
-	const { first, ...rest } = trust;
-
-	return keep(rest);
+export async function confirm(trust = kept()) {
+	return asPages(await pins.pin({ origin: trust.origin, log: trust.log, policySha256: trust.policy }));
 }

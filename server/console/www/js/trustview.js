@@ -20,7 +20,7 @@ function trustFile(again) {
 		} else if (seen !== null && (seen.origin !== trust.origin || seen.log !== trust.log || seen.policy !== trust.policy)) {
 			fill(wrong, el('p', { class: 'problem', role: 'alert' }, t('trust.file.differs')));
 		} else {
-			confirm(seen ?? trust);
+			await confirm(seen ?? trust);
 			again();
 		}
 	} });
@@ -43,8 +43,8 @@ function banner({ trust, alarm }, again) {
 		return null;
 	return el('section', { class: 'banner', id: 'trust-first', 'aria-label': t('trust.first') }, el('h2', {}, t('trust.first')),
 		el('p', {}, t('trust.first.how')), values(trust),
-		el('div', { class: 'buttons' }, el('button', { type: 'button', id: 'trust-agree', onclick: () => {
-			confirm();
+		el('div', { class: 'buttons' }, el('button', { type: 'button', id: 'trust-agree', onclick: async () => {
+			await confirm();
 			again();
 		} }, t('trust.agree')), trustFile(again)));
 }

@@ -4,7 +4,7 @@
  * contradicts it is kept too, and stays until somebody forgets the ledger: no reload, no other tab, no later checkpoint
  * makes it good.
  *
- *	const pins = new Pins(localStorage);
+ *	const pins = new Pins(localStorage, name);
  *	await pins.pin({ origin, policySha256, log });          first sight, or parseTrust() of a file
  *	const asked = pins.read();
  *	const kept = await pins.take(note, (from, to) => hashes, asked);
@@ -16,7 +16,6 @@ import { readCheckpoint } from './note.js';
 import { grew } from './tree.js';
 import { pinnedTrust } from './trust.js';
 
-const KEY = 'kanmon.ledger';
 const PINNED = ['origin', 'policySha256', 'log'];
 
 /** Did the tree of one head ({size, root: bytes}) grow out of the other's, whichever is older? `prove(from, to)`: base64. */
@@ -30,25 +29,25 @@ export async function consistent(one, other, prove) {
 const bytesOf = (head) => ({ size: head.size, root: unb64(head.root, 32) });
 
 export class Pins {
-	/** `storage`: getItem, setItem, removeItem; `locks`: as navigator.locks, where there are several tabs. */
-	constructor(storage, locks = globalThis.navigator?.locks) {
-		Object.assign(this, { storage, locks });
+	/** `storage`: getItem, setItem, removeItem, under this name; `locks`: as navigator.locks, where there are several tabs. */
+	constructor(storage, name, locks = globalThis.navigator?.locks) {
+		Object.assign(this, { storage, name, locks });
 	}
 
 	/** What is kept, read anew each time: another tab may have written. null: nothing. */
 	read() {
-		const text = this.storage.getItem(KEY);
+		const text = this.storage.getItem(this.name);
 		return text === null ? null : JSON.parse(text);
 	}
 
 	write(kept) {
-		this.storage.setItem(KEY, JSON.stringify(kept));
+		this.storage.setItem(this.name, JSON.stringify(kept));
 		return kept;
 	}
 
 	/* One tab at a time. */
 	alone(run) {
-		return this.locks === undefined ? run() : this.locks.request(KEY, run);
+		return this.locks === undefined ? run() : this.locks.request(this.name, run);
 	}
 
 	/**
@@ -66,7 +65,7 @@ export class Pins {
 
 	/** Nothing is known any more. Only a person decides that. */
 	forget() {
-		this.storage.removeItem(KEY);
+		this.storage.removeItem(this.name);
 	}
 
 	/** For verifyBundle(). */

@@ -63,7 +63,7 @@ function inputLines(body, material, recorded) {
 		rows.push(`input-kind ${get(body, 'in') !== undefined ? 'data' : template !== undefined ? 'template' : 'none'}`);
 	for (const [name, scalar] of template === undefined ? [] : flatten(template)) {
 		const line = said(scalar, '');
-		need(utf8(line).length <= 1024, 'statement.input');
+		need(utf8(line).length <= 1024, 'statement.line', { line: 'input' });
 		rows.push(`input ${name} ${line === '' ? 'none' : line}`);
 	}
 	return rows;
