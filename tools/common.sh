@@ -10,16 +10,23 @@ die() {
 packages_build='autoconf automake libtool pkg-config gcc make libc6-dev libssl-dev libsodium-dev libp11-kit-dev
 	libconfuse-dev libjansson-dev libseccomp-dev libcap-ng-dev libcurl4-openssl-dev libmicrohttpd-dev'
 packages_try='openssl softhsm2 opensc libengine-pkcs11-openssl perl-base jq'
-packages_test='procps python3 nodejs npm chromium libcunit1-dev gnutls-bin p11-kit libnss3 libnss3-tools libnss3-dev golang-go golang-golang-x-mod-dev
+packages_test='procps python3 node=nodejs npm=npm chromium libcunit1-dev gnutls-bin p11-kit libnss3 libnss3-tools libnss3-dev golang-go golang-golang-x-mod-dev
 	default-jdk-headless openssh-client ldnsutils bind9-utils strongswan-pki libstrongswan-standard-plugins libstrongswan-extra-plugins'
 # For tests/abi, which is left out where they cannot be had.
 packages_abi='gcc-multilib'
 
-# Installs those of the named packages that are missing; only root can, others are told which.
+# Installs those of the named packages that are missing; only root can, others are told which. `COMMAND=PACKAGE` is not
+# missing where the command is: what brought it may be no package of Debian's, and suffer none beside it.
 need_packages() {
 	local missing=() package log
 	command -v dpkg-query >/dev/null || return 0
 	for package in "$@"; do
+		case $package in
+		*=*)
+			! command -v "${package%%=*}" >/dev/null || continue
+			package=${package#*=}
+			;;
+		esac
 		[ "$(dpkg-query -W -f '${Status}' "$package" 2>/dev/null)" = 'install ok installed' ] || missing+=("$package")
 	done
 	[ ${#missing[@]} -gt 0 ] || return 0
