@@ -2,6 +2,7 @@
 import { get } from '../api.js';
 import { b64, sha256 } from '../bytes.js';
 import { el, facts, fill } from '../dom.js';
+import { explain } from '../explain.js';
 import { noteSigners, noteText, readPolicy, relyingPartyOf, roleOf } from '../policy.js';
 import { hash, table } from '../table.js';
 import { t } from '../words.js';
@@ -9,13 +10,20 @@ import { available } from '../webauthn.js';
 import { proposal } from './propose.js';
 import { SigningDialog } from './vote.js';
 
-/* Its lines, and beside each what it says. Words are the gateway's; the text is what was signed. */
-function explained(text, lines) {
-	const said = new Map(lines.map((line) => [line.line, line.text]));
-
-	return el('ol', { class: 'explained', tabindex: '0', 'aria-label': t('policy.explained') }, text.slice(0, -1).split('\n').map((line, i) =>
+/* Its lines, and beside each what it says, made of the line itself. */
+function explained(text, policy) {
+	return el('ol', { class: 'explained', tabindex: '0', 'aria-label': t('policy.explained') }, text.slice(0, -1).split('\n').map((line) =>
 		el('li', { class: line.startsWith('rule ') ? 'begins' : null },
-			el('code', {}, line === '' ? ' ' : line), el('span', { class: 'words' }, said.get(i + 1) ?? ''))));
+			el('code', {}, line === '' ? ' ' : line), el('span', { class: 'words' }, explain(line, policy)))));
+}
+
+/* What the gateway finds in it: lines of {line, text}. */
+export const findingList = (found) => (found.length === 0 ? null : el('ul', { class: 'changes' }, found.map((finding) =>
+	el('li', {}, el('strong', {}, t('propose.line', finding.line)), ' ', finding.text))));
+
+function lintCard(found) {
+	return found.length === 0 ? null : el('section', { class: 'card', 'aria-labelledby': 'lint' },
+		el('h2', { id: 'lint' }, t('policy.lint')), findingList(found));
 }
 
 function differences(versions) {
@@ -96,7 +104,8 @@ export async function openPolicy(app, argument, signal) {
 	fill(app.main, el('div', { class: 'head' }, el('div', {}, el('h1', {}, t('policy.title')), el('p', { class: 'lead' }, t('policy.lead')))),
 		el('div', { class: 'stack' }, answer.waiting === undefined ? null : waitingCard(app, policy, answer.waiting),
 			await summary(answer, policy, text),
-			el('section', { class: 'card', 'aria-labelledby': 'text' }, el('h2', { id: 'text' }, t('policy.explained')), explained(text, words.lines)),
+			el('section', { class: 'card', 'aria-labelledby': 'text' }, el('h2', { id: 'text' }, t('policy.explained')), explained(text, policy)),
+			lintCard(words.lines),
 			versionTable(answer.versions),
 			answer.versions.length > 1 ? differences(answer.versions) : null,
 			await proposal(app, answer.note)));

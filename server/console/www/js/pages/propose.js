@@ -9,7 +9,7 @@ import { joinNote, signatureLine, splitNote } from '../note.js';
 import { noteText, readPolicy, relyingPartyOf } from '../policy.js';
 import { available, signText } from '../webauthn.js';
 import { t } from '../words.js';
-import { changeList } from './policy.js';
+import { changeList, findingList } from './policy.js';
 import { keyProblem } from './signin.js';
 
 /* The text in force, as the beginning of the next one. */
@@ -22,8 +22,8 @@ async function nextText(text) {
 function findings(answer) {
 	return [
 		el('p', { class: answer.ok ? 'good' : 'problem' }, t(answer.ok ? 'propose.ok' : 'propose.wrong')),
-		answer.findings.length === 0 ? null : el('ul', { class: 'changes' }, answer.findings.map((finding) =>
-			el('li', {}, el('strong', {}, t('propose.line', finding.line)), ' ', finding.text))),
+		findingList(answer.error === undefined ? [] : [answer.error]),
+		findingList(answer.lines ?? []),
 		answer.changes === undefined ? null : [el('h3', {}, t('policy.differences')), changeList(answer.changes)],
 	];
 }
