@@ -14,6 +14,7 @@ import os
 import re
 import sys
 
+from second_actions import *
 from second_hsm import Form, Uses, judge_record
 from second_standing import *
 
@@ -21,7 +22,7 @@ from second_standing import *
 # ---- the ledger ----------------------------------------------------------------------------------------------------
 
 
-class Ledger(Standing):
+class Ledger(Standing, Actions):
     def __init__(self, folder, trust, head, form=None):
         self.form = form
         self.folder, self.findings, self.missing = folder, [], []
@@ -30,6 +31,7 @@ class Ledger(Standing):
         self.trust_text, self.head = trust, head
         self.requests, self.decided, self.commits = {}, {}, {}
         self.start_standing()
+        self.start_actions()
         self.verified = self.unverified = 0
 
     def found(self, check, where, why):
@@ -274,12 +276,14 @@ class Ledger(Standing):
     def take_intent(self, r):
         self.requests[r["i"]] = {"r": r, "policy": self.policies[-1], "votes": {}, "alone": set(), "listed": {"approvals": [], "rejections": [],
             "vetoes": []}, "statement": None, "decision": None, "done": False, "end": None, "used": 0}
+        self.check_instructed(r)
 
     def take_attachment(self, r):
         """What the client gave while the call waited: data that hashes to what is signed, before the statement."""
         q, b = self.request(r), r["body"]
         need(q["statement"] is None and q["decision"] is None and q["end"] is None and "attachment" not in q["r"],
             "an attachment where none is waited for")
+        need(not re.fullmatch("action (0|[1-9][0-9]*)", b.get("application", {}).get("id", "")), "it names an instruction")
         body = {**q["r"]["body"], **{name: b[name] for name in ("in", "econtent", "application") if name in b}}
         data, norm = self.blob(unb64(body["in"]["sha256"])), body["norm"]
         names = [norm["hash"]] if norm["hash"] else ["sha1", "sha224", "sha256", "sha384", "sha512", "sha3-224", "sha3-256",
@@ -463,8 +467,13 @@ class Ledger(Standing):
                 q["decision"]["used"], q["decision"] = True, None
             q["end"] = entry["state"]
 
-    TAKES = {"genesis": Standing.take_genesis, "policy": Standing.take_policy, "policy.proposal": Standing.take_proposal,
-        "gateway.start": Standing.take_start, "anomaly": Standing.take_anomaly, "clock": Standing.take_anomaly,
+    def take_start(self, r):
+        Standing.take_start(self, r)
+        self.end_sessions()
+
+    TAKES = {"action": Actions.take_action,
+        "genesis": Standing.take_genesis, "policy": Standing.take_policy, "policy.proposal": Standing.take_proposal,
+        "gateway.start": take_start, "anomaly": Standing.take_anomaly, "clock": Standing.take_anomaly,
         "hsm.log": Standing.take_anomaly, **dict.fromkeys(Standing.SIGNED, Standing.take_signed),
         "op": take_op, "session": take_session, "intent": take_intent, "attachment": take_attachment, "statement": take_statement, "approval": take_vote, "rejection": take_vote,
         "veto": take_vote, "decision": take_decision, "result": take_result, "recovery": take_recovery}

@@ -61,6 +61,7 @@ class Policy:
         self.lines = {}
         self.text, self.sha256 = text, H(text.encode())
         self.people, self.clients, self.groups, self.roles, self.rules = [], {}, {}, {}, {}
+        self.terminals = []
         self.places, self.tokens, self.stances, self.delay = [], [], {}, 72 * 3600
         rule, head = None, []
         lines = text.split("\n")
@@ -83,6 +84,8 @@ class Policy:
             elif w[0] == "client":
                 at = w.index("operators") if "operators" in w else len(w)
                 self.clients[w[2][5:]] = {"name": w[1], "operators": w[at + 1 :], "tokens": [x.split("=")[0] for x in w[4:at]]}
+            elif w[0] == "terminal":
+                self.terminals.append((w[3][5:], w[2]))
             elif w[0] == "group":
                 self.groups[w[1]] = (int(w[2]), w[3:])
             elif w[0] == "role":
