@@ -3,10 +3,12 @@ import { runAll } from '../browser/tap.mjs';
 
 globalThis.crypto ??= webcrypto; /* node 18 */
 const { vectors } = await import('./vectors.mjs');
+const { contents } = await import('./contents.mjs');
 const { pins } = await import('./pins.mjs');
 const { bundles } = await import('./bundles.mjs');
 
 await vectors();
+contents();
 await pins();
 await bundles();
 process.exitCode = await runAll() === 0 ? 0 : 1;
