@@ -4,10 +4,12 @@ import { runAll } from '../browser/tap.mjs';
 globalThis.crypto ??= webcrypto; /* node 18 */
 const { vectors } = await import('./vectors.mjs');
 const { contents } = await import('./contents.mjs');
+const { world } = await import('./world.mjs');
 const { pins } = await import('./pins.mjs');
 const { bundles } = await import('./bundles.mjs');
 
 await vectors();
+world();
 contents();
 await pins();
 await bundles();

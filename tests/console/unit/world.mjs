@@ -1,0 +1,191 @@
+/*
+ * A ledger of one request, made here from nothing with keys of its own: who votes how, and what follows. Each case is held
+ * beside `kanmon audit bundle verify`.
+ */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, sign } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { b64url } from '../../../server/console/www/js/verify/bytes.js';
+import { parsePolicy } from '../../../server/console/www/js/verify/policy.js';
+import { makeStatement, materialOf } from '../../../server/console/www/js/verify/statement.js';
+import { parseTrust } from '../../../server/console/www/js/verify/trust.js';
+import { verifyBundle } from '../../../server/console/www/js/verify/verdict.js';
+import { test as t } from '../browser/tap.mjs';
+import { emit, H, Ledger } from './forge.mjs';
+
+const { KMN_WORK: work } = process.env;
+const b64 = (bytes) => Buffer.from(bytes).toString('base64');
+const T = 1790000000000;
+const ORIGIN = 'kanmon.example/browser/2026';
+
+const seedKey = (words) => createPrivateKey({ key: Buffer.concat([Buffer.from('302e020100300506032b657004220420', 'hex'),
+	createHash('sha256').update(words).digest()]), format: 'der', type: 'pkcs8' });
+const spkiOf = (key) => createPublicKey(key).export({ format: 'der', type: 'spki' });
+
+function signer(name, type, key) {
+	const typed = type === '' ? Buffer.concat([Buffer.of(1), spkiOf(key).subarray(-32)])
+		: Buffer.concat([Buffer.from(`\xff${type}\0`, 'latin1'), spkiOf(key)]);
+	const id = createHash('sha256').update(`${name}\n`).update(typed).digest().subarray(0, 4);
+	return { name, id, key, vkey: `${name}+${id.toString('hex')}+${b64(typed)}` };
+}
+
+const ec = (namedCurve) => generateKeyPairSync('ec', { namedCurve }).privateKey;
+const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey;
+const ALL = {
+	log: signer(ORIGIN, '', seedKey('log')),
+	sato: signer('sato', '', seedKey('sato')),
+	sato2: signer('sato-2', 'kanmon/ecdsa-p384-sha384/v1', ec('P-384')),
+	suzuki: signer('suzuki', 'kanmon/webauthn-es256/v1', ec('P-256')),
+	tanaka: signer('tanaka', 'kanmon/rsa-pss-sha256/v1', rsa),
+	mori: signer('mori', 'kanmon/ecdsa-p256-sha256/v1', ec('P-256')),
+	stranger: signer('stranger', '', seedKey('stranger')),
+};
+
+const line = ({ name, id }, signature) => `\u2014 ${name} ${b64(Buffer.concat([id, signature]))}\n`;
+const withLength = (bytes) => Buffer.concat([Buffer.of(bytes.length >> 8, bytes.length & 255), bytes]);
+
+/* An assertion of a security key over a text: flags, origin and what follows may be others. */
+function assertion(text, { flags = 0x05, origin = 'https://console.example', rp = 'console.example', more = '}' } = {}) {
+	const challenge = b64url(H('kanmon/webauthn/v1\n', text));
+	const data = Buffer.concat([H(rp), Buffer.of(flags, 0, 0, 0, 1)]);
+	const client = Buffer.from(`{"type":"webauthn.get","challenge":"${challenge}","origin":"${origin}","crossOrigin":false${more}`);
+	return Buffer.concat([data, client, sign('sha256', Buffer.concat([data, H(client)]), ALL.suzuki.key)].map(withLength));
+}
+
+const SIGNS = {
+	sato: (text) => sign(null, Buffer.from(text), ALL.sato.key),
+	log: (text) => sign(null, Buffer.from(text), ALL.log.key),
+	stranger: (text) => sign(null, Buffer.from(text), ALL.stranger.key),
+	sato2: (text) => sign('sha384', Buffer.from(text), { key: ALL.sato2.key, dsaEncoding: 'ieee-p1363' }),
+	mori: (text) => sign('sha256', Buffer.from(text), { key: ALL.mori.key, dsaEncoding: 'ieee-p1363' }),
+	tanaka: (text) => sign('sha256', Buffer.from(text), { key: rsa, padding: 6, saltLength: 32 }),
+	suzuki: assertion,
+};
+
+const noteOf = (text, who, how) => `${text}\n${who.map((name) => line(ALL[name], SIGNS[name](text, how))).join('')}`;
+const client = b64(H('client'));
+
+const POLICY = (independent) => `kanmon/policy/v1
+origin ${ORIGIN}
+version 1
+previous none
+not-before 2026-01-01T00:00:00Z
+expires 2027-01-01T00:00:00Z
+custodian sato person:1 ${ALL.sato.vkey}
+custodian sato person:1 ${ALL.sato2.vkey}
+custodian suzuki person:2 ${ALL.suzuki.vkey}
+custodian tanaka person:3 ${ALL.tanaka.vkey}
+custodian mori person:4 ${ALL.mori.vkey}
+webauthn web origin https://console.example rp-id console.example
+client ca spki:${client} tokens root operators mori
+token root
+group keepers 2 sato suzuki tanaka mori
+role policy 1 sato
+role veto 1 tanaka
+rule guarded
+  client ca
+  calls key-use
+  need keepers
+  independent ${independent}
+`;
+
+class World extends Ledger {
+	constructor() {
+		super(`${process.env.KMN_SOURCE}/docs/examples/ledger`, createHash('sha256').update('log').digest());
+		Object.assign(this, { records: [], lines: [], leaves: [], origin: ORIGIN, vkey: ALL.log.vkey });
+	}
+
+	put(type, body, t = T + 1000 * this.records.length) {
+		const i = this.records.length;
+		const record = { body, i, m: 1000 + i, nonce: b64(H(`nonce ${i}`).subarray(0, 16)), prev: b64(this.leaves[i - 1] ?? Buffer.alloc(32)), t, type, v: 1 };
+		this.records.push(record);
+		this.lines.push(emit(record));
+		this.leaves.push(H(Buffer.of(0), this.lines[i]));
+		return { i, leaf: b64(this.leaves[i]) };
+	}
+}
+
+const HSM = ec('P-256');
+
+/* votes: [[kind, signers, how to sign, text of a vote]]; `late`: ms that the decision is later. */
+async function worldOf({ votes, independent = 0, late = 0, shown = null }) {
+	const world = new World();
+	const policyText = POLICY(independent);
+	const policy = await parsePolicy(policyText);
+	const data = Buffer.from('to be signed');
+	const spki = spkiOf(HSM);
+	world.put('genesis', { origin: ORIGIN, suite: 'K1', vkey: ALL.log.vkey, policy: noteOf(policyText, ['sato']), hsm: {}, limits: {} });
+	const body = { chan: 0, sess: 1, seq: 1, op: 'C_Sign', mech: { name: 'CKM_ECDSA_SHA256' },
+		key: { class: 'private-key', label: 'k', token: 'root', spki_sha256: b64(H(spki)) }, in: { sha256: b64(H(data)), len: data.length },
+		norm: { scheme: 'ecdsa', hash: 'sha256', digest: b64(H(data)) }, req_sha256: b64(H('q')), nonce_req: b64(H('n')),
+		requester: { name: 'ca', spki_sha256: client }, expires: T + 3600000 };
+	const request = world.put('intent', body);
+	const head = { size: 2, root: world.checkpoint().split('\n')[2] };
+	const material = await materialOf(body, new Map([[body.in.sha256, data]]));
+	const text = await makeStatement({ i: 1, t: T + 1000, leaf: world.leaves[1], body, attachment: null }, policy, policy.rules[0], head, material, '');
+	world.put('statement', { request, head, sha256: b64(H(text)), text });
+	if (shown !== null)
+		world.put('action', { ui_sess: 'x', actor: { name: 'sato' }, what: 'show', subject: request, shown_sha256: b64(H(shown(text))) });
+	const refs = { approval: [], rejection: [], veto: [] };
+	for (const [kind, who, how] of votes) {
+		const turned = kind === 'approval' ? text : text.replace('decision approve', kind === 'veto' ? 'decision veto' : 'decision reject')
+			.replace('\nnonce ', '\nreason no\nnonce ');
+		refs[kind].push(world.put(kind, { request, note: noteOf(turned, who, how), check: 'ok' }));
+	}
+	const decision = world.put('decision', { request, verdict: 'allow', rule: 'guarded', policy: { version: 1, sha256: policy.sha256 }, approvals: refs.approval,
+		rejections: refs.rejection, vetoes: refs.veto, use: 1, not_after: body.expires }, T + 1000 * world.records.length + late);
+	world.put('result', { chan: 0, sess: 1, seq: 1, req_sha256: body.req_sha256, request, decision, rv: 0, rv_name: 'CKR_OK',
+		out: { b64: b64(sign('sha256', data, { key: HSM, dsaEncoding: 'ieee-p1363' })) }, hsm: {}, dur_us: 1, resp_sha256: b64(H('r')) },
+	T + 1000 * world.records.length + late);
+	const blobs = [data, spki].toSorted((a, b) => Buffer.compare(H(a), H(b))).map((blob) => `blob ${b64(blob)}`);
+	const like = ['kanmon/bundle/v1', `origin ${ORIGIN}`, 'request 1', ...world.records.map((record) => `record ${record.i}`), 'consistency 2', ...blobs];
+	return { text: world.bundle(like.join('\n')), trust: `kanmon/trust/v1\norigin ${ORIGIN}\npolicy-sha256 ${policy.sha256}\nlog ${ALL.log.vkey}\n\nquorum none\n` };
+}
+
+const step = (outcome, id) => outcome.steps.find((one) => one.id === id);
+
+/* `wrong`: [step, why], or null where everything agrees. */
+function judged(says, made, wrong) {
+	t(says, async () => {
+		const { text, trust } = await worldOf(made);
+		writeFileSync(`${work}/made`, text);
+		writeFileSync(`${work}/made.trust`, trust);
+		const outcome = await verifyBundle(Buffer.from(text), await parseTrust(trust));
+		const there = spawnSync('kanmon', ['audit', 'bundle', 'verify', `${work}/made`, '--trust', `${work}/made.trust`], { encoding: 'utf8' });
+		assert.equal(there.status, wrong === null ? 0 : 1, there.stdout + there.stderr);
+		assert.equal(outcome.verdict, wrong === null ? 'verified' : 'failed', JSON.stringify(outcome.steps));
+		if (wrong !== null)
+			assert.equal(step(outcome, wrong[0]).why, wrong[1], JSON.stringify(step(outcome, wrong[0])));
+	});
+}
+
+const approve = (...who) => ['approval', who];
+
+export function world() {
+	judged('a key file and a security key', { votes: [approve('sato'), approve('suzuki')] }, null);
+	judged('two cards under one note', { votes: [approve('sato2', 'tanaka')] }, null);
+	judged('a screen that showed what was signed', { votes: [approve('sato'), approve('suzuki')], shown: (text) => text }, null);
+	judged('a screen that showed another text', { votes: [approve('sato'), approve('suzuki')], shown: (text) => `${text} ` }, ['screen', 'screen.other']);
+	judged('independent approvals are counted', { votes: [approve('sato'), approve('tanaka')], independent: 2 }, null);
+	judged('what is signed in the console is not independent', { votes: [approve('sato'), approve('suzuki')], independent: 2 }, ['decision', 'decision.need']);
+	judged('one person with two keys is one vote', { votes: [approve('sato', 'sato2')] }, ['votes', 'vote.twice']);
+	judged('also in two notes', { votes: [approve('sato'), approve('sato2')] }, ['votes', 'vote.twice']);
+	judged('who operates the client does not vote', { votes: [approve('sato'), approve('mori')] }, ['votes', 'vote.operator']);
+	judged('a key out of policy does not vote', { votes: [approve('sato'), approve('stranger')] }, ['votes', 'vote.nobody']);
+	judged('one vote of two is not enough', { votes: [approve('sato')] }, ['decision', 'decision.need']);
+	judged('a veto stops it', { votes: [approve('sato'), approve('suzuki'), ['veto', ['tanaka']]] }, ['decision', 'decision.need']);
+	judged('a veto of somebody who has none', { votes: [approve('sato'), approve('suzuki'), ['veto', ['sato']]] }, ['votes', 'vote.veto']);
+	judged('decided too late', { votes: [approve('sato'), approve('suzuki')], late: 4000000 }, ['decision', 'decision.need']);
+	for (const [says, how, why] of [
+		['nobody touched the security key', { flags: 0x04 }, 'evidence.unverified'],
+		['the person was not verified', { flags: 0x01 }, 'evidence.unverified'],
+		['the security key may be copied', { flags: 0x0d }, 'evidence.synced'],
+		['the security key is kept elsewhere', { flags: 0x1d }, 'evidence.synced'],
+		['signed at another page', { origin: 'https://console.example.evil' }, 'evidence.client'],
+		['signed for another place', { rp: 'example' }, 'evidence.rp'],
+		['signed inside another page', { more: ',"topOrigin":"https://evil.example"}' }, 'evidence.client'],
+	])
+		judged(says, { votes: [approve('sato'), ['approval', ['suzuki'], how]] }, ['votes', why]);
+	judged('client data may say more', { votes: [approve('sato'), ['approval', ['suzuki'], { more: ',"extra":1}' }]] }, null);
+}
