@@ -31,7 +31,7 @@
 #endif
 
 /*
- * What gate, keeper and courier may call; a call in no table fails with EPERM,
+ * What gate, console, keeper and courier may call; a call in no table fails with EPERM,
  * one of `killed` ends the process. A call that this machine's kernel does not
  * have is skipped.
  */
@@ -55,7 +55,7 @@ static const int common[] = { /* memory, time, threads' waiting, descriptors tha
 	SCMP_SYS(sysinfo), SCMP_SYS(exit), SCMP_SYS(exit_group),
 };
 
-static const int gate_only[] = { SCMP_SYS(accept), SCMP_SYS(accept4) };
+static const int gate_only[] = { SCMP_SYS(accept), SCMP_SYS(accept4) }; /* and the console */
 
 static const int keeper_only[] = { /* files under the ledger's folder; socketless */
 	SCMP_SYS(openat), SCMP_SYS(pread64), SCMP_SYS(pwrite64), SCMP_SYS(preadv), SCMP_SYS(pwritev),
@@ -204,7 +204,7 @@ fill_filter(scmp_filter_ctx filter, enum kmn_role role)
 		return error;
 	if (role == KMN_ROLE_COURIER)
 		return fill_courier(filter);
-	if (role == KMN_ROLE_GATE) {
+	if (role == KMN_ROLE_GATE || role == KMN_ROLE_CONSOLE) {
 		if ((error = ADD(filter, SCMP_ACT_ALLOW, gate_only)) == 0 &&
 		    (error = ADD(filter, SCMP_ACT_KILL_PROCESS, killed_in_gate)) == 0)
 			error = add_threads(filter, 0, SCMP_ACT_KILL_PROCESS);

@@ -26,6 +26,7 @@
 #define KEEPER_SPARE_FILES 64u
 #define GATE_SPARE_FILES 32u
 #define COURIER_FILES 256u
+#define CONSOLE_SPARE_FILES 32u
 
 /* ---- the supervisor's files -------------------------------------------------------------------------------------- */
 
@@ -230,6 +231,20 @@ read_sealed_pins(const struct kmn_settings *settings, struct kmn_material *m, ch
 	return e;
 }
 
+static kmn_err
+read_console(const struct kmn_settings *settings, struct kmn_material *m, char *why_out)
+{
+	const struct kmn_console_settings *c = &settings->console;
+	size_t len;
+	kmn_err e;
+
+	if (c->listen == NULL)
+		return KMN_OK;
+	if ((e = read_guarded(c->certificate, PEM_MAX_BYTES, false, &m->console_certificate, &len, why_out)) != KMN_OK)
+		return e;
+	return read_guarded(c->key, PEM_MAX_BYTES, true, &m->console_key, &len, why_out);
+}
+
 kmn_err
 kmn_material_load(const struct kmn_settings *settings, char *why_out, struct kmn_material **material_out)
 {
@@ -246,6 +261,7 @@ kmn_material_load(const struct kmn_settings *settings, char *why_out, struct kmn
 	    (e = check_modules(settings, why_out)) != KMN_OK || (e = read_types(settings, m, why_out)) != KMN_OK ||
 	    (e = read_stamp_roots(settings, m, why_out)) != KMN_OK ||
 	    (e = read_sealed_pins(settings, m, why_out)) != KMN_OK ||
+	    (e = read_console(settings, m, why_out)) != KMN_OK ||
 	    (e = hash_own_binary(m->binary_sha256, why_out)) != KMN_OK)
 		goto done;
 	read_boot_id(m->boot_id, sizeof(m->boot_id));
@@ -267,6 +283,8 @@ kmn_material_free(struct kmn_material *material)
 	sodium_free(material->key);
 	sodium_free(material->log_key);
 	sodium_free(material->authorised);
+	sodium_free(material->console_certificate);
+	sodium_free(material->console_key);
 	for (unsigned i = 0; i < KMN_TIME_STAMPS_MAX; i++)
 		sodium_free(material->stamp_roots[i]);
 	for (unsigned i = 0; i < KMN_ACTIVATIONS_MAX; i++)
@@ -342,26 +360,26 @@ get_text(struct kmn_reader *r)
 	return (const char *)view;
 }
 
-#define LIMIT_COUNT (sizeof(struct kmn_limits) / sizeof(uint32_t))
-
+/* A structure of nothing but uint32_t. */
 static void
-put_limits(struct kmn_writer *w, const struct kmn_limits *limits)
+put_numbers(struct kmn_writer *w, const void *numbers, size_t bytes)
 {
-	uint32_t number[LIMIT_COUNT];
+	for (size_t i = 0; i < bytes; i += sizeof(uint32_t)) {
+		uint32_t number;
 
-	memcpy(number, limits, sizeof(number));
-	for (size_t i = 0; i < LIMIT_COUNT; i++)
-		kmn_writer_u32(w, number[i]);
+		memcpy(&number, (const uint8_t *)numbers + i, sizeof(number));
+		kmn_writer_u32(w, number);
+	}
 }
 
 static void
-get_limits(struct kmn_reader *r, struct kmn_limits *limits)
+get_numbers(struct kmn_reader *r, void *numbers, size_t bytes)
 {
-	uint32_t number[LIMIT_COUNT];
+	for (size_t i = 0; i < bytes; i += sizeof(uint32_t)) {
+		uint32_t number = kmn_reader_u32(r);
 
-	for (size_t i = 0; i < LIMIT_COUNT; i++)
-		number[i] = kmn_reader_u32(r);
-	memcpy(limits, number, sizeof(number));
+		memcpy((uint8_t *)numbers + i, &number, sizeof(number));
+	}
 }
 
 /* Gate and keeper see the calls of every module, a worker those of its own. */
@@ -601,6 +619,7 @@ put_keeper(struct kmn_writer *w, const struct kmn_settings *s, const struct kmn_
 	put_witnesses(w, s);
 	put_activations(w, s, m);
 	put_hooks(w, s);
+	put_text(w, s->console.client);
 	put_text(w, m->authorised);
 	kmn_writer_raw(w, m->binary_sha256, KMN_HASH_BYTES);
 	kmn_writer_raw(w, s->config_sha256, KMN_HASH_BYTES);
@@ -633,6 +652,7 @@ get_keeper(struct kmn_reader *r, struct kmn_keeper_setup *k)
 	get_witnesses(r, k);
 	get_activations(r, k);
 	get_hooks(r, k);
+	k->console_client = get_text(r);
 	k->authorised = get_text(r);
 	k->build.version = PACKAGE_VERSION;
 	kmn_reader_raw(r, k->build.binary_sha256, KMN_HASH_BYTES);
@@ -665,6 +685,27 @@ get_gate(struct kmn_reader *r, struct kmn_gate_setup *g)
 	g->listeners = listeners;
 }
 
+static void
+put_console(struct kmn_writer *w, const struct kmn_settings *s, const struct kmn_material *m)
+{
+	put_text(w, s->console.origin);
+	put_text(w, m->console_certificate);
+	put_text(w, m->console_key);
+	put_numbers(w, &s->console.limits, sizeof(s->console.limits));
+}
+
+static void
+get_console(struct kmn_reader *r, struct kmn_console_setup *c)
+{
+	c->keeper = KMN_PEER_FD;
+	c->listener = KMN_FIRST_FD;
+	c->pages = KMN_FIRST_FD + 1;
+	c->origin = get_text(r);
+	c->certificate = get_text(r);
+	c->key = get_text(r);
+	get_numbers(r, &c->limits, sizeof(c->limits));
+}
+
 void
 kmn_handover_put(struct kmn_writer *w, enum kmn_role role, const struct kmn_settings *settings,
     const struct kmn_material *material, unsigned listeners, const struct kmn_assignment *assignment)
@@ -678,8 +719,8 @@ kmn_handover_put(struct kmn_writer *w, enum kmn_role role, const struct kmn_sett
 	kmn_writer_u32(w, user->uid);
 	kmn_writer_u32(w, user->gid);
 	kmn_writer_u32(w, (uint32_t)getpid());
-	put_limits(w, &settings->limits);
-	if (role != KMN_ROLE_COURIER)
+	put_numbers(w, &settings->limits, sizeof(settings->limits));
+	if (role < KMN_ROLE_COURIER)
 		put_types(w, settings, material, role == KMN_ROLE_WORKER ? assignment->module : NULL);
 	switch (role) {
 	case KMN_ROLE_GATE:
@@ -690,6 +731,9 @@ kmn_handover_put(struct kmn_writer *w, enum kmn_role role, const struct kmn_sett
 		break;
 	case KMN_ROLE_WORKER:
 		put_worker(w, assignment);
+		break;
+	case KMN_ROLE_CONSOLE:
+		put_console(w, settings, material);
 		break;
 	default: /* the courier is told all it needs to know by the keeper */
 		break;
@@ -716,10 +760,14 @@ read_message(int fd, uint8_t **bytes_out, size_t *len_out)
 }
 
 static uint32_t
-files_of(enum kmn_role role, const struct kmn_limits *limits, unsigned modules)
+files_of(enum kmn_role role, const struct kmn_limits *limits, const struct kmn_handover *h)
 {
+	unsigned modules = h->keeper.module_count;
+
 	if (role == KMN_ROLE_COURIER)
 		return COURIER_FILES;
+	if (role == KMN_ROLE_CONSOLE)
+		return h->console.limits.connections + CONSOLE_SPARE_FILES;
 	if (role == KMN_ROLE_GATE)
 		return limits->connections + KMN_LISTEN_MAX + GATE_SPARE_FILES;
 	return role == KMN_ROLE_KEEPER ? (limits->instances + 2) * modules + KEEPER_SPARE_FILES : WORKER_FILES;
@@ -748,8 +796,8 @@ kmn_handover_receive(int fd, const struct kmn_handover **handover_out)
 	h.confine.gid = kmn_reader_u32(&r);
 	h.confine.parent = (pid_t)kmn_reader_u32(&r);
 	h.confine.ledger = h.role == KMN_ROLE_KEEPER ? KMN_FIRST_FD : -1;
-	get_limits(&r, &limits);
-	if (h.role != KMN_ROLE_COURIER)
+	get_numbers(&r, &limits, sizeof(limits));
+	if (h.role < KMN_ROLE_COURIER)
 		get_types(&r);
 	h.gate.limits = h.keeper.limits = limits;
 	if (h.role == KMN_ROLE_GATE) {
@@ -758,10 +806,12 @@ kmn_handover_receive(int fd, const struct kmn_handover **handover_out)
 		get_keeper(&r, &h.keeper);
 	} else if (h.role == KMN_ROLE_WORKER) {
 		get_worker(&r, &h.worker);
+	} else if (h.role == KMN_ROLE_CONSOLE) {
+		get_console(&r, &h.console);
 	} else {
 		h.courier.keeper = KMN_PEER_FD;
 	}
-	h.confine.files = files_of(h.role, &limits, h.keeper.module_count);
+	h.confine.files = files_of(h.role, &limits, &h);
 	*handover_out = &h;
 	return kmn_reader_end(&r);
 }

@@ -3,7 +3,7 @@
  * pipe, made by the supervisor, read once. Descriptors stand at fixed places.
  *
  *	0 /dev/null    1, 2 the log    3 the pipe    4 keeper's or supervisor's socket    5.. listeners, or the ledger
- *	and the files of the guards
+ *	and the files of the guards, or the console's listener and the folder of its pages
  */
 #ifndef KANMON_SERVER_HANDOVER_H
 #define KANMON_SERVER_HANDOVER_H
@@ -28,6 +28,7 @@ struct kmn_material {
 	char *stamp_roots[KMN_TIME_STAMPS_MAX]; /* certificates of TSAs, PEM, by their number */
 	char *sealed_pin[KMN_ACTIVATIONS_MAX];  /* texts, by the number of the activation */
 	char *authorised;                       /* signed note of --recovery; NULL: there is none */
+	char *console_certificate, *console_key; /* PEM, in guarded memory; NULL: there is no console */
 	char *types[KMN_MODULES_MAX]; /* texts that describe what a module has of its own, by its number; NULL: none */
 };
 
@@ -62,10 +63,11 @@ struct kmn_handover {
 	enum kmn_role role;
 	enum kmn_say_level log_level;
 	struct kmn_confine confine;
-	struct kmn_gate_setup gate; /* one of the four, as `role` says */
+	struct kmn_gate_setup gate; /* one of them, as `role` says */
 	struct kmn_keeper_setup keeper;
 	struct kmn_worker_setup worker;
 	struct kmn_courier_setup courier;
+	struct kmn_console_setup console;
 };
 kmn_err kmn_handover_receive(int fd, const struct kmn_handover **handover_out) KMN_MUST_CHECK;
 

@@ -58,6 +58,8 @@ run_role(const struct asked *asked)
 	kmn_say_init(kmn_role_name(h->role), STDERR_FILENO, h->log_level);
 	if (h->role == KMN_ROLE_COURIER && !kmn_courier_prepare())
 		return EXIT_FAILURE;
+	if (h->role == KMN_ROLE_CONSOLE && !kmn_console_prepare(&h->console))
+		return EXIT_FAILURE;
 	if (kmn_confine(&h->confine, why) != KMN_OK) {
 		kmn_say(KMN_SAY_ERROR, "not confined, so not started: %s", why);
 		return EXIT_FAILURE;
@@ -69,6 +71,8 @@ run_role(const struct asked *asked)
 		return kmn_keeper_main(&h->keeper);
 	case KMN_ROLE_COURIER:
 		return kmn_courier_main(&h->courier);
+	case KMN_ROLE_CONSOLE:
+		return kmn_console_main(&h->console);
 	default:
 		return kmn_worker_main(&h->worker);
 	}
@@ -113,6 +117,21 @@ bind_listeners(const struct kmn_settings *settings, int fds[KMN_LISTEN_MAX])
 		}
 	}
 	return true;
+}
+
+/* True where there is no console, too. */
+static bool
+open_console(const struct kmn_settings *settings, struct kmn_supervisor_options *options)
+{
+	const struct kmn_console_settings *c = &settings->console;
+
+	if (c->listen == NULL)
+		return true;
+	if ((options->console = bind_listener(c->listen)) < 0)
+		kmn_say(KMN_SAY_ERROR, "console listen %s: %s", c->listen, strerror(errno));
+	else if ((options->pages = open(c->pages, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
+		kmn_say(KMN_SAY_ERROR, "console pages %s: %s", c->pages, strerror(errno));
+	return options->pages >= 0;
 }
 
 /* The log stands at descriptor 2 from here on, for the supervisor and for all that it starts. */
@@ -194,6 +213,8 @@ serve(const struct asked *asked, const struct kmn_settings *settings, const stru
 	    .listener_count = settings->listen.count,
 	    .ledger = open(settings->ledger, O_RDONLY | O_DIRECTORY | O_CLOEXEC),
 	    .guards = guards,
+	    .console = -1,
+	    .pages = -1,
 	    .ready_fd = asked->ready_fd,
 	};
 
@@ -202,7 +223,7 @@ serve(const struct asked *asked, const struct kmn_settings *settings, const stru
 		return EXIT_USAGE;
 	}
 	if (!users_fit(settings) || !ledger_is_keepers(settings, options.ledger) ||
-	    !bind_listeners(settings, listeners))
+	    !bind_listeners(settings, listeners) || !open_console(settings, &options))
 		return EXIT_USAGE;
 	if (asked->pidfile != NULL && !write_pidfile(asked->pidfile))
 		return EXIT_USAGE;

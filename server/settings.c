@@ -2,7 +2,6 @@
 
 #include "server/settings.h"
 
-#include <arpa/inet.h>
 #include <confuse.h>
 #include <ctype.h>
 #include <errno.h>
@@ -16,6 +15,7 @@
 #include <unistd.h>
 
 #include "kanmon/messages.h"
+#include "server/settings_forms.h"
 
 #define SECTION_OPTS 24                                    /* rows of one section, at most */
 #define TOP_OPTS (SECTION_OPTS + 4 + KMN_COUNT_OF(manies)) /* of the file itself, with its sections */
@@ -26,6 +26,7 @@
 #define STAMP "time-stamp"
 #define ACTIVATION "activation"
 #define HOOK "hook"
+#define CONSOLE "console" /* one, without a name, or none */
 
 enum type { TEXT, PATH, LIST, ENVIRONMENT, NUMBER, SECONDS, WORD, LOG, USER };
 
@@ -40,13 +41,6 @@ struct row {
 	bool (*check)(const char *value);
 };
 
-static bool is_origin(const char *value);
-static bool is_listen(const char *value);
-static bool is_assignment(const char *value);
-static bool is_url(const char *value);
-static bool is_oid(const char *value);
-static bool is_mail(const char *value);
-
 /* clang-format off */
 #define AT(field) offsetof(struct kmn_settings, field)
 #define OF(field) offsetof(struct kmn_module_settings, field)
@@ -57,8 +51,8 @@ static bool is_mail(const char *value);
 #define ACTIVATION_OF(field) offsetof(struct kmn_activation_settings, field)
 static const struct row rows[] = {
 /*	section   name                    field                          type         least      most  default     words */
-	{"",       "origin",               AT(origin),                    TEXT,            1,      255, NULL,       NULL, is_origin},
-	{"",       "listen",               AT(listen),                    LIST,            1, KMN_LISTEN_MAX, NULL, NULL, is_listen},
+	{"",       "origin",               AT(origin),                    TEXT,            1,      255, NULL,       NULL, kmn_form_is_origin},
+	{"",       "listen",               AT(listen),                    LIST,            1, KMN_LISTEN_MAX, NULL, NULL, kmn_form_is_listen},
 	{"",       "certificate",          AT(certificate),               PATH,            1,     4095, NULL,       NULL, NULL},
 	{"",       "key",                  AT(key),                       PATH,            1,     4095, NULL,       NULL, NULL},
 	{"",       "ledger",               AT(ledger),                    PATH,            1,     4095, NULL,       NULL, NULL},
@@ -82,23 +76,36 @@ static const struct row rows[] = {
 	{"users",  "courier",              AT(users[KMN_ROLE_COURIER]),   USER,            0,       64, NULL,       NULL, NULL},
 	{MODULE,   "path",                 OF(path),                      PATH,            1,     4095, NULL,       NULL, NULL},
 	{MODULE,   "init-args",            OF(init_args),                 TEXT,            0,     4095, NULL,       NULL, NULL},
-	{MODULE,   "environment",          OF(environment),               ENVIRONMENT,     0, KMN_ENVIRONMENT_MAX, NULL, NULL, is_assignment},
+	{MODULE,   "environment",          OF(environment),               ENVIRONMENT,     0, KMN_ENVIRONMENT_MAX, NULL, NULL, kmn_form_is_assignment},
 	{MODULE,   "types",                OF(types),                     PATH,            0,     4095, NULL,       NULL, NULL},
 	{MODULE,   "serial",               OF(serial),                    WORD,            0,        0, "no",       "no yes", NULL},
 	{GUARD,    "path",                 GUARD_OF(path),                PATH,            0,     4095, NULL,       NULL, NULL},
 	{GUARD,    "module",               GUARD_OF(module),              TEXT,            0, KMN_MODULE_NAME_MAX_BYTES, NULL, NULL, NULL},
 	{GUARD,    "token",                GUARD_OF(token),               TEXT,            0,       32, NULL,       NULL, NULL},
 	{GUARD,    "every",                GUARD_OF(every_ms),            SECONDS,         0,     3600, "0",        NULL, NULL},
-	{WITNESS,  "url",                  WITNESS_OF(url),               TEXT,            1, KMN_COURIER_URL_MAX_BYTES, NULL, NULL, is_url},
-	{STAMP,    "url",                  STAMP_OF(url),                 TEXT,            1, KMN_COURIER_URL_MAX_BYTES, NULL, NULL, is_url},
+	{WITNESS,  "url",                  WITNESS_OF(url),               TEXT,            1, KMN_COURIER_URL_MAX_BYTES, NULL, NULL, kmn_form_is_url},
+	{STAMP,    "url",                  STAMP_OF(url),                 TEXT,            1, KMN_COURIER_URL_MAX_BYTES, NULL, NULL, kmn_form_is_url},
 	{STAMP,    "roots",                STAMP_OF(roots),               PATH,            1,     4095, NULL,       NULL, NULL},
-	{STAMP,    "policy",               STAMP_OF(policy),              TEXT,            0,      127, NULL,       NULL, is_oid},
+	{STAMP,    "policy",               STAMP_OF(policy),              TEXT,            0,      127, NULL,       NULL, kmn_form_is_oid},
 	{ACTIVATION, "sealed-pin",         ACTIVATION_OF(sealed_pin),     PATH,            1,     4095, NULL,       NULL, NULL},
 	{HOOK,     "command",              HOOK_OF(command),              PATH,            0,     4095, NULL,       NULL, NULL},
-	{HOOK,     "url",                  HOOK_OF(url),                  TEXT,            0, KMN_COURIER_URL_MAX_BYTES, NULL, NULL, is_url},
-	{HOOK,     "mail-to",              HOOK_OF(mail_to),              TEXT,            0,      254, NULL,       NULL, is_mail},
+	{HOOK,     "url",                  HOOK_OF(url),                  TEXT,            0, KMN_COURIER_URL_MAX_BYTES, NULL, NULL, kmn_form_is_url},
+	{HOOK,     "mail-to",              HOOK_OF(mail_to),              TEXT,            0,      254, NULL,       NULL, kmn_form_is_mail},
 	{HOOK,     "sendmail",             HOOK_OF(sendmail),             PATH,            0,     4095, "/usr/sbin/sendmail", NULL, NULL},
 	{HOOK,     "user",                 HOOK_OF(user),                 TEXT,            0,       64, NULL,       NULL, NULL},
+	{CONSOLE,  "listen",               AT(console.listen),            TEXT,            1,       63, NULL,       NULL, kmn_form_is_listen},
+	{CONSOLE,  "origin",               AT(console.origin),            TEXT,            1,      255, NULL,       NULL, kmn_form_is_page_origin},
+	{CONSOLE,  "certificate",          AT(console.certificate),       PATH,            1,     4095, NULL,       NULL, NULL},
+	{CONSOLE,  "key",                  AT(console.key),               PATH,            1,     4095, NULL,       NULL, NULL},
+	{CONSOLE,  "user",                 AT(users[KMN_ROLE_CONSOLE]),   USER,            0,       64, NULL,       NULL, NULL},
+	{CONSOLE,  "pages",                AT(console.pages),             PATH,            1,     4095, KMN_PAGES_DIR, NULL, NULL},
+	{CONSOLE,  "client",               AT(console.client),            TEXT,            0,       64, NULL,       NULL, NULL},
+	{CONSOLE,  "connections",          AT(console.limits.connections), NUMBER,         2,     1000, "200",      NULL, NULL},
+	{CONSOLE,  "connections-per-address", AT(console.limits.connections_per_address), NUMBER, 1, 1000, "40",    NULL, NULL},
+	{CONSOLE,  "questions",            AT(console.limits.questions),  NUMBER,          1,   100000, "600",      NULL, NULL},
+	{CONSOLE,  "attempts",             AT(console.limits.attempts),   NUMBER,          1,     1000, "5",        NULL, NULL},
+	{CONSOLE,  "lockout",              AT(console.limits.lockout_ms), SECONDS,         1,    86400, "300",      NULL, NULL},
+	{CONSOLE,  "patience",             AT(console.limits.patience_ms), SECONDS,        1,      600, "20",       NULL, NULL},
 	{"limits", "connections",          AT(limits.connections),        NUMBER,          1,    65536, "1024",     NULL, NULL},
 	{"limits", "connections-per-peer", AT(limits.connections_per_peer), NUMBER,        1,    65536, "128",      NULL, NULL},
 	{"limits", "handshake",            AT(limits.handshake_ms),       SECONDS,         1,      600, "10",       NULL, NULL},
@@ -138,7 +145,7 @@ static const struct many {
 	sizeof(struct kmn_hook_settings), 0, KMN_HOOKS_MAX, KMN_HOOK_NAME_MAX_BYTES},
 };
 
-static const char *const role_name[KMN_ROLE_COUNT] = {"gate", "keeper", "worker", "courier"};
+static const char *const role_name[KMN_ROLE_COUNT] = {"gate", "keeper", "worker", "courier", "console"};
 
 const char *
 kmn_role_name(enum kmn_role role)
@@ -146,98 +153,7 @@ kmn_role_name(enum kmn_role role)
 	return role_name[role];
 }
 
-/* ---- checks ------------------------------------------------------------------------------------------------------ */
-
-/* The ledger's name goes into statements and note lines: no blank, no '+', no control byte (docs/ledger.md). */
-static bool
-is_origin(const char *value)
-{
-	for (; *value != '\0'; value++)
-		if ((unsigned char)*value <= ' ' || *value == 0x7f || *value == '+')
-			return false;
-	return true;
-}
-
-static bool
-is_number(const char *text, unsigned long least, unsigned long most)
-{
-	char *end;
-	unsigned long number;
-
-	errno = 0;
-	number = strtoul(text, &end, 10);
-	return isdigit((unsigned char)text[0]) && *end == '\0' && errno == 0 && number >= least && number <= most;
-}
-
-/* A numeric address, so that start-up asks nobody: 192.0.2.1:7443, [::1]:7443. */
-static bool
-is_listen(const char *value)
-{
-	char address[INET6_ADDRSTRLEN];
-	const char *colon = strrchr(value, ':');
-	bool six = value[0] == '[';
-	size_t len;
-	struct in6_addr into;
-
-	if (colon == NULL || !is_number(colon + 1, 0, 65535))
-		return false;
-	len = (size_t)(colon - value);
-	if (six && (len < 2 || value[len - 1] != ']'))
-		return false;
-	if (six) {
-		value++;
-		len -= 2;
-	}
-	if (len >= sizeof(address))
-		return false;
-	memcpy(address, value, len);
-	address[len] = '\0';
-	return inet_pton(six ? AF_INET6 : AF_INET, address, &into) == 1;
-}
-
-static bool
-is_assignment(const char *value)
-{
-	size_t name = strcspn(value, "=");
-
-	if (name == 0 || value[name] != '=' || isdigit((unsigned char)value[0]))
-		return false;
-	for (size_t i = 0; i < name; i++)
-		if (!isalnum((unsigned char)value[i]) && value[i] != '_')
-			return false;
-	/* The loader obeys these before any module is looked at. */
-	return strncmp(value, "LD_", 3) != 0;
-}
-
-/* Printable, and of a scheme that the courier speaks. */
-static bool
-is_url(const char *value)
-{
-	for (const char *at = value; *at != '\0'; at++)
-		if ((unsigned char)*at <= ' ' || (unsigned char)*at >= 0x7f)
-			return false;
-	return strncmp(value, "http://", 7) == 0 || strncmp(value, "https://", 8) == 0;
-}
-
-/* One address; nothing that a mailer could take for an option or for two. */
-static bool
-is_mail(const char *value)
-{
-	for (const char *at = value; *at != '\0'; at++)
-		if ((unsigned char)*at <= ' ' || (unsigned char)*at >= 0x7f || strchr(",;<>()\"\\", *at) != NULL)
-			return false;
-	return value[0] != '-' && strchr(value, '@') != NULL;
-}
-
-/* Dotted: digits, single dots between them. */
-static bool
-is_oid(const char *value)
-{
-	size_t len = strlen(value);
-
-	return len >= 3 && strspn(value, "0123456789.") == len && value[0] != '.' && value[len - 1] != '.' &&
-	       strstr(value, "..") == NULL && strchr(value, '.') != NULL;
-}
+/* ---- values ------------------------------------------------------------------------------------------------------- */
 
 /* The number of `value` among the words of a row, or -1. */
 static int
@@ -276,7 +192,7 @@ judge(const struct row *row, const char *value, unsigned items, char *why, size_
 	switch (row->type) {
 	case NUMBER:
 	case SECONDS:
-		if (!is_number(value, row->least, row->most))
+		if (!kmn_form_is_number(value, row->least, row->most))
 			snprintf(why, room, "%s is a number from %lu to %lu", row->name, row->least, row->most);
 		break;
 	case WORD:
@@ -288,18 +204,13 @@ judge(const struct row *row, const char *value, unsigned items, char *why, size_
 		if (items > row->most)
 			snprintf(why, room, "%s has at most %lu items", row->name, row->most);
 		else if (bad_form)
-			snprintf(why, room, "%s is not %s", row->name,
-			    row->type == LIST ? "a numeric address and a port, as 127.0.0.1:7443 or [::1]:7443"
-					      : "NAME=VALUE, or is a name that is not allowed");
+			snprintf(why, room, "%s %s", row->name, kmn_form_words(row->check));
 		break;
 	default:
 		if (strlen(value) < row->least || strlen(value) > row->most)
 			snprintf(why, room, "%s has %lu to %lu bytes", row->name, row->least, row->most);
 		else if (bad_form)
-			snprintf(why, room, "%s %s", row->name,
-			    row->check == is_url   ? "is not http://.. or https://.. without blanks"
-			    : row->check == is_oid ? "is not an OID, as 1.2.3"
-						   : "holds a blank, a '+' or a control byte");
+			snprintf(why, room, "%s %s", row->name, kmn_form_words(row->check));
 	}
 }
 
@@ -375,7 +286,7 @@ make_opts(const char *section, cfg_opt_t opts[SECTION_OPTS + 4])
 static kmn_err
 parse(const char *path, char *text, char *why, cfg_t **cfg_out)
 {
-	cfg_opt_t users[SECTION_OPTS + 4], limits[SECTION_OPTS + 4], opts[TOP_OPTS];
+	cfg_opt_t users[SECTION_OPTS + 4], limits[SECTION_OPTS + 4], console[SECTION_OPTS + 4], opts[TOP_OPTS];
 	cfg_opt_t many[KMN_COUNT_OF(manies)][SECTION_OPTS + 4];
 	FILE *from = NULL;
 	size_t n = 0;
@@ -383,6 +294,7 @@ parse(const char *path, char *text, char *why, cfg_t **cfg_out)
 
 	make_opts("users", users);
 	make_opts("limits", limits);
+	make_opts(CONSOLE, console);
 	make_opts("", opts);
 	while (opts[n].name != NULL)
 		n++;
@@ -393,6 +305,7 @@ parse(const char *path, char *text, char *why, cfg_t **cfg_out)
 		    (cfg_opt_t)CFG_SEC(manies[i].section, many[i], CFGF_TITLE | CFGF_MULTI | CFGF_NO_TITLE_DUPES);
 	}
 	opts[n++] = (cfg_opt_t)CFG_SEC("limits", limits, CFGF_NODEFAULT);
+	opts[n++] = (cfg_opt_t)CFG_SEC(CONSOLE, console, CFGF_NODEFAULT);
 	opts[n] = (cfg_opt_t)CFG_END();
 	if ((*cfg_out = cfg_init(opts, CFGF_NONE)) == NULL || ((*cfg_out)->filename = strdup(path)) == NULL ||
 	    (from = fmemopen(text, strlen(text), "r")) == NULL)
@@ -565,7 +478,7 @@ take_rows(struct kmn_settings *s, cfg_t *cfg, char *why)
 		const char *name = rows[i].section;
 		cfg_t *section = name[0] == '\0' ? cfg : cfg_size(cfg, name) > 0 ? cfg_getsec(cfg, name) : NULL;
 
-		if (!is_one_of_many(&rows[i]))
+		if (!is_one_of_many(&rows[i]) && (section != NULL || strcmp(name, CONSOLE) != 0))
 			e = take_row(s, s, section, &rows[i], why);
 	}
 	return e;
@@ -607,7 +520,7 @@ static kmn_err
 resolve_user(struct kmn_settings *s, enum kmn_role role, char *why)
 {
 	struct kmn_user *user = &s->users[role];
-	bool number = is_number(user->text, 1, UINT32_MAX - 1);
+	bool number = kmn_form_is_number(user->text, 1, UINT32_MAX - 1);
 	const struct passwd *pw = number ? getpwuid((uid_t)strtoul(user->text, NULL, 10)) : getpwnam(user->text);
 
 	if (pw != NULL) {
@@ -635,13 +548,15 @@ resolve_users(struct kmn_settings *s, char *why)
 
 	for (unsigned role = 0; role < KMN_ROLE_COURIER; role++)
 		given += u[role].text != NULL;
-	if (given == 0 && u[KMN_ROLE_COURIER].text == NULL)
+	if (given == 0 && u[KMN_ROLE_COURIER].text == NULL && u[KMN_ROLE_CONSOLE].text == NULL)
 		return KMN_OK;
 	if (given < KMN_ROLE_COURIER)
 		return complain(why, "%.300s: users: gate, keeper and worker are given together", s->path);
 	if (kmn_settings_need_courier(s) && u[KMN_ROLE_COURIER].text == NULL)
 		return complain(
 		    why, "%.300s: users: courier is missing, and something is asked over the network", s->path);
+	if (s->console.listen != NULL && u[KMN_ROLE_CONSOLE].text == NULL)
+		return complain(why, "%.300s: console user is missing, where the other roles have users", s->path);
 	for (unsigned role = 0; e == KMN_OK && role < KMN_ROLE_COUNT; role++)
 		if (u[role].text != NULL)
 			e = resolve_user(s, (enum kmn_role)role, why);
@@ -875,7 +790,8 @@ print_rows(const void *fields, const char *section, FILE *to)
 void
 kmn_settings_print(const struct kmn_settings *settings, FILE *to)
 {
-	static const char *const sections[] = {"users", "limits"};
+	static const char *const sections[] = {"users", "limits", CONSOLE};
+	size_t count = KMN_COUNT_OF(sections) - (settings->console.listen == NULL);
 
 	print_rows(settings, "", to);
 	for (size_t i = 0; i < KMN_COUNT_OF(manies); i++) {
@@ -889,7 +805,7 @@ kmn_settings_print(const struct kmn_settings *settings, FILE *to)
 			fputs("}\n", to);
 		}
 	}
-	for (size_t i = 0; i < KMN_COUNT_OF(sections); i++) {
+	for (size_t i = 0; i < count; i++) {
 		fprintf(to, "%s {\n", sections[i]);
 		print_rows(settings, sections[i], to);
 		fputs("}\n", to);

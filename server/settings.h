@@ -20,7 +20,7 @@
 #define KMN_LISTEN_MAX 16
 #define KMN_ENVIRONMENT_MAX 64
 
-enum kmn_role { KMN_ROLE_GATE, KMN_ROLE_KEEPER, KMN_ROLE_WORKER, KMN_ROLE_COURIER, KMN_ROLE_COUNT };
+enum kmn_role { KMN_ROLE_GATE, KMN_ROLE_KEEPER, KMN_ROLE_WORKER, KMN_ROLE_COURIER, KMN_ROLE_CONSOLE, KMN_ROLE_COUNT };
 enum kmn_confinement { KMN_CONFINEMENT_FULL, KMN_CONFINEMENT_NO_SECCOMP };
 
 /* Texts of a list; NULL stands at the end. */
@@ -77,6 +77,15 @@ struct kmn_hook_settings {
 	struct kmn_user as;            /* text is `user` */
 };
 
+/* Where browsers come: `console { }`. */
+struct kmn_console_settings {
+	char *listen; /* address:port; NULL: there is no console, and nothing below is set */
+	char *origin; /* https://host:port, as browsers call it */
+	char *certificate, *key, *pages; /* paths; pages: folder of the static files */
+	char *client;                    /* of the policy, that runs what operators ask for; NULL: there is none */
+	struct kmn_console_limits limits;
+};
+
 struct kmn_settings {
 	char *path;                            /* of the file */
 	uint8_t config_sha256[KMN_HASH_BYTES]; /* of its bytes */
@@ -105,6 +114,7 @@ struct kmn_settings {
 	uint32_t witness_ms; /* from one question to them to the next */
 	struct kmn_hook_settings hooks[KMN_HOOKS_MAX];
 	unsigned hook_count;
+	struct kmn_console_settings console;
 };
 
 /*
@@ -122,7 +132,7 @@ void kmn_settings_free(struct kmn_settings *settings);
 /* Every setting as it is in force, in the form of the file. */
 void kmn_settings_print(const struct kmn_settings *settings, FILE *to);
 
-/* "gate", "keeper", "worker", "courier". */
+/* "gate", "keeper", "worker", "courier", "console". */
 const char *kmn_role_name(enum kmn_role role);
 
 #endif

@@ -22,7 +22,7 @@
 #include "server/hooks.h"
 
 #define KEEPER_DEATHS_FORGOTTEN_MS 3600000 /* a keeper that died longer ago does not count */
-#define DEATHS_FORGOTTEN_MS 60000          /* of a gate or a courier */
+#define DEATHS_FORGOTTEN_MS 60000          /* of a gate, a courier or a console */
 #define PAUSE_FIRST_MS 100
 #define PAUSE_MOST_MS 5000
 #define LISTEN_BACKLOG 128
@@ -37,7 +37,7 @@ struct worker {
 	pid_t pid;
 };
 
-/* Gate and courier: started again whenever they end. */
+/* Gate, courier and console: started again whenever they end. */
 struct standing {
 	enum kmn_role role;
 	uint8_t message; /* that brings a new one to the keeper */
@@ -48,7 +48,7 @@ struct standing {
 	char why[HOW_BYTES + 16];
 };
 
-enum { GATE, COURIER, STANDING_COUNT };
+enum { GATE, COURIER, CONSOLE, STANDING_COUNT };
 
 struct supervisor {
 	const struct kmn_supervisor_options *o;
@@ -108,6 +108,10 @@ start_role(const struct supervisor *s, enum kmn_role role, const struct kmn_assi
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
 		return KMN_E_IO;
 	child.fds[child.fd_count++] = ends[1];
+	if (role == KMN_ROLE_CONSOLE) {
+		child.fds[child.fd_count++] = s->o->console;
+		child.fds[child.fd_count++] = s->o->pages;
+	}
 	for (unsigned i = 0; role == KMN_ROLE_GATE && i < s->o->listener_count; i++)
 		child.fds[child.fd_count++] = s->o->listeners[i];
 	if (role == KMN_ROLE_KEEPER)
@@ -239,22 +243,34 @@ tell_ready(struct supervisor *s)
 
 /* ---- what the keeper says ---------------------------------------------------------------------------------------- */
 
+static bool
+listen_all(const struct supervisor *s)
+{
+	bool listening = s->o->console < 0 || listen(s->o->console, LISTEN_BACKLOG) == 0;
+
+	for (unsigned i = 0; listening && i < s->o->listener_count; i++)
+		listening = listen(s->o->listeners[i], LISTEN_BACKLOG) == 0;
+	if (!listening)
+		kmn_say(KMN_SAY_ERROR, "listen: %s", strerror(errno));
+	return listening;
+}
+
 static void
 take_serving(struct supervisor *s)
 {
+	const bool wanted[STANDING_COUNT] = {
+	    [GATE] = true, [COURIER] = kmn_settings_need_courier(s->o->settings), [CONSOLE] = s->o->console >= 0};
+
 	if (s->phase != STARTING)
 		return;
 	s->phase = SERVING;
-	for (unsigned i = 0; i < s->o->listener_count; i++) {
-		if (listen(s->o->listeners[i], LISTEN_BACKLOG) != 0) {
-			kmn_say(KMN_SAY_ERROR, "listen: %s", strerror(errno));
-			end_service(s, 1);
-			return;
-		}
+	if (!listen_all(s)) {
+		end_service(s, 1);
+		return;
 	}
 	for (unsigned i = 0; i < STANDING_COUNT; i++) {
 		snprintf(s->standing[i].why, sizeof(s->standing[i].why), "start");
-		if (i == GATE || kmn_settings_need_courier(s->o->settings))
+		if (wanted[i])
 			start_standing(s, &s->standing[i]);
 	}
 	tell_ready(s);
@@ -607,7 +623,8 @@ kmn_supervisor_run(const struct kmn_supervisor_options *options)
 	    .o = options,
 	    .exit_status = 1,
 	    .standing = {[GATE] = {.role = KMN_ROLE_GATE, .message = KMN_S_GATE},
-		[COURIER] = {.role = KMN_ROLE_COURIER, .message = KMN_S_COURIER}},
+		[COURIER] = {.role = KMN_ROLE_COURIER, .message = KMN_S_COURIER},
+		[CONSOLE] = {.role = KMN_ROLE_CONSOLE, .message = KMN_S_CONSOLE}},
 	};
 
 	LIST_INIT(&s.workers);

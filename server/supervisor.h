@@ -8,7 +8,7 @@
  *	    ^                              |
  *	    +------ keeper dies, once -----+---- dies again within an hour ---> ended, exit 1
  *
- * A gate or a courier that dies is started again, after a pause that grows
+ * A gate, a courier or a console that dies is started again, after a pause that grows
  * while it goes on dying. A worker that dies is the keeper's matter: EXITED.
  * With the keeper die all others. There is a courier only where the
  * configuration names something to be asked over the network.
@@ -25,6 +25,8 @@ struct kmn_supervisor_options {
 	unsigned listener_count;
 	int ledger;        /* its folder, open */
 	const int *guards; /* files of settings->guards, -1 where one is an object */
+	int console;       /* its listener, as those; -1: there is no console */
+	int pages;         /* folder of its pages */
 	int ready_fd;      /* "ready\n" goes there when the gateway serves; -1: nowhere */
 };
 

@@ -8,7 +8,7 @@ die() {
 
 # What a bare Debian 12 needs to build, to try, and to test.
 packages_build='autoconf automake libtool pkg-config gcc make libc6-dev libssl-dev libsodium-dev libp11-kit-dev
-	libconfuse-dev libjansson-dev libseccomp-dev libcap-ng-dev libcurl4-openssl-dev libmicrohttpd-dev'
+	libconfuse-dev libjansson-dev libseccomp-dev libcap-ng-dev libcurl4-openssl-dev libmicrohttpd-dev libgnutls28-dev'
 packages_try='openssl softhsm2 opensc libengine-pkcs11-openssl perl-base jq'
 packages_test='procps python3 node=nodejs npm=npm chromium libcunit1-dev gnutls-bin p11-kit libnss3 libnss3-tools libnss3-dev golang-go golang-golang-x-mod-dev
 	default-jdk-headless openssh-client ldnsutils bind9-utils strongswan-pki libstrongswan-standard-plugins libstrongswan-extra-plugins'

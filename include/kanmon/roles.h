@@ -151,14 +151,34 @@ struct kmn_courier_setup {
 	int keeper; /* socket, for kmn_ipc_new */
 };
 
+struct kmn_console_limits {
+	uint32_t connections, connections_per_address;
+	uint32_t questions;   /* to the API, of one address in a minute; the same again of one session */
+	uint32_t attempts;    /* refused sign-ins of one address, after which it is shut out */
+	uint32_t lockout_ms;  /* for so long */
+	uint32_t patience_ms; /* for a handshake, for a request to be whole, and for the keeper's answer */
+};
+
+struct kmn_console_setup {
+	int keeper;                    /* socket, for kmn_ipc_new */
+	int listener;                  /* listening, non-blocking */
+	int pages;                     /* folder of the static files */
+	const char *origin;            /* https://host:port, as browsers call it */
+	const char *certificate, *key; /* PEM, NUL-terminated; the key is in guarded memory */
+	struct kmn_console_limits limits;
+};
+
 #define KMN_EXIT_RESTART 75 /* of the keeper: it is to be started again, as often as it says so */
 
-/* server/gate, server/keeper, server/hsm, server/courier. */
+/* server/gate, server/keeper, server/hsm, server/courier, server/console. */
 int kmn_gate_main(const struct kmn_gate_setup *setup);
 int kmn_keeper_main(const struct kmn_keeper_setup *setup);
 int kmn_worker_main(const struct kmn_worker_setup *setup);
 /* Before confinement: brings libcurl into this process, and into no other. False: it said why not. */
 bool kmn_courier_prepare(void) KMN_MUST_CHECK;
 int kmn_courier_main(const struct kmn_courier_setup *setup);
+/* Before confinement: brings the HTTP server into this process and reads the pages. False: it said why not. */
+bool kmn_console_prepare(const struct kmn_console_setup *setup) KMN_MUST_CHECK;
+int kmn_console_main(const struct kmn_console_setup *setup);
 
 #endif

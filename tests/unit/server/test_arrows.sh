@@ -29,7 +29,7 @@ calls() {
 		grep -v -E "/(${3:-nothing})\.[ch]:"
 }
 
-for room in include/kanmon transport provider server/ledger server/quorum server/gate server/hsm server/courier server/keeper server \
+for room in include/kanmon transport provider server/ledger server/quorum server/gate server/hsm server/courier server/console server/keeper server \
 	tools/kanmon; do
 	t "$room includes no other room's headers" "$(includes "$room" '"(transport|provider|server|tools|tests)/' |
 		grep -v -E "include[[:space:]]+\"$room/[^/]*\"")"
@@ -51,12 +51,16 @@ t 'the courier knows nothing of what it carries, and no file' \
 	"$(includes server/courier '("kanmon/(frame|calls|codec|channel|tls|log|store|record|quorum|policy|statement|verify|json|note)\.h"|<(fcntl|dirent|jansson)\.h>)')"
 t 'libcurl is the courier'"'"'s' "$(grep -l -E '^#include <curl/' transport/*.c server/*.[ch] server/*/*.[ch] provider/*.[ch] tools/kanmon/*.[ch] 2>/dev/null |
 	grep -v -x 'server/courier/curl.h')"
+t 'the console knows nothing of what it carries, decides nothing and opens no file but its pages' \
+	"$(includes server/console '("kanmon/(frame|calls|codec|channel|log|store|record|quorum|policy|statement|verify|note|signed|evidence)\.h"|<(fcntl|dirent)\.h>)' pages)"
+t 'libmicrohttpd and GnuTLS are the console'"'"'s, and the witness'"'"'s' "$(grep -l -E '^#include <(microhttpd|gnutls/)' transport/*.c server/*.[ch] server/*/*.[ch] provider/*.[ch] tools/kanmon/*.[ch] 2>/dev/null |
+	grep -v -x -E 'server/console/libraries.h|tools/kanmon/witness_http.c')"
 t 'the keeper loads no module and makes no socket' \
 	"$(includes server/keeper '<(dlfcn|netinet/.*|arpa/inet|netdb|sys/socket)\.h>')"
 t 'the supervisor reads no frame, no call and no record' \
 	"$(includes server '"kanmon/(frame|calls|codec|channel|record|log|policy|quorum|statement|tls)\.h"')"
 t 'one file loads modules; libcurl and libmicrohttpd have one each' \
-	"$(grep -l -E '^#include <dlfcn\.h>' transport/*.c server/*.c server/*/*.c provider/*.c tools/kanmon/*.c 2>/dev/null | grep -v -x -E 'server/hsm/vendor.c|server/courier/curl.c|tools/kanmon/witness_http.c|provider/[a-z]*\.c')"
+	"$(grep -l -E '^#include <dlfcn\.h>' transport/*.c server/*.c server/*/*.c provider/*.c tools/kanmon/*.c 2>/dev/null | grep -v -x -E 'server/hsm/vendor.c|server/courier/curl.c|server/console/libraries.c|tools/kanmon/witness_http.c|provider/[a-z]*\.c')"
 t 'the provider has no JSON, no policy and no ledger' \
 	"$(includes provider '("kanmon/(json|log|store|quorum|policy|statement)\.h"|<jansson\.h>)')"
 t 'the provider never exits, raises, installs a handler or speaks on stdout' \

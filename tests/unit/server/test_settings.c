@@ -14,6 +14,8 @@
 	"ledger = \"ledger\"\nlog-key = \"log.key\"\n"
 #define MODULE "module \"m\" {\n\tpath = \"/m.so\"\n}\n"
 #define WHOLE NEEDED MODULE
+#define CONSOLE_FILES "certificate = c.crt key = c.key "
+#define CONSOLE "console { listen = \"[::1]:8443\" origin = \"https://c.example\" " CONSOLE_FILES
 
 static char folder[] = "/tmp/kmn-settings-XXXXXX";
 static char file[64];
@@ -92,6 +94,19 @@ static const struct { const char *text, *says; } refused[] = {
 	{ WHOLE "users { gate=7001 keeper=root worker=7002 }\n",         "the keeper may not be root" },
 	{ WHOLE "users { gate=0 keeper=7003 worker=7002 }\n",            "there is no user \"0\"" },
 	{ WHOLE "users { gate=\"no such user\" keeper=1 worker=2 }\n",   "there is no user \"no such user\" for the gate" },
+	{ WHOLE "console { origin = \"https://c.example\" " CONSOLE_FILES "}\n", "console listen is missing" },
+	{ WHOLE "console { listen = \"[::1]:8443\" " CONSOLE_FILES "}\n", "console origin is missing" },
+	{ WHOLE "console { origin = \"http://c.example\" }\n",            ":10: origin is not what browsers call an origin" },
+	{ WHOLE "console { origin = \"https://c.example/\" }\n",          ":10: origin is not what browsers call an origin" },
+	{ WHOLE "console { origin = \"https://c.example:443\" }\n",       ":10: origin is not what browsers call an origin" },
+	{ WHOLE "console { origin = \"https://C.example\" }\n",           ":10: origin is not what browsers call an origin" },
+	{ WHOLE "console { origin = \"https://:8443\" }\n",               ":10: origin is not what browsers call an origin" },
+	{ WHOLE "console { listen = \"c.example:8443\" }\n",              ":10: listen is not a numeric address" },
+	{ WHOLE CONSOLE "attempts = 0 }\n",                                 ":10: attempts is a number from 1 to 1000" },
+	{ WHOLE CONSOLE "colour = blue }\n",                                ":10: " },
+	{ WHOLE CONSOLE "}\nusers { gate=7001 keeper=7002 worker=7003 }\n", "console user is missing" },
+	{ WHOLE CONSOLE "user = 7002 }\nusers { gate=7001 keeper=7002 worker=7003 }\n", "keeper and console are different users" },
+	{ WHOLE CONSOLE "user = 7002 }\n",                                  "are given together" },
 	{ "origin = {\n",                                                ":1: " },
 	{ "",                                                            "1 to 16 sections module" },
 };
@@ -174,7 +189,8 @@ test_print(void)
 	static const char two[] = WHOLE "module \"n\" { path = \"/n.so\" environment = { \"A=1\" } }\n";
 	static const char guards[] =
 	    WHOLE "low-water = 7\nguard \"disk\" { path = a every = 2 }\nguard \"token\" { module = m token = \"t t\" }\n";
-	const char *const cases[] = {WHOLE, text, odd, two, guards};
+	static const char console[] = WHOLE CONSOLE "user = 7004 }\nusers { gate=7001 keeper=7002 worker=7003 }\n";
+	const char *const cases[] = {WHOLE, text, odd, two, guards, console};
 	struct kmn_settings *s;
 	char why[KMN_SETTINGS_WHY_BYTES];
 
@@ -198,6 +214,28 @@ test_print(void)
 		kmn_settings_free(s);
 		free(first);
 		free(second);
+	}
+}
+
+static void
+test_console(void)
+{
+	static const char *const origins[] = {"https://c.example:8443", "https://localhost:1", "https://192.0.2.1", "https://[::1]:8443"};
+	struct kmn_settings *s;
+	char text[1024], why[KMN_SETTINGS_WHY_BYTES];
+
+	CU_ASSERT_FATAL(load(WHOLE, why, &s) == KMN_OK);
+	CU_ASSERT_PTR_NULL(s->console.listen);
+	CU_ASSERT_PTR_NULL(s->console.pages);
+	kmn_settings_free(s);
+	for (size_t i = 0; i < KMN_COUNT_OF(origins); i++) {
+		(void)snprintf(text, sizeof(text), WHOLE "console { listen = \"127.0.0.1:0\" origin = \"%s\" " CONSOLE_FILES "}\n",
+		    origins[i]);
+		CU_ASSERT_FATAL(load(text, why, &s) == KMN_OK);
+		CU_ASSERT_STRING_EQUAL(s->console.origin, origins[i]);
+		CU_ASSERT_EQUAL(s->console.limits.lockout_ms, 300000);
+		CU_ASSERT_PTR_NOT_NULL(s->console.pages);
+		kmn_settings_free(s);
 	}
 }
 
@@ -232,6 +270,7 @@ static CU_TestInfo settings_tests[] = {
     {"what is not given has its default", test_defaults},
     {"relative paths begin at the file's folder", test_paths},
     {"users are names or numbers", test_users},
+    {"a console is there whole or not at all", test_console},
     {"what is printed is read back as the same", test_print},
     {"the example in docs is right", test_example},
     {"a file that is not there is refused", test_no_file},

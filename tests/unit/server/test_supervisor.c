@@ -102,6 +102,29 @@ kmn_courier_main(const struct kmn_courier_setup *setup)
 	return report_and_wait(setup->keeper);
 }
 
+bool
+kmn_console_prepare(const struct kmn_console_setup *setup)
+{
+	struct stat st;
+
+	/* Here, for no role that is confined asks what a file is. */
+	if (fstat(setup->pages, &st) != 0 || !S_ISDIR(st.st_mode))
+		return false;
+	return strcmp(setup->origin, "https://console.example:8443") == 0 && memcmp(setup->key, "KEY", 3) == 0 &&
+	       setup->limits.lockout_ms == 7000;
+}
+
+int
+kmn_console_main(const struct kmn_console_setup *setup)
+{
+	int listening = 0;
+	socklen_t len = sizeof(listening);
+
+	if (getsockopt(setup->listener, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) || !listening)
+		return 3;
+	return report_and_wait(setup->keeper);
+}
+
 static int events = -1;
 
 KMN_PRINTF(1, 2)
@@ -145,7 +168,7 @@ hear(const struct kmn_ipc_message *m)
 	uint32_t id = 0;
 
 	kmn_reader_init(&r, m->body, m->len_bytes);
-	if (m->kind != KMN_S_GATE && m->kind != KMN_S_COURIER && m->kind != KMN_S_STOP)
+	if (m->kind != KMN_S_GATE && m->kind != KMN_S_COURIER && m->kind != KMN_S_CONSOLE && m->kind != KMN_S_STOP)
 		id = kmn_reader_u32(&r);
 	if (m->kind != KMN_S_SPAWNED)
 		kmn_reader_text(&r, text, sizeof(text));
@@ -155,6 +178,8 @@ hear(const struct kmn_ipc_message *m)
 		event("gate %u %s\n", pid_of(m->fd), text);
 	else if (m->kind == KMN_S_COURIER)
 		event("courier %u %s\n", pid_of(m->fd), text);
+	else if (m->kind == KMN_S_CONSOLE)
+		event("console %u %s\n", pid_of(m->fd), text);
 	else if (m->kind == KMN_S_SPAWNED)
 		event("worker %u %u\n", pid_of(m->fd), id);
 	else if (m->kind == KMN_S_EXITED)
@@ -249,7 +274,10 @@ write_file(const char *name, const char *text)
 static bool
 make_folder(const char *origin)
 {
-	char text[1024], ledger[128];
+	static const char console[] =
+	    "console { listen = \"127.0.0.1:0\" origin = \"https://console.example:8443\" certificate = crt key = key "
+	    "pages = ledger lockout = 7 user = 61005 }\n";
+	char text[2048], ledger[128];
 
 	snprintf(folder, sizeof(folder), "/tmp/kmn-supervisor-XXXXXX");
 	if (mkdtemp(folder) == NULL)
@@ -261,7 +289,10 @@ make_folder(const char *origin)
 	    "log-key = log.key\nlog = log\nlease = 5\nstop-wait = 1\nlimits { instances = 1 }\n"
 	    "module \"m\" { path = m.so init-args = \"some args\" environment = { \"KMN_TEST_ROW=a value\" } }\n"
 	    "module \"other\" { path = m.so }\n%s%s",
-	    origin, strcmp(origin, "asks") == 0 ? "witness \"w\" { url = \"http://127.0.0.1:9\" }\n" : "",
+	    origin,
+	    strcmp(origin, "asks") == 0    ? "witness \"w\" { url = \"http://127.0.0.1:9\" }\n"
+	    : strcmp(origin, "shows") == 0 ? console
+					   : "",
 	    geteuid() == 0 ? "users { gate = 61001 keeper = 61002 worker = 61003 courier = 61004 }\n" : "");
 	return mkdir(ledger, 0750) == 0 && (geteuid() != 0 || chown(ledger, FIRST_USER + 1, FIRST_USER + 1) == 0) &&
 	       write_file("conf", text) && write_file("crt", "CERTIFICATE\n") && write_file("key", "KEY\n") &&
@@ -505,6 +536,25 @@ test_no_courier(void)
 }
 
 static void
+test_console(void)
+{
+	const char *rest;
+	pid_t console;
+
+	CU_ASSERT_TRUE_FATAL(start("shows"));
+	CU_ASSERT_TRUE((console = wait_pid("console", 1)) > 0);
+	CU_ASSERT_TRUE(end_process(console, SIGKILL));
+	rest = wait_event("console", 2);
+	CU_ASSERT_TRUE(rest != NULL && strstr(rest, "killed by signal 9") != NULL);
+	CU_ASSERT_PTR_NOT_NULL(wait_event("gate", 1));
+	console = wait_pid("console", 2);
+	CU_ASSERT_EQUAL(stop(), 0);
+	CU_ASSERT_PTR_NULL(strstr(read_events(), "courier"));
+	CU_ASSERT_TRUE(is_gone(console));
+	remove_folder();
+}
+
+static void
 test_worker_killed(void)
 {
 	const char *rest;
@@ -628,6 +678,7 @@ static CU_TestInfo supervisor_tests[] = {
     {"a gate that dies is started again", test_gate_killed},
     {"where something is asked over the network there is a courier, and another when it dies", test_courier},
     {"where nothing is asked there is none", test_no_courier},
+    {"where the configuration has a console there is one, and another when it dies", test_console},
     {"a worker that dies is reported", test_worker_killed},
     {"a keeper that dies takes all with it: once more, then no more", test_keeper_killed},
     {"a keeper that never serves ends the service", test_keeper_fails},
