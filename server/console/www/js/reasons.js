@@ -4,6 +4,7 @@
  */
 export const table = {
 	'call.attachment': ['what was attached is not what was signed', '添付された内容が署名対象と異なる'],
+	'call.form': ['the recorded call has members of another kind', '記録された呼び出しの項目の形式が異なる'],
 	'call.lifetime': ['it stayed open longer than its rule lets it', '規則の期間より長く受け付けられていた'],
 	'call.missing': ['the call is not in this bundle', '呼び出しの記録がない'],
 	'call.ok': ['asked for by {client}; rule {rule} decides', '依頼元 {client}、規則 {rule} が判断'],

@@ -2,7 +2,7 @@
  * The records of a bundle, one after the other, judged as the auditor's program judges them (docs/statements.md 5, 6):
  * what is wrong is said of the step that it belongs to, and so is what cannot be told here.
  */
-import { b64, Bad, need, number, Unknown } from './bytes.js';
+import { b64, Bad, need, number, Unknown, utf8 } from './bytes.js';
 import { evidenceOf } from './evidence.js';
 import { normOf } from './norm.js';
 import { NOTE_IN_RECORD_MAX, parseNote } from './note.js';
@@ -12,11 +12,32 @@ import { judgeIntent } from './rules.js';
 import { sha256b64 } from './sha256.js';
 import { verifyResult } from './signature.js';
 import { firstDifference, lineOf, makeStatement, materialOf, readVote, turn } from './statement.js';
+import { isValue } from './value.js';
 
 const GRACE = 2000; /* a decision is taken a moment before its record has a time */
 const BUFFER_TOO_SMALL = 0x150;
+const STATEMENT_MAX = 20480;
 const STARTED = ['open', 'offered', 'window'];
 const LISTS = { approvals: 'approval', rejections: 'rejection', vetoes: 'veto' };
+
+const isText = (object, ...names) => typeof get(object, ...names) === 'string';
+const isHash = (object, ...names) => /^[A-Za-z0-9+/]{43}=$/.test(get(object, ...names));
+
+/* Who asks for what, why: two members, one at least. */
+function isApplication(application) {
+	const { id, key_spki_sha256: key, ...rest } = application;
+	return Object.keys(rest).length === 0 && (id !== undefined || key !== undefined) && (id === undefined || (typeof id === 'string' && isValue(id, 256))) &&
+		(key === undefined || isHash({ key }, 'key'));
+}
+
+/* What a statement is made of has the kinds that it must have. */
+function isIntent(body) {
+	const { key, login, application } = body;
+	const sealed = get(login, 'pin') !== 'sealed' || (typeof login.least === 'number' && typeof login.of === 'number' && isHash(login, 'sealed_sha256') &&
+		isHash(login, 'key'));
+	return isText(body, 'requester', 'name') && isHash(body, 'requester', 'spki_sha256') && sealed &&
+		(!isText(key, 'id') || /^(?:[0-9a-fA-F]{2})*$/.test(key.id)) && (application === undefined || isApplication(application));
+}
 
 /* An error that is about the policy in force. */
 class BadPolicy extends Bad {}
@@ -121,6 +142,7 @@ export class Judge {
 		if (this.policy === undefined)
 			throw new BadPolicy('policy.missing');
 		const { body } = record;
+		need(isIntent(body), 'call.form');
 		const material = await materialOf(body, this.blobs);
 		const verdict = this.verdictOf(body, material, record);
 		const request = { i: record.i, leaf: record.leaf, t: record.t, body, material, verdict, policy: this.policy, attachment: null,
@@ -147,6 +169,7 @@ export class Judge {
 		for (const name of ['in', 'econtent', 'application'])
 			if (get(record.body, name) !== undefined)
 				body[name] = record.body[name];
+		need(isIntent(body), 'call.form');
 		const material = await materialOf(body, this.blobs);
 		need(material.isData || material.unknown !== null, 'call.attachment');
 		need(get(body, 'econtent') === undefined || this.blobs.has(body.econtent.sha256), 'call.attachment');
@@ -176,8 +199,8 @@ export class Judge {
 		need(request.verdict.answer === 'held' && !this.needsWindow(request) && request.state === 'open', 'statement.undue');
 		request.statement = text;
 		request.state = 'offered';
-		need(sha256 === this.shown, 'statement.hash');
-		need(head.size > request.i && head.size > (request.attachment?.i ?? 0) && head.size <= record.i &&
+		need(sha256 === this.shown && utf8(text).length <= STATEMENT_MAX, 'statement.hash');
+		need(Object.keys(head).length === 2 && head.size > request.i && head.size > (request.attachment?.i ?? 0) && head.size <= record.i &&
 			await this.isHead(head), 'statement.head');
 		const again = await makeStatement(request, request.policy, request.verdict.rule, head, request.material, text);
 		const line = firstDifference(again, text);

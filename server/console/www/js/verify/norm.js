@@ -37,7 +37,7 @@ export function normOf(body) {
 	need(Object.keys(norm).length === 3 && Object.values(SCHEMES).includes(scheme) && typeof get(norm, 'digest') === 'string', 'form.norm');
 	need(hash === '' ? scheme === 'ecdsa' : Object.hasOwn(HASHES, hash), 'form.norm');
 	const bytes = unb64(norm.digest);
-	need(bytes.length > 0 && bytes.length <= 64, 'form.norm');
+	need(bytes.length > 0 && bytes.length <= 64 && (hash === '' || bytes.length === HASHES[hash].bytes), 'form.norm');
 	return { scheme, hash, digest: bytes };
 }
 

@@ -315,12 +315,20 @@ function readRule(p, rule) {
 	p.check(clients.every((name) => p.policy.clients.some((one) => one.name === name)));
 	const calls = line('calls');
 	p.check(calls.every((word) => Object.hasOwn(CLASSES, word) || classOf(word) !== undefined));
+	p.check(!rule.lines.has('mechanisms') || line('mechanisms').join(' ') === 'any' || line('mechanisms').every((word) => /^CKM_[A-Z0-9_]+$/.test(word)));
+	p.check(['any', 'tbs-certificate', 'tbs-crl', 'csr', 'ocsp-response', 'tst-info', 'cms-signed-attributes'].includes(line('content', ['any'])[0]) &&
+		line('content', ['any']).join(' ').startsWith('any ') === false && line('expires', ['']).length === 1);
+	p.check(/^(?:all|sample [0-9]{1,7})$/.test(line('selfcheck', ['all']).join(' ')));
 	const durability = line('class', ['A']).join(' ');
 	const needs = readNeed(p, line('need'));
 	const independent = number(line('independent', ['0']).join(' '));
 	p.check((durability === 'A' || durability === 'B') && independent !== null && independent <= 64);
 	const per = readPer(p, line('per', ['operation']));
 	p.check((needs.need === 'groups' || per.per === 'operation') && (needs.need !== 'groups' || durability === 'A'));
+	p.check(per.per !== 'login' || calls.every((word) => word === 'login' || classOf(word) === 'login'));
+	p.check(per.per !== 'window' || per.seconds <= 366 * 86400);
+	p.check(needs.need !== 'groups' || isMet(p.policy, needs, needs.groups.flatMap((name) => membersOf(p.policy, name))));
+	p.check(!rule.lines.has('expires') || seconds(line('expires')[0]) <= 90 * 86400);
 	const mechanisms = line('mechanisms', null);
 	p.check(line('origin', ['local']).join(' ') === 'local' && line('allow', []).every((word) => ['import', 'extractable'].includes(word)));
 	return {

@@ -130,7 +130,7 @@ export async function makeStatement(request, policy, rule, head, material, recor
 		`params ${paramsLine(mech)}`,
 		...await keyLines(body.key),
 		...await loginLines(get(body, 'login')),
-		`input-len ${get(body, 'in', 'len') ?? 'none'}`,
+		`input-len ${typeof get(body, 'in', 'len') === 'number' ? body.in.len : 'none'}`,
 		`input-sha256 ${await value(text(body, 'in', 'sha256'))}`,
 		...inputs,
 		`requester ${await value(text(body, 'requester', 'name'))} ${text(body, 'requester', 'spki_sha256')}`,
