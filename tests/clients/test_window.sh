@@ -93,4 +93,12 @@ t 'that of the window what became of it' says '^window  *2 of 2 uses, open until
 kanmon audit bundle "$LEDGER" "$use" >use.bundle
 t 'the evidence of a use has the votes that opened its window' says '2 of 2 notes over it count' kanmon audit bundle verify use.bundle --trust "$TRUST"
 t 'and agrees' exits 0 kanmon audit bundle verify use.bundle --trust "$TRUST"
+kanmon audit report "$LEDGER" --trust "$TRUST" --out report.html --json report.json
+t 'the report has the window: by whom, how often, how it ended' test "$id root-crls root-ca sato suzuki 2 2 spent" = \
+	"$(jq -r '.windows[0] | "\(.i) \(.rule) \(.key) \(.approvers) \(.uses) \(.uses_most) \(.ended)"' report.json)"
+t 'from its opening to its end' jq -e '.windows | length == 1 and .[0].until - .[0].opened == 3600000 and .[0].ended_at >= .[0].opened' report.json
+t 'none of it is told as a refusal' jq -e "[.refusals[] | select(.outcome == \"open\" or .outcome == \"spent\")] == []" report.json
+t 'the page says it in words' says 'all uses made' cat report.html
+kanmon audit report "$LEDGER" --trust "$TRUST" --out report-ja.html --language ja
+t 'and in Japanese' says '上限まで使用' cat report-ja.html
 t_end

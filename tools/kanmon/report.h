@@ -14,6 +14,9 @@
  *	refusals   [{i, t, type, client, function, key, rule, outcome}], refusals_more, refused
  *	open       [index], events [{i, t, type, detail}]
  *	witnesses  [{name, count, size, record}], anchors [{tsa, count, gen_time, size, record}]
+ *	windows    [{i, rule, client, key, approvers, opened, until (ms), uses, uses_most, ended, ended_at?}]
+ *	anomalies  [{i, t, type, anomaly_token, stance, detail, signers, reopened?}], attestations [{i, t, signers, document_*}]
+ *	tokens     [{token_name, label, model, serial, level?, level_by, stance}]
  *	certificates [rows of audit_finished.h], certificates_more
  *	requirements [{id, evidence: [{name, count, records: [index]}]}]
  */

@@ -323,6 +323,10 @@ finish(struct kmn_gather *g, json_t *report)
 	kmn_gather_number(report, "refused", g->refused);
 	(void)json_object_set_new(report, "open", open_rows(g));
 	(void)json_object_set(report, "events", g->events);
+	(void)json_object_set_new(report, "windows", values_of(g->windows));
+	(void)json_object_set(report, "attestations", g->attestations);
+	(void)json_object_set(report, "anomalies", g->anomalies);
+	(void)json_object_set_new(report, "tokens", kmn_gather_tokens(g));
 	(void)json_object_set_new(report, "witnesses", values_of(g->witnesses));
 	(void)json_object_set_new(report, "anchors", values_of(g->anchors));
 	(void)json_object_set_new(report, "hsms", values_of(g->hsms));
@@ -337,8 +341,8 @@ kmn_report_gather(struct kmn_store *store, const char *ledger, const struct kmn_
 {
 	struct kmn_gather g = {.store = store};
 	json_t **const maps[] = {&g.contents, &g.keys, &g.origins, &g.evidence, &g.clients, &g.votes, &g.open,
-	    &g.witnesses, &g.anchors, &g.hsms};
-	json_t **const lists[] = {&g.certificates, &g.policies, &g.refusals, &g.events};
+	    &g.witnesses, &g.anchors, &g.hsms, &g.asked_windows, &g.windows};
+	json_t **const lists[] = {&g.certificates, &g.policies, &g.refusals, &g.events, &g.attestations, &g.anomalies};
 	json_t *report = json_pack(
 	    "{s:s, s:s, s:I}", "origin", trust->origin, "ledger", ledger, "made", (json_int_t)time(NULL) * 1000);
 	kmn_err e;

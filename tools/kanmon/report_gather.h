@@ -11,7 +11,9 @@ struct kmn_gather {
 	struct kmn_rows *rows;
 	json_t *contents; /* index of a result -> what it signed */
 	json_t *keys, *origins, *evidence, *clients, *votes, *open, *witnesses, *anchors, *hsms; /* maps */
-	json_t *certificates, *policies, *refusals, *events;                                     /* lists */
+	json_t *asked_windows, *windows;  /* maps by index of the request: what was asked, and those that were opened */
+	json_t *attestations, *anomalies; /* lists */
+	json_t *certificates, *policies, *refusals, *events; /* lists */
 	uint64_t certificates_more, refusals_more, first_t, last_t;
 	uint64_t refused; /* calls, requests, logins and channels; votes are not counted */
 	char *policy;     /* text of the last policy, without its signatures */
@@ -21,6 +23,13 @@ struct kmn_gather {
 kmn_err kmn_gather_records(struct kmn_gather *g, struct kmn_why *why) KMN_MUST_CHECK;
 /* Persons of the last policy with their groups, roles and rules, and what each did. */
 json_t *kmn_gather_persons(const struct kmn_gather *g);
+
+/* report_standing.c: an intent that asks for a window; what a decision makes of one (true: it is no refusal); the rest. */
+void kmn_gather_intent_window(struct kmn_gather *g, const struct kmn_record *record);
+bool kmn_gather_use_of_window(struct kmn_gather *g, const struct kmn_record *record, const struct kmn_row *row);
+void kmn_gather_standing(struct kmn_gather *g, const struct kmn_record *record, const struct kmn_row *row);
+/* Tokens of the last policy, with their level and who says so. */
+json_t *kmn_gather_tokens(const struct kmn_gather *g);
 
 void kmn_gather_operation(struct kmn_gather *g, const struct kmn_record *record, const struct kmn_row *row);
 /* A record that bears on a requirement, under the name of its kind of evidence. */

@@ -774,6 +774,104 @@ put_lines(const struct page *p, const char *name, const json_t *rows, const char
 }
 #define LINES(p, name, rows, ...) put_lines((p), (name), (rows), (const char *const[]){__VA_ARGS__, NULL})
 
+/* A text that is a name of the table, in words. */
+static void
+name_cell(const struct page *p, const char *name)
+{
+	put(p, "<td>");
+	put_name(p, name);
+	put(p, "</td>");
+}
+
+static void
+put_windows(const struct page *p, const json_t *report)
+{
+	const json_t *rows = json_object_get(report, "windows"), *row;
+	size_t n;
+
+	heading(p, "windows");
+	if (json_array_size(rows) == 0) {
+		nothing(p);
+		return;
+	}
+	TABLE(p, "record", "rule", "client", "key", "approved_by", "window_opened", "window_until", "window_uses",
+	    "window_most", "window_ended", "when");
+	json_array_foreach(rows, n, row)
+	{
+		put(p, "<tr>");
+		number_cell(p, number_of(row, "i"));
+		cell(p, text_of(row, "rule"));
+		cell(p, text_of(row, "client"));
+		cell(p, text_of(row, "key"));
+		cell(p, text_of(row, "approvers"));
+		time_cell(p, number_of(row, "opened"));
+		time_cell(p, number_of(row, "until"));
+		number_cell(p, number_of(row, "uses"));
+		number_cell(p, number_of(row, "uses_most"));
+		name_cell(p, text_of(row, "ended"));
+		time_cell(p, number_of(row, "ended_at"));
+		put(p, "</tr>\n");
+	}
+	end_table(p);
+}
+
+static void
+put_anomalies(const struct page *p, const json_t *report)
+{
+	const json_t *rows = json_object_get(report, "anomalies"), *row;
+	size_t n;
+
+	heading(p, "anomalies");
+	if (json_array_size(rows) == 0) {
+		nothing(p);
+		return;
+	}
+	TABLE(p, "when", "record", "type", "anomaly_token", "stance", "detail", "signers", "anomaly_reopened");
+	json_array_foreach(rows, n, row)
+	{
+		put(p, "<tr>");
+		time_cell(p, number_of(row, "t"));
+		number_cell(p, number_of(row, "i"));
+		cell(p, text_of(row, "type"));
+		name_cell(p, text_of(row, "anomaly_token"));
+		name_cell(p, text_of(row, "stance"));
+		cell(p, text_of(row, "detail"));
+		cell(p, text_of(row, "signers"));
+		if (json_object_get(row, "reopened") != NULL)
+			number_cell(p, number_of(row, "reopened"));
+		else
+			put(p, "<td></td>");
+		put(p, "</tr>\n");
+	}
+	end_table(p);
+}
+
+static void
+put_tokens(const struct page *p, const json_t *report)
+{
+	const json_t *rows = json_object_get(report, "tokens"), *row;
+	size_t n;
+
+	heading(p, "tokens");
+	if (json_array_size(rows) == 0) {
+		nothing(p);
+		return;
+	}
+	TABLE(p, "token_name", "model", "serial_no", "level", "level_by", "stance");
+	json_array_foreach(rows, n, row)
+	{
+		put(p, "<tr>");
+		cell(p, text_of(row, "token_name"));
+		cell(p, text_of(row, "model"));
+		cell(p, text_of(row, "serial"));
+		number_cell(p, number_of(row, "level"));
+		name_cell(p, text_of(row, "level_by"));
+		name_cell(p, text_of(row, "stance"));
+		put(p, "</tr>\n");
+	}
+	end_table(p);
+}
+
 static void
 put_witnesses(const struct page *p, const json_t *report)
 {
@@ -912,6 +1010,11 @@ kmn_report_html(FILE *out, const json_t *report, enum kmn_language language)
 	put_findings(p, report);
 	put_checks(p, report);
 	put_policies(p, report);
+	put_tokens(p, report);
+	LINES(p, "attestations", json_object_get(report, "attestations"), "document_kind", "document_title",
+	    "document_len", "document_sha256", "signers");
+	put_windows(p, report);
+	put_anomalies(p, report);
 	put_persons(p, report);
 	put_clients(p, report);
 	put_refusals(p, report);

@@ -152,6 +152,7 @@ take_intent(struct kmn_gather *g, const struct kmn_record *record, const struct 
 	char name[24];
 
 	kmn_gather_evidence(g, "intents", record->i);
+	kmn_gather_intent_window(g, record);
 	if (text_of(record->body, "purpose")[0] != '\0')
 		kmn_gather_evidence(g, "purposes", record->i);
 	(void)snprintf(name, sizeof(name), "%" PRIu64, record->i);
@@ -220,8 +221,15 @@ static void
 take_decision(struct kmn_gather *g, const struct kmn_record *record, const struct kmn_row *row)
 {
 	const char *verdict = text_of(record->body, "verdict");
+	bool of_window = kmn_gather_use_of_window(g, record, row);
 	char name[40];
 
+	if (strcmp(verdict, "open") == 0)
+		return;
+	if (of_window) {
+		close_request(g, row);
+		return;
+	}
 	if (strcmp(verdict, "allow") == 0) {
 		if (json_array_size(json_object_get(record->body, "approvals")) > 0)
 			kmn_gather_evidence(g, "approved_operations", record->i);
@@ -450,6 +458,7 @@ each_record(void *cookie, const struct kmn_record *record, const struct kmn_plac
 		g->first_t = record->t;
 	g->last_t = record->t;
 	kmn_gather_evidence(g, "records", record->i);
+	kmn_gather_standing(g, record, &row);
 	take(g, record, &row);
 	return KMN_OK;
 }

@@ -111,6 +111,38 @@ ROW("policies", "Policy versions and who signed them", "ポリシーの版と署
 ROW("version", "Version", "版") \
 ROW("signers", "Signed by", "署名者") \
 ROW("sha256", "SHA-256", "SHA-256") \
+ROW("windows", "Windows that were opened", "開かれた承認期間(ウィンドウ)") \
+ROW("window_opened", "Opened", "開始") \
+ROW("window_until", "Until at most", "期限") \
+ROW("window_uses", "Uses", "使用回数") \
+ROW("window_most", "At most", "上限") \
+ROW("window_ended", "Ended", "終了") \
+ROW("window_open", "open at the head", "末尾で継続中") \
+ROW("spent", "all uses made", "上限まで使用") \
+ROW("expired", "time over", "期限切れ") \
+ROW("vetoed", "vetoed", "拒否権行使") \
+ROW("withdrawn", "withdrawn", "取下げ") \
+ROW("deny", "not allowed any more", "以後不許可") \
+ROW("anomalies", "Anomalies, stances and reopenings", "異常・制限・再開") \
+ROW("anomaly_token", "Token", "トークン") \
+ROW("anomaly_reopened", "Reopened by record", "再開の記録番号") \
+ROW("all_tokens", "all tokens", "全トークン") \
+ROW("stance", "Stance", "異常時の制限") \
+ROW("stance_none", "none: told only", "なし(通知のみ)") \
+ROW("seal", "sealed", "封鎖") \
+ROW("degrade", "degraded", "一部停止") \
+ROW("attestations", "Documents attested", "証明された文書") \
+ROW("document_kind", "Kind", "種類") \
+ROW("document_title", "Title", "表題") \
+ROW("document_len", "Bytes", "バイト数") \
+ROW("document_sha256", "SHA-256 of the document", "文書の SHA-256") \
+ROW("tokens", "Tokens of the policy in force", "現行ポリシーのトークン") \
+ROW("token_name", "Token", "トークン") \
+ROW("model", "Model", "機種") \
+ROW("level", "Level", "認証レベル") \
+ROW("level_by", "Level by", "レベルの根拠") \
+ROW("level_word", "word of those who signed the policy; the gateway compares validation objects where the HSM has them, and no record holds them", "ポリシー署名者の申告。HSM に検証オブジェクトがあればゲートウェイが照合するが、記録には残らない") \
+ROW("level_none", "no level asked for", "レベルの指定なし") \
 ROW("persons", "Rights and votes by person", "人ごとの権限と投票") \
 ROW("name", "Name", "氏名") \
 ROW("person", "Person id", "個人識別子") \

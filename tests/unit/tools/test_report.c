@@ -58,7 +58,8 @@ hostile(void)
 	static const char *const members[] = {"label", "id", "token", "spki", "function", "mechanism", "client",
 	    "approvers", "rule", "outcome", "name", "person", "type", "detail", "key", "custodians", "signers",
 	    "sha256", "kind", "subject", "issuer", "serial", "not_before", "not_after", "tsa", "model", "fw",
-	    "severity", "file", "text", "result", "role", "record"};
+	    "severity", "file", "text", "result", "role", "record", "ended", "stance", "anomaly_token", "token_name",
+	    "level_by", "document_kind", "document_title", "document_len", "document_sha256"};
 
 	for (size_t n = 0; n < KMN_COUNT_OF(members); n++)
 		json_object_set_new(row, members[n], json_string(bad));
@@ -72,7 +73,8 @@ hostile(void)
 	report = json_pack("{s:s, s:{s:i, s:[O], s:[O]}, s:{s:i}}", "origin", bad, "verdict", "exit", 1, "findings",
 	    row, "checks", row, "period", "records", 1);
 	static const char *const lists[] = {"keys", "policies", "persons", "clients", "refusals", "open", "events",
-	    "witnesses", "anchors", "hsms", "certificates", "requirements"};
+	    "witnesses", "anchors", "hsms", "certificates", "requirements", "windows", "anomalies", "tokens",
+	    "attestations"};
 	for (size_t n = 0; n < KMN_COUNT_OF(lists); n++)
 		json_object_set_new(report, lists[n], json_pack("[O]", row));
 	json_decref(row);

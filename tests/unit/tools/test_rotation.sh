@@ -61,4 +61,11 @@ kanmon audit show "$LEDGER" --type attestation --csv >attestations
 t 'both are shown, with title, hash and who' test "$(grep -c "Ceremony script .*$(openssl dgst -sha256 -binary script.txt | base64)" attestations)" = 2
 t 'the document is not in the ledger' bash -c "! grep -rq 'for the eyes of' '$LEDGER'"
 t 'the auditor agrees' exits 0 kanmon audit verify "$LEDGER" --trust "$TRUST"
+kanmon audit report "$LEDGER" --trust "$TRUST" --out report.html --json report.json
+t 'the report names the documents, and who attested them' test "2 ceremony-script Ceremony script $(openssl dgst -sha256 -binary script.txt | base64)" = \
+	"$(jq -r '.attestations | "\(length) \(.[0].document_kind) \(.[0].document_title) \(.[0].document_sha256)"' report.json)"
+t 'both of them' test 'sato kato' = "$(jq -r '[.attestations[].signers] | join(" ")' report.json)"
+t 'and each version of the policy with its signers' jq -e '[.policies[] | select(.signers != "").version] == ([range(1; (.policies | length) + 1)])' report.json
+t 'a level that the policy does not name is not claimed' jq -e '.tokens | length > 0 and all(.level_by == "level_none" and .level == null)' report.json
+t 'the page has the title' grep -q '<td>Ceremony script</td>' report.html
 t_end

@@ -77,4 +77,12 @@ t 'applications go on' sign
 
 "$source_dir/tools/sandbox" down "$work/gw" >/dev/null 2>&1
 t 'the auditor agrees' exits 0 kanmon audit verify "$LEDGER" --trust "$TRUST"
+kanmon audit report "$LEDGER" --trust "$TRUST" --out report.html --json report.json
+t 'the report has the anomaly and the record that reopened the token' jq -e \
+	'.anomalies | length == 2 and .[0].type == "hsm.log" and .[0].anomaly_token == "all_tokens" and .[0].reopened == .[1].i' report.json
+t 'who reopened it and why' test "$TOKEN true a test row, brought by ourselves" = \
+	"$(jq -r '.anomalies[1] | "\(.anomaly_token) \(.signers | split(" ") | contains(["sato", "suzuki"])) \(.detail)"' report.json)"
+t 'and what the token does at an anomaly' jq -e '.tokens[0].stance == "seal"' report.json
+t 'in words' says '<td>sealed</td>' cat report.html
+t 'that it waits no more' jq -e '[.events[].type] | index("policy.veto") != null' report.json
 t_end
