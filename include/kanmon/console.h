@@ -77,7 +77,7 @@ ROW(KMN_UI_HEALTH,          12, KMN_UI_PERSON,    false, "none", \
 ROW(KMN_UI_REQUEST_LIST,    20, KMN_UI_PERSON,    false, "u8 also those that ended", \
 	"{requests: [..]}, as KMN_ADMIN_REQUEST_LIST") \
 ROW(KMN_UI_REQUEST_SHOW,    21, KMN_UI_PERSON,    false, "u64 request", \
-	"as KMN_ADMIN_REQUEST_SHOW, and {code, shown: [{name, sha256, record}]}") \
+	"as KMN_ADMIN_REQUEST_SHOW, and {code, warnings: [{name, text}]}, of what is to be signed (kanmon/lint.h)") \
 ROW(KMN_UI_SHOWN,           22, KMN_UI_PERSON,    true,  "u64 request, raw[32] SHA-256 of the text that the page displayed", \
 	"{record, agrees: bool}") \
 ROW(KMN_UI_NOTE,            23, KMN_UI_PERSON,    true,  "SIGNED: a vote, a policy version, or a text of signed.h", \

@@ -6,6 +6,8 @@
 #include "server/keeper/admin.h"
 #include "server/keeper/console.h"
 
+#include "kanmon/lint.h"
+
 #include <string.h>
 
 void
@@ -41,6 +43,31 @@ kmn_ui_request_list(const struct kmn_ui_ask *ask, struct kmn_reader *r)
 	kmn_ui_answer(ask, json_pack("{s:o}", "requests", requests));
 }
 
+static void
+add_warning(void *cookie, enum kmn_lint lint, const char *name, const char *text)
+{
+	(void)lint;
+	(void)json_array_append_new(cookie, json_pack("{s:s, s:s}", "name", name, "text", text));
+}
+
+/* What is hardly meant in what is to be signed, where it is kept and decodes; the issuer is not known here. */
+static json_t *
+warnings_json(struct kmn_keeper *k, const struct kmn_request *request)
+{
+	struct kmn_lint_input input = {.now = kmn_keeper_now_ms()};
+	struct kmn_attached kept;
+	struct kmn_material material;
+	json_t *warnings = json_array();
+
+	kmn_attach_load(k, request->intent, &kept);
+	material = (struct kmn_material){kept.data, kept.data_len, kept.econtent, kept.econtent_len};
+	input.material = &material;
+	if (kept.data != NULL)
+		(void)kmn_lint(&input, add_warning, warnings);
+	kmn_attached_clear(&kept);
+	return warnings;
+}
+
 void
 kmn_ui_request_show(const struct kmn_ui_ask *ask, struct kmn_reader *r)
 {
@@ -63,5 +90,6 @@ kmn_ui_request_show(const struct kmn_ui_ask *ask, struct kmn_reader *r)
 		kmn_statement_code(request->statement, strlen(request->statement), code);
 		(void)json_object_set_new(full, "code", json_string(code));
 	}
+	(void)json_object_set_new(full, "warnings", warnings_json(k, request));
 	kmn_ui_answer(ask, full);
 }

@@ -387,6 +387,8 @@ put_own(struct kmn_row *row, const struct kmn_record *record)
 	    {KMN_COL_RULE, text_of(record->body, "rule")},
 	    {KMN_COL_CLIENT, text_of(json_object_get(record->body, "peer"), "name")},
 	    {KMN_COL_CLIENT, text_of(json_object_get(record->body, "actor"), "id")},
+	    {KMN_COL_CLIENT, text_of(json_object_get(record->body, "actor"), "address")},
+	    {KMN_COL_CLIENT, text_of(json_object_get(record->body, "actor"), "name")},
 	};
 
 	for (size_t n = 0; n < KMN_COUNT_OF(texts); n++)

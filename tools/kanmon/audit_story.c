@@ -164,9 +164,12 @@ take_statement(struct story *story, const struct kmn_record *record)
 static void
 take_action(struct story *story, const struct kmn_record *record)
 {
+	const json_t *actor = json_object_get(record->body, "actor");
+	const char *name = text_of(actor, "name");
+
 	(void)json_array_append_new(story->notes,
 	    json_pack("{s:I, s:s, s:s, s:s}", "i", (json_int_t)record->i, "type", "action", "actor",
-		text_of(json_object_get(record->body, "actor"), "id"), "shown", text_of(record->body, "shown_sha256")));
+		name[0] != '\0' ? name : text_of(actor, "id"), "shown", text_of(record->body, "shown_sha256")));
 }
 
 static void

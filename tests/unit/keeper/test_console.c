@@ -7,6 +7,7 @@
 
 #include "kanmon/statement.h"
 #include "tests/unit/keeper/desk.h"
+#include "tests/unit/keeper/next_policy.h"
 #include "tests/unit/run.h"
 
 #define GUARDED \
@@ -286,6 +287,99 @@ test_certificate(void)
 	desk_end(&desk);
 }
 
+/* The version in force decides who is at the console, from one question to the next. */
+static void
+test_dropped(void)
+{
+	struct rig_asked sato = {.text = NULL}, suzuki = {.text = NULL};
+	const char *pairs[3] = {NULL};
+	struct desk desk;
+	char *before, *after, answer[512];
+	uint32_t error;
+
+	desk_start(&desk, RULES);
+	CU_ASSERT_EQUAL(desk_sign_in(&desk, &sato, &desk.sato), KMN_OK);
+	CU_ASSERT_EQUAL(desk_sign_in(&desk, &suzuki, &desk.suzuki), KMN_OK);
+	rig_open(&desk.rig, 3, &desk.rig.terminal);
+	before = rig_policy(&desk.rig);
+	pairs[0] = desk.suzuki.vkey;
+	pairs[1] = desk.stranger.vkey;
+	after = next_policy(before, pairs);
+	CU_ASSERT_EQUAL(submit_policy(&desk.rig, 3, after, "sato suzuki", answer, sizeof(answer)), KMN_OK);
+	CU_ASSERT_PTR_NULL(desk_ask(&desk, &suzuki, KMN_UI_SESSION, NULL, &error));
+	CU_ASSERT_EQUAL(error, KMN_E_PEER);
+	CU_ASSERT_EQUAL(rig_records(&desk.rig, "action", "\"reason\":\"policy\""), 1);
+	json_decref(desk_ask(&desk, &sato, KMN_UI_SESSION, NULL, NULL));
+	free(before);
+	free(after);
+	free(sato.text);
+	free(suzuki.text);
+	desk_end(&desk);
+}
+
+/* ---- bytes of a console that is somebody else's ------------------------------------------------------------------ */
+
+static uint32_t
+next_random(uint32_t *state)
+{
+	*state ^= *state << 13;
+	*state ^= *state >> 17;
+	*state ^= *state << 5;
+	return *state;
+}
+
+/* Any question with any fields is answered, or refused by an error of the table; the keeper goes on. */
+static void
+test_any_bytes(void)
+{
+	unsigned count = getenv("KMN_TEST_LONG") != NULL ? 50000 : 600;
+	struct rig_asked sato = {.text = NULL};
+	uint32_t state = 0x6b616e6d;
+	struct desk desk;
+
+	desk_start(&desk, RULES);
+	CU_ASSERT_EQUAL(desk_sign_in(&desk, &sato, &desk.sato), KMN_OK);
+	for (unsigned n = 0; n < count; n++) {
+		uint8_t op = (uint8_t)(next_random(&state) % 64), bytes[200];
+		size_t len = next_random(&state) % sizeof(bytes);
+		uint32_t error;
+		struct kmn_writer w;
+
+		if (op == KMN_UI_SIGN_OUT || op == KMN_UI_SIGN_IN || op == KMN_UI_SIGN_IN_TLS)
+			continue;                /* they end, or would take, the session that asks */
+		for (size_t i = 0; i < len; i++) /* lengths are small numbers, and mostly zeros */
+			bytes[i] = next_random(&state) % 4 == 0 ? (uint8_t)next_random(&state) : 0;
+		kmn_writer_init(&w, sizeof(bytes));
+		kmn_writer_raw(&w, bytes, len);
+		error = rig_ask(&desk.rig, &sato, op, &w);
+		if (error >= KMN_ERR_COUNT)
+			printf("# op %u with %zu bytes: %u\n", op, len, error);
+		CU_ASSERT_FATAL(error < KMN_ERR_COUNT);
+	}
+	json_decref(desk_ask(&desk, &sato, KMN_UI_SESSION, NULL, NULL));
+	free(sato.text);
+	desk_end(&desk);
+}
+
+/* A console that does not speak the language is let go; the next one finds the session as it was. */
+static void
+test_no_question(void)
+{
+	struct rig_asked sato = {.text = NULL};
+	struct desk desk;
+
+	desk_start(&desk, RULES);
+	CU_ASSERT_EQUAL(desk_sign_in(&desk, &sato, &desk.sato), KMN_OK);
+	CU_ASSERT_EQUAL(kmn_ipc_send(desk.rig.console, KMN_CONSOLE_ASK, "short", 5, -1), KMN_OK);
+	for (unsigned n = 0; n < 500 && desk.rig.console != NULL; n++)
+		rig_pump(&desk.rig, 10);
+	CU_ASSERT_PTR_NULL(desk.rig.console);
+	rig_console_again(&desk.rig);
+	json_decref(desk_ask(&desk, &sato, KMN_UI_SESSION, NULL, NULL));
+	free(sato.text);
+	desk_end(&desk);
+}
+
 /* ---- the ledger -------------------------------------------------------------------------------------------------- */
 
 static bool
@@ -363,6 +457,9 @@ main(int argc, char **argv)
 	    {"who has the cookie and not the page's value changes nothing", test_csrf},
 	    {"a terminal's certificate signs in its person, a client's nobody; who is shut out is recorded",
 		test_certificate},
+	    {"a policy that drops a key ends the session that began with it, and no other", test_dropped},
+	    {"any question with any bytes is answered or refused", test_any_bytes},
+	    {"what is no question ends the link, and no session", test_no_question},
 	    {"records, proofs, checkpoint and policy are those of the ledger", test_proofs},
 	    CU_TEST_INFO_NULL,
 	};
