@@ -308,6 +308,8 @@ test_dropped(void)
 	CU_ASSERT_EQUAL(submit_policy(&desk.rig, 3, after, "sato suzuki", answer, sizeof(answer)), KMN_OK);
 	CU_ASSERT_PTR_NULL(desk_ask(&desk, &suzuki, KMN_UI_SESSION, NULL, &error));
 	CU_ASSERT_EQUAL(error, KMN_E_PEER);
+	for (unsigned n = 0; n < 500 && rig_records(&desk.rig, "action", "\"reason\":\"policy\"") == 0; n++)
+		rig_pump(&desk.rig, 10); /* the refusal did not wait for it */
 	CU_ASSERT_EQUAL(rig_records(&desk.rig, "action", "\"reason\":\"policy\""), 1);
 	json_decref(desk_ask(&desk, &sato, KMN_UI_SESSION, NULL, NULL));
 	free(before);
