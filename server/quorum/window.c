@@ -136,10 +136,12 @@ quorum_window_use(const struct kmn_quorum *q, const struct request *r, struct re
     const struct kmn_record *record, struct kmn_why *why)
 {
 	uint64_t use = 0, due = w->seen.used + 1;
-	bool said = kmn_json_get_number(record->body, "use", &use) && (use == due || (q->choosing && use > 0)), usable;
+	bool said = kmn_json_get_number(record->body, "use", &use) &&
+		    (use == due || (q->choosing && use > 0 && use <= w->seen.uses)),
+	     usable;
 
 	/* Among chosen records the uses before are not all here. */
-	w->seen.used = (unsigned)(q->choosing && said && use <= w->seen.uses ? use - 1 : due - 1);
+	w->seen.used = (unsigned)(q->choosing && said ? use - 1 : due - 1);
 	usable = is_usable(q, w, (int64_t)record->t - QUORUM_GRACE_MS);
 	w->seen.used++;
 	w->last_use_i = record->i;

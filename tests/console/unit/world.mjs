@@ -108,38 +108,76 @@ class World extends Ledger {
 
 const HSM = ec('P-256');
 
-/* votes: [[kind, signers, how to sign, text of a vote]]; `late`: ms that the decision is later. */
-async function worldOf({ votes, independent = 0, late = 0, shown = null }) {
-	const world = new World();
-	const policyText = POLICY(independent);
-	const policy = await parsePolicy(policyText);
-	const data = Buffer.from('to be signed');
-	const spki = spkiOf(HSM);
-	world.put('genesis', { origin: ORIGIN, suite: 'K1', vkey: ALL.log.vkey, policy: noteOf(policyText, ['sato']), hsm: {}, limits: {} });
-	const body = { chan: 0, sess: 1, seq: 1, op: 'C_Sign', mech: { name: 'CKM_ECDSA_SHA256' },
-		key: { class: 'private-key', label: 'k', token: 'root', spki_sha256: b64(H(spki)) }, in: { sha256: b64(H(data)), len: data.length },
-		norm: { scheme: 'ecdsa', hash: 'sha256', digest: b64(H(data)) }, req_sha256: b64(H('q')), nonce_req: b64(H('n')),
-		requester: { name: 'ca', spki_sha256: client }, expires: T + 3600000 };
-	const request = world.put('intent', body);
+const DATA = Buffer.from('to be signed');
+const SPKI = spkiOf(HSM);
+const KEY = { class: 'private-key', label: 'k', token: 'root', spki_sha256: b64(H(SPKI)) };
+
+const callOf = (expires) => ({ chan: 0, sess: 1, seq: 1, op: 'C_Sign', mech: { name: 'CKM_ECDSA_SHA256' }, key: KEY,
+	in: { sha256: b64(H(DATA)), len: DATA.length }, norm: { scheme: 'ecdsa', hash: 'sha256', digest: b64(H(DATA)) }, req_sha256: b64(H('q')),
+	nonce_req: b64(H('n')), requester: { name: 'ca', spki_sha256: client }, expires });
+
+function openingOf(call) {
+	const { in: data, norm, ...rest } = call;
+	return { ...rest, op: 'window', mech: {}, window: { rule: 'guarded', seconds: 86400, uses: 3 } };
+}
+
+const answerTo = (body, request, decision) => ({ chan: 0, sess: 1, seq: 1, req_sha256: body.req_sha256, request, decision, rv: 0, rv_name: 'CKR_OK',
+	out: { b64: b64(sign('sha256', DATA, { key: HSM, dsaEncoding: 'ieee-p1363' })) }, hsm: {}, dur_us: 1, resp_sha256: b64(H('r')) });
+
+async function putStatement(world, policy, request, body) {
 	const head = { size: 2, root: world.checkpoint().split('\n')[2] };
-	const material = await materialOf(body, new Map([[body.in.sha256, data]]));
+	const material = await materialOf(body, new Map([[b64(H(DATA)), DATA]]));
 	const text = await makeStatement({ i: 1, t: T + 1000, leaf: world.leaves[1], body, attachment: null }, policy, policy.rules[0], head, material, '');
 	world.put('statement', { request, head, sha256: b64(H(text)), text });
-	if (shown !== null)
-		world.put('action', { ui_sess: 'x', actor: { name: 'sato' }, what: 'show', subject: request, shown_sha256: b64(H(shown(text))) });
-	const refs = { approval: [], rejection: [], veto: [] };
+	return text;
+}
+
+function putVotes(world, request, text, votes) {
+	const refs = { approvals: [], rejections: [], vetoes: [] };
+	const lists = { approval: 'approvals', rejection: 'rejections', veto: 'vetoes' };
 	for (const [kind, who, how] of votes) {
 		const turned = kind === 'approval' ? text : text.replace('decision approve', kind === 'veto' ? 'decision veto' : 'decision reject')
 			.replace('\nnonce ', '\nreason no\nnonce ');
-		refs[kind].push(world.put(kind, { request, note: noteOf(turned, who, how), check: 'ok' }));
+		refs[lists[kind]].push(world.put(kind, { request, note: noteOf(turned, who, how), check: 'ok' }));
 	}
-	const decision = world.put('decision', { request, verdict: 'allow', rule: 'guarded', policy: { version: 1, sha256: policy.sha256 }, approvals: refs.approval,
-		rejections: refs.rejection, vetoes: refs.veto, use: 1, not_after: body.expires }, T + 1000 * world.records.length + late);
-	world.put('result', { chan: 0, sess: 1, seq: 1, req_sha256: body.req_sha256, request, decision, rv: 0, rv_name: 'CKR_OK',
-		out: { b64: b64(sign('sha256', data, { key: HSM, dsaEncoding: 'ieee-p1363' })) }, hsm: {}, dur_us: 1, resp_sha256: b64(H('r')) },
-	T + 1000 * world.records.length + late);
-	const blobs = [data, spki].toSorted((a, b) => Buffer.compare(H(a), H(b))).map((blob) => `blob ${b64(blob)}`);
-	const like = ['kanmon/bundle/v1', `origin ${ORIGIN}`, 'request 1', ...world.records.map((record) => `record ${record.i}`), 'consistency 2', ...blobs];
+	return refs;
+}
+
+/* A use of the window that was opened, `use` being its number; `late`: ms after it. */
+function putUse(world, request, votes, decision, { use, late }) {
+	const opening = decision({ verdict: 'open', use: 0 });
+	const body = callOf(opening.t + late + 3600000);
+	const call = world.put('intent', body, opening.t + late);
+	const allowed = decision({ request: call, verdict: 'allow', use, window: request, not_after: body.expires }, late + 1000);
+	world.put('result', answerTo(body, call, allowed.ref), opening.t + late + 2000);
+	return call.i;
+}
+
+/*
+ * votes: [[kind, signers, how they sign]]; `late`: ms that the decision, or the use of a window, is later; `use`: number of
+ * the use of a window that is voted on, in place of a call.
+ */
+async function worldOf({ votes, independent = 0, late = 0, shown = null, use = null }) {
+	const world = new World();
+	const policyText = POLICY(independent) + (use === null ? '' : '  per window 1d uses 3\n');
+	const policy = await parsePolicy(policyText);
+	world.put('genesis', { origin: ORIGIN, suite: 'K1', vkey: ALL.log.vkey, policy: noteOf(policyText, ['sato']), hsm: {}, limits: {} });
+	const body = use === null ? callOf(T + 3600000) : openingOf(callOf(T + 3600000));
+	const request = world.put('intent', body);
+	const text = await putStatement(world, policy, request, body);
+	if (shown !== null)
+		world.put('action', { ui_sess: 'x', actor: { name: 'sato' }, what: 'show', subject: request, shown_sha256: b64(H(shown(text))) });
+	const refs = putVotes(world, request, text, votes);
+	const at = T + 1000 * world.records.length;
+	const decision = (said, after = 0) => ({ t: at + after, ref: world.put('decision', { request, rule: 'guarded',
+		policy: { version: 1, sha256: policy.sha256 }, ...refs, not_after: body.expires, ...said }, at + after) });
+	let about = 1;
+	if (use === null)
+		world.put('result', answerTo(body, request, decision({ verdict: 'allow', use: 1 }, late).ref), at + late + 1000);
+	else
+		about = putUse(world, request, votes, decision, { use, late });
+	const blobs = [DATA, SPKI].toSorted((a, b) => Buffer.compare(H(a), H(b))).map((blob) => `blob ${b64(blob)}`);
+	const like = ['kanmon/bundle/v1', `origin ${ORIGIN}`, `request ${about}`, ...world.records.map((record) => `record ${record.i}`), 'consistency 2', ...blobs];
 	return { text: world.bundle(like.join('\n')), trust: `kanmon/trust/v1\norigin ${ORIGIN}\npolicy-sha256 ${policy.sha256}\nlog ${ALL.log.vkey}\n\nquorum none\n` };
 }
 
@@ -188,4 +226,9 @@ export function world() {
 	])
 		judged(says, { votes: [approve('sato'), ['approval', ['suzuki'], how]] }, ['votes', why]);
 	judged('client data may say more', { votes: [approve('sato'), ['approval', ['suzuki'], { more: ',"extra":1}' }]] }, null);
+	const both = [approve('sato'), approve('suzuki')];
+	judged('a use of an open window', { votes: both, use: 2, late: 5000 }, null);
+	judged('more uses than the window has', { votes: both, use: 4, late: 5000 }, ['decision', 'decision.use']);
+	judged('a use after the window', { votes: both, use: 2, late: 90000000 }, ['decision', 'decision.window']);
+	judged('a window with too few votes', { votes: [approve('sato')], use: 1, late: 5000 }, ['decision', 'decision.need']);
 }
