@@ -11,7 +11,7 @@
 
 #define KMN_API_PREFIX "/api/v1/"
 #define KMN_API_ARGS_MAX 12u
-#define KMN_API_FIELDS_MAX 8u
+#define KMN_API_FIELDS_MAX 11u
 #define KMN_API_DEPTH_MAX 3u /* of a body's JSON */
 
 enum kmn_api_method { KMN_API_GET, KMN_API_POST };
@@ -33,6 +33,8 @@ enum kmn_api_kind {
 	KMN_API_ARG_U64,   /* query; not there: 0 */
 	KMN_API_ARG_TEXT,  /* query; not there: empty */
 	KMN_API_TEXT,      /* body, text */
+	KMN_API_WORDS,     /* the same; not there: empty */
+	KMN_API_NUMBER,    /* body, u64; not there: 0 */
 	KMN_API_BYTES,     /* body, base64; not there: none */
 	KMN_API_HASH,      /* body, base64 of 32 bytes */
 	KMN_API_FILE_HASH, /* the same; not there: zeros */

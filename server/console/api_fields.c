@@ -87,12 +87,27 @@ read_text(struct reading *r, const struct kmn_api_field *f)
 	size_t len;
 	const char *text = text_of(r, r->body, f->name, &len);
 
-	if (text == NULL)
+	if (text == NULL && (f->kind != KMN_API_WORDS || json_object_get(r->body, f->name) != NULL))
 		return refuse(r, KMN_E_MALFORMED, f->name, "is not there, or is no text");
 	if (len > f->most)
 		return refuse(r, KMN_E_TOO_BIG, f->name, "is too long");
 	kmn_writer_bytes(r->w, text, len);
 	return r->w->err;
+}
+
+static kmn_err
+read_number(struct reading *r, const struct kmn_api_field *f)
+{
+	const json_t *value = json_object_get(r->body, f->name);
+
+	if (value != NULL) {
+		r->members++;
+		if (!json_is_integer(value) || json_integer_value(value) < 0 ||
+		    (uint64_t)json_integer_value(value) > KMN_JSON_INT_MAX)
+			return refuse(r, KMN_E_MALFORMED, f->name, "is not a number, or is out of its bounds");
+	}
+	kmn_writer_u64(r->w, (uint64_t)json_integer_value(value));
+	return KMN_OK;
 }
 
 /* Room for what the text can hold: a text that came is as long as it is. */
@@ -265,6 +280,8 @@ read_field(struct reading *r, const struct kmn_api_field *f)
 	    [KMN_API_ARG_U64] = read_arg_number,
 	    [KMN_API_ARG_TEXT] = read_arg_text,
 	    [KMN_API_TEXT] = read_text,
+	    [KMN_API_WORDS] = read_text,
+	    [KMN_API_NUMBER] = read_number,
 	    [KMN_API_BYTES] = read_bytes,
 	    [KMN_API_HASH] = read_hash,
 	    [KMN_API_FILE_HASH] = read_hash,

@@ -62,9 +62,7 @@ function form(what, tokens, submit) {
 async function wanted(what, node) {
 	const values = Object.fromEntries(new FormData(node));
 	const [mechanism, parameters = ''] = (values.generator ?? values.signer ?? '').split(' ');
-	const id = Uint8Array.from((values.id ?? '').match(/../g) ?? [], (two) => parseInt(two, 16));
-	/* Of a window the parameter is its rule. */
-	const asked = { what, token: values.token, key: values.label ?? '', id: b64(id), mechanism, parameters: values.rule ?? parameters, purpose: values.purpose };
+	const asked = { what, token: values.token, rule: values.rule ?? '', key: values.label ?? '', id: values.id ?? '', mechanism, parameters, purpose: values.purpose };
 	const lines = { what, token: values.token, 'key-label': asValue(asked.key), 'key-id': values.id ?? '', mechanism, parameters,
 		rule: values.rule ?? '', purpose: asValue(values.purpose), 'file-sha256': '' };
 
@@ -74,7 +72,7 @@ async function wanted(what, node) {
 	if (found === null)
 		throw new Error(t('actions.file.wrong'));
 	const hash = b64(await sha256(found.bytes));
-	return { asked: { ...asked, file_sha256: hash }, lines: { ...lines, 'file-sha256': hash }, file: found.bytes, whole: found.whole };
+	return { asked: { ...asked, file_sha256: hash, file_length: found.bytes.length }, lines: { ...lines, 'file-sha256': hash }, file: found.bytes, whole: found.whole };
 }
 
 /* The gateway made the text: does it say what was typed, and nothing else? */
