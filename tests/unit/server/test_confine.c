@@ -283,10 +283,10 @@ static void
 test_role(enum kmn_role role)
 {
 	for (size_t i = 0; kmn_confine_can_filter() && i < KMN_COUNT_OF(cases); i++) {
-		int want = role == KMN_ROLE_GATE     ? cases[i].gate
-			   : role == KMN_ROLE_KEEPER ? cases[i].keeper
-			   : role == KMN_ROLE_WORKER ? cases[i].worker
-						     : cases[i].courier;
+		int want = role == KMN_ROLE_GATE || role == KMN_ROLE_CONSOLE ? cases[i].gate
+			   : role == KMN_ROLE_KEEPER                         ? cases[i].keeper
+			   : role == KMN_ROLE_WORKER                         ? cases[i].worker
+									     : cases[i].courier;
 
 		if (want != NOT_ASKED)
 			check(role, cases[i].says, want, in_role(role, cases[i].try));
@@ -297,6 +297,13 @@ static void
 test_gate(void)
 {
 	test_role(KMN_ROLE_GATE);
+}
+
+/* What browsers talk to may do no more than what clients talk to. */
+static void
+test_console(void)
+{
+	test_role(KMN_ROLE_CONSOLE);
 }
 
 static void
@@ -408,6 +415,7 @@ tear_down(void)
 
 static CU_TestInfo confine_tests[] = {
     {"gate: no file, no process, no way out", test_gate},
+    {"nor is the console", test_console},
     {"keeper: its ledger and nothing else", test_keeper},
     {"courier: connections out, and no file but the resolver's and the CAs'", test_courier},
     {"worker: files and network, no other process", test_worker},
