@@ -153,6 +153,8 @@ kmn_identity_load(const struct kmn_client_settings *settings, struct kmn_channel
 	struct kmn_channel_settings c = {
 	    .certificate_path = settings->certificate,
 	    .key_path = settings->key,
+	    .certificate_pem = settings->certificate_pem,
+	    .key_pem = settings->key_pem,
 	    .gateways = (const char *const *)settings->gateways,
 	    .gateway_count = settings->gateway_count,
 	};

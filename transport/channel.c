@@ -150,6 +150,19 @@ read_file(const char *path, bool secret, uint8_t *room, size_t *len_out, char *w
 }
 
 static kmn_err
+use_pem(struct kmn_channel_identity *identity, const struct kmn_channel_settings *settings, char *why_out)
+{
+	char why[KMN_TLS_WHY_BYTES] = "";
+	kmn_err e = kmn_tls_use_pem(&identity->tls, settings->certificate_pem, strlen(settings->certificate_pem),
+	    settings->key_pem, strlen(settings->key_pem), why);
+
+	if (e == KMN_OK)
+		return kmn_tls_spki_sha256(SSL_CTX_get0_certificate(identity->tls.ctx), identity->own_spki);
+	say(why_out, "%s", why);
+	return e;
+}
+
+static kmn_err
 load_files(struct kmn_channel_identity *identity, const struct kmn_channel_settings *settings, char *why_out)
 {
 	uint8_t *certificate = malloc(FILE_MAX_BYTES), *key = sodium_malloc(FILE_MAX_BYTES);
@@ -242,7 +255,9 @@ kmn_channel_identity_load(
 	memcpy(identity->gateway_spki, settings->gateway_spki_sha256, KMN_HASH_BYTES);
 	SSL_CTX_set_cert_verify_callback(identity->tls.ctx, verify_gateway, identity);
 	if ((e = copy_gateways(identity, settings, why_out)) != KMN_OK ||
-	    (e = load_files(identity, settings, why_out)) != KMN_OK)
+	    (e = settings->certificate_pem != NULL && settings->key_pem != NULL
+		     ? use_pem(identity, settings, why_out)
+		     : load_files(identity, settings, why_out)) != KMN_OK)
 		goto done;
 
 	forget_thread(identity);

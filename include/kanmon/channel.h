@@ -30,6 +30,8 @@ struct kmn_channel;
 struct kmn_channel_settings {
 	const char *certificate_path; /* PEM, the client's own */
 	const char *key_path;         /* PEM, without a passphrase, not accessible by others */
+	/* Not NULL: these in place of the files, NUL-terminated; the key is the caller's to guard. */
+	const char *certificate_pem, *key_pem;
 	uint8_t gateway_spki_sha256[KMN_HASH_BYTES];
 	const char *const *gateways; /* "host:port" or "[v6]:port", tried in order */
 	size_t gateway_count;        /* 1 .. KMN_CHANNEL_GATEWAYS_MAX */

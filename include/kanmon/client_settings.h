@@ -91,13 +91,15 @@ struct kmn_client_settings {
 	char *origin;
 	char *certificate; /* paths: relative ones were taken as relative to the file's folder */
 	char *key;
-	char *types; /* path, or NULL: none */
+	char *types;                             /* path, or NULL: none */
 	char *log_keys[KMN_CLIENT_LOG_KEYS_MAX]; /* their form is checked, the keys are the provider's business */
 	size_t log_key_count;
-	char *state;      /* folder; NULL: the standard one (kanmon.conf(5)) */
-	bool stateless;   /* `state = none`: state is NULL */
-	char *cosign_key; /* path, or NULL: none */
+	char *state;                        /* folder; NULL: the standard one (kanmon.conf(5)) */
+	bool stateless;                     /* `state = none`: state is NULL */
+	char *cosign_key;                   /* path, or NULL: none */
 	char *card, *card_token, *card_key; /* of a custodian; NULL: none */
+	/* NULL, or in place of the two files: PEM, NUL-terminated, borrowed. Only kanmond's own client has them. */
+	const char *certificate_pem, *key_pem;
 	uint32_t quorum_wait_s;
 	uint32_t init_wait_s;
 	uint32_t connections;

@@ -124,8 +124,15 @@ ROW(KMN_UI_INSTRUCTION_TEXT, 60, KMN_UI_OPERATOR, false, \
 	"label, text key id in hex, text mechanism, text parameters, u64 length of the file, raw[32] its SHA-256 or zeros, " \
 	"text purpose; what is empty is not said", \
 	"{text, challenge: base64url, rp_id}") \
-ROW(KMN_UI_INSTRUCT,        61, KMN_UI_OPERATOR,  true,  "SIGNED of a text of INSTRUCTION_TEXT, bytes file (may be empty)", \
-	"{record, application: \"action N\"}")
+ROW(KMN_UI_INSTRUCT,        61, KMN_UI_OPERATOR,  true,  \
+	"SIGNED of a text of INSTRUCTION_TEXT, bytes file (may be empty); and where the token is to be logged in with it, " \
+	"bytes user PIN", \
+	"{record, application: \"action N\"}") \
+ROW(KMN_UI_INSTRUCTIONS,    62, KMN_UI_PERSON,    false, "none", \
+	"{instructions: [that of INSTRUCTION, without result and proof]}, the newest first") \
+ROW(KMN_UI_INSTRUCTION,     63, KMN_UI_PERSON,    false, "u64 record of the instruction", \
+	"{record, state: waiting, running, done, failed or lost, why?, t?, operator?, what?, request?, form?: of " \
+	"KMN_RUNNER_FORMS, result?: bytes, proof?: text of c2sp.org/tlog-proof}")
 /* clang-format on */
 
 #define KMN_CONSOLE_ENUM(symbol, value, body) symbol = (value),

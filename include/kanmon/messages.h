@@ -88,7 +88,10 @@
 	    "text why (start, or how the one before ended), with the socket of a new courier; the old one is gone") \
 	ROW(KMN_S_CONSOLE, 70, \
 	    "text why (start, or how the one before ended), with the socket of a new console (kanmon/console.h); the " \
-	    "old one is gone")
+	    "old one is gone") \
+	ROW(KMN_S_RUNNER, 71, \
+	    "text why (start, or how the one before ended), u8 its place (below KMN_RUNNERS), with the socket of a new " \
+	    "runner; the old one in that place is gone")
 
 /*   symbol                 value  body */
 #define KMN_COURIER_ROWS(ROW) /* keeper -> courier 1.., courier -> keeper 64.. */ \
@@ -98,12 +101,31 @@
 	ROW(KMN_COURIER_ANSWER, 64, \
 	    "u64 tag, u16 kmn_err, u16 HTTP status or 0, text content type, bytes body: empty unless KMN_OK")
 
+/*   symbol                 value  body */
+#define KMN_RUNNER_ROWS(ROW) /* keeper -> runner 1.., runner -> keeper 64.. ; one job at a time */ \
+	ROW(KMN_RUNNER_DO, 1, \
+	    "u64 index of the instruction, text what, text token label, text token serial or \"\", text rule, text key " \
+	    "label, bytes key id, text mechanism, text parameters, text purpose, u32 seconds that a quorum may take, " \
+	    "bytes file, bytes user PIN or nothing") \
+	ROW(KMN_RUNNER_DONE, 64, \
+	    "u64 index of the instruction, text why not (\"\": it is done), u64 request or 0, text form of the result " \
+	    "(KMN_RUNNER_FORMS), bytes result, bytes proof of the ledger's record (c2sp.org/tlog-proof) or nothing")
+
 #define KMN_MESSAGE_ENUM(symbol, value, body) symbol = (value),
 enum kmn_gate_message { KMN_GATE_ROWS(KMN_MESSAGE_ENUM) };
 enum kmn_worker_message { KMN_WORKER_ROWS(KMN_MESSAGE_ENUM) };
 enum kmn_supervisor_message { KMN_SUPERVISOR_ROWS(KMN_MESSAGE_ENUM) };
 enum kmn_courier_message { KMN_COURIER_ROWS(KMN_MESSAGE_ENUM) };
+enum kmn_runner_message { KMN_RUNNER_ROWS(KMN_MESSAGE_ENUM) };
 #undef KMN_MESSAGE_ENUM
+
+#define KMN_RUNNERS 4u                       /* how many there are, each with one job */
+#define KMN_RUNNER_FILE_MAX_BYTES (1u << 20) /* what is to be signed */
+#define KMN_RUNNER_RESULT_MAX_BYTES (KMN_RUNNER_FILE_MAX_BYTES + (64u << 10))
+#define KMN_RUNNER_PROOF_MAX_BYTES (64u << 10)
+#define KMN_RUNNER_PIN_MAX_BYTES 256u
+/* What a result may be: DER, but for a signature, which is as the mechanism makes it; a window's is nothing. */
+#define KMN_RUNNER_FORMS "public-key certificate crl certificate-request signature window destroyed"
 
 #define KMN_COURIER_URL_MAX_BYTES 1024u
 #define KMN_COURIER_TYPE_MAX_BYTES 128u         /* of a content type */

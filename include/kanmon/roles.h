@@ -26,6 +26,7 @@ struct kmn_limits {
 
 struct kmn_log_sources;
 
+#define KMN_LOG_KEY_BYTES 32u
 #define KMN_MODULES_MAX 16u
 #define KMN_MODULE_NAME_MAX_BYTES 64u
 #define KMN_WITNESSES_MAX 32u
@@ -133,7 +134,8 @@ struct kmn_keeper_setup {
 	unsigned hook_count;
 	const struct kmn_sealed_token *activations;
 	unsigned activation_count;
-	const char *console_client; /* name of the policy's client that runs what operators ask for; NULL: there is none */
+	const char
+	    *console_client; /* name of the policy's client that runs what operators ask for; NULL: there is none */
 	struct kmn_limits limits;
 	struct kmn_build build;
 };
@@ -168,9 +170,19 @@ struct kmn_console_setup {
 	struct kmn_console_limits limits;
 };
 
+/* The console's own application: a client of the gateway like every other one. */
+struct kmn_runner_setup {
+	int keeper;                         /* socket, for kmn_ipc_new */
+	const char *gateway;                /* "address:port" of the gate */
+	const char *origin;                 /* of its ledger */
+	const char *certificate, *key;      /* the client's, PEM, NUL-terminated; the key is in guarded memory */
+	const char *gate_certificate;       /* PEM; its key is the one that is trusted */
+	uint8_t log_key[KMN_LOG_KEY_BYTES]; /* public, Ed25519 */
+};
+
 #define KMN_EXIT_RESTART 75 /* of the keeper: it is to be started again, as often as it says so */
 
-/* server/gate, server/keeper, server/hsm, server/courier, server/console. */
+/* server/gate, server/keeper, server/hsm, server/courier, server/console, server/runner. */
 int kmn_gate_main(const struct kmn_gate_setup *setup);
 int kmn_keeper_main(const struct kmn_keeper_setup *setup);
 int kmn_worker_main(const struct kmn_worker_setup *setup);
@@ -180,5 +192,6 @@ int kmn_courier_main(const struct kmn_courier_setup *setup);
 /* Before confinement: brings the HTTP server into this process and reads the pages. False: it said why not. */
 bool kmn_console_prepare(const struct kmn_console_setup *setup) KMN_MUST_CHECK;
 int kmn_console_main(const struct kmn_console_setup *setup);
+int kmn_runner_main(const struct kmn_runner_setup *setup);
 
 #endif

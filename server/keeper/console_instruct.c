@@ -4,7 +4,7 @@
  */
 #include "config.h"
 
-#include "server/keeper/console.h"
+#include "server/keeper/runner.h"
 
 #include "kanmon/say.h"
 
@@ -157,9 +157,15 @@ keep_file(struct kmn_keeper *k, const struct kmn_signed *said, const uint8_t *fi
 	return KMN_E_LEDGER;
 }
 
+/* What is asked for, and the user PIN that its call logs in with; views. */
+struct order {
+	const uint8_t *file, *pin;
+	size_t file_len, pin_len;
+};
+
 static kmn_err
-instruct(const struct kmn_ui_ask *ask, const char *bytes, size_t len, const uint8_t *file, size_t file_len,
-    struct kmn_ref *ref, struct kmn_why *why)
+instruct(const struct kmn_ui_ask *ask, const char *bytes, size_t len, const struct order *order, struct kmn_ref *ref,
+    struct kmn_why *why)
 {
 	struct kmn_keeper *k = ask->keeper;
 	struct kmn_action_signer signer;
@@ -181,9 +187,12 @@ instruct(const struct kmn_ui_ask *ask, const char *bytes, size_t len, const uint
 		kmn_why_set(why, "it was signed by another person than the one who is signed in");
 		return KMN_E_DENIED;
 	}
-	if ((e = keep_file(k, &said, file, file_len, why)) != KMN_OK)
+	if ((e = kmn_job_room(k, why)) != KMN_OK ||
+	    (e = keep_file(k, &said, order->file, order->file_len, why)) != KMN_OK ||
+	    (e = kmn_ui_action(ask, KMN_ACTION_INSTRUCT, json_pack("{s:{s:s}}", "auth", "note", bytes), ref, why)) !=
+		KMN_OK)
 		return e;
-	return kmn_ui_action(ask, KMN_ACTION_INSTRUCT, json_pack("{s:{s:s}}", "auth", "note", bytes), ref, why);
+	return kmn_job_new(ask, ref, &said, order->file, order->file_len, order->pin, order->pin_len, why);
 }
 
 void
@@ -191,17 +200,19 @@ kmn_ui_instruct(const struct kmn_ui_ask *ask, struct kmn_reader *r)
 {
 	struct kmn_why why = {""};
 	struct kmn_ref ref;
-	const uint8_t *file = NULL;
-	size_t len, file_len = 0;
+	struct order order = {.pin = NULL};
+	size_t len;
 	char *note = NULL, application[40];
 	kmn_err e = kmn_ui_signed_get(ask->keeper, r, &note, &len, &why);
 
 	if (e == KMN_OK) {
-		file_len = kmn_reader_bytes(r, KMN_UI_FILE_MAX_BYTES, &file);
+		order.file_len = kmn_reader_bytes(r, KMN_UI_FILE_MAX_BYTES, &order.file);
+		if (r->at != r->end)
+			order.pin_len = kmn_reader_bytes(r, KMN_RUNNER_PIN_MAX_BYTES, &order.pin);
 		e = kmn_reader_end(r);
 	}
 	if (e == KMN_OK)
-		e = instruct(ask, note, len, file, file_len, &ref, &why);
+		e = instruct(ask, note, len, &order, &ref, &why);
 	free(note);
 	if (e != KMN_OK) {
 		kmn_ui_refuse_why(ask, e, &why);

@@ -4,7 +4,7 @@
  */
 #include "config.h"
 
-#include "server/keeper/console.h"
+#include "server/keeper/runner.h"
 
 #include "kanmon/say.h"
 
@@ -183,6 +183,8 @@ static const struct {
     {KMN_UI_WINDOWS, kmn_ui_windows},
     {KMN_UI_INSTRUCTION_TEXT, kmn_ui_instruction_text},
     {KMN_UI_INSTRUCT, kmn_ui_instruct},
+    {KMN_UI_INSTRUCTIONS, kmn_ui_instructions},
+    {KMN_UI_INSTRUCTION, kmn_ui_instruction},
 };
 
 /* NULL: may ask. */

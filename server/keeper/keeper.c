@@ -28,6 +28,7 @@
 #define SUPERVISOR_QUEUE_BYTES (1u << 20)
 #define GATE_QUEUE_BYTES (64u << 20)
 #define COURIER_QUEUE_BYTES (4u << 20)
+#define RUNNER_QUEUE_BYTES (2u << 20) /* one job, with its file */
 #define CONSOLE_QUEUE_BYTES (64u << 20)
 
 /* ---- time and chance ------------------------------------------------------------------------------------------ */
@@ -203,6 +204,7 @@ release_durable(struct kmn_keeper *k)
 	}
 	kmn_admin_durable(k, head.size);
 	kmn_consolelink_durable(k, head.size);
+	kmn_runnerlink_durable(k, head.size);
 	kmn_hooks_durable(k, head.size);
 	if (k->unrecorded)
 		kmn_unrecorded_sweep(k);
@@ -248,6 +250,9 @@ flush_all(struct kmn_keeper *k)
 		want(k, k->courier, &k->courier);
 	if (k->console != NULL && kmn_ipc_flush(k->console) == KMN_OK)
 		want(k, k->console, &k->console);
+	for (unsigned n = 0; n < KMN_RUNNERS; n++)
+		if (k->runners[n].ipc != NULL && kmn_ipc_flush(k->runners[n].ipc) == KMN_OK)
+			want(k, k->runners[n].ipc, &k->runners[n]);
 	for (worker = LIST_FIRST(&k->workers); worker != NULL; worker = next) {
 		next = LIST_NEXT(worker, link);
 		if (worker->ipc != NULL && kmn_ipc_flush(worker->ipc) == KMN_OK)
@@ -295,6 +300,22 @@ told_console(struct kmn_keeper *k, struct kmn_reader *r, int fd)
 }
 
 static void
+told_runner(struct kmn_keeper *k, struct kmn_reader *r, int fd)
+{
+	struct kmn_ipc *runner;
+	unsigned place;
+	char why[256];
+
+	kmn_reader_text(r, why, sizeof(why));
+	place = kmn_reader_u8(r);
+	if (kmn_reader_end(r) != KMN_OK || fd < 0 || place >= KMN_RUNNERS ||
+	    kmn_ipc_new(fd, RUNNER_QUEUE_BYTES, &runner) != KMN_OK)
+		kmn_keeper_fail(k, "the supervisor brings no runner");
+	else
+		kmn_runnerlink_take(k, place, runner, why);
+}
+
+static void
 told_stop(struct kmn_keeper *k, struct kmn_reader *r)
 {
 	kmn_reader_text(r, k->stop_reason, sizeof(k->stop_reason));
@@ -319,6 +340,9 @@ supervisor_message(struct kmn_keeper *k, const struct kmn_ipc_message *m)
 		return;
 	case KMN_S_CONSOLE:
 		told_console(k, &r, m->fd);
+		return;
+	case KMN_S_RUNNER:
+		told_runner(k, &r, m->fd);
 		return;
 	case KMN_S_STOP:
 		told_stop(k, &r);
@@ -371,6 +395,17 @@ fail_by_disk(struct kmn_keeper *k)
 	kmn_keeper_ledger_lost(k, why);
 }
 
+/* KMN_RUNNERS: none of theirs. */
+static unsigned
+runner_of(const struct kmn_keeper *k, const void *what)
+{
+	unsigned n = 0;
+
+	while (n < KMN_RUNNERS && what != &k->runners[n])
+		n++;
+	return n;
+}
+
 static void
 dispatch(struct kmn_keeper *k, const struct epoll_event *event)
 {
@@ -385,6 +420,8 @@ dispatch(struct kmn_keeper *k, const struct epoll_event *event)
 		kmn_courierlink_readable(k);
 	} else if (event->data.ptr == &k->console) {
 		kmn_consolelink_readable(k);
+	} else if (runner_of(k, event->data.ptr) < KMN_RUNNERS) {
+		kmn_runnerlink_readable(k, runner_of(k, event->data.ptr));
 	} else if (event->data.ptr == k->log) {
 		uint64_t n;
 
@@ -695,6 +732,7 @@ free_all(struct kmn_keeper *k)
 	kmn_activation_clear(k);
 	kmn_receipts_clear(k);
 	kmn_courierlink_clear(k);
+	kmn_runnerlink_clear(k);
 	kmn_consolelink_clear(k);
 	kmn_anchor_clear(k);
 	kmn_witness_clear(k);
@@ -748,6 +786,7 @@ kmn_keeper_main(const struct kmn_keeper_setup *setup)
 	TAILQ_INIT(&k->ready);
 	TAILQ_INIT(&k->admin_waits);
 	TAILQ_INIT(&k->errands);
+	TAILQ_INIT(&k->jobs);
 	if ((e = start(k)) != KMN_OK) {
 		kmn_say(KMN_SAY_ERROR, "the keeper does not start: %s", kmn_err_text(e));
 		return 1;

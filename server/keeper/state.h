@@ -339,6 +339,13 @@ struct kmn_keeper {
 	uint64_t next_errand;
 	struct kmn_ipc *console;          /* NULL: none, or none now */
 	struct kmn_consoling *consoling;  /* console.h; NULL: there never was one */
+	struct kmn_runner {
+		struct kmn_ipc *ipc; /* NULL: none, or none now */
+		uint64_t job;        /* record of the instruction that it is at; 0: none */
+	} runners[KMN_RUNNERS];
+	bool has_runners;                 /* there was one, so there will be one */
+	TAILQ_HEAD(kmn_jobs, kmn_job) jobs; /* runner.h; oldest first */
+	size_t job_count;
 	struct kmn_hooking *hooking;      /* NULL: no hook is configured */
 	struct kmn_witnessing *witnessing; /* NULL: no witness is configured */
 	struct kmn_store *store;
@@ -529,6 +536,16 @@ void kmn_console_note(struct kmn_keeper *k, const struct kmn_record *record);
 /* Does what the loop has time for; whether there is more of it. */
 bool kmn_consolelink_work(struct kmn_keeper *k);
 void kmn_consolelink_clear(struct kmn_keeper *k);
+
+/* ---- runnerlink.c: the console's own application (runner.h) ------------------------------------------------------- */
+
+/* `place` is below KMN_RUNNERS. */
+void kmn_runnerlink_take(struct kmn_keeper *k, unsigned place, struct kmn_ipc *runner, const char *why);
+void kmn_runnerlink_lost(struct kmn_keeper *k, unsigned place);
+void kmn_runnerlink_readable(struct kmn_keeper *k, unsigned place);
+/* The first `size` records are durable. */
+void kmn_runnerlink_durable(struct kmn_keeper *k, size_t size);
+void kmn_runnerlink_clear(struct kmn_keeper *k);
 
 /* ---- hooks.c: who is told what happened --------------------------------------------------------------------------- */
 

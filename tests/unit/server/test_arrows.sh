@@ -29,7 +29,7 @@ calls() {
 		grep -v -E "/(${3:-nothing})\.[ch]:"
 }
 
-for room in include/kanmon transport provider server/ledger server/quorum server/gate server/hsm server/courier server/console server/keeper server \
+for room in include/kanmon transport provider server/ledger server/quorum server/gate server/hsm server/courier server/console server/runner server/keeper server \
 	tools/kanmon; do
 	t "$room includes no other room's headers" "$(includes "$room" '"(transport|provider|server|tools|tests)/' |
 		grep -v -E "include[[:space:]]+\"$room/[^/]*\"")"
