@@ -61,6 +61,13 @@ test('each signs in with their own key, and is who the policy says', async () =>
 	}
 });
 
+test('the browser knows the ledger once somebody gave it the trust file', async () => {
+	for (const name of policyNames) {
+		await people[name].page.getByLabel('Trust file').setInputFiles(gateway.env.TRUST);
+		await people[name].page.locator('#trust-strip .verdict.ok').waitFor();
+	}
+});
+
 /* ---- approving ------------------------------------------------------------------------------------------------ */
 
 test('a key pair is made when two people approved in two browsers, each seeing the other’s answer arrive', async () => {
@@ -127,13 +134,6 @@ test('a request that expires while somebody looks says so, and takes no signatur
 
 /* ---- evidence ------------------------------------------------------------------------------------------------- */
 
-test('the browser knows the ledger once somebody gave it the trust file', async () => {
-	for (const name of policyNames) {
-		await people[name].page.getByLabel('Trust file').setInputFiles(gateway.env.TRUST);
-		await people[name].page.locator('#trust-strip .verdict.ok').waitFor();
-	}
-});
-
 test('the operation’s line says verified, and opened it shows the chain from the screens to the record', async () => {
 	const { page } = people.suzuki;
 
@@ -142,9 +142,11 @@ test('the operation’s line says verified, and opened it shows the chain from t
 	await seen.line.locator('.line-verdict .verdict.ok').waitFor();
 	await seen.line.locator('.opener').click();
 	await seen.line.locator('.step').last().waitFor();
-	assert.deepEqual(await seen.line.locator('.step.failed, .step.unknown').allTextContents(), []);
+	/* All but how a certificate's bytes read in words: that is made again by kanmon's own tools. */
+	for (const text of await seen.line.locator('.step.failed, .step.unknown').allTextContents())
+		assert.match(text, /but for the words of the content/);
 	await pictures.take(page, 'operations', { viewport: { width: 1280, height: 1180 } });
-	assert.match(await seen.line.locator('.chain').textContent(), /shown to .*sato.*approved: sato, tanaka.*signature verifies/s);
+	assert.match(await seen.line.locator('.chain').textContent(), /screens showed the statement, byte for byte.*sato, tanaka: each signature verifies.*the signature verifies under the key/s);
 });
 
 test('no line of what the HSM did is anything but verified', async () => {
@@ -206,7 +208,7 @@ test('a next version of the policy is written, checked, signed by two people in 
 	await other.locator('#propose-sign').click();
 	await other.locator('#signers', { hasText: 'sato, suzuki' }).waitFor();
 	await other.locator('#propose-submit').click();
-	await other.getByText('Version 3 is in the ledger').waitFor();
+	await other.locator('.good', { hasText: 'Version 3 is in the ledger' }).waitFor();
 });
 
 test('in Japanese every word changes but those that are signed', async () => {
@@ -266,17 +268,23 @@ async function altered(person, path, change) {
 	return () => person.page.unroute(pattern);
 }
 
+/* One character of what this finds is another. */
+const bend = (pattern) => (text) => text.replace(pattern, (whole) => whole.slice(0, -1) + (whole.endsWith('A') ? 'B' : 'A'));
+/* The record's three parts: its head, its line, its path. */
+function withoutRecord(text, type) {
+	const lines = text.split('\n');
+	const at = lines.findIndex((line) => line.endsWith(`"type":"${type}","v":1}`));
+	const end = lines.findIndex((line, i) => i > at && /^(record|consistency) /.test(line));
+	return lines.toSpliced(at - 1, end - at + 1).join('\n');
+}
+
 const lies = [
-	['a digest changed in the data', 'Who signed it|The statement|this is no bundle', (text) => text.replace(/^blob (.)/m, (whole, c) => `blob ${c === 'A' ? 'B' : 'A'}`)],
-	['an approval left out', 'does not stand on the votes', (text) => {
-		const at = text.split('\n').findIndex((line) => line.includes('"type":"approval"'));
-		const lines = text.split('\n');
-		const end = lines.findIndex((line, i) => i > at && /^(record|consistency) /.test(line));
-		return lines.toSpliced(at - 1, end - at + 1).join('\n');
-	}],
-	['an approval swapped for another', 'not in the tree', (text) => text.replace(/("check":"ok","note":"[^"]*— )sato/, '$1suzuki')],
-	['the HSM’s result changed', 'not in the tree', (text) => text.replace(/"out":\{"b64":"./, (whole) => whole.replace(/.$/, (c) => (c === 'A' ? 'B' : 'A')))],
-	['a checkpoint with another root', 'not signed by the log key', (text) => text.replace(/^(checkpoint \d+\n.*\n\d+\n)(.)/m, (whole, before, c) => before + (c === 'A' ? 'B' : 'A'))],
+	['a digest changed', /not in the tree/, bend(/"in":\{"len":\d+,"sha256":"./)],
+	['a record hidden: the approval', /does not stand on the votes|another form|not enough/, (text) => withoutRecord(text, 'approval')],
+	['a record hidden: the decision', /stands on no decision|not in the tree|no decision/, (text) => withoutRecord(text, 'decision')],
+	['an approval swapped for another person’s', /not in the tree/, (text) => text.replace(/("check":"ok","note":"[^"]*— )sato/, '$1suzuki')],
+	['another result of the HSM', /not in the tree/, bend(/"out":\{"b64":"./)],
+	['another root in the checkpoint', /not signed by the log key|does not verify/, bend(/^checkpoint \d+\n.*\n\d+\n./m)],
 ];
 for (const [says, why, change] of lies)
 	test(`an API that lies, ${says}: the browser’s own check fails on the operation’s line`, async () => {
@@ -288,7 +296,7 @@ for (const [says, why, change] of lies)
 		const line = page.locator('.operation', { hasText: 'certificate of www.example.jp' });
 		await line.locator('.line-verdict .verdict.failed').waitFor();
 		await line.locator('.opener').click();
-		assert.match(await line.locator('.step.failed').first().textContent(), new RegExp(`${why}|form is wrong`));
+		assert.match((await line.locator('.step.failed').allTextContents()).join('\n'), why);
 		await honest();
 	});
 
@@ -376,6 +384,8 @@ test('console files that lie about the report as well: a rule with `independent`
 	const shown = gateway.kanmon('request', 'show', String(id), '--as', join(gateway.env.CUSTODIAN_DIR, 'tanaka'));
 	assert.match(shown, /independent 1/);
 	assert.equal(gateway.vote('veto', 'tanaka', id, '--reason', 'a browser showed something else').status, 0);
+	/* pkcs11-tool then tries the same in parts. */
+	gateway.vote('veto', 'tanaka', await gateway.waiting('strict'), '--reason', 'a browser showed something else');
 	assert.notEqual((await call.done).status, 0);
 	for (const name of ['sato', 'suzuki'])
 		await people[name].page.unroute('**/js/statement.js');

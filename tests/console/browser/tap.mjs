@@ -1,7 +1,18 @@
 /* Cases one after the other, as TAP. A case is a sentence; what it throws is why it failed. */
 const cases = [];
 
+const LONGEST_MS = 60000;
+
 export const test = (says, run) => cases.push({ says, run });
+
+function withinTime(work) {
+	let timer = 0;
+	const late = new Promise((_, fail) => {
+		timer = setTimeout(() => fail(new Error(`not done within ${LONGEST_MS / 1000} s`)), LONGEST_MS);
+	});
+
+	return Promise.race([work, late]).finally(() => clearTimeout(timer));
+}
 
 /* `chained`: each case needs those before it, so none is run after one that failed. `explain` tells more of one. */
 export async function runAll({ chained = false, explain = async () => '' } = {}) {
@@ -14,7 +25,7 @@ export async function runAll({ chained = false, explain = async () => '' } = {})
 			continue;
 		}
 		try {
-			await run();
+			await withinTime(run());
 			process.stdout.write(`ok ${i + 1} - ${says}\n`);
 		} catch (error) {
 			failed += 1;

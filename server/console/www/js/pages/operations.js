@@ -114,17 +114,24 @@ class OperationList {
 		await this.read(0);
 	}
 
+	/*
+	 * From `before` down (0: from the newest), until the page is full or there are no more: the gateway looks for a moment
+	 * only at each question, and answers with what it found.
+	 */
 	async read(before) {
-		const { operations, next } = await get(query('operations', { ...this.filter, before: before === 0 ? '' : before, count: PAGE }));
-		const fresh = operations.filter((operation) => !this.lines.has(operation.record)).map((operation) => this.add(operation));
+		let from = before, found = 0;
 
-		if (before === 0)
-			this.list.prepend(...fresh);
-		else
-			this.list.append(...fresh);
-		if (before !== 0 || this.next === 0 || fresh.length === operations.length)
-			this.next = next ?? 0;
-		this.more.hidden = this.next === 0;
+		do {
+			const { operations, next } = await get(query('operations', { ...this.filter, before: from === 0 ? '' : from, count: PAGE }));
+			if (this.signal.aborted)
+				return;
+			const fresh = operations.filter((operation) => !this.lines.has(operation.record));
+			this.list.append(...fresh.map((operation) => this.add(operation)));
+			found += operations.length;
+			from = next ?? 0;
+		} while (found < PAGE && from !== 0);
+		this.next = from;
+		this.more.hidden = from === 0;
 		this.empty.hidden = this.lines.size > 0;
 		this.work();
 	}
