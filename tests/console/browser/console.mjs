@@ -12,7 +12,7 @@ import { Pictures } from './pictures.mjs';
 import { runAll, test } from './tap.mjs';
 
 const dir = process.env.KMN_CONSOLE_DIR;
-const gateway = await Gateway.up(dir);
+const gateway = Gateway.up(dir);
 const browser = await Browser.start();
 const people = {};
 const seen = {}; /* what one case leaves for the next */

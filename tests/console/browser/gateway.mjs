@@ -2,47 +2,24 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
 const source = join(here, '../../..');
 
-async function freePort() {
-	const server = createServer();
-
-	await new Promise((done) => server.listen(0, '127.0.0.1', done));
-	const { port } = server.address();
-	await new Promise((done) => server.close(done));
-	return port;
-}
-
 export class Gateway {
 	/* Custodians sato, suzuki, tanaka have key files; policy 1 is signed by them. */
-	static async up(dir) {
+	static up(dir) {
 		const gateway = new Gateway();
-		const port = await freePort();
 
-		Object.assign(gateway, { dir, work: join(dir, 'work'), origin: `https://localhost:${port}` });
+		Object.assign(gateway, { dir, work: join(dir, 'work') });
 		mkdirSync(gateway.work, { recursive: true });
-		const policy = join(dir, 'console.policy.in');
-		writeFileSync(policy, readFileSync(join(here, 'console.policy.in'), 'utf8').replaceAll('@CONSOLE@', gateway.origin));
-		gateway.sandbox('up', join(dir, 'gw'), '--policy', policy, '--conf', gateway.consoleSection(port));
+		gateway.sandbox('up', join(dir, 'gw'), '--policy', join(here, 'console.policy.in'), '--console', 'localhost');
 		const text = execFileSync('bash', ['-c', '. "$0/gw/env" && env -0', dir], { encoding: 'utf8' });
 		gateway.env = Object.fromEntries(text.split('\0').filter(Boolean).map((pair) => [pair.slice(0, pair.indexOf('=')), pair.slice(pair.indexOf('=') + 1)]));
+		gateway.origin = gateway.env.CONSOLE;
 		return gateway;
-	}
-
-	/* The console's part of kanmond.conf, with a certificate of its own. */
-	consoleSection(port) {
-		const [certificate, key] = [join(this.dir, 'console.crt'), join(this.dir, 'console.key')];
-		const user = process.getuid() === 0 ? 'user = "59999"' : '';
-
-		execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', key, '-out', certificate,
-			'-days', '2', '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost'], { stdio: 'ignore' });
-		return `console {\n\tlisten = "127.0.0.1:${port}"\n\torigin = "${this.origin}"\n\tcertificate = "${certificate}"\n\tkey = "${key}"\n` +
-			`\tpages = "${process.env.KMN_WWW}"\n\t${user}\n}\n`;
 	}
 
 	sandbox(...args) {
