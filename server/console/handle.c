@@ -248,6 +248,8 @@ kmn_handle_completed(void *cookie, struct MHD_Connection *connection, void **sta
 	q->console->body_bytes -= q->body_room;
 	if (q->body != NULL)
 		sodium_memzero(q->body, q->body_room);
+	if (q->text != NULL)
+		sodium_memzero(q->text, q->text_len);
 	free(q->body);
 	free(q->text);
 	sodium_memzero(q, sizeof(*q));

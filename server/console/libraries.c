@@ -28,7 +28,7 @@ static const struct function gnutls_functions[] = {KMN_GNUTLS_ROWS(GNUTLS_ROW)};
 static bool
 open_one(const char *name, const struct function *functions, size_t count, void *into)
 {
-	void *library = dlopen(name, RTLD_NOW | RTLD_GLOBAL);
+	void *library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
 
 	for (size_t i = 0; library != NULL && i < count; i++) {
 		void **at = (void **)(void *)((char *)into + functions[i].offset);
