@@ -57,6 +57,8 @@ static const int common[] = { /* memory, time, threads' waiting, descriptors tha
 
 static const int gate_only[] = { SCMP_SYS(accept), SCMP_SYS(accept4) }; /* and the console */
 
+static const int runner_only[] = { SCMP_SYS(connect) }; /* to the gate; no file, no name to look up */
+
 static const int keeper_only[] = { /* files under the ledger's folder; socketless */
 	SCMP_SYS(openat), SCMP_SYS(pread64), SCMP_SYS(pwrite64), SCMP_SYS(preadv), SCMP_SYS(pwritev),
 	SCMP_SYS(fsync), SCMP_SYS(fdatasync), SCMP_SYS(ftruncate), SCMP_SYS(fallocate), SCMP_SYS(flock),
@@ -88,7 +90,7 @@ static const int killed_in_gate[] = {
 static const int killed_in_keeper[] = {
 	SCMP_SYS(connect), SCMP_SYS(bind), SCMP_SYS(socket), SCMP_SYS(socketpair), SCMP_SYS(accept), SCMP_SYS(accept4),
 };
-static const int killed_in_courier[] = { SCMP_SYS(bind), SCMP_SYS(accept), SCMP_SYS(accept4) };
+static const int killed_in_courier[] = { SCMP_SYS(bind), SCMP_SYS(accept), SCMP_SYS(accept4) }; /* and a runner */
 
 /*
  * The worker runs a vendor's code, which may want files, devices, shared
@@ -189,6 +191,17 @@ fill_courier(scmp_filter_ctx filter)
 }
 
 static int
+fill_runner(scmp_filter_ctx filter)
+{
+	int error;
+
+	if ((error = ADD(filter, SCMP_ACT_ALLOW, runner_only)) == 0 &&
+	    (error = ADD(filter, SCMP_ACT_KILL_PROCESS, killed_in_courier)) == 0 && (error = add_internet(filter)) == 0)
+		error = add_threads(filter, 0, SCMP_ACT_KILL_PROCESS);
+	return error;
+}
+
+static int
 fill_filter(scmp_filter_ctx filter, enum kmn_role role)
 {
 	int error;
@@ -204,6 +217,8 @@ fill_filter(scmp_filter_ctx filter, enum kmn_role role)
 		return error;
 	if (role == KMN_ROLE_COURIER)
 		return fill_courier(filter);
+	if (role == KMN_ROLE_RUNNER)
+		return fill_runner(filter);
 	if (role == KMN_ROLE_GATE || role == KMN_ROLE_CONSOLE) {
 		if ((error = ADD(filter, SCMP_ACT_ALLOW, gate_only)) == 0 &&
 		    (error = ADD(filter, SCMP_ACT_KILL_PROCESS, killed_in_gate)) == 0)

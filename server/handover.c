@@ -242,7 +242,13 @@ read_console(const struct kmn_settings *settings, struct kmn_material *m, char *
 		return KMN_OK;
 	if ((e = read_guarded(c->certificate, PEM_MAX_BYTES, false, &m->console_certificate, &len, why_out)) != KMN_OK)
 		return e;
-	return read_guarded(c->key, PEM_MAX_BYTES, true, &m->console_key, &len, why_out);
+	if ((e = read_guarded(c->key, PEM_MAX_BYTES, true, &m->console_key, &len, why_out)) != KMN_OK ||
+	    c->client_key == NULL)
+		return e;
+	if ((e = read_guarded(c->client_certificate, PEM_MAX_BYTES, false, &m->client_certificate, &len, why_out)) !=
+	    KMN_OK)
+		return e;
+	return read_guarded(c->client_key, PEM_MAX_BYTES, true, &m->client_key, &len, why_out);
 }
 
 kmn_err
@@ -285,6 +291,8 @@ kmn_material_free(struct kmn_material *material)
 	sodium_free(material->authorised);
 	sodium_free(material->console_certificate);
 	sodium_free(material->console_key);
+	sodium_free(material->client_certificate);
+	sodium_free(material->client_key);
 	for (unsigned i = 0; i < KMN_TIME_STAMPS_MAX; i++)
 		sodium_free(material->stamp_roots[i]);
 	for (unsigned i = 0; i < KMN_ACTIVATIONS_MAX; i++)
@@ -706,6 +714,45 @@ get_console(struct kmn_reader *r, struct kmn_console_setup *c)
 	get_numbers(r, &c->limits, sizeof(c->limits));
 }
 
+/* The gate from this host: where it listens on every address, the loopback one. */
+static void
+put_gateway(struct kmn_writer *w, const char *listen)
+{
+	static const char every[] = "0.0.0.0:", every_six[] = "[::]:";
+	char text[80];
+
+	if (strncmp(listen, every, sizeof(every) - 1) == 0)
+		(void)snprintf(text, sizeof(text), "127.0.0.1:%s", listen + sizeof(every) - 1);
+	else if (strncmp(listen, every_six, sizeof(every_six) - 1) == 0)
+		(void)snprintf(text, sizeof(text), "[::1]:%s", listen + sizeof(every_six) - 1);
+	else
+		(void)snprintf(text, sizeof(text), "%s", listen);
+	put_text(w, text);
+}
+
+static void
+put_runner(struct kmn_writer *w, const struct kmn_settings *s, const struct kmn_material *m)
+{
+	put_gateway(w, s->listen.at[0]);
+	put_text(w, s->origin);
+	put_text(w, m->client_certificate);
+	put_text(w, m->client_key);
+	put_text(w, m->certificate);
+	kmn_writer_raw(w, m->log_key + crypto_sign_SEEDBYTES, KMN_LOG_KEY_BYTES); /* libsodium: seed, public key */
+}
+
+static void
+get_runner(struct kmn_reader *r, struct kmn_runner_setup *s)
+{
+	s->keeper = KMN_PEER_FD;
+	s->gateway = get_text(r);
+	s->origin = get_text(r);
+	s->certificate = get_text(r);
+	s->key = get_text(r);
+	s->gate_certificate = get_text(r);
+	kmn_reader_raw(r, s->log_key, sizeof(s->log_key));
+}
+
 void
 kmn_handover_put(struct kmn_writer *w, enum kmn_role role, const struct kmn_settings *settings,
     const struct kmn_material *material, unsigned listeners, const struct kmn_assignment *assignment)
@@ -734,6 +781,9 @@ kmn_handover_put(struct kmn_writer *w, enum kmn_role role, const struct kmn_sett
 		break;
 	case KMN_ROLE_CONSOLE:
 		put_console(w, settings, material);
+		break;
+	case KMN_ROLE_RUNNER:
+		put_runner(w, settings, material);
 		break;
 	default: /* the courier is told all it needs to know by the keeper */
 		break;
@@ -764,7 +814,7 @@ files_of(enum kmn_role role, const struct kmn_limits *limits, const struct kmn_h
 {
 	unsigned modules = h->keeper.module_count;
 
-	if (role == KMN_ROLE_COURIER)
+	if (role == KMN_ROLE_COURIER || role == KMN_ROLE_RUNNER)
 		return COURIER_FILES;
 	if (role == KMN_ROLE_CONSOLE)
 		return h->console.limits.connections + CONSOLE_SPARE_FILES;
@@ -808,6 +858,8 @@ kmn_handover_receive(int fd, const struct kmn_handover **handover_out)
 		get_worker(&r, &h.worker);
 	} else if (h.role == KMN_ROLE_CONSOLE) {
 		get_console(&r, &h.console);
+	} else if (h.role == KMN_ROLE_RUNNER) {
+		get_runner(&r, &h.runner);
 	} else {
 		h.courier.keeper = KMN_PEER_FD;
 	}

@@ -25,10 +25,11 @@ struct kmn_material {
 	uint8_t *log_key; /* 64 bytes, in guarded memory */
 	uint8_t binary_sha256[KMN_HASH_BYTES];
 	char boot_id[64];
-	char *stamp_roots[KMN_TIME_STAMPS_MAX]; /* certificates of TSAs, PEM, by their number */
-	char *sealed_pin[KMN_ACTIVATIONS_MAX];  /* texts, by the number of the activation */
-	char *authorised;                       /* signed note of --recovery; NULL: there is none */
+	char *stamp_roots[KMN_TIME_STAMPS_MAX];  /* certificates of TSAs, PEM, by their number */
+	char *sealed_pin[KMN_ACTIVATIONS_MAX];   /* texts, by the number of the activation */
+	char *authorised;                        /* signed note of --recovery; NULL: there is none */
 	char *console_certificate, *console_key; /* PEM, in guarded memory; NULL: there is no console */
+	char *client_certificate, *client_key;   /* likewise, of the console's client; NULL: it is none of ours */
 	char *types[KMN_MODULES_MAX]; /* texts that describe what a module has of its own, by its number; NULL: none */
 };
 
@@ -68,6 +69,7 @@ struct kmn_handover {
 	struct kmn_worker_setup worker;
 	struct kmn_courier_setup courier;
 	struct kmn_console_setup console;
+	struct kmn_runner_setup runner;
 };
 kmn_err kmn_handover_receive(int fd, const struct kmn_handover **handover_out) KMN_MUST_CHECK;
 

@@ -73,6 +73,8 @@ run_role(const struct asked *asked)
 		return kmn_courier_main(&h->courier);
 	case KMN_ROLE_CONSOLE:
 		return kmn_console_main(&h->console);
+	case KMN_ROLE_RUNNER:
+		return kmn_runner_main(&h->runner);
 	default:
 		return kmn_worker_main(&h->worker);
 	}

@@ -100,6 +100,9 @@ static const struct row rows[] = {
 	{CONSOLE,  "user",                 AT(users[KMN_ROLE_CONSOLE]),   USER,            0,       64, NULL,       NULL, NULL},
 	{CONSOLE,  "pages",                AT(console.pages),             PATH,            1,     4095, KMN_PAGES_DIR, NULL, NULL},
 	{CONSOLE,  "client",               AT(console.client),            TEXT,            0,       64, NULL,       NULL, NULL},
+	{CONSOLE,  "client-certificate",   AT(console.client_certificate), PATH,           0,     4095, NULL,       NULL, NULL},
+	{CONSOLE,  "client-key",           AT(console.client_key),        PATH,            0,     4095, NULL,       NULL, NULL},
+	{CONSOLE,  "client-user",          AT(users[KMN_ROLE_RUNNER]),    USER,            0,       64, NULL,       NULL, NULL},
 	{CONSOLE,  "connections",          AT(console.limits.connections), NUMBER,         2,     1000, "200",      NULL, NULL},
 	{CONSOLE,  "connections-per-address", AT(console.limits.connections_per_address), NUMBER, 1, 1000, "40",    NULL, NULL},
 	{CONSOLE,  "questions",            AT(console.limits.questions),  NUMBER,          1,   100000, "600",      NULL, NULL},
@@ -145,7 +148,7 @@ static const struct many {
 	sizeof(struct kmn_hook_settings), 0, KMN_HOOKS_MAX, KMN_HOOK_NAME_MAX_BYTES},
 };
 
-static const char *const role_name[KMN_ROLE_COUNT] = {"gate", "keeper", "worker", "courier", "console"};
+static const char *const role_name[KMN_ROLE_COUNT] = {"gate", "keeper", "worker", "courier", "console", "runner"};
 
 const char *
 kmn_role_name(enum kmn_role role)
@@ -538,6 +541,20 @@ resolve_user(struct kmn_settings *s, enum kmn_role role, char *why)
 		   : complain(why, "%.300s: users: the %s may not be root", s->path, kmn_role_name(role));
 }
 
+/* A client that kanmond itself runs has all that a client has. */
+static kmn_err
+check_client(const struct kmn_settings *s, char *why)
+{
+	const struct kmn_console_settings *c = &s->console;
+
+	if ((c->client_certificate == NULL) == (c->client_key == NULL) && (c->client_key == NULL || c->client != NULL))
+		return KMN_OK;
+	return complain(why,
+	    "%.300s: console: client-certificate and client-key are given together, and with client, the name of its "
+	    "line in the policy",
+	    s->path);
+}
+
 /* Users that all differ, or none at all. The courier has one where there is a courier. */
 static kmn_err
 resolve_users(struct kmn_settings *s, char *why)
@@ -548,7 +565,8 @@ resolve_users(struct kmn_settings *s, char *why)
 
 	for (unsigned role = 0; role < KMN_ROLE_COURIER; role++)
 		given += u[role].text != NULL;
-	if (given == 0 && u[KMN_ROLE_COURIER].text == NULL && u[KMN_ROLE_CONSOLE].text == NULL)
+	if (given == 0 && u[KMN_ROLE_COURIER].text == NULL && u[KMN_ROLE_CONSOLE].text == NULL &&
+	    u[KMN_ROLE_RUNNER].text == NULL)
 		return KMN_OK;
 	if (given < KMN_ROLE_COURIER)
 		return complain(why, "%.300s: users: gate, keeper and worker are given together", s->path);
@@ -557,6 +575,9 @@ resolve_users(struct kmn_settings *s, char *why)
 		    why, "%.300s: users: courier is missing, and something is asked over the network", s->path);
 	if (s->console.listen != NULL && u[KMN_ROLE_CONSOLE].text == NULL)
 		return complain(why, "%.300s: console user is missing, where the other roles have users", s->path);
+	if (s->console.client_key != NULL && u[KMN_ROLE_RUNNER].text == NULL)
+		return complain(
+		    why, "%.300s: console client-user is missing, where the other roles have users", s->path);
 	for (unsigned role = 0; e == KMN_OK && role < KMN_ROLE_COUNT; role++)
 		if (u[role].text != NULL)
 			e = resolve_user(s, (enum kmn_role)role, why);
@@ -652,7 +673,8 @@ kmn_settings_load(const char *path, char *why_out, struct kmn_settings **setting
 	}
 	if ((e = read_text(s->path, text, s->config_sha256, why_out)) != KMN_OK ||
 	    (e = parse(s->path, text, why_out, &cfg)) != KMN_OK || (e = take_rows(s, cfg, why_out)) != KMN_OK ||
-	    (e = check_guards(s, why_out)) != KMN_OK || (e = resolve_users(s, why_out)) != KMN_OK ||
+	    (e = check_guards(s, why_out)) != KMN_OK || (e = check_client(s, why_out)) != KMN_OK ||
+	    (e = resolve_users(s, why_out)) != KMN_OK ||
 	    (e = check_hooks(s, why_out)) != KMN_OK)
 		goto done;
 	*settings_out = s;

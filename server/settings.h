@@ -20,7 +20,15 @@
 #define KMN_LISTEN_MAX 16
 #define KMN_ENVIRONMENT_MAX 64
 
-enum kmn_role { KMN_ROLE_GATE, KMN_ROLE_KEEPER, KMN_ROLE_WORKER, KMN_ROLE_COURIER, KMN_ROLE_CONSOLE, KMN_ROLE_COUNT };
+enum kmn_role {
+	KMN_ROLE_GATE,
+	KMN_ROLE_KEEPER,
+	KMN_ROLE_WORKER,
+	KMN_ROLE_COURIER,
+	KMN_ROLE_CONSOLE,
+	KMN_ROLE_RUNNER,
+	KMN_ROLE_COUNT
+};
 enum kmn_confinement { KMN_CONFINEMENT_FULL, KMN_CONFINEMENT_NO_SECCOMP };
 
 /* Texts of a list; NULL stands at the end. */
@@ -79,10 +87,11 @@ struct kmn_hook_settings {
 
 /* Where browsers come: `console { }`. */
 struct kmn_console_settings {
-	char *listen; /* address:port; NULL: there is no console, and nothing below is set */
-	char *origin; /* https://host:port, as browsers call it */
+	char *listen;                    /* address:port; NULL: there is no console, and nothing below is set */
+	char *origin;                    /* https://host:port, as browsers call it */
 	char *certificate, *key, *pages; /* paths; pages: folder of the static files */
 	char *client;                    /* of the policy, that runs what operators ask for; NULL: there is none */
+	char *client_certificate, *client_key; /* paths, of that client; NULL: it is a program elsewhere */
 	struct kmn_console_limits limits;
 };
 
@@ -132,7 +141,7 @@ void kmn_settings_free(struct kmn_settings *settings);
 /* Every setting as it is in force, in the form of the file. */
 void kmn_settings_print(const struct kmn_settings *settings, FILE *to);
 
-/* "gate", "keeper", "worker", "courier", "console". */
+/* "gate", "keeper", "worker", "courier", "console", "runner". */
 const char *kmn_role_name(enum kmn_role role);
 
 #endif

@@ -48,7 +48,7 @@ struct standing {
 	char why[HOW_BYTES + 16];
 };
 
-enum { GATE, COURIER, CONSOLE, STANDING_COUNT };
+enum { GATE, COURIER, CONSOLE, RUNNERS, STANDING_COUNT = RUNNERS + KMN_RUNNERS };
 
 struct supervisor {
 	const struct kmn_supervisor_options *o;
@@ -196,6 +196,8 @@ start_standing(struct supervisor *s, struct standing *one)
 	}
 	kmn_writer_init(&w, 256);
 	kmn_writer_text(&w, one->why);
+	if (one->role == KMN_ROLE_RUNNER)
+		kmn_writer_u8(&w, (uint8_t)(one - &s->standing[RUNNERS]));
 	tell(s, one->message, &w, peer);
 	(void)close(peer);
 }
@@ -258,11 +260,13 @@ listen_all(const struct supervisor *s)
 static void
 take_serving(struct supervisor *s)
 {
-	const bool wanted[STANDING_COUNT] = {
+	bool wanted[STANDING_COUNT] = {
 	    [GATE] = true, [COURIER] = kmn_settings_need_courier(s->o->settings), [CONSOLE] = s->o->console >= 0};
 
 	if (s->phase != STARTING)
 		return;
+	for (unsigned i = RUNNERS; i < STANDING_COUNT; i++)
+		wanted[i] = s->o->settings->console.client_key != NULL;
 	s->phase = SERVING;
 	if (!listen_all(s)) {
 		end_service(s, 1);
@@ -627,6 +631,8 @@ kmn_supervisor_run(const struct kmn_supervisor_options *options)
 		[CONSOLE] = {.role = KMN_ROLE_CONSOLE, .message = KMN_S_CONSOLE}},
 	};
 
+	for (unsigned i = RUNNERS; i < STANDING_COUNT; i++)
+		s.standing[i] = (struct standing){.role = KMN_ROLE_RUNNER, .message = KMN_S_RUNNER};
 	LIST_INIT(&s.workers);
 	if ((s.hooks = kmn_hooks_new(options->settings)) == NULL || (s.signals = open_signals()) < 0) {
 		kmn_say(KMN_SAY_ERROR, "signals: %s", strerror(errno));

@@ -56,7 +56,9 @@ const struct kmn_api_row kmn_api_rows[] = {
 		 A(WORDS, "id", 2 * SHORT), A(WORDS, "mechanism", SHORT), A(WORDS, "parameters", 1024), A(NUMBER, "file_length", 0),
 		 A(FILE_HASH, "file_sha256", 0), A(TEXT, "purpose", 1024)}},
 	{POST, "instructions",            KMN_UI_INSTRUCT,          KMN_API_JSON,    1507328,
-		{A(SIGNED, NULL, SMALL), A(BYTES, "file", KMN_UI_FILE_MAX_BYTES)}},
+		{A(SIGNED, NULL, SMALL), A(BYTES, "file", KMN_UI_FILE_MAX_BYTES), A(WORDS, "pin", SHORT)}},
+	{GET,  "instructions",            KMN_UI_INSTRUCTIONS,      KMN_API_JSON,    0,      {A(END, NULL, 0)}},
+	{GET,  "instructions/{number}",   KMN_UI_INSTRUCTION,       KMN_API_JSON,    0,      {A(PATH, NULL, 0)}},
 };
 #undef A
 #undef GET

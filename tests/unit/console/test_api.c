@@ -221,10 +221,10 @@ test_bodies(void)
 		{ "instructions/begin", "{\"what\":\"sign\",\"token\":\"t\",\"purpose\":\"p\",\"file_length\":-1}", KMN_E_MALFORMED, 0 },
 		{ "instructions/begin", "{\"what\":\"sign\",\"token\":\"t\",\"purpose\":\"p\",\"file_length\":1.5}", KMN_E_MALFORMED, 0 },
 		{ "instructions/begin", "{\"what\":\"sign\",\"token\":\"t\",\"purpose\":\"p\",\"key\":null}", KMN_E_MALFORMED, 0 },
-		{ "instructions", "{\"note\":\"n\",\"file\":\"AAAA\"}",        KMN_OK, 1 + 4 + 1 + 4 + 3 },
+		{ "instructions", "{\"note\":\"n\",\"file\":\"AAAA\"}",        KMN_OK, 1 + 4 + 1 + 4 + 3 + 4 },
 		{ "instructions", "{\"note\":\"n\",\"file\":\"AAA\"}",         KMN_E_MALFORMED, 0 },
 		{ "instructions", "{\"note\":\"n\",\"file\":7}",               KMN_E_MALFORMED, 0 },
-		{ "instructions", "{\"note\":\"n\"}",                          KMN_OK, 1 + 4 + 1 + 4 },
+		{ "instructions", "{\"note\":\"n\"}",                          KMN_OK, 1 + 4 + 1 + 4 + 4 },
 	};
 	/* clang-format on */
 

@@ -125,6 +125,12 @@ kmn_console_main(const struct kmn_console_setup *setup)
 	return report_and_wait(setup->keeper);
 }
 
+int
+kmn_runner_main(const struct kmn_runner_setup *setup)
+{
+	return report_and_wait(setup->keeper);
+}
+
 static int events = -1;
 
 KMN_PRINTF(1, 2)
