@@ -449,6 +449,10 @@ quorum_action_apply(struct kmn_quorum *q, const struct kmn_record *record, struc
 	prune(q, record->t);
 	if (!read_act(record->body, &act))
 		return KMN_OK;
+	if (kmn_quorum_policy(q) == NULL) {
+		kmn_why_set(why, "something was done at the console, and no policy is in force");
+		return KMN_E_CORRUPT;
+	}
 	if (q->choosing)
 		return take_chosen(q, record, &act, why);
 	e = check(q, record->body, &act, record->i, t, why);

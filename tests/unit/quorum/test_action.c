@@ -205,6 +205,21 @@ test_without_session(void)
 	CU_ASSERT_EQUAL(in_session("instruct", "sato", 0, false, NULL), KMN_E_CORRUPT); /* unsigned */
 }
 
+/* A ledger whose genesis brings no policy that counts: said, and nothing is looked up in what is not there. */
+static void
+test_without_policy(void)
+{
+	struct kmn_finding finding;
+	struct kmn_quorum *q;
+
+	world_init(&w, RULES);
+	CU_ASSERT_EQUAL(sign_in(&(struct bent){.nonce = 1}), KMN_OK);
+	q = world_quorum(&w);
+	CU_ASSERT_EQUAL(world_apply(&w, q, w.count - 1, &finding), KMN_E_CORRUPT);
+	kmn_quorum_free(q);
+	world_clear(&w);
+}
+
 static void
 test_nonce(void)
 {
@@ -332,6 +347,7 @@ main(int argc, char **argv)
 	    {"what is done belongs to a session that stands, of that person", test_session},
 	    {"without one, of another, after its end: nothing is done", test_without_session},
 	    {"a text is signed for one thing", test_nonce},
+	    {"without a policy in force nothing counts", test_without_policy},
 	    {"an instruction is an operator's, for the client and the tokens that it runs", test_instruct},
 	    {"a call that names one is the one that was wanted, once", test_call},
 	    CU_TEST_INFO_NULL,
