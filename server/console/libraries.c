@@ -1,6 +1,6 @@
 /*
  * The HTTP server and its TLS are in the console's process and in no other:
- * the program that all roles share is not linked with them (decision 0040).
+ * the program that all roles share is not linked with them (decision 0043).
  */
 #include "config.h"
 
