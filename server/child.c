@@ -74,6 +74,7 @@ become(const struct kmn_child *child, int setup)
 	(void)snprintf(role, sizeof(role), "%s", kmn_role_name(child->role));
 	argv[2] = role;
 	(void)sigemptyset(&none);
+	(void)signal(SIGHUP, SIG_IGN); /* it is the supervisor's, who hears of it by another way */
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	(void)setsid(); /* ^C at the terminal is the supervisor's to judge */
 	if (arrange(child, setup))

@@ -252,6 +252,22 @@ read_console(const struct kmn_settings *settings, struct kmn_material *m, char *
 }
 
 kmn_err
+kmn_material_seal_anew(const struct kmn_settings *settings, struct kmn_material *material, char *why_out)
+{
+	struct kmn_material fresh = {.sealed_pin = {NULL}};
+	kmn_err e = read_sealed_pins(settings, &fresh, why_out);
+
+	for (unsigned i = 0; i < settings->activation_count; i++) {
+		char *text = e == KMN_OK ? material->sealed_pin[i] : fresh.sealed_pin[i];
+
+		if (e == KMN_OK)
+			material->sealed_pin[i] = fresh.sealed_pin[i];
+		sodium_free(text);
+	}
+	return e;
+}
+
+kmn_err
 kmn_material_load(const struct kmn_settings *settings, char *why_out, struct kmn_material **material_out)
 {
 	struct kmn_material *m = calloc(1, sizeof(*m));

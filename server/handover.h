@@ -37,6 +37,9 @@ struct kmn_material {
 kmn_err kmn_material_load(
     const struct kmn_settings *settings, char *why_out, struct kmn_material **material_out) KMN_MUST_CHECK;
 void kmn_material_free(struct kmn_material *material);
+/* Reads the files of the activations once more, with the same checks: all are taken, or none and the old ones stay. */
+kmn_err kmn_material_seal_anew(
+    const struct kmn_settings *settings, struct kmn_material *material, char *why_out) KMN_MUST_CHECK;
 /* The file of --recovery. */
 kmn_err kmn_material_authorise(struct kmn_material *material, const char *path, char *why_out) KMN_MUST_CHECK;
 /*

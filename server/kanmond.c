@@ -204,7 +204,7 @@ ledger_is_keepers(const struct kmn_settings *settings, int ledger)
 }
 
 static int
-serve(const struct asked *asked, const struct kmn_settings *settings, const struct kmn_material *material,
+serve(const struct asked *asked, const struct kmn_settings *settings, struct kmn_material *material,
     const int guards[KMN_GUARDS_MAX])
 {
 	int listeners[KMN_LISTEN_MAX], status;

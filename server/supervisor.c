@@ -534,6 +534,27 @@ begin_stop(struct supervisor *s, int number)
 	tell(s, KMN_S_STOP, &w, -1);
 }
 
+/* A new keeper is given them at its start; the one that runs, now. */
+static void
+seal_anew(struct supervisor *s)
+{
+	const struct kmn_settings *settings = s->o->settings;
+	char why[KMN_SETTINGS_WHY_BYTES];
+	struct kmn_writer w;
+
+	if (s->phase == STOPPING)
+		return;
+	if (kmn_material_seal_anew(settings, s->o->material, why) != KMN_OK) {
+		kmn_say(KMN_SAY_ERROR, "no sealed PIN is taken anew, those of before stay: %s", why);
+		return;
+	}
+	kmn_writer_init(&w, KMN_HANDOVER_MAX_BYTES);
+	for (unsigned i = 0; i < settings->activation_count; i++)
+		kmn_writer_bytes(&w, s->o->material->sealed_pin[i], strlen(s->o->material->sealed_pin[i]));
+	tell(s, KMN_S_SEALED_PINS, &w, -1);
+	kmn_say(KMN_SAY_INFO, "the files of %u sealed PINs are read anew", settings->activation_count);
+}
+
 static void
 hear_signals(struct supervisor *s)
 {
@@ -542,6 +563,8 @@ hear_signals(struct supervisor *s)
 	while (!s->done && read(s->signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
 		if (info.ssi_signo == SIGCHLD)
 			reap(s);
+		else if (info.ssi_signo == SIGHUP)
+			seal_anew(s);
 		else
 			begin_stop(s, (int)info.ssi_signo);
 	}
@@ -615,7 +638,7 @@ open_signals(void)
 	(void)sigaddset(&set, SIGCHLD);
 	(void)sigaddset(&set, SIGTERM);
 	(void)sigaddset(&set, SIGINT);
-	(void)signal(SIGHUP, SIG_IGN);
+	(void)sigaddset(&set, SIGHUP);
 	(void)signal(SIGPIPE, SIG_IGN);
 	return sigprocmask(SIG_BLOCK, &set, NULL) == 0 ? signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK) : -1;
 }

@@ -20,7 +20,7 @@
 
 struct kmn_supervisor_options {
 	const struct kmn_settings *settings;
-	const struct kmn_material *material;
+	struct kmn_material *material; /* its sealed PINs are read anew at SIGHUP */
 	const int *listeners; /* bound, not listening yet */
 	unsigned listener_count;
 	int ledger;        /* its folder, open */

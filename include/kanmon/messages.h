@@ -91,7 +91,10 @@
 	    "old one is gone") \
 	ROW(KMN_S_RUNNER, 71, \
 	    "text why (start, or how the one before ended), u8 its place (below KMN_RUNNERS), with the socket of a new " \
-	    "runner; the old one in that place is gone")
+	    "runner; the old one in that place is gone") \
+	ROW(KMN_S_SEALED_PINS, 72, \
+	    "for each activation of the setup, in its order: bytes text of its sealed PIN, checked; logins that begin " \
+	    "from now on go by it")
 
 /*   symbol                 value  body */
 #define KMN_COURIER_ROWS(ROW) /* keeper -> courier 1.., courier -> keeper 64.. */ \

@@ -22,6 +22,7 @@ struct kmn_login {
 	uint64_t user;
 	uint8_t key[KMN_SHARE_KEY_BYTES];
 	unsigned sealed; /* index in setup->activations */
+	char *text;      /* of the sealed PIN that it is for: another may have taken its place since */
 	unsigned shares; /* that are there */
 };
 
@@ -37,6 +38,23 @@ sealed_of(const struct kmn_keeper *k, const char *token, unsigned *number_out)
 			return true;
 		}
 	return false;
+}
+
+/* The text of a sealed PIN that holds now. */
+static const char *
+sealed_text(const struct kmn_keeper *k, unsigned number)
+{
+	return k->sealed_anew[number] != NULL ? k->sealed_anew[number] : k->setup->activations[number].text;
+}
+
+static char *
+copy(const char *text, size_t len)
+{
+	char *copy = strndup(text, len);
+
+	if (copy == NULL)
+		KMN_BUG("out of memory");
+	return copy;
 }
 
 /* The same of a call's token. */
@@ -107,6 +125,7 @@ static void
 login_free(struct kmn_login *login)
 {
 	LIST_REMOVE(login, link);
+	free(login->text);
 	free(login);
 }
 
@@ -138,6 +157,38 @@ kmn_activation_clear(struct kmn_keeper *k)
 {
 	while (!LIST_EMPTY(&k->fresh))
 		login_free(LIST_FIRST(&k->fresh));
+	for (unsigned i = 0; i < KMN_ACTIVATIONS_MAX; i++) {
+		free(k->sealed_anew[i]);
+		k->sealed_anew[i] = NULL;
+	}
+}
+
+/* One of the supervisor's texts, which it has checked. */
+static void
+take_anew(struct kmn_keeper *k, unsigned number, const char *text, size_t len)
+{
+	const char *before = sealed_text(k, number);
+
+	if (strlen(before) == len && memcmp(before, text, len) == 0)
+		return;
+	free(k->sealed_anew[number]);
+	k->sealed_anew[number] = copy(text, len);
+	k->sealed_refused[number] = false;
+	kmn_say(KMN_SAY_INFO, "token %s: another sealed PIN from now on", k->setup->activations[number].token);
+}
+
+void
+kmn_activation_anew(struct kmn_keeper *k, struct kmn_reader *r)
+{
+	for (unsigned i = 0; i < k->setup->activation_count && r->err == KMN_OK; i++) {
+		const uint8_t *text;
+		size_t len = kmn_reader_bytes(r, KMN_SEALED_PIN_MAX_BYTES, &text);
+
+		if (r->err == KMN_OK)
+			take_anew(k, i, (const char *)text, len);
+	}
+	if (kmn_reader_end(r) != KMN_OK)
+		kmn_keeper_fail(k, "the supervisor's sealed PINs cannot be read");
 }
 
 /* The pair of a login that this application asked for before, and that is still open. */
@@ -230,7 +281,7 @@ login_json(const struct kmn_call_state *call, const struct kmn_login *login)
 		put(body, "pin", json_string(pin->null ? "protected-path" : "supplied"));
 		return body;
 	}
-	text = call->keeper->setup->activations[login->sealed].text;
+	text = login->text;
 	if (kmn_sealed_pin_parse(text, strlen(text), &sealed) != KMN_OK)
 		KMN_BUG("a sealed PIN that could be read at the start");
 	while (kmn_sealed_pin_share_at(sealed, of) != NULL)
@@ -306,6 +357,8 @@ pair_made(struct kmn_keeper *k, void *cookie, struct kmn_reader *r)
 	login->slot = call->vendor_slot;
 	login->user = user_of(call);
 	login->sealed = sealed;
+	login->text = call->sealed_text;
+	call->sealed_text = NULL;
 	LIST_INSERT_HEAD(&k->fresh, login, link);
 	if (before != NULL)
 		forget(k, login);
@@ -315,9 +368,11 @@ pair_made(struct kmn_keeper *k, void *cookie, struct kmn_reader *r)
 static void
 make_pair(struct kmn_call_state *call, unsigned sealed)
 {
-	const char *text = call->keeper->setup->activations[sealed].text;
+	const char *text = sealed_text(call->keeper, sealed);
 	struct kmn_writer w;
 
+	free(call->sealed_text);
+	call->sealed_text = copy(text, strlen(text));
 	kmn_writer_init(&w, KMN_SEALED_PIN_MAX_BYTES + 64);
 	kmn_writer_bytes(&w, text, strlen(text));
 	if (kmn_branch_ask(call->keeper, call->branch, KMN_W_LOGIN, &w, pair_made, call) != KMN_OK)
@@ -337,7 +392,7 @@ begin(struct kmn_call_state *call)
 	else if (user_of(call) == CKU_SO)
 		refuse(call, "the PIN that is sealed is the user's, not the security officer's");
 	else if (call->keeper->sealed_refused[sealed])
-		refuse(call, "the HSM has refused the sealed PIN: seal the right one, and start the gateway anew");
+		refuse(call, "the HSM has refused the sealed PIN: seal the right one, and send the gateway SIGHUP");
 	else if ((login = open_login(call)) != NULL)
 		hold(call, login);
 	else
@@ -453,7 +508,8 @@ kmn_activation_ran(struct kmn_call_state *call, const struct kmn_response_view *
 	/* Once is enough to know: each further try would bring the HSM nearer to locking the token. */
 	if (response->rv == CKR_PIN_INCORRECT || response->rv == CKR_PIN_LOCKED || response->rv == CKR_PIN_EXPIRED ||
 	    response->rv == CKR_PIN_INVALID || response->rv == CKR_PIN_LEN_RANGE) {
-		call->keeper->sealed_refused[login->sealed] = true;
+		call->keeper->sealed_refused[login->sealed] =
+		    strcmp(login->text, sealed_text(call->keeper, login->sealed)) == 0;
 		kmn_say(KMN_SAY_ERROR, "token %s: the HSM refuses the PIN that is sealed: seal the right one",
 		    call->keeper->setup->activations[login->sealed].token);
 	}
@@ -582,5 +638,5 @@ kmn_activation_show(const struct kmn_keeper *k, const struct kmn_request *reques
 	const struct kmn_login *login;
 
 	if (key_of(request, key) && (login = login_by_key(k, key)) != NULL)
-		put(answer, "sealed_pin", json_string(k->setup->activations[login->sealed].text));
+		put(answer, "sealed_pin", json_string(login->text));
 }

@@ -33,6 +33,11 @@ void kmn_activation_share(struct kmn_keeper *k, struct kmn_conn *conn, struct km
 void kmn_activation_show(const struct kmn_keeper *k, const struct kmn_request *request, json_t *answer);
 
 /* Each second: key pairs that nobody waits for are wiped. */
+/*
+ * KMN_S_SEALED_PINS: sealed PINs that take the places of those before. Logins that wait are finished by the PIN that their
+ * statements name; one that the HSM refused is forgotten where another stands in its place.
+ */
+void kmn_activation_anew(struct kmn_keeper *k, struct kmn_reader *r);
 void kmn_activation_tick(struct kmn_keeper *k);
 void kmn_activation_clear(struct kmn_keeper *k);
 

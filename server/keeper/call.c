@@ -112,6 +112,7 @@ kmn_call_free(struct kmn_call_state *call)
 	kmn_call_leave_turn(call);
 	kmn_salts_forget(call);
 	json_decref(call->intent);
+	free(call->sealed_text);
 	kmn_attached_clear(&call->attached);
 	if (call->joined != NULL)
 		OPENSSL_clear_free(call->joined, KMN_KEEPER_SPOOL_MAX);

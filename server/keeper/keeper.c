@@ -347,6 +347,9 @@ supervisor_message(struct kmn_keeper *k, const struct kmn_ipc_message *m)
 	case KMN_S_STOP:
 		told_stop(k, &r);
 		return;
+	case KMN_S_SEALED_PINS:
+		kmn_activation_anew(k, &r);
+		return;
 	case KMN_S_SPAWNED:
 		kmn_workerlink_spawned(k, kmn_reader_u32(&r), m->fd);
 		return;

@@ -219,6 +219,7 @@ struct kmn_call_state {
 	struct kmn_response_view own_response; /* in place of one that is not released */
 	bool has_login; /* a C_Login by the PIN that the shares sealed to this key open (activation.h) */
 	uint8_t login[KMN_SHARE_KEY_BYTES];
+	char *sealed_text; /* of the sealed PIN that its pair is made for; NULL: none is being made */
 	bool blind; /* held, and carries what no record holds: only this very call meets its approval */
 	bool in_logins, in_held;
 	void (*in_turn)(struct kmn_call_state *call); /* what it does when its turn in keeper->logins comes */
@@ -383,6 +384,7 @@ struct kmn_keeper {
 	LIST_HEAD(, kmn_call_state) held;
 	LIST_HEAD(, kmn_login) fresh;             /* key pairs in workers (activation.c) */
 	bool sealed_refused[KMN_ACTIVATIONS_MAX]; /* the HSM did not take that sealed PIN: not tried again */
+	char *sealed_anew[KMN_ACTIVATIONS_MAX];   /* texts that came after the start; NULL: the setup's holds */
 	TAILQ_HEAD(, kmn_call_state) ready; /* have their turn, and start when the loop comes by */
 	uint64_t operations;                /* serial of the last one */
 	bool login_due;                     /* the head of logins may run */

@@ -104,6 +104,49 @@ cp sato.key.kept "$CUSTODIAN_DIR/sato.key"
 answer approve sato "$id" >/dev/null && answer approve suzuki "$id" >/dev/null
 t 'the right ones let in after that' wait "$other"
 
+# ---- another file in its place, without a restart ---------------------------------------------------------------------------
+sealed=$work/gw/root.sealed-pin
+cp "$sealed" first.sealed-pin
+# seal PIN OUT: as at the ceremony
+seal() {
+	(umask 077 && printf '%s\n' "$1" >pin.once)
+	kanmon activation seal --token "$TOKEN" --policy "$work/gw/policy" --group root-keepers --least 2 --pin-file pin.once --out "$2" >/dev/null
+	rm -f pin.once
+}
+logged() {
+	for _ in $(seq 50); do grep -q "$1" "$work/gw/kanmond.log" && return; sleep 0.1; done
+	return 1
+}
+hang_up() { kill -HUP "$(cat "$work/gw/kanmond.pid")"; }
+seal wrong-pin-4711 wrong.sealed-pin
+seal "$PIN" second.sealed-pin
+hash_of() { kanmon activation show "$1" --json | jq -r .sha256; }
+
+(p11 --login -O >before.log 2>&1) &
+before=$!
+id=$(waiting)
+answer approve sato "$id" >/dev/null
+cp wrong.sealed-pin "$sealed" && hang_up
+t 'SIGHUP: the gateway says that another sealed PIN holds' logged 'token root: another sealed PIN from now on'
+t 'a login that waits is finished by the one in its statement' bash -c "$(declare -f answer); answer approve suzuki $id"
+t 'and is let in' wait "$before"
+
+p11 --login -O >wrong.log 2>&1 &
+wrong=$!
+id=$(waiting)
+t 'the next statement names the new file' bash -c "kanmon request show $id --json | jq -r .statement | grep -qF \"pin sealed 2 of 3 $(hash_of wrong.sealed-pin)\""
+answer approve sato "$id" >/dev/null && answer approve suzuki "$id" >/dev/null
+wait "$wrong"
+t 'whose PIN the HSM refuses' says CKR_PIN_INCORRECT cat wrong.log
+t 'it is not tried again' fails p11 --login -O
+
+sed 's/^token .*/token another/' second.sealed-pin >"$sealed" && hang_up
+t 'a file of another token is refused, and named' logged "no sealed PIN is taken anew, those of before stay: $sealed: is no sealed PIN of token \"root\""
+t 'the one of before stays: it is still not tried' fails p11 --login -O
+cp second.sealed-pin "$sealed" && hang_up
+for _ in $(seq 50); do [ "$(grep -c 'token root: another sealed PIN' "$work/gw/kanmond.log")" = 2 ] && break; sleep 0.1; done
+t 'the right one lets in again, without a restart' let_in p11 --login -O
+
 # ---- a PIN in nothing that stays ------------------------------------------------------------------------------------------
 # Everything that the gateway wrote, but the token itself, whose owner has a hash of it.
 t 'the PIN is in no file of gateway, ledger, client or log' fails grep -rlaF "$PIN" "$work/gw" "$work/client.log" --exclude-dir=hsm
