@@ -369,6 +369,22 @@ kmn_application_leave(struct kmn_application *app)
 	unlock();
 }
 
+bool
+kmn_visit_begin(struct kmn_visit *visit)
+{
+	kmn_host_errors_take(&visit->errors);
+	if ((visit->app = kmn_application_enter()) == NULL)
+		kmn_host_errors_return(&visit->errors);
+	return visit->app != NULL;
+}
+
+void
+kmn_visit_end(struct kmn_visit *visit)
+{
+	kmn_host_errors_return(&visit->errors);
+	kmn_application_leave(visit->app);
+}
+
 /* ---- finish ------------------------------------------------------------------------------------------------------ */
 
 /* No call may enter any more; those inside are told, and waited for. */

@@ -27,6 +27,7 @@
 #include "kanmon/pkcs11.h"
 #include "provider/cache.h"
 #include "provider/heal.h"
+#include "provider/host.h"
 #include "provider/link.h"
 #include "provider/sessions.h"
 
@@ -57,6 +58,15 @@ struct kmn_application {
 /* The running application, with one call more inside; NULL when there is none. */
 struct kmn_application *kmn_application_enter(void);
 void kmn_application_leave(struct kmn_application *app);
+
+/* A call of the host that is inside: what it calls on, and the OpenSSL errors that were the host's own before. */
+struct kmn_visit {
+	struct kmn_application *app;
+	struct kmn_host_errors errors;
+};
+/* False, and nothing to end: there is no running application. */
+bool kmn_visit_begin(struct kmn_visit *visit) KMN_MUST_CHECK;
+void kmn_visit_end(struct kmn_visit *visit);
 
 /* Certificate and key as the settings say; a failure is told to those who debug. */
 kmn_err kmn_identity_load(

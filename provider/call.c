@@ -194,21 +194,18 @@ kmn_call_whole(
 CK_RV
 kmn_provider_call(enum kmn_call_id id, enum kmn_list list, struct kmn_arg *arg, size_t arg_count)
 {
-	struct kmn_application *app = kmn_application_enter();
-	struct kmn_host_errors errors;
+	struct kmn_visit visit;
 	CK_RV rv;
 
-	if (app == NULL)
+	if (!kmn_visit_begin(&visit))
 		return CKR_CRYPTOKI_NOT_INITIALIZED;
-	kmn_host_errors_take(&errors);
-	kmn_sessions_fill(&app->sessions, id, arg);
-	if (kmn_receipts_failed(app->receipts) && !kmn_is_harmless(id))
+	kmn_sessions_fill(&visit.app->sessions, id, arg);
+	if (kmn_receipts_failed(visit.app->receipts) && !kmn_is_harmless(id))
 		rv = kmn_err_ckr(KMN_E_RECEIPT);
-	else if (kmn_async_takes(app->async, id, list, arg))
-		rv = kmn_async_call(app->async, app, id, arg, arg_count);
+	else if (kmn_async_takes(visit.app->async, id, list, arg))
+		rv = kmn_async_call(visit.app->async, visit.app, id, arg, arg_count);
 	else
-		rv = kmn_call_whole(app, list, id, arg, arg_count);
-	kmn_host_errors_return(&errors);
-	kmn_application_leave(app);
+		rv = kmn_call_whole(visit.app, list, id, arg, arg_count);
+	kmn_visit_end(&visit);
 	return rv;
 }

@@ -262,47 +262,38 @@ C_GetInterface(CK_UTF8CHAR_PTR wanted, CK_VERSION_PTR version, CK_INTERFACE_PTR_
 EXPORT CK_RV
 C_AsyncComplete(CK_SESSION_HANDLE session, CK_UTF8CHAR_PTR function, CK_ASYNC_DATA_PTR result)
 {
-	struct kmn_application *app = kmn_application_enter();
-	struct kmn_host_errors errors;
+	struct kmn_visit visit;
 	CK_RV rv;
 
-	if (app == NULL)
+	if (!kmn_visit_begin(&visit))
 		return CKR_CRYPTOKI_NOT_INITIALIZED;
-	kmn_host_errors_take(&errors);
-	rv = kmn_async_complete(app, session, function, result);
-	kmn_host_errors_return(&errors);
-	kmn_application_leave(app);
+	rv = kmn_async_complete(visit.app, session, function, result);
+	kmn_visit_end(&visit);
 	return rv;
 }
 
 EXPORT CK_RV
 C_AsyncGetID(CK_SESSION_HANDLE session, CK_UTF8CHAR_PTR function, CK_ULONG_PTR id)
 {
-	struct kmn_application *app = kmn_application_enter();
-	struct kmn_host_errors errors;
+	struct kmn_visit visit;
 	CK_RV rv;
 
-	if (app == NULL)
+	if (!kmn_visit_begin(&visit))
 		return CKR_CRYPTOKI_NOT_INITIALIZED;
-	kmn_host_errors_take(&errors);
-	rv = kmn_async_get_id(app, session, function, id);
-	kmn_host_errors_return(&errors);
-	kmn_application_leave(app);
+	rv = kmn_async_get_id(visit.app, session, function, id);
+	kmn_visit_end(&visit);
 	return rv;
 }
 
 EXPORT CK_RV
 C_AsyncJoin(CK_SESSION_HANDLE session, CK_UTF8CHAR_PTR function, CK_ULONG id, CK_BYTE_PTR data, CK_ULONG len)
 {
-	struct kmn_application *app = kmn_application_enter();
-	struct kmn_host_errors errors;
+	struct kmn_visit visit;
 	CK_RV rv;
 
-	if (app == NULL)
+	if (!kmn_visit_begin(&visit))
 		return CKR_CRYPTOKI_NOT_INITIALIZED;
-	kmn_host_errors_take(&errors);
-	rv = kmn_async_join(app, session, function, id, data, len);
-	kmn_host_errors_return(&errors);
-	kmn_application_leave(app);
+	rv = kmn_async_join(visit.app, session, function, id, data, len);
+	kmn_visit_end(&visit);
 	return rv;
 }

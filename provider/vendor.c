@@ -35,7 +35,7 @@ give(const char *bytes, size_t len, CK_BYTE *out, CK_ULONG *out_len)
 static CK_RV
 get_last_receipt(CK_SESSION_HANDLE session, CK_BYTE *proof, CK_ULONG *proof_len)
 {
-	struct kmn_application *app;
+	struct kmn_visit visit;
 	char *text;
 	size_t len;
 	kmn_err e;
@@ -43,27 +43,27 @@ get_last_receipt(CK_SESSION_HANDLE session, CK_BYTE *proof, CK_ULONG *proof_len)
 
 	if (proof_len == NULL)
 		return CKR_ARGUMENTS_BAD;
-	if ((app = kmn_application_enter()) == NULL)
+	if (!kmn_visit_begin(&visit))
 		return CKR_CRYPTOKI_NOT_INITIALIZED;
-	e = kmn_receipts_last_proof(app->receipts, session, &text, &len);
+	e = kmn_receipts_last_proof(visit.app->receipts, session, &text, &len);
 	rv = e == KMN_OK ? give(text, len, proof, proof_len) : rv_of(e);
 	free(text);
-	kmn_application_leave(app);
+	kmn_visit_end(&visit);
 	return rv;
 }
 
 static CK_RV
 get_last_request(CK_SESSION_HANDLE session, uint64_t *request)
 {
-	struct kmn_application *app;
+	struct kmn_visit visit;
 	kmn_err e;
 
 	if (request == NULL)
 		return CKR_ARGUMENTS_BAD;
-	if ((app = kmn_application_enter()) == NULL)
+	if (!kmn_visit_begin(&visit))
 		return CKR_CRYPTOKI_NOT_INITIALIZED;
-	e = kmn_receipts_last_request(app->receipts, session, request);
-	kmn_application_leave(app);
+	e = kmn_receipts_last_request(visit.app->receipts, session, request);
+	kmn_visit_end(&visit);
 	return rv_of(e);
 }
 
@@ -94,14 +94,14 @@ static CK_RV
 attach_next(CK_SESSION_HANDLE session, const KMN_ATTACHMENT *a)
 {
 	static const uint8_t this_one[KMN_INSTANCE_ID_BYTES]; /* the application of the connection */
-	struct kmn_application *app;
+	struct kmn_visit visit;
 	struct kmn_link *link;
 	struct kmn_writer w;
 	kmn_err e = KMN_E_UNREACHABLE;
 
 	if (a == NULL)
 		return CKR_ARGUMENTS_BAD;
-	if ((app = kmn_application_enter()) == NULL)
+	if (!kmn_visit_begin(&visit))
 		return CKR_CRYPTOKI_NOT_INITIALIZED;
 	kmn_writer_init(&w, KMN_FRAME_MAX_BYTES - 1);
 	kmn_writer_u16(&w, KMN_ADMIN_ATTACH_NEXT);
@@ -113,12 +113,12 @@ attach_next(CK_SESSION_HANDLE session, const KMN_ATTACHMENT *a)
 	put(&w, a->applicant_key, a->applicant_key_len);
 	if (w.err != KMN_OK)
 		e = KMN_E_ARGUMENTS;
-	else if ((link = kmn_links_take(&app->links)) != NULL) {
-		e = ask(app, link, &w);
-		kmn_links_put(&app->links, link);
+	else if ((link = kmn_links_take(&visit.app->links)) != NULL) {
+		e = ask(visit.app, link, &w);
+		kmn_links_put(&visit.app->links, link);
 	}
 	kmn_writer_clear(&w);
-	kmn_application_leave(app);
+	kmn_visit_end(&visit);
 	return e == KMN_E_NOT_FOUND ? CKR_SESSION_HANDLE_INVALID : kmn_err_ckr(e);
 }
 
