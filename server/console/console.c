@@ -7,6 +7,8 @@
 #include "server/console/console.h"
 
 #include <arpa/inet.h>
+#include <jansson.h>
+#include <malloc.h>
 #include <poll.h>
 #include <sodium.h>
 #include <stdarg.h>
@@ -204,6 +206,15 @@ stop(struct kmn_console *c)
 	kmn_pages_clear(&pages);
 }
 
+/* A body may hold a PIN: what the parser of JSON had of it is wiped as it is given back. */
+static void
+wipe_and_free(void *memory)
+{
+	if (memory != NULL)
+		sodium_memzero(memory, malloc_usable_size(memory));
+	free(memory);
+}
+
 int
 kmn_console_main(const struct kmn_console_setup *setup)
 {
@@ -211,6 +222,7 @@ kmn_console_main(const struct kmn_console_setup *setup)
 	kmn_err e = KMN_E_CONFIG;
 
 	c.setup = setup;
+	json_set_alloc_funcs(malloc, wipe_and_free);
 	if (start(&c)) {
 		kmn_say(KMN_SAY_INFO, "%s: %zu pages, %zu bytes", setup->origin, pages.count, pages.bytes);
 		e = loop(&c);

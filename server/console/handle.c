@@ -101,26 +101,40 @@ put_question(struct kmn_question *q)
 	return kmn_reply_error(q, kmn_api_status(e), e, why.text[0] != '\0' ? why.text : kmn_err_text(e));
 }
 
+/* Another place, twice as large at least. A body may hold a PIN: the old place is wiped. */
+static bool
+grow(struct kmn_question *q, size_t room)
+{
+	char *more;
+
+	if (q->console->body_bytes + (room - q->body_room) > KMN_CONSOLE_BODIES_MAX_BYTES ||
+	    (more = malloc(room)) == NULL)
+		return false;
+	if (q->body != NULL) {
+		memcpy(more, q->body, q->body_len);
+		sodium_memzero(q->body, q->body_room);
+		free(q->body);
+	}
+	q->console->body_bytes += room - q->body_room;
+	q->body = more;
+	q->body_room = room;
+	return true;
+}
+
 /* Room grows with what came, and what all requests hold is bounded. */
 static void
 take_part(struct kmn_question *q, const char *part, size_t len)
 {
 	size_t room = q->body_room == 0 ? BODY_FIRST_BYTES : q->body_room;
-	char *more;
 
 	q->too_big = q->too_big || len > q->row->body_max - q->body_len;
 	if (q->too_big)
 		return;
 	while (room < q->body_len + len)
 		room *= 2;
-	if (room > q->body_room) {
-		q->too_big = q->console->body_bytes + (room - q->body_room) > KMN_CONSOLE_BODIES_MAX_BYTES ||
-			     (more = realloc(q->body, room)) == NULL;
-		if (q->too_big)
-			return;
-		q->console->body_bytes += room - q->body_room;
-		q->body = more;
-		q->body_room = room;
+	if (room > q->body_room && !grow(q, room)) {
+		q->too_big = true;
+		return;
 	}
 	memcpy(q->body + q->body_len, part, len);
 	q->body_len += len;
