@@ -2,21 +2,8 @@
 # A request outlives its caller: one that dies while it waits, one whose answer is lost after the HSM signed.
 . "${srcdir:-.}/tests/tap.sh"
 export PIN=kanmon-pin-4711-xyzzy
-cat >"$work/policy.in" <<'EOF'
-kanmon/policy/v1
-origin @ORIGIN@
-version 1
-previous none
-not-before @NOT_BEFORE@
-expires @EXPIRES@
-
-@ROSTER@
-token @TOKEN@
-
-group root-keepers 2 sato suzuki tanaka
-role policy 3 sato suzuki tanaka
-role veto 1 tanaka
-
+. "${srcdir:-.}/tests/clients/policy.sh"
+policy_with >"$work/policy.in" <<'EOF'
 rule root-key
   client  app
   object  pkcs11:token=@TOKEN@;object=root-ca

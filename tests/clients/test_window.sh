@@ -3,21 +3,8 @@
 # the auditor's tool. Two uses, then people are asked again.
 . "${srcdir:-.}/tests/tap.sh"
 export PIN=kanmon-pin-4711-xyzzy
-cat >"$work/policy.in" <<'EOF'
-kanmon/policy/v1
-origin @ORIGIN@
-version 1
-previous none
-not-before @NOT_BEFORE@
-expires @EXPIRES@
-
-@ROSTER@
-token @TOKEN@
-
-group root-keepers 2 sato suzuki tanaka
-role policy 3 sato suzuki tanaka
-role veto 1 tanaka
-
+. "${srcdir:-.}/tests/clients/policy.sh"
+policy_with >"$work/policy.in" <<'EOF'
 rule root-crls
   client  app
   object  pkcs11:token=@TOKEN@;object=root-ca

@@ -3,20 +3,8 @@
 # waits until the CA's side shows what the digest is of, and is then the next use.
 . "${srcdir:-.}/tests/tap.sh"
 export PIN=kanmon-pin-4711-xyzzy
-cat >"$work/policy.in" <<'EOF'
-kanmon/policy/v1
-origin @ORIGIN@
-version 1
-previous none
-not-before @NOT_BEFORE@
-expires @EXPIRES@
-
-@ROSTER@
-token @TOKEN@
-
-group root-keepers 2 sato suzuki tanaka
-role policy 3 sato suzuki tanaka
-
+. "${srcdir:-.}/tests/clients/policy.sh"
+policy_with >"$work/policy.in" <<'EOF'
 rule issuing
   client  app
   object  pkcs11:token=@TOKEN@;object=issuing-ca
