@@ -263,9 +263,9 @@ ROW("audit prove",       audit_prove,      "LEDGER INDEX", \
     "Exit: 0 written; 1 the ledger is damaged; 3 it has no such record, or no checkpoint.\n\n" \
     "  kanmon audit prove /var/lib/kanmon/gw1/ledger 42 > record-42.tlog-proof\n") \
 ROW("audit bundle",      audit_bundle,     "LEDGER INDEX", \
-    "write all evidence of one request into one file: from what custodians signed to what the HSM returned", \
-    "INDEX is that of the request or of any record about it. `kanmon audit bundle verify` judges the file with\n" \
-    "the trust file alone. Exit: 0 written; 1 the ledger is damaged; 3 no such request, or no checkpoint.\n\n" \
+    "write all evidence of one operation into one file: from what custodians signed to what the HSM returned", \
+    "INDEX is that of the request or of any record about it; an `op`, or a call that no rule held, has one too. `kanmon audit bundle verify` judges the file with\n" \
+    "the trust file alone. Exit: 0 written; 1 the ledger is damaged; 3 no such operation, or no checkpoint.\n\n" \
     "  kanmon audit bundle /var/lib/kanmon/gw1/ledger 42 > request-42.bundle\n") \
 ROW("audit bundle verify", audit_bundle_verify, "FILE --trust FILE", \
     "does what was shown and signed, what policy demanded and what the HSM returned agree?", \
