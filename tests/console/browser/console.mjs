@@ -343,6 +343,7 @@ async function lyingFiles(person, thorough) {
 
 test('console files that show A while B would be signed are betrayed by what they report; the auditor finds the screen', async () => {
 	const id = Number(gateway.ca('ask', '4B616E6D6F6E0000000E', 'www.evil.example'));
+	seen.betrayed = id;
 	const { page } = people.suzuki;
 
 	await lyingFiles(people.suzuki, false);
@@ -393,12 +394,14 @@ test('console files that lie about the report as well: a rule with `independent`
 
 /* ---- at the end ----------------------------------------------------------------------------------------------- */
 
-test('what happened in the console is in a ledger that the auditor verifies', () => {
+test('the auditor verifies the ledger of all this, and finds the two screens that lied, and nothing else', () => {
 	gateway.down();
 	const { status, output } = gateway.tried('audit', 'verify', gateway.env.LEDGER, '--trust', gateway.env.TRUST);
+	const findings = output.split('\n').filter((line) => line.startsWith('finding'));
 
-	assert.match(output, /screen|shown|V6|agree|holds/i);
-	assert.ok([0, 1].includes(status), output);
+	assert.equal(status, 1, output);
+	assert.deepEqual(findings.map((line) => line.replace(/^.*: /, '')), [seen.japanese, seen.betrayed]
+		.map((id) => `the screen showed something else than the statement of request ${id}`), output);
 });
 
 test('no page complained, and nothing was asked of another origin', () => assert.deepEqual(complaints, []));
