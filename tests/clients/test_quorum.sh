@@ -75,6 +75,23 @@ t 'a client approves nothing' exits 1 kanmon approve "$id" --as "$work/gw/client
 openssl req -x509 -newkey rsa:2048 -nodes -keyout throwaway.key -out pre.crt -subj '/CN=pre-certificate' 2>/dev/null
 id=$(ask --tbs-from pre.crt)
 t 'a pre-certificate is shown by its content' says '^input subject CN=pre-certificate' kanmon request show "$id"
+# shows_the_same LANGUAGE: what `request show` says of it ends in what `approve` shows, derived here.
+shows_the_same() {
+	kanmon request show "$id" --as "$CUSTODIAN_DIR/sato" --language "$1" >looked || return
+	kanmon approve "$id" $(as sato) --language "$1" | sed '/^Recorded: /d' >approved
+	[ "$(wc -l <approved)" -gt 30 ] && tail -n "$(wc -l <approved)" looked | diff - approved
+}
+t 'request show ends in the text that approve shows' shows_the_same en
+has_all() {
+	local line
+	for line in '^code [0-9A-Z-]{29}$' '^verified here: the statement was made again' '^NOT verified:  that the head continues' '^WARNING: '; do
+		grep -q -E "$line" looked || { echo "no $line" && return 1; }
+	done
+}
+t 'with its code, what was checked here, what was not, and warnings' has_all
+t 'likewise in Japanese' shows_the_same ja
+t 'JSON has the same code' test "$(sed -n 's/^照合コード //p' looked)" = "$(kanmon request show "$id" --json | jq -r .code)"
+t 'a client is shown its own request so, too' says '^verified here: the statement was made again' kanmon request show "$id"
 t 'the custodian is told what was verified' says '^verified here: what will be signed' approve sato "$id"
 echo wrong >wrong
 t 'a wrong passphrase sends nothing' exits 1 kanmon approve "$id" --as "$CUSTODIAN_DIR/suzuki" --passphrase-file wrong --yes
@@ -91,6 +108,8 @@ t 'anything but yes signs nothing' says 'nothing was signed' answers '\n\n\ny\n'
 t 'and the vote is not there' test '["sato"]' = "$(kanmon request show "$id" --json | jq -c .request.have)"
 jq '.[].head.size = 1000000' "$CUSTODIAN_DIR/sato.seen" >seen && cp seen "$CUSTODIAN_DIR/sato.seen"
 t 'a ledger shorter than what was seen is not signed for' says 'DO NOT SIGN: the ledger is shorter' approve sato "$id"
+t 'nor shown' says 'DO NOT SIGN: the ledger is shorter' kanmon request show "$id" --as "$CUSTODIAN_DIR/sato"
+t 'which is a failure' exits 1 kanmon request show "$id" --as "$CUSTODIAN_DIR/sato"
 
 "$source_dir/tools/sandbox" down "$work/gw" >/dev/null
 t 'the ledger of all this verifies' exits 0 kanmon audit verify "$LEDGER" --trust "$TRUST"

@@ -1,13 +1,12 @@
 #include "config.h"
 
-#include "tools/kanmon/lint.h"
 #include "tools/kanmon/answer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "tools/kanmon/page.h"
+#include "tools/kanmon/shown.h"
 #include "tools/kanmon/terminal.h"
 
 static const struct {
@@ -23,86 +22,6 @@ const char *
 kmn_answer_noun(enum kmn_decision decision)
 {
 	return kinds[decision].noun;
-}
-
-/* ---- showing ----------------------------------------------------------------------------------------------------- */
-
-#define RULE "----------------------------------------------------------------\n"
-
-/* What the keys of the lines mean, each once, for who does not read them as they are. */
-static void
-print_keys(FILE *to, const struct kmn_answering *a, const char *text)
-{
-	const char *before = "", *means;
-	size_t before_len = 0;
-
-	if (kmn_key_text(a->language, "origin", strlen("origin")) == NULL)
-		return;
-	fprintf(to, "%s\n", kmn_word_text(a->language, KMN_W_KEYS));
-	for (const char *line = text; *line != '\0'; line += strcspn(line, "\n") + 1) {
-		size_t len = strcspn(line, " \n");
-
-		if (len == before_len && memcmp(line, before, len) == 0)
-			continue;
-		if ((means = kmn_key_text(a->language, line, len)) != NULL)
-			fprintf(to, "  %-16.*s %s\n", (int)len, line, means);
-		before = line;
-		before_len = len;
-	}
-}
-
-static void
-print_remarks(FILE *to, enum kmn_language language, enum kmn_word title, const struct kmn_remark *list, size_t count)
-{
-	char text[512];
-
-	for (size_t i = 0; i < count; i++) {
-		kmn_word(language, list[i].word, list[i].value, text, sizeof(text));
-		fprintf(to, "%s%s\n", kmn_word_text(language, title), text);
-	}
-}
-
-/* The whole text, then what it stands on. */
-static void
-print(FILE *to, const struct kmn_answering *a, const struct kmn_examined *x, const char *text)
-{
-	char code[KMN_DISPLAY_CODE_BYTES];
-
-	print_keys(to, a, text);
-	kmn_statement_code(text, strlen(text), code);
-	fprintf(to, RULE "%s" RULE "%s %s\n", text, kmn_word_text(a->language, KMN_W_CODE), code);
-	print_remarks(to, a->language, KMN_W_VERIFIED, x->verified, x->verified_count);
-	print_remarks(to, a->language, KMN_W_OPEN, x->open, x->open_count);
-	if (a->offline)
-		fprintf(
-		    to, "%s%s\n", kmn_word_text(a->language, KMN_W_OPEN), kmn_word_text(a->language, KMN_W_OFFLINE));
-}
-
-/* Screen by screen to one who is asked afterwards; JSON callers get it on standard error. */
-static kmn_err
-show(const struct kmn_answering *a, const struct kmn_examined *x, const char *text)
-{
-	char *all = NULL;
-	size_t len;
-	FILE *to = open_memstream(&all, &len);
-	kmn_err e;
-
-	if (to == NULL)
-		return KMN_E_NO_MEMORY;
-	print(to, a, x, text);
-	e = kmn_lint_print(to, &x->material, a->issuer, a->language);
-	if (fclose(to) != 0)
-		e = KMN_E_NO_MEMORY;
-	if (e != KMN_OK) {
-		free(all);
-		return e;
-	}
-	if (a->json)
-		fputs(all, stderr);
-	else
-		kmn_page(all, !a->yes, a->language);
-	free(all);
-	return KMN_OK;
 }
 
 static kmn_err
@@ -155,6 +74,8 @@ sign(const struct kmn_answering *a, const struct kmn_examined *x, const char *te
 kmn_err
 kmn_answer_sign(const struct kmn_answering *a, const json_t *shown, uint64_t id, const char *origin, char **note_out)
 {
+	const struct kmn_shown_as shown_as = {
+	    .language = a->language, .issuer = a->issuer, .aside = a->json, .offline = a->offline, .stops = !a->yes};
 	struct kmn_seen seen = {.policy_version = 0};
 	struct kmn_examined x = {.statement = NULL};
 	char *text = NULL;
@@ -168,7 +89,8 @@ kmn_answer_sign(const struct kmn_answering *a, const json_t *shown, uint64_t id,
 		kmn_fail("the reason cannot stand in a statement");
 		goto done;
 	}
-	if ((e = show(a, &x, text)) == KMN_OK && (e = ask(a)) == KMN_OK && (e = sign(a, &x, text, note_out)) == KMN_OK)
+	if ((e = kmn_shown(&shown_as, &x, text)) == KMN_OK && (e = ask(a)) == KMN_OK &&
+	    (e = sign(a, &x, text, note_out)) == KMN_OK)
 		e = remember(a, &x, &seen, origin);
 done:
 	if (e != KMN_OK) {

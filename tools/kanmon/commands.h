@@ -126,7 +126,7 @@ ROW("request list",      request_list,     "[--all]", \
     "list the requests that wait, with --all also those that ended", \
     "  kanmon request list --as ~/kanmon/sato\n") \
 ROW("request show",      request_show,     "ID", \
-    "show what a request asks for and who answered", \
+    "show what a request asks for, who answered, and the text that approve would show, derived on this machine", \
     "  kanmon request show 42 --as ~/kanmon/sato\n") \
 ROW("request withdraw",  request_withdraw, "ID [--reason TEXT]", \
     "take back a request of one's own", \

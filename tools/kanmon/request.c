@@ -40,88 +40,6 @@ text_of(const json_t *object, const char *name)
 	return text != NULL ? text : "";
 }
 
-static json_int_t
-number_of(const json_t *object, const char *name)
-{
-	return json_integer_value(json_object_get(object, name));
-}
-
-static void
-print_names(const char *title, const json_t *names)
-{
-	const json_t *at;
-	size_t i;
-
-	if (json_array_size(names) == 0)
-		return;
-	printf("%-12s", title);
-	json_array_foreach(names, i, at)
-	{
-		printf("%s", i > 0 ? ", " : "");
-		kmn_print_safe(json_string_value(at) != NULL ? json_string_value(at) : "?");
-	}
-	putchar('\n');
-}
-
-static void
-print_field(const char *title, const char *value)
-{
-	if (value[0] == '\0')
-		return;
-	printf("%-12s", title);
-	kmn_print_safe(value);
-	putchar('\n');
-}
-
-/* A window: what is left of it. */
-static void
-print_window(const json_t *window)
-{
-	char until[KMN_TIME_TEXT_BYTES];
-	json_int_t uses = number_of(window, "uses"), used = number_of(window, "used"), end = number_of(window, "until");
-
-	if (window == NULL)
-		return;
-	kmn_time_text(end, until);
-	printf("%-12s", "window");
-	if (end == 0)
-		printf("%" JSON_INTEGER_FORMAT " uses in %" JSON_INTEGER_FORMAT " s, once it is open\n", uses,
-		    number_of(window, "seconds"));
-	else
-		printf("%" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT " uses left, until %s\n", uses - used, uses,
-		    until);
-}
-
-void
-kmn_request_print(const json_t *request)
-{
-	char created[KMN_TIME_TEXT_BYTES], expires[KMN_TIME_TEXT_BYTES];
-	const json_t *have = json_object_get(request, "have");
-
-	kmn_time_text(number_of(request, "created"), created);
-	kmn_time_text(number_of(request, "expires"), expires);
-	printf("%srequest %" JSON_INTEGER_FORMAT "%s  ", kmn_bold(), number_of(request, "id"), kmn_plain());
-	kmn_print_safe(text_of(request, "state"));
-	putchar('\n');
-	print_field("asked by", text_of(request, "client"));
-	print_field("operation", text_of(request, "op"));
-	print_field("mechanism", text_of(request, "mech"));
-	print_field("key", text_of(request, "key"));
-	print_field("input", text_of(request, "input_kind"));
-	print_field("summary", text_of(request, "summary"));
-	print_field("purpose", text_of(request, "purpose"));
-	print_window(json_object_get(request, "window"));
-	print_field("application", text_of(request, "application"));
-	print_field("needs", text_of(request, "need"));
-	if (json_array_size(have) == 0 && strcmp(text_of(request, "state"), "open") == 0)
-		print_field("approved by", "nobody yet");
-	print_names("approved by", have);
-	print_names("rejected by", json_object_get(request, "rejected_by"));
-	printf("%-12s%s\n%-12s%s\n", "created", created, "expires", expires);
-	if (json_is_integer(json_object_get(request, "result")))
-		printf("%-12srecord %" JSON_INTEGER_FORMAT "\n", "result", number_of(request, "result"));
-}
-
 struct asked {
 	const char *window, *token, *key, *key_id, *mechanism, *purpose;
 	struct kmn_attach_files files;
@@ -180,7 +98,8 @@ ask_new(const struct asked *asked, bool json)
 		kmn_print_json(json_incref(answer));
 	} else {
 		kmn_attach_print(&attached);
-		printf("Request %" JSON_INTEGER_FORMAT " waits for its custodians.\n", number_of(answer, "id"));
+		printf("Request %" JSON_INTEGER_FORMAT " waits for its custodians.\n",
+		    json_integer_value(json_object_get(answer, "id")));
 	}
 done:
 	json_decref(answer);
@@ -262,40 +181,6 @@ kmn_cmd_request_list(int argc, char **argv)
 	}
 	if (json_array_size(json_object_get(answer, "requests")) == 0)
 		printf("No request waits.\n");
-	json_decref(answer);
-	return KMN_EXIT_OK;
-}
-
-int
-kmn_cmd_request_show(int argc, char **argv)
-{
-	const char *as = NULL, *word;
-	struct kmn_gateway *gateway;
-	json_t *answer = NULL;
-	bool json = false;
-	uint64_t id;
-	kmn_err e;
-	const struct kmn_option options[] = {
-	    KMN_OPTION_TEXT("as", "DIR/NAME", "custodian who asks (default: KANMON_CUSTODIAN; else the client)", &as),
-	    KMN_OPTION_JSON(&json),
-	};
-	int verdict = kmn_options_parse(argc, argv, "request show", options, KMN_COUNT_OF(options), &word, 1, 1);
-
-	if (verdict != KMN_GO_ON || (verdict = kmn_request_number("request show", word, &id)) != KMN_GO_ON)
-		return verdict;
-	if (kmn_gateway_open(kmn_custodian(as), &gateway) != KMN_OK)
-		return KMN_EXIT_FAILED;
-	e = kmn_request_fetch(gateway, id, &answer);
-	kmn_gateway_close(gateway);
-	if (e != KMN_OK)
-		return KMN_EXIT_FAILED;
-	if (json) {
-		kmn_print_json(answer);
-		return KMN_EXIT_OK;
-	}
-	kmn_request_print(json_object_get(answer, "request"));
-	putchar('\n');
-	kmn_print_safe(text_of(answer, "statement"));
 	json_decref(answer);
 	return KMN_EXIT_OK;
 }

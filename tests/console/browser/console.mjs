@@ -229,11 +229,13 @@ test('in Japanese every word changes but those that are signed', async () => {
 	await pictures.take(page, 'request-phone', { viewport: { width: 360, height: 780 } });
 });
 
-test('the code on the screen is the one that kanmon approve shows', async () => {
+test('the code on the screen is the one that kanmon request show and kanmon approve show', async () => {
+	const codeOf = (text) => /\b[0-9A-Z]{4}(-[0-9A-Z]{4}){5}\b/.exec(text)?.[0];
+	const shown = gateway.kanmon('request', 'show', String(seen.japanese), '--as', join(gateway.env.CUSTODIAN_DIR, 'suzuki'));
 	const { output } = gateway.vote('approve', 'sato', seen.japanese);
-	const code = /\b[0-9A-Z]{4}(-[0-9A-Z]{4}){5}\b/.exec(output)?.[0];
 
-	assert.equal(await people.tanaka.page.locator('#display-code').textContent(), code);
+	assert.equal(await people.tanaka.page.locator('#display-code').textContent(), codeOf(output));
+	assert.equal(codeOf(shown), codeOf(output));
 	await people.tanaka.page.getByLabel('言語').selectOption('en');
 });
 

@@ -18,6 +18,11 @@ says() { # TEXT COMMAND...: it fails and says that
 }
 sign() { kanmon policy sign "$1" --previous policy-1 --key "$2.key" --passphrase-file "$2.passphrase" --yes; }
 
+# A request that ends with the policy it was made under.
+echo 'quorum-wait = 1' >>"$KANMON_CONFIG"
+pkcs11-tool --module "$MODULE" --token-label "$TOKEN" --login --pin "$PIN" --keypairgen --key-type EC:prime256v1 --label root-ca --id 01 >/dev/null 2>&1
+ended=$(kanmon request list --json | jq -r '.requests[0].id')
+
 # The next version: kato in the place of tanaka, and over soon.
 kanmon policy show --as "$sato" --json >shown && jq -j .note shown >policy-1
 echo 'correct horse battery' >kato.passphrase
@@ -43,6 +48,9 @@ t 'status says which version is in force' jq -e '.policy_version == 2' status
 t 'and that it expires soon' jq -e '.policy.warning | test("expires in 19 days")' status
 log_says() { for _ in $(seq 50); do grep -q "$1" "$work/gw/kanmond.log" && return; sleep 0.1; done && return 1; }
 t 'so does the log' log_says 'expires in 19 days'
+kanmon request show "$ended" --as "$sato" >shown-ended
+t 'a request that ended is shown as it was judged, by the policy of its time' grep -q '^verified here: the statement was made again' shown-ended
+t 'which is the first' grep -q '^verified here: policy 1 is signed' shown-ended
 t 'who left is not let in any more' says . kanmon status --as "$tanaka"
 t 'and told what is likely, and the way in' says 'no .terminal. or .client. line of the gateway.s policy in force names the key of .*tanaka' kanmon status --as "$tanaka"
 t 'who came is' kanmon status --as "$work/kato"
