@@ -113,7 +113,7 @@ ROW(KMN_UI_KEYS,            50, KMN_UI_PERSON,    false, "none", \
 	"last_use?, made_by?, destroyed_by?, windows: [request ..]}], complete: bool}: keys that the ledger knows") \
 ROW(KMN_UI_TOKENS,          51, KMN_UI_PERSON,    false, "none", \
 	"{tokens: [{name, label, module?, stance, expected: {serial?, model?, manufacturer?, firmware?, level?}, pinned: " \
-	"bool, shown?: {serial, model, manufacturer, firmware, level}, fits?: bool}]}") \
+	"bool, sealed_pin: bool, shown?: {serial, model, manufacturer, firmware, level}, fits?: bool}]}") \
 ROW(KMN_UI_CUSTODIANS,      52, KMN_UI_PERSON,    false, "none", \
 	"{persons: [{name, person, auditor: bool, operator: bool, keys: [{vkey, kind, spki_sha256}], groups: [{name, least, " \
 	"members}], roles: [..], votes, last_vote?}], complete: bool}") \

@@ -40,6 +40,14 @@ sealed_of(const struct kmn_keeper *k, const char *token, unsigned *number_out)
 	return false;
 }
 
+bool
+kmn_activation_has(const struct kmn_keeper *k, const char *token)
+{
+	unsigned number;
+
+	return sealed_of(k, token, &number);
+}
+
 /* The text of a sealed PIN that holds now. */
 static const char *
 sealed_text(const struct kmn_keeper *k, unsigned number)

@@ -17,6 +17,8 @@ void kmn_activation_again(struct kmn_call_state *call);
 /* What the intent and the statement say of such a login; NULL where the request is none (owned by the request). */
 const json_t *kmn_activation_login(const struct kmn_request *request);
 
+/* Does the gateway have the PIN of this token line, under custodians' shares? */
+bool kmn_activation_has(const struct kmn_keeper *k, const char *token);
 /* As many shares are there as the PIN is sealed under; true too of requests that need none. */
 bool kmn_activation_is_ready(const struct kmn_keeper *k, const struct kmn_request *request);
 /* The worker that shares would be sealed to is gone: nothing can come of the request. */

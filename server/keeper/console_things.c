@@ -4,6 +4,7 @@
  */
 #include "config.h"
 
+#include "server/keeper/activation.h"
 #include "server/keeper/admin.h"
 #include "server/keeper/console.h"
 
@@ -186,8 +187,9 @@ token_json(const struct kmn_keeper *k, const struct kmn_policy_token *line)
 	put_said(expected, "firmware", line->firmware);
 	if (line->level > 0)
 		put(expected, "level", json_integer((json_int_t)line->level));
-	o = json_pack("{s:s, s:s, s:s, s:o, s:b}", "name", line->name, "label", line->label, "stance",
-	    stances[kmn_policy_stance(policy, line->name)], "expected", expected, "pinned", line->serial != NULL);
+	o = json_pack("{s:s, s:s, s:s, s:o, s:b, s:b}", "name", line->name, "label", line->label, "stance",
+	    stances[kmn_policy_stance(policy, line->name)], "expected", expected, "pinned", line->serial != NULL,
+	    "sealed_pin", kmn_activation_has(k, line->name));
 	put_said(o, "module", line->module);
 	if (token == NULL)
 		return o;

@@ -166,6 +166,7 @@ test_keys(void)
 	one = named(json_object_get(value, "tokens"), "name", "mock-1");
 	CU_ASSERT_FALSE(json_is_true(json_object_get(one, "pinned")));
 	CU_ASSERT_TRUE(json_is_true(json_object_get(one, "fits")));
+	CU_ASSERT_TRUE(json_is_false(json_object_get(one, "sealed_pin")));
 	json_decref(value);
 	value = complete(&desk, &sato, KMN_UI_CUSTODIANS);
 	one = named(json_object_get(value, "persons"), "name", "tanaka");
