@@ -406,7 +406,13 @@ get_numbers(struct kmn_reader *r, void *numbers, size_t bytes)
 	}
 }
 
-/* Gate and keeper see the calls of every module, a worker those of its own. */
+/* Who sees calls reads them: gate, keeper and the console's own client those of every module, a worker those of its own. */
+static bool
+sees_calls(enum kmn_role role)
+{
+	return role < KMN_ROLE_COURIER || role == KMN_ROLE_RUNNER;
+}
+
 static void
 put_types(struct kmn_writer *w, const struct kmn_settings *s, const struct kmn_material *m,
     const struct kmn_module_settings *only)
@@ -783,7 +789,7 @@ kmn_handover_put(struct kmn_writer *w, enum kmn_role role, const struct kmn_sett
 	kmn_writer_u32(w, user->gid);
 	kmn_writer_u32(w, (uint32_t)getpid());
 	put_numbers(w, &settings->limits, sizeof(settings->limits));
-	if (role < KMN_ROLE_COURIER)
+	if (sees_calls(role))
 		put_types(w, settings, material, role == KMN_ROLE_WORKER ? assignment->module : NULL);
 	switch (role) {
 	case KMN_ROLE_GATE:
@@ -863,7 +869,7 @@ kmn_handover_receive(int fd, const struct kmn_handover **handover_out)
 	h.confine.parent = (pid_t)kmn_reader_u32(&r);
 	h.confine.ledger = h.role == KMN_ROLE_KEEPER ? KMN_FIRST_FD : -1;
 	get_numbers(&r, &limits, sizeof(limits));
-	if (h.role < KMN_ROLE_COURIER)
+	if (sees_calls(h.role))
 		get_types(&r);
 	h.gate.limits = h.keeper.limits = limits;
 	if (h.role == KMN_ROLE_GATE) {

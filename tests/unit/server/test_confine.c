@@ -206,27 +206,27 @@ try_abort(void)
 #define KILLED (-SIGSYS)
 #define NOT_ASKED (-1000)
 /* clang-format off */
-static const struct { const char *says; int (*try)(void); int gate, keeper, worker, courier; } cases[] = {
-	{ "open of a file",               try_open,               EPERM,    EACCES,   0, EACCES },
-	{ "open in the ledger",           try_open_in_ledger,     EPERM,    0,        NOT_ASKED, EACCES },
-	{ "all that a ledger does",       try_ledger_work,        EPERM,    0,        NOT_ASKED, NOT_ASKED },
-	{ "open out of the ledger",       try_open_out_of_ledger, EPERM,    EACCES,   NOT_ASKED, EACCES },
-	{ "execve",                       try_execve,             KILLED,   KILLED,   EPERM, KILLED },
-	{ "fork",                         try_fork,               KILLED,   KILLED,   EPERM, KILLED },
-	{ "a thread",                     try_thread,             EPERM,    0,        0, 0 },
-	{ "ptrace",                       try_ptrace,             KILLED,   KILLED,   EPERM, KILLED },
-	{ "socket",                       try_socket,             KILLED,   KILLED,   0, 0 },
-	{ "connect",                      try_connect,            KILLED,   KILLED,   EINVAL, EINVAL },
-	{ "a local socket",               try_local_socket,       KILLED,   KILLED,   0,         EPERM },
-	{ "reading the resolver's files", try_resolver,           EPERM,    EACCES,   0,         0 },
-	{ "listen",                       try_listen,             KILLED,   KILLED,   EPERM, KILLED },
-	{ "accept",                       try_accept,             EINVAL,   KILLED,   EPERM, KILLED },
-	{ "a signal to another",          try_kill_parent,        EPERM,    EPERM,    EPERM, EPERM },
-	{ "becoming root again",          try_setuid,             KILLED,   KILLED,   EPERM, KILLED },
-	{ "epoll and send",               try_loop,               0,        0,        0, 0 },
-	{ "guarded memory",               try_memory,             0,        0,        0, 0 },
-	{ "a line to the operator",       try_say,                0,        0,        0, 0 },
-	{ "abort",                        try_abort,              -SIGABRT, -SIGABRT, -SIGABRT, -SIGABRT },
+static const struct { const char *says; int (*try)(void); int gate, keeper, worker, courier, runner; } cases[] = {
+	{ "open of a file",               try_open,               EPERM,    EACCES,   0, EACCES, EPERM },
+	{ "open in the ledger",           try_open_in_ledger,     EPERM,    0,        NOT_ASKED, EACCES, EPERM },
+	{ "all that a ledger does",       try_ledger_work,        EPERM,    0,        NOT_ASKED, NOT_ASKED, EPERM },
+	{ "open out of the ledger",       try_open_out_of_ledger, EPERM,    EACCES,   NOT_ASKED, EACCES, EPERM },
+	{ "execve",                       try_execve,             KILLED,   KILLED,   EPERM, KILLED, KILLED },
+	{ "fork",                         try_fork,               KILLED,   KILLED,   EPERM, KILLED, KILLED },
+	{ "a thread",                     try_thread,             EPERM,    0,        0, 0, EPERM },
+	{ "ptrace",                       try_ptrace,             KILLED,   KILLED,   EPERM, KILLED, KILLED },
+	{ "socket",                       try_socket,             KILLED,   KILLED,   0, 0, 0 },
+	{ "connect",                      try_connect,            KILLED,   KILLED,   EINVAL, EINVAL, EINVAL },
+	{ "a local socket",               try_local_socket,       KILLED,   KILLED,   0,         EPERM, EPERM },
+	{ "reading the resolver's files", try_resolver,           EPERM,    EACCES,   0,         0, EPERM },
+	{ "listen",                       try_listen,             KILLED,   KILLED,   EPERM, KILLED, KILLED },
+	{ "accept",                       try_accept,             EINVAL,   KILLED,   EPERM, KILLED, KILLED },
+	{ "a signal to another",          try_kill_parent,        EPERM,    EPERM,    EPERM, EPERM, EPERM },
+	{ "becoming root again",          try_setuid,             KILLED,   KILLED,   EPERM, KILLED, KILLED },
+	{ "epoll and send",               try_loop,               0,        0,        0, 0, 0 },
+	{ "guarded memory",               try_memory,             0,        0,        0, 0, 0 },
+	{ "a line to the operator",       try_say,                0,        0,        0, 0, 0 },
+	{ "abort",                        try_abort,              -SIGABRT, -SIGABRT, -SIGABRT, -SIGABRT, -SIGABRT },
 };
 /* clang-format on */
 
@@ -286,7 +286,8 @@ test_role(enum kmn_role role)
 		int want = role == KMN_ROLE_GATE || role == KMN_ROLE_CONSOLE ? cases[i].gate
 			   : role == KMN_ROLE_KEEPER                         ? cases[i].keeper
 			   : role == KMN_ROLE_WORKER                         ? cases[i].worker
-									     : cases[i].courier;
+			   : role == KMN_ROLE_COURIER                        ? cases[i].courier
+									     : cases[i].runner;
 
 		if (want != NOT_ASKED)
 			check(role, cases[i].says, want, in_role(role, cases[i].try));
@@ -316,6 +317,12 @@ static void
 test_courier(void)
 {
 	test_role(KMN_ROLE_COURIER);
+}
+
+static void
+test_runner(void)
+{
+	test_role(KMN_ROLE_RUNNER);
 }
 
 static void
@@ -418,6 +425,7 @@ static CU_TestInfo confine_tests[] = {
     {"nor is the console", test_console},
     {"keeper: its ledger and nothing else", test_keeper},
     {"courier: connections out, and no file but the resolver's and the CAs'", test_courier},
+    {"runner: connections out, and no file", test_runner},
     {"worker: files and network, no other process", test_worker},
     {"everybody: no core, no tracer, no rights to come back to", test_everybody},
     {"nobody starts when the supervisor is gone", test_orphan},

@@ -15,6 +15,8 @@
 #define MODULE "module \"m\" {\n\tpath = \"/m.so\"\n}\n"
 #define WHOLE NEEDED MODULE
 #define CONSOLE_FILES "certificate = c.crt key = c.key "
+#define L65 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+#define CLIENT "client = ca client-certificate = c client-key = k "
 #define CONSOLE "console { listen = \"[::1]:8443\" origin = \"https://c.example\" " CONSOLE_FILES
 
 static char folder[] = "/tmp/kmn-settings-XXXXXX";
@@ -105,6 +107,13 @@ static const struct { const char *text, *says; } refused[] = {
 	{ WHOLE CONSOLE "attempts = 0 }\n",                                 ":10: attempts is a number from 1 to 1000" },
 	{ WHOLE CONSOLE "colour = blue }\n",                                ":10: " },
 	{ WHOLE CONSOLE "}\nusers { gate=7001 keeper=7002 worker=7003 }\n", "console user is missing" },
+	{ WHOLE CONSOLE "client = ca client-key = k }\n",                 "client-certificate and client-key are given together" },
+	{ WHOLE CONSOLE "client = ca client-certificate = c }\n",         "client-certificate and client-key are given together" },
+	{ WHOLE CONSOLE "client-certificate = c client-key = k }\n",      "and with client, the name of its line" },
+	{ WHOLE CONSOLE "client = \"" L65 "\" }\n",                       ":10: client" },
+	{ WHOLE CONSOLE "client-keys = k }\n",                            ":10: no such option 'client-keys'" },
+	{ WHOLE CONSOLE CLIENT "user = 7004 }\nusers { gate=7001 keeper=7002 worker=7003 }\n", "console client-user is missing" },
+	{ WHOLE CONSOLE CLIENT "user = 7004 client-user = 7002 }\nusers { gate=7001 keeper=7002 worker=7003 }\n", "keeper and runner are different users" },
 	{ WHOLE CONSOLE "user = 7002 }\nusers { gate=7001 keeper=7002 worker=7003 }\n", "keeper and console are different users" },
 	{ WHOLE CONSOLE "user = 7002 }\n",                                  "are given together" },
 	{ "origin = {\n",                                                ":1: " },

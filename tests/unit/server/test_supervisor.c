@@ -24,7 +24,10 @@
 
 #include "kanmon/ipc.h"
 #include "kanmon/reader.h"
+#include "kanmon/calls.h"
+#include "kanmon/messages.h"
 #include "kanmon/roles.h"
+#include "kanmon/types.h"
 #include "server/kanmond.h"
 #include "server/settings.h"
 #include "tests/unit/run.h"
@@ -128,6 +131,13 @@ kmn_console_main(const struct kmn_console_setup *setup)
 int
 kmn_runner_main(const struct kmn_runner_setup *setup)
 {
+	static const uint8_t zeros[KMN_LOG_KEY_BYTES];
+
+	if (memcmp(setup->certificate, "CLIENT", 6) != 0 || memcmp(setup->key, "KEY", 3) != 0 ||
+	    memcmp(setup->gate_certificate, "CERTIFICATE", 11) != 0 || strcmp(setup->gateway, "127.0.0.1:0") != 0 ||
+	    strcmp(setup->origin, "runs") != 0 || memcmp(setup->log_key, zeros, sizeof(zeros)) == 0 ||
+	    kmn_types_mechanism_of("CKM_TEST_SEAL") == NULL) /* of the second module */
+		return 3;
 	return report_and_wait(setup->keeper);
 }
 
@@ -172,12 +182,16 @@ hear(const struct kmn_ipc_message *m)
 	struct kmn_reader r;
 	char text[256] = "";
 	uint32_t id = 0;
+	unsigned place = 0;
 
 	kmn_reader_init(&r, m->body, m->len_bytes);
-	if (m->kind != KMN_S_GATE && m->kind != KMN_S_COURIER && m->kind != KMN_S_CONSOLE && m->kind != KMN_S_STOP)
+	if (m->kind != KMN_S_GATE && m->kind != KMN_S_COURIER && m->kind != KMN_S_CONSOLE && m->kind != KMN_S_STOP &&
+	    m->kind != KMN_S_RUNNER)
 		id = kmn_reader_u32(&r);
 	if (m->kind != KMN_S_SPAWNED)
 		kmn_reader_text(&r, text, sizeof(text));
+	if (m->kind == KMN_S_RUNNER)
+		place = kmn_reader_u8(&r);
 	if (kmn_reader_end(&r) != KMN_OK)
 		event("nonsense %u\n", m->kind);
 	else if (m->kind == KMN_S_GATE)
@@ -186,6 +200,8 @@ hear(const struct kmn_ipc_message *m)
 		event("courier %u %s\n", pid_of(m->fd), text);
 	else if (m->kind == KMN_S_CONSOLE)
 		event("console %u %s\n", pid_of(m->fd), text);
+	else if (m->kind == KMN_S_RUNNER)
+		event("runner-%u %u %s\n", place, pid_of(m->fd), text);
 	else if (m->kind == KMN_S_SPAWNED)
 		event("worker %u %u\n", pid_of(m->fd), id);
 	else if (m->kind == KMN_S_EXITED)
@@ -282,7 +298,10 @@ make_folder(const char *origin)
 {
 	static const char console[] =
 	    "console { listen = \"127.0.0.1:0\" origin = \"https://console.example:8443\" certificate = crt key = key "
-	    "pages = ledger lockout = 7 user = 61005 }\n";
+	    "pages = ledger lockout = 7 user = 61005 ";
+	static const char client[] =
+	    "client = ca client-certificate = client.crt client-key = key client-user = 61006 ";
+	bool runs = strcmp(origin, "runs") == 0;
 	char text[2048], ledger[128];
 
 	snprintf(folder, sizeof(folder), "/tmp/kmn-supervisor-XXXXXX");
@@ -294,21 +313,24 @@ make_folder(const char *origin)
 	    "ledger\n"
 	    "log-key = log.key\nlog = log\nlease = 5\nstop-wait = 1\nlimits { instances = 1 }\n"
 	    "module \"m\" { path = m.so init-args = \"some args\" environment = { \"KMN_TEST_ROW=a value\" } }\n"
-	    "module \"other\" { path = m.so }\n%s%s",
-	    origin,
-	    strcmp(origin, "asks") == 0    ? "witness \"w\" { url = \"http://127.0.0.1:9\" }\n"
-	    : strcmp(origin, "shows") == 0 ? console
-					   : "",
+	    "module \"other\" { path = m.so %s}\n%s%s%s%s%s",
+	    origin, runs ? "types = types " : "",
+	    strcmp(origin, "asks") == 0 ? "witness \"w\" { url = \"http://127.0.0.1:9\" }\n" : "",
+	    runs || strcmp(origin, "shows") == 0 ? console : "", runs ? client : "",
+	    runs || strcmp(origin, "shows") == 0 ? "}\n" : "",
 	    geteuid() == 0 ? "users { gate = 61001 keeper = 61002 worker = 61003 courier = 61004 }\n" : "");
 	return mkdir(ledger, 0750) == 0 && (geteuid() != 0 || chown(ledger, FIRST_USER + 1, FIRST_USER + 1) == 0) &&
 	       write_file("conf", text) && write_file("crt", "CERTIFICATE\n") && write_file("key", "KEY\n") &&
-	       write_file("m.so", "") && write_file("log.key", "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=\n");
+	       write_file("client.crt", "CLIENT\n") &&
+	       write_file("types", "mechanism 0x80001234 CKM_TEST_SEAL nothing\n") && write_file("m.so", "") &&
+	       write_file("log.key", "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=\n");
 }
 
 static void
 remove_folder(void)
 {
-	static const char *const names[] = {"conf", "crt", "key", "log.key", "log", "m.so", "pid", "ledger/events"};
+	static const char *const names[] = {
+	    "conf", "crt", "client.crt", "types", "key", "log.key", "log", "m.so", "pid", "ledger/events"};
 	char path[128];
 
 	for (size_t i = 0; i < KMN_COUNT_OF(names); i++) {
@@ -560,6 +582,30 @@ test_console(void)
 	remove_folder();
 }
 
+/* KMN_RUNNERS of them, each in its place, each with what the console's own client needs. */
+static void
+test_runner(void)
+{
+	const char *rest;
+	char place[16];
+	pid_t pid[KMN_RUNNERS];
+
+	CU_ASSERT_TRUE_FATAL(start("runs"));
+	for (unsigned n = 0; n < KMN_RUNNERS; n++) {
+		(void)snprintf(place, sizeof(place), "runner-%u", n);
+		CU_ASSERT_TRUE_FATAL((pid[n] = wait_pid(place, 1)) > 0);
+	}
+	CU_ASSERT_TRUE(end_process(pid[2], SIGKILL));
+	rest = wait_event("runner-2", 2);
+	CU_ASSERT_TRUE(rest != NULL && strstr(rest, "killed by signal 9") != NULL);
+	CU_ASSERT_PTR_NOT_NULL(wait_event("console", 1));
+	CU_ASSERT_EQUAL(stop(), 0);
+	CU_ASSERT_PTR_NULL(strstr(read_events(), "runner-0 0"));
+	for (unsigned n = 0; n < KMN_RUNNERS; n++)
+		CU_ASSERT_TRUE(is_gone(pid[n]));
+	remove_folder();
+}
+
 static void
 test_worker_killed(void)
 {
@@ -685,6 +731,7 @@ static CU_TestInfo supervisor_tests[] = {
     {"where something is asked over the network there is a courier, and another when it dies", test_courier},
     {"where nothing is asked there is none", test_no_courier},
     {"where the configuration has a console there is one, and another when it dies", test_console},
+    {"where the console has a client's key there are runners, and another when one dies", test_runner},
     {"a worker that dies is reported", test_worker_killed},
     {"a keeper that dies takes all with it: once more, then no more", test_keeper_killed},
     {"a keeper that never serves ends the service", test_keeper_fails},
