@@ -24,6 +24,8 @@
 #define KMN_UI_FIND_MAX 100u                  /* operations of one FIND */
 #define KMN_UI_ANSWER_MAX_BYTES (4u << 20)
 #define KMN_UI_FILE_MAX_BYTES (1u << 20)
+#define KMN_UI_DRAFTS_MAX 16u      /* texts that signatures are collected for */
+#define KMN_UI_DRAFTS_OF_ONE_MAX 4u /* begun by one person */
 #define KMN_UI_POLICY_MAX_BYTES (256u << 10)
 
 /* Who may ask: a person in one of these roles; ANYBODY needs no session. */
@@ -86,6 +88,17 @@ ROW(KMN_UI_LINE,            25, KMN_UI_PERSON,    false, "SIGNED: of a text, or 
 	"{note}: with that line; nothing is recorded") \
 ROW(KMN_UI_WITHDRAW,        24, KMN_UI_OPERATOR,  true,  "u64 request of the console's client, text reason", \
 	"{request, state}") \
+ROW(KMN_UI_TEXT,            26, KMN_UI_SIGNER,    false, \
+	"text page origin, text what (reopen, veto), text token line (of a reopening), text reason", \
+	"{text, challenge: base64url, rp_id}") \
+ROW(KMN_UI_DRAFTS,          27, KMN_UI_PERSON,    false, "none", \
+	"{drafts: [{draft: SHA-256 of the text, kind: its first line, version?, note, signed_by: [name], begun_by, t, lacks: " \
+	"what it still needs}]}, the newest first") \
+ROW(KMN_UI_DRAFT,           28, KMN_UI_PERSON,    true,  \
+	"SIGNED: a policy version or a text of signed.h, by those who signed it so far", \
+	"one of DRAFTS, as it is now; of a complete one {draft, record, ..}, as NOTE") \
+ROW(KMN_UI_DRAFT_DROP,      29, KMN_UI_PERSON,    true,  "raw[32] SHA-256 of its text: by who began or signed it", \
+	"{draft}") \
 ROW(KMN_UI_CHECKPOINT,      30, KMN_UI_PERSON,    false, "none", \
 	"{note, vkey: the key that signed it}") \
 ROW(KMN_UI_RECORDS,         31, KMN_UI_PERSON,    false, "u64 first, u32 count: at most 256, fewer come where they are long", \

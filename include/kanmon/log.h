@@ -154,6 +154,9 @@ kmn_err kmn_log_scrub(struct kmn_log *log, bool *between_out, uint64_t *index_ou
 
 /* A small derived file in state/, durable before this returns. */
 kmn_err kmn_log_keep_state(struct kmn_log *log, const char *name, const void *bytes, size_t len) KMN_MUST_CHECK;
+/* What was kept, a hint: at most `max` bytes, NUL-terminated, to free(). KMN_E_NOT_FOUND: nothing was. */
+kmn_err kmn_log_kept_state(
+    struct kmn_log *log, const char *name, size_t max, char **bytes_out, size_t *len_out) KMN_MUST_CHECK;
 
 /* Blobs: files named by their SHA-256, durable before put returns, checked at get. */
 kmn_err kmn_log_blob_put(

@@ -57,6 +57,17 @@ struct kmn_ui_wait {
 	json_t *answer;
 };
 
+/* A text that several people sign, one after the other (console_draft.c). */
+struct kmn_ui_draft {
+	TAILQ_ENTRY(kmn_ui_draft) link;
+	uint8_t sha256[KMN_HASH_BYTES]; /* of the text */
+	char *note;                     /* owned: with the lines that verified so far */
+	size_t len;
+	char begun_by[KMN_POLICY_NAME_MAX_BYTES + 1];
+	int64_t t;            /* wall clock, of the last line */
+	struct kmn_why lacks; /* what it still needs */
+};
+
 struct kmn_consoling {
 	struct kmn_ui_session session[KMN_UI_SESSIONS_MAX];
 	size_t sessions;
@@ -71,6 +82,8 @@ struct kmn_consoling {
 	struct kmn_ui_events events;
 	struct kmn_ui_view *view; /* console_view.c */
 	TAILQ_HEAD(, kmn_ui_bundle) bundles; /* that are being made */
+	TAILQ_HEAD(, kmn_ui_draft) drafts;   /* the newest first */
+	bool judge_drafts;                   /* a record came that may have made some pointless */
 };
 
 /* One question. */
@@ -112,7 +125,9 @@ void kmn_ui_sessions_tick(struct kmn_keeper *k);
 /* Once a minute: a record of the sign-ins that failed. */
 void kmn_ui_refused_tick(struct kmn_keeper *k);
 
-/* Keeps a text that was made to be signed; the answer {text, challenge, rp_id} for the page. Takes `text`. */
+/* The answer {text, challenge, rp_id} for the page. Takes `text`. */
+void kmn_ui_text_answer(const struct kmn_ui_ask *ask, char *text, const char *page);
+/* Keeps a text that was made to be signed once, and answers it. Takes `text`. */
 void kmn_ui_text_offer(const struct kmn_ui_ask *ask, char *text, const char *page);
 /* Whether it is one of ours that was not used; it is, from here on. */
 bool kmn_ui_text_use(struct kmn_keeper *k, const char *text, size_t len);
@@ -145,6 +160,21 @@ void kmn_ui_shown(const struct kmn_ui_ask *ask, struct kmn_reader *r);
 void kmn_ui_note(const struct kmn_ui_ask *ask, struct kmn_reader *r);
 void kmn_ui_line(const struct kmn_ui_ask *ask, struct kmn_reader *r);
 void kmn_ui_withdraw(const struct kmn_ui_ask *ask, struct kmn_reader *r);
+
+/* Is this the text (or note) of a policy? */
+bool kmn_ui_is_policy(const char *bytes, size_t len);
+
+/* ---- console_draft.c -------------------------------------------------------------------------------------------- */
+
+/* What another console of this gateway collected before. */
+void kmn_ui_drafts_load(struct kmn_keeper *k);
+void kmn_ui_drafts_free(struct kmn_consoling *c);
+/* Those go that can never be complete any more. */
+void kmn_ui_drafts_tick(struct kmn_keeper *k);
+void kmn_ui_text(const struct kmn_ui_ask *ask, struct kmn_reader *r);
+void kmn_ui_drafts(const struct kmn_ui_ask *ask, struct kmn_reader *r);
+void kmn_ui_draft(const struct kmn_ui_ask *ask, struct kmn_reader *r);
+void kmn_ui_draft_drop(const struct kmn_ui_ask *ask, struct kmn_reader *r);
 
 /* ---- console_ledger.c ------------------------------------------------------------------------------------------- */
 

@@ -79,12 +79,12 @@ kmn_ui_shown(const struct kmn_ui_ask *ask, struct kmn_reader *r)
 
 /* ---- what is signed --------------------------------------------------------------------------------------------- */
 
-static bool
-is_policy(const char *note)
+bool
+kmn_ui_is_policy(const char *bytes, size_t len)
 {
 	static const char first[] = "kanmon/policy/v";
 
-	return strncmp(note, first, sizeof(first) - 1) == 0;
+	return len >= sizeof(first) - 1 && memcmp(bytes, first, sizeof(first) - 1) == 0;
 }
 
 /* By both quorums, or by the recovery role: a page does not know by whose keys it was signed so far. */
@@ -114,8 +114,9 @@ kmn_ui_note(const struct kmn_ui_ask *ask, struct kmn_reader *r)
 	if (e == KMN_OK)
 		e = kmn_reader_end(r);
 	if (e == KMN_OK)
-		e = is_policy(note) ? take_policy(ask, note, len, &answer, &why)
-				    : kmn_note_take(ask->keeper, ask->session->name, note, len, &answer, &why);
+		e = kmn_ui_is_policy(note, len)
+			? take_policy(ask, note, len, &answer, &why)
+			: kmn_note_take(ask->keeper, ask->session->name, note, len, &answer, &why);
 	if (e == KMN_OK)
 		kmn_ui_answer_when_durable(ask, answer);
 	else

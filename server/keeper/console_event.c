@@ -21,6 +21,14 @@ note_request(struct kmn_ui_events *due, uint64_t request)
 		due->more_requests = true;
 }
 
+/* Texts that wait to be signed name a policy, or an anomaly. */
+static bool
+may_end_drafts(enum kmn_record_kind kind)
+{
+	return kind == KMN_R_POLICY || kind == KMN_R_POLICY_PROPOSAL || kind == KMN_R_POLICY_VETO ||
+	       kind == KMN_R_ANOMALY || kind == KMN_R_REOPEN || kind == KMN_R_CLOCK || kind == KMN_R_HSM_LOG;
+}
+
 void
 kmn_console_note(struct kmn_keeper *k, const struct kmn_record *record)
 {
@@ -28,6 +36,8 @@ kmn_console_note(struct kmn_keeper *k, const struct kmn_record *record)
 	struct kmn_ui_events *due;
 	struct kmn_ref ref = {.i = record->i};
 
+	if (k->consoling != NULL)
+		k->consoling->judge_drafts |= may_end_drafts(record->kind);
 	if (k->console == NULL)
 		return;
 	due = &k->consoling->events;

@@ -33,13 +33,20 @@ place_of(const struct kmn_policy *policy, const char *page)
 void
 kmn_ui_text_offer(const struct kmn_ui_ask *ask, char *text, const char *page)
 {
-	const struct kmn_policy_webauthn *place = place_of(kmn_keeper_policy(ask->keeper), page);
 	struct kmn_consoling *c = ask->keeper->consoling;
 	struct kmn_ui_text *kept = &c->text[c->next_text++ % KMN_UI_TEXTS_MAX];
-	char challenge[KMN_EVIDENCE_CHALLENGE_BYTES];
 
 	kmn_sha256(text, strlen(text), kept->sha256);
 	kept->made_ms = kmn_keeper_boot_ms();
+	kmn_ui_text_answer(ask, text, page);
+}
+
+void
+kmn_ui_text_answer(const struct kmn_ui_ask *ask, char *text, const char *page)
+{
+	const struct kmn_policy_webauthn *place = place_of(kmn_keeper_policy(ask->keeper), page);
+	char challenge[KMN_EVIDENCE_CHALLENGE_BYTES];
+
 	kmn_evidence_challenge(text, strlen(text), challenge);
 	kmn_ui_answer(ask, json_pack("{s:s, s:s, s:s}", "text", text, "challenge", challenge, "rp_id",
 			       place != NULL ? place->rp_id : ""));
@@ -66,6 +73,28 @@ kmn_ui_text_use(struct kmn_keeper *k, const char *text, size_t len)
 	return false;
 }
 
+/* By the keys of the policy in force; a version that is proposed is signed by those that it brings, too. */
+static kmn_err
+assertion_note(struct kmn_keeper *k, const char *bytes, size_t len, const uint8_t *packed, size_t packed_len,
+    char **note_out, size_t *len_out, struct kmn_why *why)
+{
+	kmn_err e =
+	    kmn_evidence_assertion_note(kmn_keeper_policy(k), bytes, len, packed, packed_len, note_out, len_out, why);
+	struct kmn_policy_error error;
+	struct kmn_policy *next;
+	struct kmn_note note;
+	bool signed_already;
+
+	if (e != KMN_E_SIGNATURE || !kmn_ui_is_policy(bytes, len))
+		return e;
+	signed_already = kmn_note_parse(bytes, len, &note, NULL) == KMN_OK;
+	if (kmn_policy_parse(bytes, signed_already ? note.text_len : len, &next, &error) != KMN_OK)
+		return e;
+	e = kmn_evidence_assertion_note(next, bytes, len, packed, packed_len, note_out, len_out, why);
+	kmn_policy_free(next);
+	return e;
+}
+
 /* An assertion of a browser, made into the note that it is evidence for. */
 static kmn_err
 assertion_get(struct kmn_keeper *k, struct kmn_reader *r, char **note_out, size_t *len_out, struct kmn_why *why)
@@ -85,8 +114,7 @@ assertion_get(struct kmn_keeper *k, struct kmn_reader *r, char **note_out, size_
 		kmn_why_set(why, "the assertion is longer than a signature line holds");
 		return e;
 	}
-	return kmn_evidence_assertion_note(
-	    kmn_keeper_policy(k), (const char *)text, len, packed, packed_len, note_out, len_out, why);
+	return assertion_note(k, (const char *)text, len, packed, packed_len, note_out, len_out, why);
 }
 
 kmn_err

@@ -168,6 +168,10 @@ static const struct {
     {KMN_UI_NOTE, kmn_ui_note},
     {KMN_UI_LINE, kmn_ui_line},
     {KMN_UI_WITHDRAW, kmn_ui_withdraw},
+    {KMN_UI_TEXT, kmn_ui_text},
+    {KMN_UI_DRAFTS, kmn_ui_drafts},
+    {KMN_UI_DRAFT, kmn_ui_draft},
+    {KMN_UI_DRAFT_DROP, kmn_ui_draft_drop},
     {KMN_UI_CHECKPOINT, kmn_ui_checkpoint},
     {KMN_UI_RECORDS, kmn_ui_records},
     {KMN_UI_PROOF, kmn_ui_proof},
@@ -260,7 +264,9 @@ kmn_consolelink_take(struct kmn_keeper *k, struct kmn_ipc *console, const char *
 			KMN_BUG("out of memory");
 		TAILQ_INIT(&k->consoling->waits);
 		TAILQ_INIT(&k->consoling->bundles);
+		TAILQ_INIT(&k->consoling->drafts);
 		kmn_ui_view_begin(k);
+		kmn_ui_drafts_load(k);
 	}
 	k->console = console;
 	if (kmn_keeper_watch(k, kmn_ipc_fd(console), &k->console) != KMN_OK)
@@ -302,8 +308,10 @@ kmn_consolelink_readable(struct kmn_keeper *k)
 void
 kmn_consolelink_tick(struct kmn_keeper *k)
 {
-	if (k->consoling != NULL)
-		kmn_ui_sessions_tick(k);
+	if (k->consoling == NULL)
+		return;
+	kmn_ui_sessions_tick(k);
+	kmn_ui_drafts_tick(k);
 }
 
 bool
@@ -323,6 +331,7 @@ kmn_consolelink_clear(struct kmn_keeper *k)
 	kmn_consolelink_lost(k);
 	if (k->consoling != NULL) {
 		kmn_ui_view_free(k->consoling->view);
+		kmn_ui_drafts_free(k->consoling);
 		sodium_memzero(k->consoling, sizeof(*k->consoling));
 	}
 	free(k->consoling);

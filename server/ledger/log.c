@@ -467,6 +467,18 @@ kmn_log_keep_state(struct kmn_log *log, const char *name, const void *bytes, siz
 	return kmn_store_replace(log->store, "state", name, bytes, len);
 }
 
+kmn_err
+kmn_log_kept_state(struct kmn_log *log, const char *name, size_t max, char **bytes_out, size_t *len_out)
+{
+	char path[64];
+
+	*bytes_out = NULL;
+	*len_out = 0;
+	if ((size_t)snprintf(path, sizeof(path), "state/%s", name) >= sizeof(path))
+		return KMN_E_ARGUMENTS;
+	return kmn_store_read(log->store, path, max, bytes_out, len_out);
+}
+
 static void
 blob_name(const uint8_t sha256[KMN_HASH_BYTES], char out[2 * KMN_HASH_BYTES + 1])
 {

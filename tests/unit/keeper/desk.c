@@ -20,6 +20,12 @@ adapt(struct kmn_keeper_setup *setup, void *cookie)
 void
 desk_start(struct desk *desk, const char *rules)
 {
+	desk_start_on(desk, "token mock-1\n", rules);
+}
+
+void
+desk_start_on(struct desk *desk, const char *token_lines, const char *rules)
+{
 	struct rig_plan plan = {
 	    .tokens = "mock-1 operators tanaka", .token_lines = desk->lines, .console = true, .adapt = adapt};
 	static const struct rig_module mock = {.name = "mock"};
@@ -33,8 +39,8 @@ desk_start(struct desk *desk, const char *rules)
 	signer_init(&desk->stranger, "stranger", KMN_EVIDENCE_WEBAUTHN_ES256, 0);
 	(void)snprintf(desk->lines, sizeof(desk->lines),
 	    "custodian sato person:000 %s\ncustodian suzuki person:001 %s\ncustodian tanaka person:002 %s\n"
-	    "webauthn desk origin " SIGNER_ORIGIN " rp-id " SIGNER_RP " independent\ntoken mock-1\n",
-	    desk->sato.vkey, desk->suzuki.vkey, desk->tanaka.vkey);
+	    "webauthn desk origin " SIGNER_ORIGIN " rp-id " SIGNER_RP " independent\n%s",
+	    desk->sato.vkey, desk->suzuki.vkey, desk->tanaka.vkey, token_lines);
 	rig_start_with(&desk->rig, &plan, rules);
 }
 

@@ -16,6 +16,8 @@ struct desk {
 };
 
 void desk_start(struct desk *desk, const char *rules);
+/* The same with these token lines: of the token mock-1. */
+void desk_start_on(struct desk *desk, const char *token_lines, const char *rules);
 /* Stops the keeper, verifies the ledger. */
 void desk_end(struct desk *desk);
 /* The same of a ledger that the auditor must refuse. */
