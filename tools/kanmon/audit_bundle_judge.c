@@ -474,7 +474,41 @@ judge_token(struct judging *j, const struct kmn_record *record, const struct kmn
 	if (e == KMN_OK)
 		e = kmn_stamp_verify(said->token, said->token_len, &want, roots, 0, stamp, why);
 	kmn_stamp_roots_free(roots);
-	return e;
+	if (e != KMN_OK || (stamp->gen_time == said->gen_time && strcmp(stamp->policy, said->policy_oid) == 0))
+		return e;
+	kmn_why_set(why, "it says another time or policy than the record");
+	return KMN_E_SIGNATURE;
+}
+
+/* A record that the token covers existed then; only the whole ledger says whether a clock was put back since. */
+static void
+judge_order(struct judging *j, const struct kmn_record *anchor, uint64_t size, uint64_t gen_time)
+{
+	for (size_t n = 0; n < j->records && j->record[n].i < size; n++)
+		if (j->record[n].t > gen_time + KMN_ANCHOR_SKEW_MS)
+			note(j, TIME, MISSING,
+			    "record %" PRIu64 " says a later time than the time stamp of record %" PRIu64
+			    " that covers it: whether a clock was put back, kanmon audit verify says",
+			    j->record[n].i, anchor->i);
+}
+
+/* The head that the token of an anchor goes over: a checkpoint of the pinned log key, of this tree. */
+static bool
+read_anchor(
+    const struct judging *j, const struct kmn_record *record, struct kmn_anchor_said *said, struct kmn_head *head)
+{
+	struct kmn_note parsed;
+	const char *text;
+	uint64_t size;
+	size_t count;
+	bool log = false;
+
+	return kmn_anchor_read(record->body, said) && kmn_json_get_text(record->body, "note", &text) &&
+	       kmn_json_get_number(record->body, "size", &size) &&
+	       kmn_note_parse(text, strlen(text), &parsed, NULL) == KMN_OK &&
+	       kmn_checkpoint_parse(&parsed, j->trust->origin, head, NULL) == KMN_OK &&
+	       kmn_note_verify(&parsed, &j->trust->log, 1, &log, &count, NULL) == KMN_OK && log && head->size == size &&
+	       size <= record->i && is_head((void *)(uintptr_t)j, head);
 }
 
 static kmn_err
@@ -483,25 +517,19 @@ judge_anchor(struct judging *j, const struct kmn_record *record)
 	struct kmn_anchor_said *said = calloc(1, sizeof(*said));
 	struct kmn_stamp stamp = {0};
 	struct kmn_why why = {""};
-	struct kmn_note parsed;
 	struct kmn_head head = {0};
-	const char *text;
-	size_t count;
-	bool log = false;
 	kmn_err e = KMN_OK;
 
 	if (said == NULL)
 		return KMN_E_NO_MEMORY;
-	if (!kmn_anchor_read(record->body, said) || !kmn_json_get_text(record->body, "note", &text) ||
-	    kmn_note_parse(text, strlen(text), &parsed, &why) != KMN_OK ||
-	    kmn_checkpoint_parse(&parsed, j->trust->origin, &head, &why) != KMN_OK ||
-	    kmn_note_verify(&parsed, &j->trust->log, 1, &log, &count, &why) != KMN_OK || !log || !is_head(j, &head)) {
+	if (!read_anchor(j, record, said, &head)) {
 		note(j, TIME, FAILED, "record %" PRIu64 " is no time stamp over a head of this ledger", record->i);
 	} else if (head.size <= j->bundle->request || head.size <= j->result) {
 		note(j, TIME, FAILED, "the time stamp of record %" PRIu64 " does not cover the request", record->i);
 	} else if ((e = judge_token(j, record, said, &why, &stamp)) != KMN_OK && e != KMN_E_NO_MEMORY) {
 		note(j, TIME, FAILED, "the time stamp of record %" PRIu64 ": %s", record->i, why.text);
 	} else if (e == KMN_OK) {
+		judge_order(j, record, head.size, stamp.gen_time);
 		note(j, TIME, OK, "all of it existed at %" PRIu64 " ms since 1970 by %s", stamp.gen_time, said->tsa);
 	}
 	kmn_stamp_clear(&stamp);

@@ -7,10 +7,12 @@ const { contents } = await import('./contents.mjs');
 const { world } = await import('./world.mjs');
 const { pins } = await import('./pins.mjs');
 const { bundles } = await import('./bundles.mjs');
+const { stamps } = await import('./stamps.mjs');
 
 await vectors();
 world();
 contents();
+stamps();
 await pins();
 await bundles();
 process.exitCode = await runAll() === 0 ? 0 : 1;

@@ -16,11 +16,10 @@ const { KMN_WORK: work } = process.env;
 const kanmon = (...words) => spawnSync('kanmon', words, { encoding: 'utf8', maxBuffer: 1 << 26 });
 const EXITS = { 0: 'verified', 1: 'failed', 2: 'incomplete', 3: 'incomplete' };
 
-/* Without time stamps, which the browser does not judge. */
-const trustText = readFileSync(`${examples}/trust`, 'utf8').replace(/^tsa .*\n/m, '');
+const trustText = readFileSync(`${examples}/trust`, 'utf8');
 writeFileSync(`${work}/trust`, trustText);
-/* And without witnesses, who cosign nothing that is made here. */
-const lonelyText = trustText.replace(/^(?:witness|quorum) .*\n/gm, '').concat('quorum none\n');
+/* Without time stamps and witnesses, who sign nothing that is made here. */
+const lonelyText = trustText.replace(/^(?:tsa|witness|quorum) .*\n/gm, '').concat('quorum none\n');
 writeFileSync(`${work}/lonely`, lonelyText);
 
 function theirs(text, trust) {
@@ -110,7 +109,6 @@ export async function bundles() {
 			assert.equal(mine.verdict, other);
 		});
 	t('a bundle of another origin', async () => assert.equal(step(await ours(whole.get(signing).replace('\norigin k', '\norigin x')), 'checkpoint').why, 'checkpoint.origin'));
-	/* What is left verified is what nobody asks for: the anchor's blob and proof, without a line `tsa`. */
 	const unseen = async (list) => {
 		for (const bent of list)
 			assert.ok((await ours(bent)).verdict !== 'verified' || theirs(bent, 'trust') === 'verified', String(bent));

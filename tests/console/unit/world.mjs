@@ -90,7 +90,7 @@ rule guarded
   independent ${independent}
 `;
 
-class World extends Ledger {
+export class World extends Ledger {
 	constructor() {
 		super(`${process.env.KMN_SOURCE}/docs/examples/ledger`, createHash('sha256').update('log').digest());
 		Object.assign(this, { records: [], lines: [], leaves: [], origin: ORIGIN, vkey: ALL.log.vkey });
@@ -155,9 +155,10 @@ function putUse(world, request, votes, decision, { use, late }) {
 
 /*
  * votes: [[kind, signers, how they sign]]; `late`: ms that the decision, or the use of a window, is later; `use`: number of
- * the use of a window that is voted on, in place of a call.
+ * the use of a window that is voted on, in place of a call; `answered`: time of the result; `stamp(world)`: an anchor's body,
+ * with its blobs, sizes of heads and lines of the trust file.
  */
-async function worldOf({ votes, independent = 0, late = 0, shown = null, use = null }) {
+export async function worldOf({ votes, independent = 0, late = 0, shown = null, use = null, answered = null, stamp = null }) {
 	const world = new World();
 	const policyText = POLICY(independent) + (use === null ? '' : '  per window 1d uses 3\n');
 	const policy = await parsePolicy(policyText);
@@ -173,12 +174,17 @@ async function worldOf({ votes, independent = 0, late = 0, shown = null, use = n
 		policy: { version: 1, sha256: policy.sha256 }, ...refs, not_after: body.expires, ...said }, at + after) });
 	let about = 1;
 	if (use === null)
-		world.put('result', answerTo(body, request, decision({ verdict: 'allow', use: 1 }, late).ref), at + late + 1000);
+		world.put('result', answerTo(body, request, decision({ verdict: 'allow', use: 1 }, late).ref), answered ?? at + late + 1000);
 	else
 		about = putUse(world, request, votes, decision, { use, late });
-	const blobs = [DATA, SPKI].toSorted((a, b) => Buffer.compare(H(a), H(b))).map((blob) => `blob ${b64(blob)}`);
-	const like = ['kanmon/bundle/v1', `origin ${ORIGIN}`, `request ${about}`, ...world.records.map((record) => `record ${record.i}`), 'consistency 2', ...blobs];
-	return { text: world.bundle(like.join('\n')), trust: `kanmon/trust/v1\norigin ${ORIGIN}\npolicy-sha256 ${policy.sha256}\nlog ${ALL.log.vkey}\n\nquorum none\n` };
+	const more = stamp === null ? { blobs: [], sizes: [], trust: '' } : stamp(world);
+	if (stamp !== null)
+		world.put('anchor', more.body, world.records.at(-1).t + 1000);
+	const blobs = [DATA, SPKI, ...more.blobs].toSorted((a, b) => Buffer.compare(H(a), H(b))).map((blob) => `blob ${b64(blob)}`);
+	const like = ['kanmon/bundle/v1', `origin ${ORIGIN}`, `request ${about}`, ...world.records.map((record) => `record ${record.i}`),
+		...[2, ...more.sizes].map((size) => `consistency ${size}`), ...blobs];
+	return { text: world.bundle(like.join('\n')),
+		trust: `kanmon/trust/v1\norigin ${ORIGIN}\npolicy-sha256 ${policy.sha256}\nlog ${ALL.log.vkey}\n${more.trust}\nquorum none\n` };
 }
 
 const step = (outcome, id) => outcome.steps.find((one) => one.id === id);

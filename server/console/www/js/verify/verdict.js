@@ -13,6 +13,7 @@
  *	.code               display code of the statement, or null
  *	outcome.not         what no bundle can show: keys of the texts
  */
+import { judgeTime } from './anchor.js';
 import { b64, Bad, unb64, Unknown } from './bytes.js';
 import { parseBundle } from './bundle.js';
 import { displayCode } from './code.js';
@@ -172,12 +173,8 @@ function judgeVotes(request, records, judge, steps) {
 		[{ name: 'statement', value: judge.shown }]);
 }
 
-function judgeRest(bundle, records, judge, trust, steps) {
+function judgeRest(bundle, records, judge, steps) {
 	const request = judge.requests.get(bundle.request);
-	if (trust.tsa.length === 0)
-		steps.note('time', 'none', 'time.none');
-	else
-		steps.note('time', 'unknown', records.some((record) => record.type === 'anchor') ? 'time.unknown' : 'time.short');
 	if (request === undefined || judge.policy === undefined) {
 		steps.note('policy', 'unknown', 'policy.missing');
 		steps.note('call', 'unknown', 'call.missing');
@@ -205,10 +202,13 @@ async function judgeBundle(bundle, trust, steps) {
 	const records = await readLines(bundle, head, steps);
 	steps.note('place', 'ok', 'place.ok', { count: records.length, size: head.size },
 		records.filter((record) => record.i === bundle.request).map((record) => ({ name: 'record', value: b64(record.leaf) })));
-	const judge = new Judge({ note: steps.note.bind(steps), isHead: headProver(bundle, head), blobs: bundle.blobs, pinned: trust.policySha256 });
+	const isHead = headProver(bundle, head);
+	const judge = new Judge({ note: steps.note.bind(steps), isHead, blobs: bundle.blobs, pinned: trust.policySha256 });
 	for (const record of records)
 		await judge.take(record);
-	judgeRest(bundle, records, judge, trust, steps);
+	judgeRest(bundle, records, judge, steps);
+	const last = Math.max(bundle.request, ...records.filter((record) => record.type === 'result').map((record) => record.i));
+	await judgeTime(steps, { records, trust, isHead, blobs: bundle.blobs, last });
 	return { head, judge };
 }
 
