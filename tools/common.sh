@@ -10,8 +10,9 @@ die() {
 packages_build='autoconf automake libtool pkg-config gcc make libc6-dev libssl-dev libsodium-dev libp11-kit-dev
 	libconfuse-dev libjansson-dev libseccomp-dev libcap-ng-dev libcurl4-openssl-dev libmicrohttpd-dev libgnutls28-dev'
 packages_try='openssl softhsm2 opensc libengine-pkcs11-openssl perl-base jq'
-packages_test='procps python3 node=nodejs npm=npm chromium libcunit1-dev gnutls-bin p11-kit libnss3 libnss3-tools libnss3-dev golang-go golang-golang-x-mod-dev
-	default-jdk-headless openssh-client ldnsutils bind9-utils strongswan-pki libstrongswan-standard-plugins libstrongswan-extra-plugins'
+packages_test='procps python3 curl node=nodejs npm=npm chromium libcunit1-dev gnutls-bin p11-kit libnss3 libnss3-tools
+	libnss3-dev golang-go golang-golang-x-mod-dev default-jdk-headless openssh-client ldnsutils bind9-utils strongswan-pki
+	libstrongswan-standard-plugins libstrongswan-extra-plugins'
 # For tests/abi, which is left out where they cannot be had.
 packages_abi='gcc-multilib'
 
@@ -56,4 +57,14 @@ build_in() {
 		tail -n 40 "$log" >&2
 		die "the build failed; all of it is in $log"
 	}
+}
+
+# skips DIR: what the suite skipped in that build folder, from its logs: `N of FILE: REASON`, or `all of FILE: REASON`.
+skips() {
+	find "$1/tests" -name '*.log' -exec grep -h '^SKIP: tests/' {} + | awk '
+		{ $1 = ""; sub(/^ /, ""); file = $1 }
+		match($0, / # SKIP /) { cases[file ": " substr($0, RSTART + RLENGTH)]++; next }
+		{ sub(/^[^ ]* (- )?/, ""); whole[file ": " $0] }
+		END { for (f in cases) print cases[f] " of " f
+			for (f in whole) print "all of " f }' | sort -k 3
 }

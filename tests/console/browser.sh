@@ -17,13 +17,16 @@ browser_needed() {
 	export KMN_WWW KMN_CHROMIUM KMN_NODE_MODULES
 }
 
+npm_says() { grep -m 1 -E '^npm (error|ERR!) ' "$packages/npm.log" || echo "it said nothing; see $packages/npm.log"; }
+
 # Tests run side by side: one installs, the others wait for it.
 install_packages() {
 	exec 8>"$packages/lock" && flock 8 || exit 99
 	if ! cmp -s "$here/package-lock.json" "$packages/installed"; then
 		cp "$here/package.json" "$here/package-lock.json" "$packages/" &&
-			npm --prefix "$packages" ci --ignore-scripts --prefer-offline --no-audit --no-fund >"$packages/npm.log" 2>&1 8>&- ||
-			skip_all "npm ci did not get playwright-core and axe-core: $(grep -m 1 'npm error' "$packages/npm.log")"
+			npm --prefix "$packages" ci --ignore-scripts --prefer-offline --no-audit --no-fund --fetch-retries=1 \
+				--fetch-timeout=30000 >"$packages/npm.log" 2>&1 8>&- ||
+			skip_all "no browser was started: npm ci did not get playwright-core and axe-core ($(npm_says))"
 		cp "$here/package-lock.json" "$packages/installed"
 	fi
 	exec 8>&-
