@@ -80,7 +80,7 @@ struct kmn_consoling {
 	int64_t refused_ms;      /* boot clock when the minute of all these began */
 	TAILQ_HEAD(, kmn_ui_wait) waits;
 	struct kmn_ui_events events;
-	struct kmn_ui_view *view; /* console_view.c */
+	struct kmn_ui_view *view;            /* console_view.c */
 	TAILQ_HEAD(, kmn_ui_bundle) bundles; /* that are being made */
 	TAILQ_HEAD(, kmn_ui_draft) drafts;   /* the newest first */
 	bool judge_drafts;                   /* a record came that may have made some pointless */
@@ -150,6 +150,11 @@ void kmn_ui_request_show(const struct kmn_ui_ask *ask, struct kmn_reader *r);
 
 /* ---- console_act.c ---------------------------------------------------------------------------------------------- */
 
+/*
+ * Writes an `action` record with that body (taken over), where it may be written: an error says why not. A step of the
+ * clock is to be recorded before (kmn_clock_tick()), for the body may say the index that it gets.
+ */
+kmn_err kmn_ui_record(struct kmn_keeper *k, json_t *body, struct kmn_ref *ref, struct kmn_why *why) KMN_MUST_CHECK;
 /*
  * Writes the `action` record of the session, with the members of `more` (taken over), where it may be written. An error
  * says why not.

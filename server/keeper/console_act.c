@@ -16,27 +16,36 @@
 /* ---- records of what is done ------------------------------------------------------------------------------------ */
 
 kmn_err
-kmn_ui_action(
-    const struct kmn_ui_ask *ask, enum kmn_action what, json_t *more, struct kmn_ref *ref, struct kmn_why *why)
+kmn_ui_record(struct kmn_keeper *k, json_t *body, struct kmn_ref *ref, struct kmn_why *why)
 {
-	struct kmn_keeper *k = ask->keeper;
-	json_t *body = json_pack("{s:I, s:o, s:s}", "ui_sess", (json_int_t)ask->session->ui_sess, "actor",
-	    kmn_ui_actor(ask->session), "what", kmn_action_word(what));
-	kmn_err e = KMN_OK;
+	kmn_err e;
 
-	if (body == NULL || more == NULL || json_object_update(body, more) != 0)
-		KMN_BUG("out of memory");
-	json_decref(more);
-	kmn_clock_tick(k);
+	k->clock.held = true; /* it is judged for the time that it will say */
 	e = kmn_quorum_check_action(k->quorum, body, kmn_log_size(k->log), (uint64_t)kmn_clock_record_ms(k), why);
 	if (e == KMN_OK && !kmn_record_fits(body)) {
 		kmn_why_set(why, "what was signed is too long for a record of the ledger");
 		e = KMN_E_TOO_BIG;
 	}
 	if (e == KMN_OK)
-		return kmn_keeper_append(k, KMN_R_ACTION, body, ref);
-	json_decref(body);
+		e = kmn_keeper_append(k, KMN_R_ACTION, body, ref);
+	else
+		json_decref(body);
+	k->clock.held = false;
 	return e;
+}
+
+kmn_err
+kmn_ui_action(
+    const struct kmn_ui_ask *ask, enum kmn_action what, json_t *more, struct kmn_ref *ref, struct kmn_why *why)
+{
+	json_t *body = json_pack("{s:I, s:o, s:s}", "ui_sess", (json_int_t)ask->session->ui_sess, "actor",
+	    kmn_ui_actor(ask->session), "what", kmn_action_word(what));
+
+	if (body == NULL || more == NULL || json_object_update(body, more) != 0)
+		KMN_BUG("out of memory");
+	json_decref(more);
+	kmn_clock_tick(ask->keeper);
+	return kmn_ui_record(ask->keeper, body, ref, why);
 }
 
 void

@@ -205,10 +205,9 @@ kmn_ui_session_end(struct kmn_keeper *k, struct kmn_ui_session *session, const c
 	    kmn_ui_actor(session), "what", kmn_action_word(KMN_ACTION_SIGN_OUT), "reason", reason);
 
 	kmn_say(KMN_SAY_INFO, "console: %s is signed out: %s", session->name, reason);
-	if (kmn_quorum_check_action(k->quorum, body, kmn_log_size(k->log), (uint64_t)kmn_clock_record_ms(k), &why) !=
-	    KMN_OK)
-		json_decref(body); /* the clock went ahead so far that the ledger has forgotten it */
-	else if (kmn_keeper_append(k, KMN_R_ACTION, body, NULL) != KMN_OK)
+	kmn_clock_tick(k);
+	/* The clock may have gone ahead so far that the ledger has forgotten it. */
+	if (kmn_ui_record(k, body, NULL, &why) == KMN_E_LEDGER)
 		kmn_say(KMN_SAY_ERROR, "console: a session ends without its record");
 	kmn_ui_tell_ended(k, session->id);
 	*session = c->session[--c->sessions];
@@ -328,22 +327,14 @@ begin(const struct kmn_ui_ask *ask, struct kmn_ui_session *session, json_t *auth
 	kmn_err e;
 
 	make_room(k, session->name);
-	kmn_clock_tick(k);
-	session->ui_sess = kmn_log_size(k->log); /* the number this very record gets */
 	session->since_ms = kmn_clock_record_ms(k);
+	session->ui_sess = kmn_log_size(k->log); /* the number this very record gets */
 	session->begun_ms = session->asked_ms = kmn_keeper_boot_ms();
 	body = json_pack("{s:I, s:o, s:s, s:o}", "ui_sess", (json_int_t)session->ui_sess, "actor",
 	    kmn_ui_actor(session), "what", kmn_action_word(KMN_ACTION_SIGN_IN), "auth", auth);
 	if (body == NULL)
 		KMN_BUG("out of memory");
-	e = kmn_quorum_check_action(k->quorum, body, session->ui_sess, (uint64_t)session->since_ms, why);
-	if (e == KMN_OK && !kmn_record_fits(body))
-		e = KMN_E_TOO_BIG;
-	if (e != KMN_OK) {
-		json_decref(body);
-		return e;
-	}
-	if ((e = kmn_keeper_append(k, KMN_R_ACTION, body, NULL)) != KMN_OK)
+	if ((e = kmn_ui_record(k, body, NULL, why)) != KMN_OK)
 		return e;
 	kmn_keeper_random(session->id, sizeof(session->id));
 	kmn_keeper_random(session->csrf, sizeof(session->csrf));

@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SLICE_US 5000u /* after which no other question is begun before applications are heard */
+
 /* ---- answers ---------------------------------------------------------------------------------------------------- */
 
 static void
@@ -292,16 +294,19 @@ void
 kmn_consolelink_readable(struct kmn_keeper *k)
 {
 	struct kmn_ipc *console = k->console;
+	uint64_t end = kmn_keeper_now_us() + SLICE_US;
 	struct kmn_ipc_message m;
-	kmn_err e = KMN_E_AGAIN;
+	unsigned heard = 0;
+	kmn_err e = KMN_OK;
 
-	while (k->console == console && console != NULL && (e = kmn_ipc_poll(console, &m)) == KMN_OK)
+	while (k->console == console && console != NULL && heard++ < KMN_KEEPER_HEARD_MAX &&
+	       kmn_keeper_now_us() < end && (e = kmn_ipc_poll(console, &m)) == KMN_OK)
 		if (!take(k, &m)) {
 			kmn_say(KMN_SAY_ERROR, "the console says what no console says");
 			e = KMN_E_MALFORMED;
 			break;
 		}
-	if (k->console == console && console != NULL && e != KMN_E_AGAIN)
+	if (k->console == console && e != KMN_OK && e != KMN_E_AGAIN)
 		kmn_consolelink_lost(k);
 }
 

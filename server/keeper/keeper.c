@@ -377,11 +377,13 @@ gate_readable(struct kmn_keeper *k)
 {
 	struct kmn_ipc *gate = k->gate;
 	struct kmn_ipc_message m;
-	kmn_err e = KMN_E_AGAIN;
+	unsigned heard = 0;
+	kmn_err e = KMN_OK;
 
-	while (k->gate == gate && gate != NULL && (e = kmn_ipc_poll(gate, &m)) == KMN_OK)
+	while (k->gate == gate && gate != NULL && heard++ < KMN_KEEPER_HEARD_MAX &&
+	       (e = kmn_ipc_poll(gate, &m)) == KMN_OK)
 		kmn_gatelink_message(k, &m);
-	if (k->gate == gate && e != KMN_E_AGAIN)
+	if (k->gate == gate && e != KMN_OK && e != KMN_E_AGAIN)
 		kmn_gatelink_lost(k);
 }
 

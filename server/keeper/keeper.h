@@ -152,6 +152,8 @@ uint64_t kmn_keeper_now_us(void); /* CLOCK_MONOTONIC */
 void kmn_keeper_random(void *out, size_t len);
 const struct kmn_policy *kmn_keeper_policy(const struct kmn_keeper *k);
 kmn_err kmn_keeper_watch(struct kmn_keeper *k, int fd, void *what) KMN_MUST_CHECK;
+/* Messages of one peer that are heard before the others are again: who never stops is not the only one. */
+#define KMN_KEEPER_HEARD_MAX 256u
 
 /*
  * Append a record and apply it to the quorum state. The body is stolen. A

@@ -446,7 +446,6 @@ quorum_action_apply(struct kmn_quorum *q, const struct kmn_record *record, struc
 			end_session(q, &q->actions.session[0], record->i);
 		return KMN_OK;
 	}
-	prune(q, record->t);
 	if (!read_act(record->body, &act))
 		return KMN_OK;
 	if (kmn_quorum_policy(q) == NULL) {
@@ -454,11 +453,14 @@ quorum_action_apply(struct kmn_quorum *q, const struct kmn_record *record, struc
 		return KMN_E_CORRUPT;
 	}
 	if (q->choosing)
-		return take_chosen(q, record, &act, why);
-	e = check(q, record->body, &act, record->i, t, why);
-	if (e == KMN_OK)
-		return take(q, record, &act, why);
-	return e == KMN_E_NO_MEMORY ? e : KMN_E_CORRUPT;
+		e = take_chosen(q, record, &act, why);
+	else if ((e = check(q, record->body, &act, record->i, t, why)) == KMN_OK)
+		e = take(q, record, &act, why);
+	else if (e != KMN_E_NO_MEMORY)
+		e = KMN_E_CORRUPT;
+	/* Last: the record is judged by what was asked before it was written (kmn_quorum_check_action()). */
+	prune(q, record->t);
+	return e;
 }
 
 void

@@ -6,15 +6,47 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <time.h>
 
 #include "kanmon/messages.h"
 #include "tests/unit/run.h"
 
+static uint64_t
+clock_ms(clockid_t clock)
+{
+	struct timespec ts;
+
+	clock_gettime(clock, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+static uint64_t
+now_ms(void *cookie)
+{
+	return clock_ms(CLOCK_REALTIME) + (uint64_t)((struct desk_clock *)cookie)->wall;
+}
+
+static uint64_t
+boot_ms(void *cookie)
+{
+	return clock_ms(CLOCK_BOOTTIME) + (uint64_t)((struct desk_clock *)cookie)->boot;
+}
+
+void
+desk_pass(struct desk *desk, int64_t ms)
+{
+	desk->clock->wall += ms;
+	desk->clock->boot += ms;
+}
+
 static void
 adapt(struct kmn_keeper_setup *setup, void *cookie)
 {
-	(void)cookie;
+	struct desk *desk = cookie;
+
 	setup->console_client = "ca";
+	setup->sources = &desk->sources;
 }
 
 void
@@ -26,11 +58,20 @@ desk_start(struct desk *desk, const char *rules)
 void
 desk_start_on(struct desk *desk, const char *token_lines, const char *rules)
 {
-	struct rig_plan plan = {
-	    .tokens = "mock-1 operators tanaka", .token_lines = desk->lines, .console = true, .adapt = adapt};
+	struct rig_plan plan = {.tokens = "mock-1 operators tanaka",
+	    .token_lines = desk->lines,
+	    .console = true,
+	    .adapt = adapt,
+	    .adapt_cookie = desk};
 	static const struct rig_module mock = {.name = "mock"};
 
 	memset(desk, 0, sizeof(*desk));
+	desk->clock = mmap(NULL, sizeof(*desk->clock), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	CU_ASSERT_TRUE_FATAL(desk->clock != MAP_FAILED);
+	kmn_log_sources_system(&desk->sources);
+	desk->sources.now_ms = now_ms;
+	desk->sources.boot_ms = boot_ms;
+	desk->sources.cookie = desk->clock;
 	plan.modules = &mock;
 	plan.module_count = 1;
 	signer_init(&desk->sato, "sato-key", KMN_EVIDENCE_WEBAUTHN_ES256, 0);
@@ -53,6 +94,7 @@ end(struct desk *desk, void (*verify)(struct rig *rig))
 	signer_clear(&desk->suzuki);
 	signer_clear(&desk->tanaka);
 	signer_clear(&desk->stranger);
+	(void)munmap(desk->clock, sizeof(*desk->clock));
 }
 
 void

@@ -5,12 +5,20 @@
 #include <jansson.h>
 
 #include "kanmon/console.h"
+#include "kanmon/log.h"
 #include "tests/unit/keeper/rig.h"
 #include "tests/unit/quorum/signer.h"
+
+/* How far the keeper's clocks are from this machine's, ms. */
+struct desk_clock {
+	int64_t wall, boot;
+};
 
 /* A world with a page, sato's and suzuki's security keys, and `ca` as the console's client with operator tanaka. */
 struct desk {
 	struct rig rig;
+	struct desk_clock *clock; /* shared with the keeper's process */
+	struct kmn_log_sources sources;
 	struct signer sato, suzuki, tanaka, stranger;
 	char lines[8192];
 };
@@ -18,6 +26,8 @@ struct desk {
 void desk_start(struct desk *desk, const char *rules);
 /* The same with these token lines: of the token mock-1. */
 void desk_start_on(struct desk *desk, const char *token_lines, const char *rules);
+/* Time goes by for the keeper, all at once: as for a machine that slept. */
+void desk_pass(struct desk *desk, int64_t ms);
 /* Stops the keeper, verifies the ledger. */
 void desk_end(struct desk *desk);
 /* The same of a ledger that the auditor must refuse. */

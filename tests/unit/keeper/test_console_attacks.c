@@ -1,0 +1,126 @@
+/* What a console, a browser or the clock could do to a keeper, and does not. */
+#include "config.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/unit/keeper/desk.h"
+#include "tests/unit/run.h"
+
+#define RULES \
+	"rule everything\n  client ca other\n  calls session query login random key-management key-use\n  need none\n"
+#define HOUR INT64_C(3600000)
+
+/* The machine slept for longer than the ledger remembers a session: that ends, and the keeper goes on. */
+static void
+test_slept(void)
+{
+	struct rig_asked sato = {.text = NULL}, again = {.text = NULL};
+	struct desk desk;
+	uint32_t error;
+
+	desk_start(&desk, RULES);
+	CU_ASSERT_EQUAL(desk_sign_in(&desk, &sato, &desk.sato), KMN_OK);
+	desk_pass(&desk, 9 * HOUR);
+	CU_ASSERT_PTR_NULL(desk_ask(&desk, &sato, KMN_UI_SESSION, NULL, &error));
+	CU_ASSERT_EQUAL(error, KMN_E_PEER);
+	CU_ASSERT_EQUAL(desk_sign_in(&desk, &again, &desk.sato), KMN_OK);
+	free(sato.text);
+	free(again.text);
+	desk_end(&desk);
+}
+
+/* The same, and it is the clock that was wrong. */
+static void
+test_set_forward(void)
+{
+	struct rig_asked sato = {.text = NULL}, again = {.text = NULL};
+	struct desk desk;
+	uint32_t error;
+
+	desk_start(&desk, RULES);
+	CU_ASSERT_EQUAL(desk_sign_in(&desk, &sato, &desk.sato), KMN_OK);
+	desk.clock->wall += 9 * HOUR;
+	CU_ASSERT_PTR_NULL(desk_ask(&desk, &sato, KMN_UI_SESSION, NULL, &error));
+	CU_ASSERT_EQUAL(error, KMN_E_PEER);
+	CU_ASSERT_EQUAL(desk_sign_in(&desk, &again, &desk.sato), KMN_OK);
+	free(sato.text);
+	free(again.text);
+	desk_end(&desk);
+}
+
+/* ---- too much ---------------------------------------------------------------------------------------------------- */
+
+/* Questions without an end: a process that asks, and one that takes each answer. */
+static void
+flood(int fd, pid_t child[2])
+{
+	uint8_t ask[5 + 4 + 1 + 32] = {0, 0, 0, 1 + 4 + 1 + 32, KMN_CONSOLE_ASK};
+	static uint8_t asks[1000 * sizeof(ask)], answers[65536];
+
+	ask[9] = KMN_UI_SESSION;
+	for (size_t n = 0; n < 1000; n++)
+		memcpy(asks + n * sizeof(ask), ask, sizeof(ask));
+	(void)fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
+	if ((child[0] = fork()) == 0)
+		for (size_t at = 0;;) {
+			ssize_t n = send(fd, asks + at, sizeof(asks) - at, MSG_NOSIGNAL);
+
+			if (n < 0)
+				_exit(0);
+			at = (at + (size_t)n) % sizeof(asks);
+		}
+	if ((child[1] = fork()) == 0) {
+		while (recv(fd, answers, sizeof(answers), 0) > 0) {
+		}
+		_exit(0);
+	}
+}
+
+static void
+test_flood(void)
+{
+	struct rig_app app;
+	struct kmn_ipc *console;
+	struct desk desk;
+	pid_t child[2];
+
+	desk_start(&desk, RULES);
+	memset(&app, 0, sizeof(app));
+	rig_attach(&desk.rig, &app, 1, &desk.rig.ca);
+	console = desk.rig.console;
+	desk.rig.console = NULL; /* the child's, for now */
+	flood(kmn_ipc_fd(console), child);
+	CU_ASSERT_FATAL(child[0] > 0 && child[1] > 0);
+	for (unsigned n = 0; n < 3; n++)
+		CU_ASSERT_EQUAL(rig_open_session(&desk.rig, &app), CKR_OK);
+	for (unsigned n = 0; n < 2; n++) {
+		CU_ASSERT_EQUAL(kill(child[n], SIGKILL), 0);
+		CU_ASSERT_EQUAL(waitpid(child[n], NULL, 0), child[n]);
+	}
+	desk.rig.console = console;
+	rig_console_again(&desk.rig);
+	desk_end(&desk);
+}
+
+int
+main(int argc, char **argv)
+{
+	static CU_TestInfo tests[] = {
+	    {"a session that the machine slept through is over, and the keeper goes on", test_slept},
+	    {"so is one that the clock was set past", test_set_forward},
+	    {"a console that asks without end keeps no application waiting", test_flood},
+	    CU_TEST_INFO_NULL,
+	};
+	static CU_SuiteInfo suites[] = {
+	    {"keeper/console_attacks", NULL, NULL, NULL, NULL, tests},
+	    CU_SUITE_INFO_NULL,
+	};
+	return kmn_test_main(argc, argv, suites);
+}
