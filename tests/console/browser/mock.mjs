@@ -34,6 +34,7 @@ export class Mock {
 		this.persons = new Map(); /* name -> SPKI in PEM */
 		this.sessions = new Map();
 		this.streams = new Set();
+		this.instructions = [];
 		this.seen = []; /* what pages reported as shown */
 		this.requests = new Map();
 		this.answers = JSON.parse(readFileSync(new URL('fixtures/answers.json', import.meta.url), 'utf8'));
@@ -153,10 +154,12 @@ export class Mock {
 			return { requests: [...this.requests.values()].map((answer) => answer.request) };
 		if (path === 'instructions/begin')
 			return this.instruction(body);
+		if (path === 'instructions')
+			return method === 'GET' ? { instructions: this.instructions } : this.instruct(body);
 		if (path === 'notes')
 			return this.vote(body);
-		if (path === 'operations/71/bundle')
-			return { record: 71, bundle: readFileSync(new URL('fixtures/request.bundle', import.meta.url), 'utf8') };
+		if (path === 'operations/35/bundle')
+			return { record: 35, bundle: readFileSync(new URL('fixtures/request.bundle', import.meta.url), 'utf8') };
 		const told = this.answers[path] ?? this.ledger.answer(path, parameters);
 		if (told !== undefined)
 			return told;
@@ -172,12 +175,20 @@ export class Mock {
 		return { text, challenge: sha256(`kanmon/webauthn/v1\n${text}`).toString('base64url'), rp_id: 'localhost' };
 	}
 
-	instruction({ what, token, key, id, mechanism, file_sha256: hash, purpose }) {
-		const lines = [['origin', 'mock'], ['client', 'console'], ['what', what], ['token', token], ['key-label', key],
-			['key-id', Buffer.from(id, 'base64').toString('hex')], ['mechanism', mechanism], ['file-sha256', hash ?? ''], ['purpose', purpose],
+	instruction({ what, token, rule, key, id, mechanism, parameters, file_sha256: hash, file_length: length, purpose }) {
+		const lines = [['origin', this.ledger.origin], ['client', 'console'], ['what', what], ['token', token], ['rule', rule], ['key-label', key], ['key-id', id],
+			['mechanism', mechanism], ['parameters', parameters], ['file-len', String(length ?? '')], ['file-sha256', hash ?? ''], ['purpose', purpose],
 			['nonce', randomBytes(32).toString('base64')], ['time', stamp(Date.now())]];
 
 		return { text: `kanmon/instruction/v1\n${lines.filter(([, value]) => value !== '').map((line) => `${line.join(' ')}\n`).join('')}`, rp_id: 'localhost' };
+	}
+
+	/* What came is kept for the test to look at; nothing is done. */
+	instruct(body) {
+		this.instructed = body;
+		this.instructions.unshift({ record: 90 + this.instructions.length, t: Date.now(), operator: this.signer(body.text, body.assertion),
+			what: /^what (.*)$/m.exec(body.text)[1], state: 'running' });
+		return { record: this.instructions[0].record, application: `action ${this.instructions[0].record}` };
 	}
 
 	signIn({ text, assertion }, response) {

@@ -183,26 +183,105 @@ test('an operation whose evidence is of another log key says FAILED on its line,
 	await page.locator('.step.failed', { hasText: 'not signed by the log key' }).waitFor();
 });
 
-test('an operator sees what the key would sign, and a text that says something else is not signed', async () => {
-	const begin = mock.instruction;
+test('a line of the list that says something else than its records is said to be so', async () => {
+	const { operations: [operation] } = mock.answers.operations;
+	const words = await page.evaluate(async ([bundle, trust, row]) => {
+		const { readFacts, rowOf, differences } = await import('/js/facts.js');
+		const facts = await readFacts(bundle);
+		const proven = rowOf(facts.call, facts.ends.find((end) => end.i === row.record), facts.request, facts.call.requester.name);
+		const told = (change) => differences({ ...row, ...change }, proven);
+		return [told({}), told({ key: { label: 'other', token: 'root' } }), told({ result: 'failed', rv: 'CKR_HOST_MEMORY' }), told({ client: 'x', purpose: '', t: 1 })];
+	}, [await readFile(fixture('request.bundle'), 'utf8'), '', operation]);
 
-	await open('actions');
+	assert.deepEqual(words, [[], ['label'], ['rv', 'result'], ['t', 'client', 'purpose']]);
+});
+
+async function fillAction(purpose = 'certificate of www.example.jp') {
 	await page.getByLabel('Label of the key').fill('root-ca');
 	await page.getByLabel('Certificate, CRL or request').setInputFiles(fixture('request.der'));
-	await page.getByLabel('Purpose').fill('certificate of www.example.jp');
+	await page.getByLabel('Purpose').fill(purpose);
+}
+
+test('an operator reads what the file says, and what the key would sign', async () => {
+	await open('actions');
+	await fillAction();
+	await page.locator('.file-content .common', { hasText: 'www.example.jp' }).waitFor();
+	assert.equal(await page.getByLabel('Signature').inputValue(), 'CKM_SHA384_RSA_PKCS');
 	await page.getByRole('button', { name: 'Show what I would sign' }).click();
 	await page.getByText('Only what its signature is over will be signed anew').waitFor();
-	await pictures.take(page, 'actions', { viewport: { width: 1280, height: 760 } });
+	await pictures.take(page, 'actions', { viewport: { width: 1280, height: 900 } });
 	assert.equal(await page.locator('#sign-instruction').isEnabled(), true);
-	mock.instruction = (asked) => begin.call(mock, { ...asked, key: 'another-key' });
-	await page.getByRole('button', { name: 'Cancel' }).click();
-	await page.getByLabel('Label of the key').fill('root-ca');
-	await page.getByLabel('Certificate, CRL or request').setInputFiles(fixture('request.der'));
-	await page.getByLabel('Purpose').fill('certificate of www.example.jp');
-	await page.getByRole('button', { name: 'Show what I would sign' }).click();
-	await page.getByText('does not say what you typed: key-label').waitFor();
-	assert.equal(await page.locator('#sign-instruction').isEnabled(), false);
 });
+
+test('the PIN goes with one instruction and leaves the field at once, also where nothing was signed', async () => {
+	const pin = page.getByLabel('User PIN of the token');
+
+	assert.deepEqual(await Promise.all(['type', 'autocomplete'].map((name) => pin.getAttribute(name))), ['password', 'off']);
+	await page.locator('#sign-instruction').click();
+	assert.equal(mock.instructed, undefined);
+	await sato.cdp.send('WebAuthn.setUserVerified', { authenticatorId: sato.authenticator, isUserVerified: false });
+	await pin.fill('1234');
+	await page.locator('#sign-instruction').click();
+	await page.getByText('The security key signed nothing').waitFor();
+	assert.equal(await pin.inputValue(), '');
+	assert.equal(mock.instructed, undefined);
+	await sato.cdp.send('WebAuthn.setUserVerified', { authenticatorId: sato.authenticator, isUserVerified: true });
+	await pin.fill('1234');
+	await page.locator('#sign-instruction').click();
+	await page.waitForURL(/#\/actions\/90$/);
+	assert.equal(mock.instructed.pin, '1234');
+	assert.ok(!(await page.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }]))).includes('1234'));
+});
+
+test('one’s own instructions are there after a reload, others’ are not', async () => {
+	mock.instructions.push({ record: 80, t: 0, operator: 'mori', what: 'destroy', state: 'done' });
+	await page.goto(`${origin}/#/actions`);
+	await page.reload();
+	await page.locator('#instruction-90').waitFor();
+	assert.equal(await page.locator('.instruction').count(), 1);
+});
+
+test('a token whose PIN the gateway has under shares is asked for none', async () => {
+	mock.answers.tokens.tokens[0].sealed_pin = true;
+	await page.reload();
+	await fillAction();
+	await page.getByRole('button', { name: 'Show what I would sign' }).click();
+	await page.locator('#sign-instruction').waitFor();
+	assert.equal(await page.getByLabel('User PIN of the token').count(), 0);
+	delete mock.answers.tokens.tokens[0].sealed_pin;
+});
+
+const begin = mock.instruction;
+for (const [says, line, lie] of [
+	['another key', 'key-label', (asked) => begin.call(mock, { ...asked, key: 'another-key' })],
+	['another ledger', 'origin', (asked) => { const made = begin.call(mock, asked); return { ...made, text: made.text.replace(/^origin .*$/m, 'origin other') }; }],
+	['a line that nobody typed', 'rule', (asked) => begin.call(mock, { ...asked, rule: 'windowed' })],
+	['a line twice', 'purpose', (asked) => { const made = begin.call(mock, asked); return { ...made, text: made.text.replace(/^(purpose .*\n)/m, '$1purpose another\n') }; }],
+	['no instruction', 'kanmon/instruction/v1', (asked) => { const made = begin.call(mock, asked); return { ...made, text: made.text.replace('kanmon/instruction/v1', 'kanmon/veto/v1') }; }],
+])
+	test(`an instruction’s text that says ${says} is not signed`, async () => {
+		mock.instruction = lie;
+		await open('health');
+		await open('actions');
+		await fillAction();
+		await page.getByRole('button', { name: 'Show what I would sign' }).click();
+		await page.getByText(`does not say what you typed: ${line}.`).waitFor();
+		assert.equal(await page.locator('#sign-instruction').isEnabled(), false);
+		mock.instruction = begin;
+	});
+
+for (const [says, name, text, words] of [
+	['a private key', 'ca.pem', '-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n-----BEGIN EC PRIVATE KEY-----\nMAA=\n-----END EC PRIVATE KEY-----\n', 'holds a private key'],
+	['two certificates', 'chain.pem', '-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n'.repeat(2), 'more than one thing'],
+	['no DER', 'text.pem', 'nothing', 'neither PEM nor DER'],
+	['bytes behind it', 'long.der', '0\0x', 'neither PEM nor DER'],
+])
+	test(`a file with ${says} is not taken`, async () => {
+		await open('health');
+		await open('actions');
+		await page.getByLabel('Certificate, CRL or request').setInputFiles({ name, mimeType: 'application/octet-stream', buffer: Buffer.from(text) });
+		await page.locator('.problem', { hasText: words }).waitFor();
+	});
 
 test('a bundle that is dropped is verified without the server, against a trust file', async () => {
 	await open('verify');

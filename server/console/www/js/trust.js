@@ -5,8 +5,8 @@
  */
 import { get, query } from './api.js';
 import { noteText } from './policy.js';
-import { Bad } from './verify/bytes.js';
-import { Pins } from './verify/pin.js';
+import { b64, Bad, need, unb64 } from './verify/bytes.js';
+import { consistent, Pins } from './verify/pin.js';
 import { sha256b64 } from './verify/sha256.js';
 import { parseTrust } from './verify/trust.js';
 
@@ -25,7 +25,14 @@ function asPages(one) {
 }
 
 export const kept = () => asPages(pins.read());
-export const forget = () => pins.forget();
+
+/* Heads that were found to be of the history that is kept, by size: many operations come under one. */
+const ours = new Map();
+
+export function forget() {
+	ours.clear();
+	pins.forget();
+}
 
 /* {origin, log, policy} of a trust file (docs/ledger.md 9); null: it is none. */
 export async function readTrust(text) {
@@ -63,6 +70,20 @@ export async function look() {
 		await pins.take((await get('ledger/checkpoint')).note, prove, asked);
 	const trust = kept() ?? asPages(asked);
 	return { trust, alarm: trust.alarm ?? null };
+}
+
+/*
+ * A head that the log key signed is not enough for what a page shows: it is of the same history as the one that is kept,
+ * or Bad('pin.fork').
+ */
+export async function needOurs(head) {
+	const mine = pins.read()?.head ?? null;
+	const root = b64(head.root);
+
+	if (mine === null || ours.get(head.size) === root)
+		return;
+	need(await consistent(head, { size: mine.size, root: unb64(mine.root, 32) }, prove), 'pin.fork');
+	ours.set(head.size, root);
 }
 
 /* People compared what was seen first, or gave a trust file. */

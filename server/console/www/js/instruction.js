@@ -1,0 +1,176 @@
+/*
+ * An operator's instruction (kanmon/instruction/v1, docs/statements.md 8): whether a text says what was typed, and whether
+ * what became of it, as the records prove it, is what it says.
+ */
+import { get as ask, query } from './api.js';
+import { wholeOf } from './issued.js';
+import { judgeBundle, placedRecord } from './proof.js';
+import { readStatement, valueOf } from './statement.js';
+import { kept } from './trust.js';
+import { b64, Bad, equal, hex, need, unb64, utf8 } from './verify/bytes.js';
+import { evidenceOf } from './verify/evidence.js';
+import { parseNote } from './verify/note.js';
+import { parsePolicy } from './verify/policy.js';
+import { get } from './verify/record.js';
+import { sha256b64 } from './verify/sha256.js';
+import { escaped } from './verify/value.js';
+import { reason, t } from './words.js';
+
+const FIRST = 'kanmon/instruction/v1';
+/* Lines that the gateway adds; all others are what somebody typed. */
+const ADDED = new Set(['origin', 'client', 'nonce', 'time']);
+
+/* Calls that each kind may lead to. */
+const CALLS = {
+	generate: ['C_GenerateKeyPair', 'C_GenerateKey'], destroy: ['C_DestroyObject'], window: ['window'],
+	sign: ['C_Sign', 'C_SignFinal', 'C_SignMessage', 'C_SignMessageNext', 'C_SignRecover'],
+};
+
+/* ---- before it is signed -------------------------------------------------------------------------------------- */
+
+/*
+ * Names of the lines that are not what was typed (`lines`: name to value, '' for none): said otherwise, missing, said
+ * twice, or there without having been asked for. `first` stands for the text as a whole.
+ */
+export function saysOtherwise(statement, lines) {
+	if (statement === null || statement.first !== FIRST)
+		return [FIRST];
+	const keys = statement.lines.map((line) => line.key);
+	const strange = keys.filter((key, i) => keys.indexOf(key) !== i || !(key in lines || ADDED.has(key)));
+	const wrong = Object.entries(lines).filter(([key, value]) => (valueOf(statement, key) ?? '') !== value).map(([key]) => key);
+	const trust = kept();
+
+	if (trust !== null && valueOf(statement, 'origin') !== trust.origin)
+		wrong.push('origin');
+	return [...new Set([...strange, ...wrong])];
+}
+
+/* ---- what became of it ---------------------------------------------------------------------------------------- */
+
+const step = (what, verdict, why, digests = []) => ({ what, verdict, why, digests });
+
+/* The record of the instruction, in the ledger that this browser knows. {i, t, text, note, actor} */
+async function readInstruction(number, trust) {
+	const record = await placedRecord(number, trust);
+	const note = get(record.body, 'auth', 'note');
+
+	need(record.type === 'action' && record.body.what === 'instruct' && typeof note === 'string', 'instruct.none', { record: number });
+	return { i: record.i, t: record.t, leaf: b64(record.leaf), note: parseNote(note), actor: get(record.body, 'actor', 'name') };
+}
+
+/* Signed by the operator's own key, under the policy that was in force. */
+async function signatureStep(instruction, facts) {
+	const record = facts.policies.findLast((one) => one.i < instruction.i);
+	const policy = await parsePolicy(parseNote(record.type === 'genesis' ? record.body.policy : record.body.note).text);
+	const signers = await evidenceOf(instruction.note, policy.people, policy.places);
+
+	need(signers.length === 1 && signers[0].name === instruction.actor, 'instruct.signer', { name: instruction.actor });
+	return { policy, step: step('instruct', 'ok', reason('instruct.ok', { name: instruction.actor, record: instruction.i }), [
+		{ name: 'record', value: instruction.leaf }, { name: 'text', value: await sha256b64(instruction.note.text) }]) };
+}
+
+/* A line of the text is what the records say; one that is missing says nothing. */
+const agrees = (said, key, value) => valueOf(said, key) === null || (typeof value === 'string' && valueOf(said, key) === escaped(value));
+
+/* CKA_ID of a template: text where it can be, else base64. */
+const idOf = (value) => (typeof value === 'string' ? hex(utf8(value)) : get(value, 'b64') === undefined ? undefined : hex(unb64(value.b64)));
+
+/* The key that is used; of a pair that is made each half, as its template names it. */
+function keysOf(call) {
+	const template = get(call, 'template');
+
+	return template === undefined ? [get(call, 'key') ?? {}] : Object.values(template).map((half) => ({ label: get(half, 'CKA_LABEL'), id: idOf(get(half, 'CKA_ID')) }));
+}
+
+function callStep(said, instruction, facts, policy) {
+	const { call } = facts;
+	const token = policy.tokens.find((line) => line.name === valueOf(said, 'token'));
+	const fits = [
+		['application', get(call, 'application', 'id') === `action ${instruction.i}`],
+		['client', agrees(said, 'client', get(call, 'requester', 'name'))],
+		['what', CALLS[valueOf(said, 'what')]?.includes(call.op) ?? false],
+		['token', token !== undefined && token.label === get(call, 'key', 'token')],
+		['key-label', keysOf(call).every((key) => agrees(said, 'key-label', key.label))],
+		['key-id', keysOf(call).every((key) => agrees(said, 'key-id', key.id))],
+		['mechanism', agrees(said, 'mechanism', get(call, 'mech', 'name'))],
+		['rule', agrees(said, 'rule', get(call, 'window', 'rule'))],
+		['file-sha256', agrees(said, 'file-sha256', get(call, 'in', 'sha256'))],
+	];
+	const wrong = fits.filter(([, ok]) => !ok).map(([name]) => name);
+
+	return wrong.length === 0 ? step('asked', 'ok', reason('instruct.asked')) : step('asked', 'failed', reason('instruct.other', { names: wrong.join(', ') }));
+}
+
+const same = (given) => (given ? ['ok', reason('instruct.given')] : ['failed', reason('instruct.given.other')]);
+
+/* What the gateway gives as the result, held against what the records make: {step, form, bytes, content}; bytes null: none. */
+async function resultStep(answer, facts) {
+	const made = await wholeOf(facts);
+	const given = answer.result === undefined ? null : unb64(answer.result);
+	const key = get(facts.ends.findLast((one) => one.body.rv === 0)?.body, 'key', 'spki_sha256');
+
+	if (made !== null) {
+		const agreed = given === null || (equal(given, made.bytes) && answer.form === made.form);
+		return { ...made, step: step('given', ...same(agreed), [{ name: made.form, value: await sha256b64(made.bytes) }]) };
+	}
+	if (given === null)
+		return { form: answer.form ?? null, bytes: null, content: null, step: step('given', 'none', reason('instruct.given.none')) };
+	const hash = await sha256b64(given);
+	const agreed = answer.form === 'public-key' && hash === key;
+	return { form: 'public-key', bytes: agreed ? given : null, content: null, step: step('given', ...same(agreed), [{ name: 'public key', value: key ?? '' }, { name: 'given', value: hash }]) };
+}
+
+/* The request that came of it, where the gateway names none: an operation that says of itself that it is for this. */
+async function findOperation(instruction) {
+	let before = '';
+
+	do {
+		const { operations, next } = await ask(query('operations', { before, count: 50, since: instruction.t }));
+		const found = operations.find((one) => one.application === `action ${instruction.i}`);
+		if (found !== undefined)
+			return found.request;
+		before = next ?? 0;
+	} while (before !== 0);
+	return null;
+}
+
+const RANK = { none: 0, ok: 1, unknown: 2, failed: 3 };
+const worst = (verdicts) => verdicts.reduce((a, b) => (RANK[b] > RANK[a] ? b : a), 'none');
+
+/*
+ * All of it: {verdict, words, steps, bundle, text, form, bytes, content, refusals: notes}. `answer`: of GET instructions/N. `text`: the
+ * instruction as recorded, null where that is not proven; the others are null while nothing came of it.
+ */
+export async function judgeInstruction(answer) {
+	const trust = kept();
+	const nothing = { verdict: 'unknown', steps: [], bundle: null, text: null, form: null, bytes: null, content: null, refusals: [] };
+
+	if (trust === null)
+		return { ...nothing, words: t('verify.notrust') };
+	let text = null;
+	try {
+		const instruction = await readInstruction(answer.record, trust);
+		text = instruction.note.text;
+		const request = answer.request ?? await findOperation(instruction);
+		if (request === null)
+			return { ...nothing, text, words: reason('instruct.nothing') };
+		const judged = await judgeBundle(request);
+		return judged.facts === null ? { ...nothing, ...judged, text } : await judgeRest(answer, instruction, judged);
+	} catch (error) {
+		if (!(error instanceof Bad))
+			throw error;
+		return { ...nothing, text, verdict: 'failed', words: reason(error.why, error.params) };
+	}
+}
+
+async function judgeRest(answer, instruction, judged) {
+	const { facts } = judged;
+	const { policy, step: signed } = await signatureStep(instruction, facts);
+	const asked = callStep(readStatement(instruction.note.text), instruction, facts, policy);
+	const { step: given, ...result } = await resultStep(answer, facts);
+	const steps = [signed, asked, ...judged.steps, given];
+	const verdict = worst([judged.verdict, ...steps.filter((one) => !judged.steps.includes(one)).map((one) => one.verdict)]);
+
+	return { verdict, steps, bundle: judged.bundle, text: instruction.note.text, refusals: facts.refusals, ...result,
+		words: verdict === judged.verdict ? judged.words : t(`verdict.words.${verdict}`) };
+}
