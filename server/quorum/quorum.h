@@ -1,4 +1,4 @@
-/* How the quorum's state looks inside: quorum.c answers questions about it, apply.c changes it. */
+/* How the quorum's state looks inside: quorum.c answers questions about it, apply*.c change it. */
 #ifndef KANMON_SERVER_QUORUM_QUORUM_H
 #define KANMON_SERVER_QUORUM_QUORUM_H
 

@@ -1,7 +1,7 @@
 /*
  * Which records make up the present state. The quorum is what records make of
  * it, so a short cut to it is no other form of it but fewer of them: those
- * that shaped what is still kept. Who adds state to apply.c adds a row to
+ * that shaped what is still kept. Who adds state to apply*.c adds a row to
  * parts[] or last_of[], or says with a test that its records are among these.
  */
 #include "config.h"
