@@ -1,5 +1,5 @@
 /*
- * kanmond.conf: one table of rows (settings.c) is the format. Each value is
+ * kanmond.conf: one table of rows (settings_rows.c) is the format. Each value is
  * checked by its row while the file is read, so that every refusal names file
  * and line; a name that is in no row is refused.
  *
