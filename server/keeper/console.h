@@ -26,10 +26,16 @@ struct kmn_ui_session {
 	int64_t begun_ms, asked_ms;          /* boot clock */
 };
 
-/* A text that the keeper made to be signed, once. */
+/* A text that is signed once. */
 struct kmn_ui_text {
 	uint8_t sha256[KMN_HASH_BYTES];
-	int64_t made_ms; /* boot clock; 0: there is none, or it was used */
+	int64_t made_ms; /* boot clock; 0: there is none */
+};
+
+/* The last ones. */
+struct kmn_ui_texts {
+	struct kmn_ui_text text[KMN_UI_TEXTS_MAX];
+	size_t next;
 };
 
 /* Sign-ins that failed, by address, since the last record. */
@@ -71,8 +77,9 @@ struct kmn_ui_draft {
 struct kmn_consoling {
 	struct kmn_ui_session session[KMN_UI_SESSIONS_MAX];
 	size_t sessions;
-	struct kmn_ui_text text[KMN_UI_TEXTS_MAX];
-	size_t next_text;
+	struct kmn_ui_texts offered; /* to operators; one that is used goes */
+	struct kmn_ui_texts signed_in_with;
+	uint8_t text_key[32]; /* of texts to sign in with */
 	struct kmn_ui_refused refused[KMN_UI_ADDRESSES_MAX];
 	size_t refused_count;
 	uint32_t refused_others; /* of addresses beyond these */
@@ -125,22 +132,29 @@ void kmn_ui_sessions_tick(struct kmn_keeper *k);
 /* Once a minute: a record of the sign-ins that failed. */
 void kmn_ui_refused_tick(struct kmn_keeper *k);
 
+/* Reads SIGNED: the note (free()). */
+kmn_err kmn_ui_signed_get(
+    struct kmn_keeper *k, struct kmn_reader *r, char **note_out, size_t *len_out, struct kmn_why *why) KMN_MUST_CHECK;
+
+void kmn_ui_sign_in(const struct kmn_ui_ask *ask, struct kmn_reader *r);
+void kmn_ui_sign_in_tls(const struct kmn_ui_ask *ask, struct kmn_reader *r);
+void kmn_ui_failed(const struct kmn_ui_ask *ask, struct kmn_reader *r);
+void kmn_ui_session(const struct kmn_ui_ask *ask, struct kmn_reader *r);
+void kmn_ui_sign_out(const struct kmn_ui_ask *ask, struct kmn_reader *r);
+
+/* ---- console_text.c --------------------------------------------------------------------------------------------- */
+
 /* The answer {text, challenge, rp_id} for the page. Takes `text`. */
 void kmn_ui_text_answer(const struct kmn_ui_ask *ask, char *text, const char *page);
 /* Keeps a text that was made to be signed once, and answers it. Takes `text`. */
 void kmn_ui_text_offer(const struct kmn_ui_ask *ask, char *text, const char *page);
 /* Whether it is one of ours that was not used; it is, from here on. */
 bool kmn_ui_text_use(struct kmn_keeper *k, const char *text, size_t len);
-/* Reads SIGNED: the note (free()). */
-kmn_err kmn_ui_signed_get(
-    struct kmn_keeper *k, struct kmn_reader *r, char **note_out, size_t *len_out, struct kmn_why *why) KMN_MUST_CHECK;
-
 void kmn_ui_sign_in_text(const struct kmn_ui_ask *ask, struct kmn_reader *r);
-void kmn_ui_sign_in(const struct kmn_ui_ask *ask, struct kmn_reader *r);
-void kmn_ui_sign_in_tls(const struct kmn_ui_ask *ask, struct kmn_reader *r);
-void kmn_ui_failed(const struct kmn_ui_ask *ask, struct kmn_reader *r);
-void kmn_ui_session(const struct kmn_ui_ask *ask, struct kmn_reader *r);
-void kmn_ui_sign_out(const struct kmn_ui_ask *ask, struct kmn_reader *r);
+/* Did this process make it to sign in with, and has nobody done so? How old it is, is the quorum's to judge. */
+bool kmn_ui_sign_in_is_ours(struct kmn_keeper *k, const char *text, size_t len);
+/* Somebody has, by a signature that counts. */
+void kmn_ui_sign_in_used(struct kmn_keeper *k, const char *text, size_t len);
 
 /* ---- console_request.c ------------------------------------------------------------------------------------------ */
 

@@ -1,6 +1,6 @@
 /*
- * Who is at the console: texts to sign in with, sessions, and what is counted of sign-ins that fail. A session is in
- * the keeper's memory and in the ledger; the console only carries its bytes.
+ * Who is at the console: sessions, and what is counted of sign-ins that fail. A session is in the keeper's memory and in
+ * the ledger; the console only carries its bytes.
  */
 #include "config.h"
 
@@ -16,62 +16,7 @@
 
 #define REFUSED_EVERY_MS 60000
 
-/* ---- texts ------------------------------------------------------------------------------------------------------ */
-
-static const struct kmn_policy_webauthn *
-place_of(const struct kmn_policy *policy, const char *page)
-{
-	const struct kmn_policy_webauthn *place;
-	size_t n = 0;
-
-	while ((place = kmn_policy_webauthn_at(policy, n++)) != NULL)
-		if (strcmp(place->origin, page) == 0)
-			return place;
-	return NULL;
-}
-
-void
-kmn_ui_text_offer(const struct kmn_ui_ask *ask, char *text, const char *page)
-{
-	struct kmn_consoling *c = ask->keeper->consoling;
-	struct kmn_ui_text *kept = &c->text[c->next_text++ % KMN_UI_TEXTS_MAX];
-
-	kmn_sha256(text, strlen(text), kept->sha256);
-	kept->made_ms = kmn_keeper_boot_ms();
-	kmn_ui_text_answer(ask, text, page);
-}
-
-void
-kmn_ui_text_answer(const struct kmn_ui_ask *ask, char *text, const char *page)
-{
-	const struct kmn_policy_webauthn *place = place_of(kmn_keeper_policy(ask->keeper), page);
-	char challenge[KMN_EVIDENCE_CHALLENGE_BYTES];
-
-	kmn_evidence_challenge(text, strlen(text), challenge);
-	kmn_ui_answer(ask, json_pack("{s:s, s:s, s:s}", "text", text, "challenge", challenge, "rp_id",
-			       place != NULL ? place->rp_id : ""));
-	free(text);
-}
-
-bool
-kmn_ui_text_use(struct kmn_keeper *k, const char *text, size_t len)
-{
-	uint8_t sha256[KMN_HASH_BYTES];
-	int64_t now = kmn_keeper_boot_ms();
-
-	kmn_sha256(text, len, sha256);
-	for (size_t n = 0; n < KMN_UI_TEXTS_MAX; n++) {
-		struct kmn_ui_text *kept = &k->consoling->text[n];
-
-		if (kept->made_ms == 0 || memcmp(kept->sha256, sha256, sizeof(sha256)) != 0)
-			continue;
-		if (now - kept->made_ms > KMN_ACTION_TEXT_LIFE_MS)
-			return false;
-		kept->made_ms = 0;
-		return true;
-	}
-	return false;
-}
+/* ---- what is signed --------------------------------------------------------------------------------------------- */
 
 /* By the keys of the policy in force; a version that is proposed is signed by those that it brings, too. */
 static kmn_err
@@ -398,38 +343,6 @@ kmn_ui_refused_tick(struct kmn_keeper *k)
 
 /* ---- questions -------------------------------------------------------------------------------------------------- */
 
-void
-kmn_ui_sign_in_text(const struct kmn_ui_ask *ask, struct kmn_reader *r)
-{
-	struct kmn_keeper *k = ask->keeper;
-	char page[KMN_UI_NAMED_MAX_BYTES + 1], b64[KMN_B64_LEN(KMN_HASH_BYTES) + 1], time[KMN_TIME_TEXT_BYTES];
-	uint8_t nonce[KMN_HASH_BYTES];
-	const struct kmn_signed_pair pair[] = {
-	    {"origin", kmn_log_origin(k->log)}, {"page", page}, {"nonce", b64}, {"time", time}};
-	struct kmn_why why = {""};
-	char *text;
-	kmn_err e;
-
-	kmn_reader_text(r, page, sizeof(page));
-	if (kmn_reader_end(r) != KMN_OK) {
-		kmn_ui_refuse(ask, r->err, kmn_err_text(r->err));
-		return;
-	}
-	if (place_of(kmn_keeper_policy(k), page) == NULL) {
-		kmn_ui_refuse(ask, KMN_E_DENIED,
-		    "this page is at no `webauthn` place of the policy: sign in by a client certificate, or at such a "
-		    "place");
-		return;
-	}
-	kmn_keeper_random(nonce, sizeof(nonce));
-	kmn_b64(nonce, sizeof(nonce), b64);
-	kmn_time_text(kmn_clock_record_ms(k), time);
-	if ((e = kmn_signed_make(KMN_SIGNED_SIGN_IN, pair, KMN_COUNT_OF(pair), &text, &why)) != KMN_OK)
-		kmn_ui_refuse_why(ask, e, &why);
-	else
-		kmn_ui_text_offer(ask, text, page);
-}
-
 /* The note's text is one of ours, and not used before: then whose it is. */
 static kmn_err
 judge_sign_in(
@@ -438,15 +351,17 @@ judge_sign_in(
 	struct kmn_note note;
 	kmn_err e = kmn_note_parse(bytes, len, &note, why);
 
-	if (e != KMN_OK)
-		return e;
-	if (!kmn_ui_text_use(k, note.text, note.text_len)) {
+	if (e == KMN_OK && !kmn_ui_sign_in_is_ours(k, note.text, note.text_len)) {
 		kmn_why_set(
 		    why, "the text that was signed is none of this gateway's, too old, or was used: sign in anew");
-		return KMN_E_EXPIRED;
+		e = KMN_E_EXPIRED;
 	}
-	return kmn_action_judge_note(
-	    kmn_keeper_policy(k), KMN_SIGNED_SIGN_IN, bytes, len, (uint64_t)kmn_clock_record_ms(k), signer, why);
+	if (e == KMN_OK)
+		e = kmn_action_judge_note(kmn_keeper_policy(k), KMN_SIGNED_SIGN_IN, bytes, len,
+		    (uint64_t)kmn_clock_record_ms(k), signer, why);
+	if (e == KMN_OK)
+		kmn_ui_sign_in_used(k, note.text, note.text_len);
+	return e;
 }
 
 static void

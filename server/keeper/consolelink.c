@@ -264,6 +264,7 @@ kmn_consolelink_take(struct kmn_keeper *k, struct kmn_ipc *console, const char *
 	if (k->consoling == NULL) {
 		if ((k->consoling = calloc(1, sizeof(*k->consoling))) == NULL)
 			KMN_BUG("out of memory");
+		kmn_keeper_random(k->consoling->text_key, sizeof(k->consoling->text_key));
 		TAILQ_INIT(&k->consoling->waits);
 		TAILQ_INIT(&k->consoling->bundles);
 		TAILQ_INIT(&k->consoling->drafts);

@@ -109,6 +109,39 @@ test_flood(void)
 	desk_end(&desk);
 }
 
+static json_t *
+text_to_sign_in(struct desk *desk, struct rig_asked *asked)
+{
+	struct kmn_writer w;
+
+	kmn_writer_init(&w, 4096);
+	kmn_writer_text(&w, SIGNER_ORIGIN);
+	return desk_ask(desk, asked, KMN_UI_SIGN_IN_TEXT, &w, NULL);
+}
+
+/* Between the moment that a person was given a text and the one that the key was touched, the world asks for texts. */
+static void
+test_texts(void)
+{
+	struct rig_asked sato = {.text = NULL}, world = {.text = NULL};
+	struct kmn_writer w;
+	struct desk desk;
+	json_t *text;
+
+	desk_start(&desk, RULES);
+	text = text_to_sign_in(&desk, &sato);
+	for (unsigned n = 0; n < 300; n++)
+		json_decref(text_to_sign_in(&desk, &world));
+	kmn_writer_init(&w, 65536);
+	kmn_writer_text(&w, "192.0.2.7");
+	desk_put_assertion(&w, &desk.sato, desk_text(text, "text"), &signer_honest);
+	json_decref(desk_ask(&desk, &sato, KMN_UI_SIGN_IN, &w, NULL));
+	json_decref(text);
+	free(sato.text);
+	free(world.text);
+	desk_end(&desk);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -116,6 +149,7 @@ main(int argc, char **argv)
 	    {"a session that the machine slept through is over, and the keeper goes on", test_slept},
 	    {"so is one that the clock was set past", test_set_forward},
 	    {"a console that asks without end keeps no application waiting", test_flood},
+	    {"who asks for texts without end keeps nobody from signing in", test_texts},
 	    CU_TEST_INFO_NULL,
 	};
 	static CU_SuiteInfo suites[] = {
