@@ -54,17 +54,10 @@ write_json(const char *path, const json_t *report)
 	return close_file(file, path);
 }
 
-static bool
-language_of(const char *text, enum kmn_language *out)
-{
-	*out = text != NULL && strcmp(text, "ja") == 0 ? KMN_JA : KMN_EN;
-	return text == NULL || strcmp(text, "en") == 0 || strcmp(text, "ja") == 0;
-}
-
 int
 kmn_cmd_audit_report(int argc, char **argv)
 {
-	const char *trust_path = NULL, *html = NULL, *json = NULL, *language_text = NULL, *words[1];
+	const char *trust_path = NULL, *html = NULL, *json = NULL, *language_text = "en", *words[1];
 	enum kmn_language language;
 	struct kmn_store *store = NULL;
 	static struct kmn_trust trust;
@@ -82,7 +75,7 @@ kmn_cmd_audit_report(int argc, char **argv)
 
 	if (parsed != KMN_GO_ON)
 		return parsed == KMN_EXIT_OK ? KMN_EXIT_OK : KMN_AUDIT_INCOMPLETE;
-	if (trust_path == NULL || (html == NULL && json == NULL) || !language_of(language_text, &language)) {
+	if (trust_path == NULL || (html == NULL && json == NULL) || !kmn_language_get(language_text, &language)) {
 		(void)kmn_usage(
 		    "audit report", trust_path == NULL ? "report needs --trust FILE: without it nothing is proven"
 				    : html == NULL && json == NULL ? "report needs --out FILE or --json FILE"

@@ -3,48 +3,15 @@
 #include "tools/kanmon/audit_story.h"
 
 #include <inttypes.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "kanmon/evidence.h"
 #include "kanmon/log.h"
-#include "kanmon/quorum.h"
-#include "tools/kanmon/audit_rows.h"
+#include "tools/kanmon/audit_story_inner.h"
 
 #define RECORDS_MAX 4096 /* of one story; more is a ledger that no gateway wrote */
-
-/* One reading of a ledger for one request. */
-struct story {
-	struct kmn_store *store;
-	struct kmn_rows *rows;
-	struct kmn_quorum *quorum;
-	struct kmn_tree *tree;
-	uint64_t i;    /* the intent */
-	uint64_t chan; /* by which it came */
-	struct kmn_record intent, statement, decision,
-	    result;                      /* owners of our own; owner NULL: none. The last of each */
-	const struct kmn_policy *policy; /* in force at the intent */
-	char *again;                     /* the statement made again */
-	json_t *records, *votes, *findings;
-	json_t *notes; /* [index, text] of every valid note, for the comparison */
-	struct kmn_compared compared;
-	uint64_t not_before, not_after; /* ms, of time stamps around it; 0: none */
-	uint64_t last;                  /* last record of the story */
-	uint8_t peer_spki[KMN_HASH_BYTES];
-	uint64_t channel; /* record of the channel that asked, 0: not seen */
-	uint64_t *window; /* requests for windows: their votes let others run */
-	size_t windows;
-};
-
-static const char *
-text_of(const json_t *object, const char *name)
-{
-	const char *text;
-
-	return kmn_json_get_text(object, name, &text) ? text : "";
-}
 
 static void
 put(json_t *object, const char *name, const char *text)
@@ -57,7 +24,7 @@ put(json_t *object, const char *name, const char *text)
 static kmn_err
 get_blob(void *cookie, const uint8_t sha256[32], uint8_t **bytes_out, size_t *len_out)
 {
-	struct story *story = cookie;
+	struct kmn_story *story = cookie;
 
 	return kmn_blob_read(story->store, sha256, bytes_out, len_out);
 }
@@ -65,7 +32,7 @@ get_blob(void *cookie, const uint8_t sha256[32], uint8_t **bytes_out, size_t *le
 static bool
 is_head(void *cookie, const struct kmn_head *head)
 {
-	struct story *story = cookie;
+	struct kmn_story *story = cookie;
 	struct kmn_head here;
 
 	return kmn_tree_head(story->tree, head->size, &here) == KMN_OK &&
@@ -98,7 +65,7 @@ signer_of(const struct kmn_policy *policy, const struct kmn_note *note, size_t n
 }
 
 static void
-add_vote(struct story *story, const struct kmn_record *record, const struct kmn_note *note, size_t n)
+add_vote(struct kmn_story *story, const struct kmn_record *record, const struct kmn_note *note, size_t n)
 {
 	const struct kmn_note_line *line = &note->line[n];
 	const struct kmn_policy_custodian *signer;
@@ -113,25 +80,25 @@ add_vote(struct story *story, const struct kmn_record *record, const struct kmn_
 	vote = json_pack("{s:I, s:s, s:s, s:s, s:s, s:b, s:s}", "i", (json_int_t)record->i, "type", record->type,
 	    "custodian", signer != NULL ? signer->name : name, "person",
 	    signer != NULL ? signer->person : "not in the policy", "key_id", key_id, "verifies",
-	    (int)evidence.signed_it, "check", text_of(record->body, "check"));
+	    (int)evidence.signed_it, "check", kmn_story_text(record->body, "check"));
 	if (kmn_statement_read(note->text, note->text_len, &said) == KMN_OK && said.reason[0] != '\0')
 		put(vote, "reason", said.reason);
 	(void)json_array_append_new(story->votes, vote);
-	if (strcmp(text_of(record->body, "check"), "ok") == 0 && !evidence.signed_it)
+	if (strcmp(kmn_story_text(record->body, "check"), "ok") == 0 && !evidence.signed_it)
 		story->compared.different++; /* it counted, and does not verify: said in its row */
 }
 
 static void
-take_vote(struct story *story, const struct kmn_record *record)
+take_vote(struct kmn_story *story, const struct kmn_record *record)
 {
-	const char *bytes = text_of(record->body, "note");
+	const char *bytes = kmn_story_text(record->body, "note");
 	struct kmn_note note;
 
 	if (kmn_note_parse(bytes, strlen(bytes), &note, NULL) != KMN_OK)
 		return;
 	for (size_t n = 0; n < note.count; n++)
 		add_vote(story, record, &note, n);
-	if (strcmp(text_of(record->body, "check"), "ok") == 0)
+	if (strcmp(kmn_story_text(record->body, "check"), "ok") == 0)
 		(void)json_array_append_new(story->notes, json_pack("{s:I, s:s, s:s%}", "i", (json_int_t)record->i,
 							      "type", record->type, "text", note.text, note.text_len));
 }
@@ -147,7 +114,7 @@ own(struct kmn_record *to, const struct kmn_record *record)
 }
 
 static void
-take_statement(struct story *story, const struct kmn_record *record)
+take_statement(struct kmn_story *story, const struct kmn_record *record)
 {
 	const struct kmn_request *request = kmn_quorum_request(story->quorum, story->i);
 	struct kmn_head head;
@@ -162,18 +129,19 @@ take_statement(struct story *story, const struct kmn_record *record)
 
 /* An action says what was shown on a screen. */
 static void
-take_action(struct story *story, const struct kmn_record *record)
+take_action(struct kmn_story *story, const struct kmn_record *record)
 {
 	const json_t *actor = json_object_get(record->body, "actor");
-	const char *name = text_of(actor, "name");
+	const char *name = kmn_story_text(actor, "name");
 
-	(void)json_array_append_new(story->notes,
-	    json_pack("{s:I, s:s, s:s, s:s}", "i", (json_int_t)record->i, "type", "action", "actor",
-		name[0] != '\0' ? name : text_of(actor, "id"), "shown", text_of(record->body, "shown_sha256")));
+	(void)json_array_append_new(
+	    story->notes, json_pack("{s:I, s:s, s:s, s:s}", "i", (json_int_t)record->i, "type", "action", "actor",
+			      name[0] != '\0' ? name : kmn_story_text(actor, "id"), "shown",
+			      kmn_story_text(record->body, "shown_sha256")));
 }
 
 static void
-add_record(struct story *story, const struct kmn_record *record, const struct kmn_row *row)
+add_record(struct kmn_story *story, const struct kmn_record *record, const struct kmn_row *row)
 {
 	bool vote = record->kind == KMN_R_APPROVAL || record->kind == KMN_R_REJECTION || record->kind == KMN_R_VETO;
 	json_t *line = json_pack("{s:I, s:I, s:s, s:s, s:s, s:s}", "i", (json_int_t)record->i, "t",
@@ -187,7 +155,7 @@ add_record(struct story *story, const struct kmn_record *record, const struct km
 	if (record->kind != KMN_R_STATEMENT && row->value[KMN_COL_DETAIL][0] != '\0')
 		put(line, "detail", row->value[KMN_COL_DETAIL]);
 	if (record->kind == KMN_R_DECISION)
-		put(line, "rule", text_of(record->body, "rule"));
+		put(line, "rule", kmn_story_text(record->body, "rule"));
 	if (record->kind == KMN_R_RESULT)
 		(void)json_object_set(line, "hsm", json_object_get(record->body, "hsm"));
 	(void)json_array_append_new(story->records, line);
@@ -195,7 +163,7 @@ add_record(struct story *story, const struct kmn_record *record, const struct km
 }
 
 static void
-take_own(struct story *story, const struct kmn_record *record, const struct kmn_row *row)
+take_own(struct kmn_story *story, const struct kmn_record *record, const struct kmn_row *row)
 {
 	add_record(story, record, row);
 	switch (record->kind) {
@@ -227,7 +195,7 @@ take_own(struct story *story, const struct kmn_record *record, const struct kmn_
 
 /* Does a recovery name this request, by its intent or its decision? */
 static bool
-is_recovered(const struct story *story, const struct kmn_record *record)
+is_recovered(const struct kmn_story *story, const struct kmn_record *record)
 {
 	const json_t *open = json_object_get(record->body, "open_requests");
 	uint64_t i;
@@ -240,7 +208,7 @@ is_recovered(const struct story *story, const struct kmn_record *record)
 }
 
 static void
-take_anchor(struct story *story, const struct kmn_record *record)
+take_anchor(struct kmn_story *story, const struct kmn_record *record)
 {
 	uint64_t size, gen_time;
 
@@ -254,7 +222,7 @@ take_anchor(struct story *story, const struct kmn_record *record)
 }
 
 static kmn_err
-apply(struct story *story, const struct kmn_record *record, bool mine)
+apply(struct kmn_story *story, const struct kmn_record *record, bool mine)
 {
 	struct kmn_finding finding;
 	kmn_err e = kmn_quorum_apply(story->quorum, record, &finding);
@@ -271,7 +239,7 @@ apply(struct story *story, const struct kmn_record *record, bool mine)
 
 /* The channel by which the request came: the last one of that number before it. */
 static void
-take_channel(struct story *story, const struct kmn_record *record)
+take_channel(struct kmn_story *story, const struct kmn_record *record)
 {
 	uint64_t chan;
 
@@ -283,7 +251,7 @@ take_channel(struct story *story, const struct kmn_record *record)
 
 /* What this request may run by, though it is about another: a window, what people said to it, that it was used. */
 static kmn_err
-look_for_window(struct story *story, const struct kmn_record *record, uint64_t request, bool *is_one)
+look_for_window(struct kmn_story *story, const struct kmn_record *record, uint64_t request, bool *is_one)
 {
 	uint64_t *more;
 
@@ -302,7 +270,7 @@ look_for_window(struct story *story, const struct kmn_record *record, uint64_t r
 static kmn_err
 each_record(void *cookie, const struct kmn_record *record, const struct kmn_place *place)
 {
-	struct story *story = cookie;
+	struct kmn_story *story = cookie;
 	struct kmn_row row;
 	bool mine, others, window;
 	kmn_err e;
@@ -328,289 +296,11 @@ each_record(void *cookie, const struct kmn_record *record, const struct kmn_plac
 	return KMN_OK;
 }
 
-/* ---- comparisons ------------------------------------------------------------------------------------------------- */
-
-/* Word number `word` (from 0) of a statement's line; false: no such line. */
-static bool
-word_of(const char *statement, const char *key, unsigned word, char out[128])
-{
-	size_t len, size;
-	const char *at = kmn_statement_value(statement, key, &len), *end = at == NULL ? NULL : at + len;
-
-	for (; at != NULL && word > 0; word--)
-		at = memchr(at, ' ', (size_t)(end - at)) != NULL ? (char *)memchr(at, ' ', (size_t)(end - at)) + 1
-								 : NULL;
-	if (at == NULL)
-		return false;
-	size = (size_t)(end - at);
-	if (memchr(at, ' ', size) != NULL)
-		size = (size_t)((char *)memchr(at, ' ', size) - at);
-	(void)snprintf(out, 128, "%.*s", (int)size, at);
-	return true;
-}
-
-static void
-compare_word(struct story *story, const char *key, unsigned word, const char *what)
-{
-	char value[128];
-
-	if (story->statement.owner != NULL && word_of(text_of(story->statement.body, "text"), key, word, value) &&
-	    strcmp(value, "none") != 0)
-		kmn_compare(&story->compared, what, story->statement.i, value);
-}
-
-static void
-compare_text(struct kmn_compared *c, const char *what, uint64_t where, const char *text)
-{
-	uint8_t hash[KMN_HASH_BYTES];
-
-	if (text == NULL) {
-		kmn_compare(c, what, where, NULL);
-		return;
-	}
-	kmn_sha256(text, strlen(text), hash);
-	kmn_compare_hash(c, what, where, hash, sizeof(hash));
-}
-
-/* What was signed by this note: an approval the statement, a rejection or veto the statement turned. */
-static void
-compare_note(struct story *story, const json_t *note)
-{
-	const char *text = text_of(note, "text"), *type = text_of(note, "type");
-	struct kmn_compared *c = &story->compared;
-	uint64_t i = (uint64_t)json_integer_value(json_object_get(note, "i"));
-	struct kmn_statement_said said;
-	char what[128], *turned = NULL;
-
-	if (strcmp(type, "action") == 0) {
-		(void)snprintf(what, sizeof(what), "shown on %s's screen", text_of(note, "actor"));
-		kmn_compare(c, what, i, text_of(note, "shown"));
-	} else if (strcmp(type, "approval") == 0) {
-		compare_text(c, "signed by an approval", i, text);
-	} else if (kmn_statement_read(text, strlen(text), &said) == KMN_OK &&
-		   kmn_statement_turn(text_of(story->statement.body, "text"), said.decision, said.reason, &turned) ==
-		       KMN_OK) {
-		kmn_compare_holds(c, "signed by a rejection or veto: this statement, turned", i,
-		    strcmp(turned, text) == 0, said.reason);
-		free(turned);
-	} else {
-		kmn_compare_holds(c, "signed by a rejection or veto: this statement, turned", i, false, "another text");
-	}
-}
-
-static void
-compare_statement(struct story *story)
-{
-	struct kmn_compared *c = &story->compared;
-	const json_t *note;
-	size_t n;
-
-	if (story->statement.owner == NULL)
-		return;
-	kmn_compare_begin(c, "statement, SHA-256");
-	kmn_compare(c, "recorded", story->statement.i, text_of(story->statement.body, "sha256"));
-	compare_text(c, "of the text recorded", story->statement.i, text_of(story->statement.body, "text"));
-	compare_text(c, "made again from intent, policy, data and head", KMN_NOWHERE, story->again);
-	json_array_foreach(story->notes, n, note) compare_note(story, note);
-}
-
-static void
-compare_request(struct story *story)
-{
-	struct kmn_compared *c = &story->compared;
-	struct kmn_ref ref;
-
-	kmn_compare_begin(c, "request, leaf hash");
-	kmn_compare_hash(c, "of the intent's line", story->i, story->intent.leaf, KMN_HASH_BYTES);
-	compare_word(story, "request-leaf", 0, "in the statement");
-	if (kmn_ref_get(story->decision.body, "request", &ref))
-		kmn_compare_hash(c, "in the decision", story->decision.i, ref.leaf, KMN_HASH_BYTES);
-	if (kmn_ref_get(story->result.body, "request", &ref))
-		kmn_compare_hash(c, "in the result", story->result.i, ref.leaf, KMN_HASH_BYTES);
-	if (kmn_ref_get(story->result.body, "decision", &ref)) {
-		kmn_compare_begin(c, "decision, leaf hash");
-		kmn_compare_hash(c, "of the decision's line", story->decision.i, story->decision.leaf, KMN_HASH_BYTES);
-		kmn_compare_hash(c, "in the result", story->result.i, ref.leaf, KMN_HASH_BYTES);
-	}
-}
-
-static void
-compare_requester(struct story *story)
-{
-	struct kmn_compared *c = &story->compared;
-
-	kmn_compare_begin(c, "who asked, SHA-256 of their TLS key");
-	if (story->channel != 0)
-		kmn_compare_hash(c, "on the channel", story->channel, story->peer_spki, KMN_HASH_BYTES);
-	kmn_compare(
-	    c, "in the intent", story->i, text_of(json_object_get(story->intent.body, "requester"), "spki_sha256"));
-	compare_word(story, "requester", 1, "in the statement");
-}
-
-static void
-compare_policy(struct story *story)
-{
-	struct kmn_compared *c = &story->compared;
-
-	kmn_compare_begin(c, "policy, SHA-256 of its text");
-	if (story->policy != NULL)
-		kmn_compare_hash(
-		    c, "in force at the intent", KMN_NOWHERE, kmn_policy_sha256(story->policy), KMN_HASH_BYTES);
-	compare_word(story, "policy", 1, "in the statement");
-	if (story->decision.owner != NULL && strcmp(text_of(story->decision.body, "verdict"), "withdrawn") != 0)
-		kmn_compare(c, "in the decision", story->decision.i,
-		    text_of(json_object_get(story->decision.body, "policy"), "sha256"));
-}
-
-static void
-compare_head(struct story *story)
-{
-	struct kmn_head head, here;
-
-	if (story->statement.owner == NULL || !kmn_head_get(story->statement.body, "head", &head))
-		return;
-	kmn_compare_begin(&story->compared, "head that custodians signed, root");
-	if (kmn_tree_head(story->tree, head.size, &here) == KMN_OK)
-		kmn_compare_hash(&story->compared, "of the ledger's records", KMN_NOWHERE, here.root, KMN_HASH_BYTES);
-	kmn_compare_hash(&story->compared, "in the statement record", story->statement.i, head.root, KMN_HASH_BYTES);
-	compare_word(story, "head", 1, "in the statement");
-}
-
-/* ---- data and signature ------------------------------------------------------------------------------------------ */
-
-/* A blob that the intent names. KMN_E_NOT_FOUND: not kept; KMN_E_CORRUPT: its bytes are not what its name says. */
-static kmn_err
-blob_of(struct story *story, const char *member, const char *name, uint8_t **bytes_out, size_t *len_out)
-{
-	uint8_t sha256[KMN_HASH_BYTES];
-
-	*bytes_out = NULL;
-	*len_out = 0;
-	if (!kmn_json_get_b64(json_object_get(story->intent.body, member), name, sha256, sizeof(sha256)))
-		return KMN_E_NOT_FOUND;
-	return kmn_blob_read(story->store, sha256, bytes_out, len_out);
-}
-
-static void
-compare_blob(struct kmn_compared *c, const char *what, kmn_err e, const uint8_t *bytes, size_t len)
-{
-	uint8_t hash[KMN_HASH_BYTES];
-
-	if (e == KMN_E_CORRUPT) {
-		kmn_compare_holds(c, what, KMN_NOWHERE, false, "the bytes kept have another hash");
-	} else if (bytes == NULL) {
-		kmn_compare(c, what, KMN_NOWHERE, NULL);
-	} else {
-		kmn_sha256(bytes, len, hash);
-		kmn_compare_hash(c, what, KMN_NOWHERE, hash, sizeof(hash));
-	}
-}
-
-static void
-compare_signature(struct story *story, const struct kmn_norm *norm, const uint8_t *data, size_t data_len,
-    const uint8_t *spki, size_t spki_len)
-{
-	const char *b64 = text_of(json_object_get(story->result.body, "out"), "b64");
-	uint8_t signature[8192];
-	struct kmn_pss pss;
-	bool has_pss =
-	    kmn_pss_from_json(json_object_get(json_object_get(story->intent.body, "mech"), "params"), &pss) == KMN_OK;
-	size_t len;
-	kmn_err e;
-
-	if (b64[0] == '\0' || kmn_b64_parse(b64, strlen(b64), signature, sizeof(signature), &len) != KMN_OK)
-		return;
-	e = spki == NULL ? KMN_E_NOT_FOUND
-			 : kmn_operation_verify_signature(
-			       spki, spki_len, norm, has_pss ? &pss : NULL, data, data_len, signature, len);
-	if (e == KMN_E_NOT_FOUND)
-		kmn_compare(
-		    &story->compared, "the HSM's signature verifies over it: key or data", story->result.i, NULL);
-	else
-		kmn_compare_holds(&story->compared, "the HSM's signature verifies over it, under the key",
-		    story->result.i, e == KMN_OK, e == KMN_OK ? "it verifies" : "it does not verify");
-}
-
-static void
-compare_input(struct story *story)
-{
-	struct kmn_compared *c = &story->compared;
-	const json_t *in = json_object_get(story->intent.body, "in");
-	struct kmn_norm norm;
-	bool signs = kmn_norm_from_json(json_object_get(story->intent.body, "norm"), &norm) == KMN_OK;
-	size_t data_len, spki_len;
-	uint8_t *data, *spki;
-	kmn_err data_e = blob_of(story, "in", "sha256", &data, &data_len);
-	kmn_err spki_e = blob_of(story, "key", "spki_sha256", &spki, &spki_len);
-
-	if (text_of(json_object_get(story->intent.body, "key"), "spki_sha256")[0] != '\0') {
-		kmn_compare_begin(c, "key, SHA-256 of its public key");
-		kmn_compare(
-		    c, "in the intent", story->i, text_of(json_object_get(story->intent.body, "key"), "spki_sha256"));
-		compare_word(story, "key-spki-sha256", 0, "in the statement");
-		compare_blob(c, "of the public key as kept", spki_e, spki, spki_len);
-	}
-	if (text_of(in, "sha256")[0] != '\0') {
-		kmn_compare_begin(c, "data, SHA-256");
-		kmn_compare(c, "in the intent", story->i, text_of(in, "sha256"));
-		compare_word(story, "input-sha256", 0, "in the statement");
-		compare_blob(c, "of the data as kept", data_e, data, data_len);
-	}
-	if (signs) {
-		uint8_t digest[EVP_MAX_MD_SIZE];
-		unsigned len = 0;
-		const EVP_MD *md = EVP_get_digestbyname(norm.hash);
-
-		kmn_compare_begin(c, "what the signature is over, digest");
-		kmn_compare_hash(c, "in the intent", story->i, norm.digest, norm.digest_len);
-		if (data == NULL || md == NULL || EVP_Digest(data, data_len, digest, &len, md, NULL) != 1)
-			kmn_compare(c, "of the data as kept", KMN_NOWHERE, NULL);
-		else
-			kmn_compare_hash(c, "of the data as kept", KMN_NOWHERE, digest, len);
-		compare_signature(story, &norm, data, data_len, spki, spki_len);
-	}
-	free(data);
-	free(spki);
-}
-
-static void
-compare_frames(struct story *story)
-{
-	const json_t *asked = story->intent.body, *ran = story->result.body;
-	struct kmn_compared *c = &story->compared;
-
-	if (ran == NULL)
-		return;
-	kmn_compare_begin(c, "call, SHA-256 of the request as it came");
-	kmn_compare(c, "in the intent", story->i, text_of(asked, "req_sha256"));
-	if (json_equal(json_object_get(asked, "chan"), json_object_get(ran, "chan")) &&
-	    json_equal(json_object_get(asked, "seq"), json_object_get(ran, "seq"))) {
-		kmn_compare(c, "in the result", story->result.i, text_of(ran, "req_sha256"));
-	} else {
-		kmn_compare_begin(c, "call that met the approval, SHA-256 of the request as it came");
-		kmn_compare(c, "in the result", story->result.i, text_of(ran, "req_sha256"));
-	}
-	kmn_compare_begin(c, "answer, SHA-256 of the response as it went out");
-	kmn_compare(c, "in the result", story->result.i, text_of(ran, "resp_sha256"));
-}
-
-static void
-compare_all(struct story *story)
-{
-	compare_requester(story);
-	compare_request(story);
-	compare_policy(story);
-	compare_head(story);
-	compare_statement(story);
-	compare_input(story);
-	compare_frames(story);
-}
-
 /* ---- reading ----------------------------------------------------------------------------------------------------- */
 
 /* The intent that record `i` is, or is about. */
 static kmn_err
-resolve(struct story *story, uint64_t i, struct kmn_why *why)
+resolve(struct kmn_story *story, uint64_t i, struct kmn_why *why)
 {
 	struct kmn_record record = {0};
 	struct kmn_ref ref = {.i = UINT64_MAX};
@@ -646,7 +336,7 @@ resolve(struct story *story, uint64_t i, struct kmn_why *why)
 
 /* Of a window what was used of it; of a call that used one, which use of which. */
 static void
-put_window(json_t *whole, const struct story *story, const struct kmn_request *request)
+put_window(json_t *whole, const struct kmn_story *story, const struct kmn_request *request)
 {
 	uint64_t use = 0;
 
@@ -661,20 +351,20 @@ put_window(json_t *whole, const struct story *story, const struct kmn_request *r
 }
 
 static json_t *
-finish(struct story *story)
+finish(struct kmn_story *story)
 {
 	const struct kmn_request *request = kmn_quorum_request(story->quorum, story->i);
 	const json_t *body = story->intent.body;
 	json_t *whole = json_pack("{s:I, s:s, s:b, s:s, s:s, s:s, s:O?, s:O, s:O, s:O, s:O, s:I}", "request",
 	    (json_int_t)story->i, "state", request != NULL ? kmn_request_state_name(request->state) : "unknown", "held",
-	    request != NULL && request->held, "function", text_of(body, "op"), "mechanism",
-	    text_of(json_object_get(body, "mech"), "name"), "client",
-	    text_of(json_object_get(body, "requester"), "name"), "key", json_object_get(body, "key"), "records",
+	    request != NULL && request->held, "function", kmn_story_text(body, "op"), "mechanism",
+	    kmn_story_text(json_object_get(body, "mech"), "name"), "client",
+	    kmn_story_text(json_object_get(body, "requester"), "name"), "key", json_object_get(body, "key"), "records",
 	    story->records, "votes", story->votes, "compared", story->compared.groups, "findings", story->findings,
 	    "different", (json_int_t)(story->compared.different + json_array_size(story->findings)));
 
-	if (text_of(body, "purpose")[0] != '\0')
-		put(whole, "purpose", text_of(body, "purpose"));
+	if (kmn_story_text(body, "purpose")[0] != '\0')
+		put(whole, "purpose", kmn_story_text(body, "purpose"));
 	if (request != NULL)
 		put(whole, "rule", request->verdict.rule);
 	if (request != NULL && (request->window || request->window_i != 0))
@@ -683,7 +373,7 @@ finish(struct story *story)
 		(void)json_object_set_new(
 		    whole, "policy_version", json_integer((json_int_t)kmn_policy_version(story->policy)));
 	if (story->statement.owner != NULL)
-		put(whole, "statement", text_of(story->statement.body, "text"));
+		put(whole, "statement", kmn_story_text(story->statement.body, "text"));
 	if (story->not_before != 0)
 		(void)json_object_set_new(whole, "not_before", json_integer((json_int_t)story->not_before));
 	if (story->not_after != 0)
@@ -692,7 +382,7 @@ finish(struct story *story)
 }
 
 static void
-clear(struct story *story)
+clear(struct kmn_story *story)
 {
 	struct kmn_record *const records[] = {&story->intent, &story->statement, &story->decision, &story->result};
 
@@ -713,7 +403,7 @@ clear(struct story *story)
 kmn_err
 kmn_story_read(struct kmn_store *store, uint64_t i, json_t **story_out, struct kmn_why *why)
 {
-	struct story story = {.store = store,
+	struct kmn_story story = {.store = store,
 	    .records = json_array(),
 	    .votes = json_array(),
 	    .findings = json_array(),
@@ -733,7 +423,7 @@ kmn_story_read(struct kmn_store *store, uint64_t i, json_t **story_out, struct k
 	if (e == KMN_OK && story.intent.owner == NULL)
 		e = KMN_E_CORRUPT;
 	if (e == KMN_OK) {
-		compare_all(&story);
+		kmn_story_compare(&story);
 		*story_out = finish(&story);
 		e = *story_out == NULL ? KMN_E_NO_MEMORY : KMN_OK;
 	}

@@ -26,8 +26,7 @@
 #include <stdio.h>
 
 #include "kanmon/verify.h"
-
-enum kmn_language { KMN_EN, KMN_JA, KMN_LANGUAGE_COUNT };
+#include "tools/kanmon/words.h"
 
 /* The text of that name in the table; the name itself if there is none (a PKCS#11 function, say). Never NULL. */
 const char *kmn_report_text(enum kmn_language language, const char *name);

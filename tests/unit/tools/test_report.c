@@ -143,7 +143,7 @@ static void
 test_empty(void)
 {
 	json_t *report = json_pack("{s:s, s:{s:i}}", "origin", "x", "verdict", "exit", 3);
-	char *html = page(report, KMN_EN);
+	char *html = page(report, KMN_ENGLISH);
 
 	CU_ASSERT(check_tags(html) > 20);
 	CU_ASSERT_PTR_NOT_NULL(strstr(html, "INCOMPLETE"));
@@ -168,7 +168,7 @@ test_texts(void)
 			CU_ASSERT_STRING_NOT_EQUAL(texts[n].name, texts[m].name);
 		}
 	}
-	CU_ASSERT_STRING_EQUAL(kmn_report_text(KMN_EN, "C_Vendor"), "C_Vendor");
+	CU_ASSERT_STRING_EQUAL(kmn_report_text(KMN_ENGLISH, "C_Vendor"), "C_Vendor");
 }
 
 static CU_TestInfo tests[] = {
