@@ -3,11 +3,12 @@
  * keys, a CA that waits in C_Sign, an auditor beside it. One gateway and one browser for all cases, in this order.
  */
 import assert from 'node:assert/strict';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { seriousFaults } from './axe.mjs';
 import { Browser, complaints } from './browser.mjs';
 import { Gateway } from './gateway.mjs';
+import { altered, approveIn, enrolAll, knowLedger, openRequest } from './people.mjs';
 import { Pictures } from './pictures.mjs';
 import { runAll, test } from './tap.mjs';
 
@@ -19,38 +20,10 @@ const seen = {}; /* what one case leaves for the next */
 const pictures = new Pictures();
 const policyNames = ['sato', 'suzuki', 'tanaka'];
 
-const approveIn = async ({ page }) => {
-	await page.getByRole('button', { name: 'Approve' }).click();
-	await page.getByRole('button', { name: 'Sign with the security key' }).click();
-	await page.locator('#outcome').waitFor();
-	return page.locator('#outcome').textContent();
-};
-const openRequest = async (person, id) => {
-	await person.goto(`#/requests/${id}`);
-	await person.page.getByRole('heading', { level: 1, name: `Request ${id}` }).waitFor();
-	await person.page.getByText('was reported to the ledger').waitFor();
-};
-const stamp = (offsetMs) => new Date(Date.now() + offsetMs).toISOString().replace(/\.\d+Z$/, 'Z');
-
 /* ---- enrolment ------------------------------------------------------------------------------------------------ */
 
 test('three people enrol security keys; the files make policy lines, and version 2 is signed and taken', async () => {
-	const lines = [];
-
-	for (const [i, name] of policyNames.entries()) {
-		const person = people[name] = await browser.person(name, gateway.origin);
-		await person.goto('#/enrol');
-		await person.plugIn();
-		await person.page.getByLabel('Your name in the policy').fill(name);
-		const [download] = await Promise.all([person.page.waitForEvent('download'), person.page.getByRole('button', { name: 'Make the credential' }).click()]);
-		const file = join(gateway.work, `${name}.registration.json`), out = join(gateway.work, `key-${name}`);
-		await download.saveAs(file);
-		mkdirSync(out);
-		gateway.kanmon('custodian', 'new', name, '--person', `000${i + 1}`, '--out', out, '--webauthn', file,
-			'--origin', gateway.origin, '--rp-id', 'localhost');
-		lines.push(...readFileSync(join(out, `${name}.policy`), 'utf8').split('\n').filter((line) => line.startsWith('custodian ')));
-	}
-	gateway.nextPolicy((text) => text.replace(/^token /m, `${lines.join('\n')}\ntoken `), ['sato', 'suzuki']);
+	Object.assign(people, await enrolAll(browser, gateway, policyNames));
 	assert.match(gateway.kanmon('status', '--json'), /"policy_version": 2/);
 });
 
@@ -62,10 +35,8 @@ test('each signs in with their own key, and is who the policy says', async () =>
 });
 
 test('the browser knows the ledger once somebody gave it the trust file', async () => {
-	for (const name of policyNames) {
-		await people[name].page.getByLabel('Trust file').setInputFiles(gateway.env.TRUST);
-		await people[name].page.locator('#trust-strip .verdict.ok').waitFor();
-	}
+	for (const name of policyNames)
+		await knowLedger(people[name], gateway);
 });
 
 /* ---- approving ------------------------------------------------------------------------------------------------ */
@@ -258,17 +229,6 @@ test('axe-core finds nothing serious on the pages of a gateway, in both themes, 
 });
 
 /* ---- who lies ------------------------------------------------------------------------------------------------- */
-
-/* Answers of the API under this path go through `change` before the page sees them. */
-async function altered(person, path, change) {
-	const pattern = `**/api/v1/${path}`;
-
-	await person.page.route(pattern, async (route) => {
-		const response = await route.fetch();
-		await route.fulfill({ response, body: change(await response.text()) });
-	});
-	return () => person.page.unroute(pattern);
-}
 
 /* One character of what this finds is another. */
 const bend = (pattern) => (text) => text.replace(pattern, (whole) => whole.slice(0, -1) + (whole.endsWith('A') ? 'B' : 'A'));

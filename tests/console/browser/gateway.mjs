@@ -10,12 +10,12 @@ const source = join(here, '../../..');
 
 export class Gateway {
 	/* Custodians sato, suzuki, tanaka have key files; policy 1 is signed by them. */
-	static up(dir) {
+	static up(dir, policy = 'console.policy.in', ...options) {
 		const gateway = new Gateway();
 
 		Object.assign(gateway, { dir, work: join(dir, 'work') });
 		mkdirSync(gateway.work, { recursive: true });
-		gateway.sandbox('up', join(dir, 'gw'), '--policy', join(here, 'console.policy.in'), '--console', 'localhost');
+		gateway.sandbox('up', join(dir, 'gw'), '--policy', join(here, policy), '--console', 'localhost', ...options);
 		const text = execFileSync('bash', ['-c', '. "$0/gw/env" && env -0', dir], { encoding: 'utf8' });
 		gateway.env = Object.fromEntries(text.split('\0').filter(Boolean).map((pair) => [pair.slice(0, pair.indexOf('=')), pair.slice(pair.indexOf('=') + 1)]));
 		gateway.origin = gateway.env.CONSOLE;

@@ -60,6 +60,12 @@ test('each row is asked for, by its key or by a key with its beginning', () => {
 		assert.ok(all.includes(`'${key}'`) || beginnings.some((beginning) => key.startsWith(beginning)), `nothing asks for ${key}`);
 });
 
+test('each module is installed', () => {
+	const installed = readFileSync(join(www, 'Makefile.inc'), 'utf8');
+	for (const name of sources('js'))
+		assert.ok(installed.includes(`server/console/www/${name}`), name);
+});
+
 test('no module makes an element from markup, and none asks another origin', () => {
 	for (const { name, text } of texts)
 		assert.doesNotMatch(text, /innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|https?:\/\//, name);

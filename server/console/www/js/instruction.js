@@ -2,7 +2,7 @@
  * An operator's instruction (kanmon/instruction/v1, docs/statements.md 8): whether a text says what was typed, and whether
  * what became of it, as the records prove it, is what it says.
  */
-import { get as ask, query } from './api.js';
+import { ApiError, get as ask, query } from './api.js';
 import { wholeOf } from './issued.js';
 import { judgeBundle, placedRecord } from './proof.js';
 import { readStatement, valueOf } from './statement.js';
@@ -157,6 +157,8 @@ export async function judgeInstruction(answer) {
 		const judged = await judgeBundle(request);
 		return judged.facts === null ? { ...nothing, ...judged, text } : await judgeRest(answer, instruction, judged);
 	} catch (error) {
+		if (error instanceof ApiError && error.status === 404)
+			return { ...nothing, text, words: reason('instruct.nothing') };
 		if (!(error instanceof Bad))
 			throw error;
 		return { ...nothing, text, verdict: 'failed', words: reason(error.why, error.params) };

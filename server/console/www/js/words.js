@@ -452,6 +452,7 @@ export const table = {
 	'instruction.way.denied': ['The policy refuses it: its rule says so to everybody. Only another version of the policy changes that.', 'ポリシーの規則により拒否されました。ポリシーの改版が必要です。'],
 	'instruction.way.CKR_PIN_INCORRECT': ['The PIN was wrong. Sign the instruction again with the right one; the HSM locks after some wrong ones.', 'PIN が誤っています。正しい PIN で改めて指示に署名してください。誤りが続くと HSM がロックされます。'],
 	'instruction.way.CKR_PIN_LOCKED': ['The HSM locked the PIN. Its security officer has to unlock it.', 'HSM が PIN をロックしました。HSM のセキュリティ管理者による解除が必要です。'],
+	'instruction.way.CKR_MECHANISM_INVALID': ['This token, or the kind of this key, knows no such signature. Choose another one and sign the instruction again.', 'このトークンまたは鍵では使えない方式です。別の方式を選び、改めて指示に署名してください。'],
 	'instruction.way.CKR_FUNCTION_REJECTED': ['The policy or its people said no. The request and the Operations page say which rule, and why.', 'ポリシーまたは承認者により拒否されました。規則と理由は依頼と操作記録で確認できます。'],
 	'instruction.way.CKR_ACTION_PROHIBITED': ['The policy refuses it. The Operations page says by which rule; only another version of the policy changes that.', 'ポリシーにより拒否されました。規則は操作記録で確認できます。変更にはポリシーの改版が必要です。'],
 	'instruction.way.other': ['Look at the Operations page for what reached the HSM. When the cause is gone, sign a new instruction.', 'HSM への要求は操作記録で確認できます。原因を取り除いてから、改めて指示に署名してください。'],

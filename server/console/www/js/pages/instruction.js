@@ -24,7 +24,7 @@ function progress(answer, request) {
 	return el('section', { class: 'card', 'aria-labelledby': 'progress' }, el('h2', { id: 'progress' }, t('instruction.progress')),
 		facts([
 			[t('instruction.operator'), answer.operator], [t('instruction.time'), answer.t === undefined ? null : utcShort(answer.t)],
-			[t('instruction.request'), answer.request === undefined ? (openStates.has(answer.state) ? t('actions.waits') : t('app.none'))
+			[t('instruction.request'), request === null ? (openStates.has(answer.state) ? t('actions.waits') : t('app.none'))
 				: el('a', { href: `#/requests/${answer.request}` }, t('requests.number', answer.request))],
 			...request === null ? [] : [
 				[t('request.rule'), request.rule], [t('requests.votes'), [request.need, el('br'), request.have.length === 0 ? t('instruction.nobody') : t('instruction.by', request.have.join(', '))]],
@@ -101,7 +101,7 @@ class InstructionPage {
 		Object.assign(this, { app, number, signal, seen: '' });
 	}
 
-	/* The request may be forgotten where it ended long ago. */
+	/* The request may be forgotten where it ended long ago, and a call that asked nobody has none. */
 	async readRequest() {
 		if (this.answer.request === undefined)
 			return null;
