@@ -67,8 +67,8 @@ CK_RV kmn_dispatch_describe(
 CK_RV kmn_dispatch_find_key(struct kmn_dispatch *dispatch, const char *token_label, const char *key_label,
     const void *id, size_t id_len, struct kmn_key_facts *facts_out);
 /* guard.h */
-CK_RV kmn_dispatch_guard(struct kmn_dispatch *dispatch, const struct kmn_guard_object *object, uint8_t *value_out,
-    size_t *len_out);
+CK_RV kmn_dispatch_guard(
+    struct kmn_dispatch *dispatch, const struct kmn_guard_object *object, uint8_t *value_out, size_t *len_out);
 CK_RV kmn_dispatch_token(struct kmn_dispatch *dispatch, uint64_t slot, struct kmn_token_facts *facts_out);
 
 #endif
