@@ -99,9 +99,9 @@ export async function bundles() {
 		assert.ok(mine.verdict !== 'failed' || other === 'failed', `${what}: here ${mine.verdict} (${said.join('; ')}), there ${other}`);
 		return [mine, other];
 	};
-	const intents = fresh().records.filter((record) => record.type === 'intent').map((record) => record.i);
-	const whole = new Map(intents.map((i) => [i, bundleOf(i)]));
-	const signing = intents.find((i) => whole.get(i).includes('"op":"C_Sign"'));
+	const asked = fresh().records.filter((record) => record.type === 'intent' || record.type === 'op').map((record) => record.i);
+	const whole = new Map(asked.map((i) => [i, bundleOf(i)]));
+	const signing = asked.find((i) => whole.get(i).includes('"op":"C_Sign"'));
 
 	for (const [i, text] of whole)
 		t(`request ${i} of the sample ledger: both say the same`, async () => {
@@ -128,7 +128,7 @@ function forged({ whole, signing, agree }) {
 	const about = (ledger, type, i = signing) => ledger.records.find((record) => record.type === type && record.body.request?.i === i);
 	const forge = async (says, type, change, want, like = signing) => t(says, async () => {
 		const ledger = fresh();
-		const record = type === 'intent' ? ledger.records[like] : about(ledger, type, like);
+		const record = type === 'intent' || type === 'op' ? ledger.records[like] : about(ledger, type, like);
 		change(record.body, ledger, record);
 		ledger.remake(record.i);
 		const text = ledger.bundle(whole.get(like));
@@ -185,6 +185,20 @@ function forged({ whole, signing, agree }) {
 	forge('a result of another decision', 'result', (body) => {
 		body.decision = { ...body.request };
 	}, 'hsm');
+	const once = [...whole.keys()].find((i) => whole.get(i).includes('"type":"op"'));
+	for (const [says, change] of [['a call of class A that is one record', (body) => Object.assign(body, { op: 'C_GenerateKeyPair' })],
+		['a use of a key by a rule that decides of none', (body) => Object.assign(body, { op: 'C_Sign' })],
+		['a rule that asks persons', (body) => Object.assign(body, { rule: 'root-key' })],
+		['a rule that there is not', (body) => Object.assign(body, { rule: 'nobody' })],
+		['a policy that was not in force', (body) => Object.assign(body.policy, { version: 2 })]])
+		forge(says, 'op', change, 'decision', once);
+	t('what was refused may be one record, whatever it was', async () => {
+		const ledger = fresh();
+		Object.assign(ledger.records[once].body, { op: 'C_GenerateKeyPair', rule: 'none', rv: 0x70, rv_name: 'CKR_MECHANISM_INVALID' });
+		ledger.remake(once);
+		const [mine, other] = await agree(ledger.bundle(whole.get(once)), 'refused', 'lonely');
+		assert.deepEqual([mine.verdict, other], ['verified', 'verified']);
+	});
 	t('records changed at random: both say the same', async () => {
 		const seed = Number(process.env.KMN_TEST_SEED ?? Date.now() % 100000);
 		const pick = random(seed);

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { createECDH, createHash, createPrivateKey, createPublicKey, sign } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { b64, b64url, unb64, unutf8, utf8 } from '../../../server/console/www/js/verify/bytes.js';
-import { CLASSES } from '../../../server/console/www/js/verify/calls.js';
+import { CLASSES, classOf, isDurable } from '../../../server/console/www/js/verify/calls.js';
 import { displayCode } from '../../../server/console/www/js/verify/code.js';
 import { verify } from '../../../server/console/www/js/verify/ed25519.js';
 import { evidenceOf, parseSigner } from '../../../server/console/www/js/verify/evidence.js';
@@ -110,6 +110,11 @@ function tables() {
 	t('the classes of calls are those of the gateway', () => assert.deepEqual(
 		Object.entries(CLASSES).flatMap(([name, list]) => list.split(/\s+/).map((call) => `${call} ${name}`)).toSorted(),
 		calls.map((m) => `${m[1]} ${m[2].toLowerCase().replace('_', '-')}`).toSorted()));
+	t('and those that need a record first', () => {
+		const rows = read('include/kanmon/calls.def').matchAll(/^KMN_CALL\((\w+),\s*\w+,\s*\w+,\s*(\w+)/gm);
+		for (const [, name, durability] of rows)
+			assert.equal(isDurable(classOf(name)), durability === 'A', name);
+	});
 	t('each approved signature has its scheme', () => {
 		for (const name of APPROVED)
 			assert.equal(schemeOf(name) !== null, /^CKM_(SHA[0-9_]+_RSA_PKCS(_PSS)?|ECDSA_SHA\w+|EDDSA)$/.test(name), name);

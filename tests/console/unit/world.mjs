@@ -83,6 +83,12 @@ token root
 group keepers 2 sato suzuki tanaka mori
 role policy 1 sato
 role veto 1 tanaka
+rule bulk
+  client ca
+  calls C_SignFinal
+  mechanisms CKM_ECDSA_SHA256
+  class B
+  need none
 rule guarded
   client ca
   calls key-use
@@ -127,7 +133,7 @@ const answerTo = (body, request, decision) => ({ chan: 0, sess: 1, seq: 1, req_s
 async function putStatement(world, policy, request, body) {
 	const head = { size: 2, root: world.checkpoint().split('\n')[2] };
 	const material = await materialOf(body, new Map([[b64(H(DATA)), DATA]]));
-	const text = await makeStatement({ i: 1, t: T + 1000, leaf: world.leaves[1], body, attachment: null }, policy, policy.rules[0], head, material, '');
+	const text = await makeStatement({ i: 1, t: T + 1000, leaf: world.leaves[1], body, attachment: null }, policy, policy.rules.find((rule) => rule.name === 'guarded'), head, material, '');
 	world.put('statement', { request, head, sha256: b64(H(text)), text });
 	return text;
 }
@@ -180,11 +186,23 @@ export async function worldOf({ votes, independent = 0, late = 0, shown = null, 
 	const more = stamp === null ? { blobs: [], sizes: [], trust: '' } : stamp(world);
 	if (stamp !== null)
 		world.put('anchor', more.body, world.records.at(-1).t + 1000);
-	const blobs = [DATA, SPKI, ...more.blobs].toSorted((a, b) => Buffer.compare(H(a), H(b))).map((blob) => `blob ${b64(blob)}`);
-	const like = ['kanmon/bundle/v1', `origin ${ORIGIN}`, `request ${about}`, ...world.records.map((record) => `record ${record.i}`),
-		...[2, ...more.sizes].map((size) => `consistency ${size}`), ...blobs];
-	return { text: world.bundle(like.join('\n')),
-		trust: `kanmon/trust/v1\norigin ${ORIGIN}\npolicy-sha256 ${policy.sha256}\nlog ${ALL.log.vkey}\n${more.trust}\nquorum none\n` };
+	return { text: bundleOf(world, about, [2, ...more.sizes], [DATA, SPKI, ...more.blobs]), trust: trustOf(policy, more.trust) };
+}
+
+const bundleOf = (world, request, sizes, blobs) => world.bundle(['kanmon/bundle/v1', `origin ${ORIGIN}`, `request ${request}`,
+	...world.records.map((record) => `record ${record.i}`), ...sizes.map((size) => `consistency ${size}`),
+	...blobs.toSorted((a, b) => Buffer.compare(H(a), H(b))).map((blob) => `blob ${b64(blob)}`)].join('\n'));
+const trustOf = (policy, more = '') => `kanmon/trust/v1\norigin ${ORIGIN}\npolicy-sha256 ${policy.sha256}\nlog ${ALL.log.vkey}\n${more}\nquorum none\n`;
+
+/* A call that is one record: `change` of its body, which a bulk signature would have. */
+async function opOf(change) {
+	const world = new World();
+	const policy = await parsePolicy(POLICY(0));
+	const { nonce_req: nonce, requester, expires, ...call } = callOf(0);
+	world.put('genesis', { origin: ORIGIN, suite: 'K1', vkey: ALL.log.vkey, policy: noteOf(POLICY(0), ['sato']), hsm: {}, limits: {} });
+	world.put('op', JSON.parse(JSON.stringify({ ...call, op: 'C_SignFinal', rule: 'bulk', policy: { version: 1, sha256: policy.sha256 }, rv: 0, rv_name: 'CKR_OK',
+		out: { b64: b64(sign('sha256', DATA, { key: HSM, dsaEncoding: 'ieee-p1363' })) }, hsm: {}, dur_us: 1, resp_sha256: b64(H('r')), ...change })));
+	return { text: bundleOf(world, 1, [], [DATA, SPKI]), trust: trustOf(policy) };
 }
 
 const step = (outcome, id) => outcome.steps.find((one) => one.id === id);
@@ -192,7 +210,7 @@ const step = (outcome, id) => outcome.steps.find((one) => one.id === id);
 /* `wrong`: [step, why], or null where everything agrees. */
 function judged(says, made, wrong) {
 	t(says, async () => {
-		const { text, trust } = await worldOf(made);
+		const { text, trust } = await (made.op === undefined ? worldOf(made) : opOf(made.op));
 		writeFileSync(`${work}/made`, text);
 		writeFileSync(`${work}/made.trust`, trust);
 		const outcome = await verifyBundle(Buffer.from(text), await parseTrust(trust));
@@ -237,4 +255,9 @@ export function world() {
 	judged('more uses than the window has', { votes: both, use: 4, late: 5000 }, ['decision', 'decision.use']);
 	judged('a use after the window', { votes: both, use: 2, late: 90000000 }, ['decision', 'decision.window']);
 	judged('a window with too few votes', { votes: [approve('sato')], use: 1, late: 5000 }, ['decision', 'decision.need']);
+	judged('a bulk signature, which is one record', { op: {} }, null);
+	judged('whose signature is another’s', { op: { out: { b64: b64(Buffer.alloc(64, 7)) } } }, ['hsm', 'signature.hsm']);
+	judged('without its signature', { op: { out: undefined } }, ['hsm', 'result.signature']);
+	judged('by another function than its rule names', { op: { op: 'C_Sign' } }, ['decision', 'op.rule']);
+	judged('of a rule that asks persons', { op: { rule: 'guarded' } }, ['decision', 'op.rule']);
 }

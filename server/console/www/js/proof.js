@@ -2,7 +2,7 @@
 import { ApiError, get, query } from './api.js';
 import { differences, readFacts, rowOf } from './facts.js';
 import { kept, needOurs } from './trust.js';
-import { b64, Bad, need, unb64 } from './verify/bytes.js';
+import { Bad, need, unb64 } from './verify/bytes.js';
 import { readCheckpoint } from './verify/note.js';
 import { get as member, parseRecord } from './verify/record.js';
 import { includes } from './verify/tree.js';
@@ -77,15 +77,17 @@ function needRow(operation, row) {
 	need(names.length === 0, 'line.other', { names: names.join(', ') });
 }
 
-/* An operation that needed nobody is one record: that it is in the tree is what there is to prove. */
-async function judgePlace(operation, mine) {
-	const record = await placedRecord(operation.record, mine);
+/* An operation that needed nobody is one record; its channel's says who called. */
+async function judgeOne(operation, mine) {
+	const { facts, ...judged } = await judgeBundle(operation.record);
 
-	need(record.type === 'op', 'line.other', { names: 'class' });
+	if (facts === null)
+		return judged;
+	const record = facts.ends.find((end) => end.type === 'op');
+	need(record !== undefined, 'line.other', { names: 'class' });
 	const channel = await placedRecord(record.body.chan, mine);
 	needRow(operation, rowOf(record.body, record, record.i, member(channel.body, 'peer', 'name')));
-	return { verdict: 'ok', bundle: null, words: t('verdict.words.place'),
-		steps: [{ what: 'place', verdict: 'ok', why: '', digests: [{ name: t('health.root'), value: b64(record.head.root) }] }] };
+	return judged;
 }
 
 async function judgeRow(operation) {
@@ -104,7 +106,7 @@ export async function judgeOperation(operation) {
 	const mine = kept();
 
 	try {
-		return operation.class === 'B' && mine !== null ? await judgePlace(operation, mine) : await judgeRow(operation);
+		return operation.class === 'B' && mine !== null ? await judgeOne(operation, mine) : await judgeRow(operation);
 	} catch (error) {
 		if (error instanceof Bad)
 			return { verdict: 'failed', steps: [], words: inWords(error), bundle: null };

@@ -505,7 +505,6 @@ export const table = {
 	'verdict.words.ok': ['what was signed, what the policy asked and what the HSM returned agree', '署名・ポリシーの要求・HSM の結果が一致'],
 	'verdict.words.failed': ['something does not agree: tell the auditor', '一致しません。監査人に連絡してください'],
 	'verdict.words.unknown': ['not all of it could be judged here', '一部はここでは判定できません'],
-	'verdict.words.place': ['recorded, and in the tree that the log key signed; no approval was asked for', '記録済み。ログ鍵で署名された木に含まれる(承認不要の操作)'],
 	'verify.notrust': ['This browser knows no ledger yet: give the trust file first.', 'このブラウザはまだ台帳を知りません。先に信頼ファイルを指定してください。'],
 
 	// the policy's lines

@@ -34,3 +34,6 @@ const classes = new Map(Object.entries(CLASSES).flatMap(([name, calls]) => calls
 
 /** The class of a function; undefined: it is none that crosses the channel. */
 export const classOf = (call) => classes.get(call);
+
+/** Whether calls of a class use or change keys, so that a record comes before they run (class A, docs/architecture.md). */
+export const isDurable = (name) => ['key-use', 'key-management', 'token-management'].includes(name);

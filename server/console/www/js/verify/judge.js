@@ -6,6 +6,7 @@ import { b64, Bad, need, number, Unknown, utf8 } from './bytes.js';
 import { evidenceOf } from './evidence.js';
 import { normOf } from './norm.js';
 import { NOTE_IN_RECORD_MAX, parseNote } from './note.js';
+import { judgeOp } from './op.js';
 import { isMet, membersOf, parsePolicy } from './policy.js';
 import { get } from './record.js';
 import { judgeIntent } from './rules.js';
@@ -48,7 +49,7 @@ export class Judge {
 	 * `blobs`: Map of base64 hashes to bytes; `pinned`: base64 hash of policy 1.
 	 */
 	constructor({ note, isHead, blobs, pinned }) {
-		Object.assign(this, { note, isHead, blobs, pinned, policies: [], requests: new Map(), shown: null, signatures: 0 });
+		Object.assign(this, { note, isHead, blobs, pinned, policies: [], requests: new Map(), shown: null, signatures: 0, op: null });
 	}
 
 	get policy() {
@@ -59,7 +60,7 @@ export class Judge {
 	async take(record) {
 		const takers = { genesis: 'takePolicy', policy: 'takePolicy', intent: 'takeIntent', attachment: 'takeAttachment',
 			statement: 'takeStatement', approval: 'takeVote', rejection: 'takeVote', veto: 'takeVote', decision: 'takeDecision',
-			result: 'takeResult', session: 'takeSession', action: 'takeAction' };
+			result: 'takeResult', op: 'takeOp', session: 'takeSession', action: 'takeAction' };
 		if (!Object.hasOwn(takers, record.type))
 			return;
 		try {
@@ -70,10 +71,10 @@ export class Judge {
 	}
 
 	/* The step that an error belongs to. Code that trips over a record is no better than a record that is wrong. */
-	say(error, record) {
-		const steps = { genesis: 'policy', policy: 'policy', intent: 'call', attachment: 'call', decision: 'decision', result: 'hsm',
+	say(error, record, where = null) {
+		const steps = { genesis: 'policy', policy: 'policy', intent: 'call', attachment: 'call', decision: 'decision', op: 'decision', result: 'hsm',
 			session: 'hsm', action: 'screen', statement: 'statement' };
-		const step = error instanceof BadPolicy ? 'policy' : steps[record.type] ?? 'votes';
+		const step = where ?? (error instanceof BadPolicy ? 'policy' : steps[record.type] ?? 'votes');
 		const known = error instanceof Bad ? error : new Bad('record.malformed', { what: error.message });
 		this.note(step, known instanceof Unknown ? 'unknown' : 'failed', known.why, { record: record.i, ...known.params });
 	}
@@ -89,6 +90,7 @@ export class Judge {
 		need(policy.version === (first ? 1 : before.version + 1) && (first || (policy.previous === before.sha256 &&
 			policy.origin === before.origin)), 'policy.order');
 		await this.signedBy(note, policy, 'policy');
+		policy.since = record.t;
 		if (first) {
 			this.policies.push(policy);
 			need(record.body.origin === policy.origin, 'policy.origin');
@@ -313,6 +315,14 @@ export class Judge {
 		return window?.window && b64(window.leaf) === ref.leaf ? window : null;
 	}
 
+	/* What is refused is not kept, and the same bytes may be, for a later call: then its rule was that of a hash alone. */
+	deniedUnseen({ policy, body, material, t }, decision) {
+		if (decision.verdict !== 'deny')
+			return false;
+		const verdict = judgeIntent(policy, body, { norm: material.norm, isData: false, content: null, unknown: null }, t);
+		return verdict.contentMissing === true && verdict.rule.name === decision.rule;
+	}
+
 	async takeDecision(record) {
 		const request = this.requestOf(record);
 		const { body } = record;
@@ -322,7 +332,7 @@ export class Judge {
 			this.assumeRule(request, body.rule);
 		request.decision = { i: record.i, leaf: b64(record.leaf), verdict: body.verdict, t: record.t };
 		const rule = request.verdict.rule?.name ?? 'none';
-		need(body.rule === rule, 'decision.rule', { rule });
+		need(body.rule === rule || this.deniedUnseen(request, body), 'decision.rule', { rule });
 		need(body.not_after === request.notAfter, 'decision.time');
 		need(body.policy.version === this.policy.version && body.policy.sha256 === this.policy.sha256 &&
 			Object.keys(body.policy).length === 2, 'decision.policy');
@@ -413,6 +423,21 @@ export class Judge {
 		const digests = await verifyResult(request.body, norm, body.out.b64, this.blobs);
 		this.signatures++;
 		this.note('hsm', 'ok', 'hsm.signature', {}, digests);
+	}
+
+	async takeOp(record) {
+		if (this.policy === undefined)
+			throw new BadPolicy('policy.missing');
+		this.op = { i: record.i, leaf: record.leaf, body: record.body, policy: null };
+		this.op.policy = await judgeOp(this.policies, record, this.blobs, async (verify) => {
+			try {
+				const digests = await verify();
+				if (digests !== null)
+					this.note('hsm', 'ok', 'hsm.signature', {}, digests);
+			} catch (error) {
+				this.say(error, record, 'hsm');
+			}
+		});
 	}
 
 	/* Who was let in by a quorum was let in by that request. */

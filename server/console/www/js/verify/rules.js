@@ -117,6 +117,16 @@ function ruleDecides(rule, q) {
 	return { answer: { none: 'free', deny: 'refused', groups: 'held' }[rule.need], rule };
 }
 
+/** Is there a client for which the rule could decide this call with this key, whatever mechanism and content are? */
+export function mayDecide(policy, rule, body) {
+	const before = policy.rules.slice(0, policy.rules.indexOf(rule));
+	return rule.clients.some((name) => {
+		const q = { ...questionOf(policy, body, { norm: null }, 0), client: { name } };
+		const fits = (one) => keyFits(one, q) && restFits(one, q);
+		return fits(rule) && !before.some((one) => one.mechanisms === null && one.content[0] === 'any' && fits(one));
+	});
+}
+
 function byRules(policy, q) {
 	if (q.client === undefined || (q.now < policy.notBefore || q.now >= policy.expires) ||
 		(q.hasToken && (q.token === undefined || !q.client.tokens.includes(q.token.name))))

@@ -93,10 +93,11 @@ function isAbout(records, record, wanted) {
 	case 'anchor':
 		return true;
 	case 'intent':
+	case 'op':
 		return wanted.includes(record.i);
 	case 'redeliver':
 	case 'redelivery':
-		return referred(records, record, 'result')?.type === 'result';
+		return ['result', 'op'].includes(referred(records, record, 'result')?.type);
 	case 'action':
 		return wanted.includes(referred(records, record, 'subject')?.i);
 	default:
@@ -173,8 +174,26 @@ function judgeVotes(request, records, judge, steps) {
 		[{ name: 'statement', value: judge.shown }]);
 }
 
+/* One record is request, decision and result. */
+function judgeOne({ body, leaf, policy }, steps) {
+	const { rule } = body;
+	if (policy !== null) {
+		steps.note('policy', 'ok', 'policy.ok', { version: policy.version }, [{ name: 'policy', value: policy.sha256 }]);
+		steps.note('decision', 'ok', 'op.ok', { rule }, [{ name: 'record', value: b64(leaf) }]);
+	}
+	steps.note('call', 'none', 'op.call', {}, [{ name: 'call', value: body.req_sha256 }]);
+	steps.note('screen', 'none', 'screen.free');
+	steps.note('statement', 'none', 'statement.free', { rule });
+	steps.note('votes', 'none', 'votes.free');
+	steps.note('hsm', 'ok', body.rv === 0 ? 'hsm.answer' : 'op.error', { rv: `0x${body.rv.toString(16)}` });
+}
+
 function judgeRest(bundle, records, judge, steps) {
 	const request = judge.requests.get(bundle.request);
+	if (judge.op?.i === bundle.request && judge.policy !== undefined) {
+		judgeOne(judge.op, steps);
+		return;
+	}
 	if (request === undefined || judge.policy === undefined) {
 		steps.note('policy', 'unknown', 'policy.missing');
 		steps.note('call', 'unknown', 'call.missing');
