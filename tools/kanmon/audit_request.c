@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "tools/kanmon/audit.h"
+#include "tools/kanmon/audit_refusal.h"
 #include "tools/kanmon/audit_rows.h"
 #include "tools/kanmon/audit_story.h"
 #include "tools/kanmon/options.h"
@@ -116,6 +117,10 @@ print_records(const json_t *story)
 		if (text_of(record, "outcome")[0] != '\0') {
 			(void)printf(" -> ");
 			kmn_audit_text(stdout, text_of(record, "outcome"), 0);
+		}
+		if (text_of(record, "reason")[0] != '\0') {
+			(void)printf(", because: ");
+			kmn_audit_text(stdout, kmn_refusal_words(text_of(record, "reason")), 0);
 		}
 		(void)printf("\n");
 		if (text_of(json_object_get(record, "hsm"), "serial")[0] != '\0') {

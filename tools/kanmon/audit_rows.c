@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "kanmon/signed.h"
+#include "tools/kanmon/audit_refusal.h"
 
 /* Texts that come again and again (names, labels, mechanisms) are kept once. */
 struct pool {
@@ -523,6 +524,7 @@ kmn_rows_take(struct kmn_rows *rows, const struct kmn_record *record, struct kmn
 	row->value[KMN_COL_TYPE] = record->type;
 	row->value[KMN_COL_REQUEST] = row->about;
 	row->value[KMN_COL_DETAIL] = row->detail;
+	row->value[KMN_COL_REASON] = kmn_refusal(record);
 	if (note != NULL)
 		row->value[KMN_COL_CUSTODIANS] = row->signers;
 	return KMN_OK;

@@ -25,7 +25,8 @@ ROW(FUNCTION,   "function",   "PKCS#11 function") \
 ROW(MECHANISM,  "mechanism",  "PKCS#11 mechanism") \
 ROW(RULE,       "rule",       "rule of the policy that decided") \
 ROW(DETAIL,     "detail",     "what else the type says") \
-ROW(OUTCOME,    "outcome",    "verdict, return value, or whether a vote counts")
+ROW(OUTCOME,    "outcome",    "verdict, return value, or whether a vote counts") \
+ROW(REASON,     "reason",     "why the gateway refused (audit_refusal.h)")
 /* clang-format on */
 
 #define KMN_COLUMN_ENUM(id, name, says) KMN_COL_##id,
@@ -49,8 +50,7 @@ kmn_err kmn_rows_new(struct kmn_rows **rows_out) KMN_MUST_CHECK;
 void kmn_rows_free(struct kmn_rows *rows);
 
 /* Takes the next record, of any type, in order, and fills its row. */
-kmn_err kmn_rows_take(
-    struct kmn_rows *rows, const struct kmn_record *record, struct kmn_row *row_out) KMN_MUST_CHECK;
+kmn_err kmn_rows_take(struct kmn_rows *rows, const struct kmn_record *record, struct kmn_row *row_out) KMN_MUST_CHECK;
 
 /* Names of those who signed a note, as its lines say, with a space between; whether they did is the verifier's word. */
 void kmn_note_signers(const char *note, char *out, size_t size);
@@ -62,9 +62,9 @@ void kmn_ms_text(uint64_t ms, char out[KMN_MS_TEXT_BYTES]);
 /* Which rows are wanted; NULL, 0 and UINT64_MAX: all. */
 struct kmn_row_filter {
 	const char *type, *client, *custodian, *function;
-	const char *key;         /* label, id, or SPKI hash in base64 or hexadecimal */
-	uint64_t since, before;  /* ms: since <= t < before; before 0: no end */
-	uint64_t from, to;       /* indexes, both included; to UINT64_MAX: no end */
+	const char *key;        /* label, id, or SPKI hash in base64 or hexadecimal */
+	uint64_t since, before; /* ms: since <= t < before; before 0: no end */
+	uint64_t from, to;      /* indexes, both included; to UINT64_MAX: no end */
 	uint64_t request;
 };
 bool kmn_row_wanted(const struct kmn_row_filter *filter, const struct kmn_record *record, const struct kmn_row *row);

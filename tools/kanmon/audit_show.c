@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "tools/kanmon/audit.h"
+#include "tools/kanmon/audit_refusal.h"
 #include "tools/kanmon/audit_rows.h"
 #include "tools/kanmon/csv.h"
 #include "tools/kanmon/options.h"
@@ -37,6 +38,7 @@ static const struct {
     {KMN_COL_REQUEST, "of "},
     {KMN_COL_DETAIL, ""},
     {KMN_COL_OUTCOME, "-> "},
+    {KMN_COL_REASON, "because: "},
 };
 
 static size_t
@@ -132,7 +134,8 @@ print_text(struct showing *showing, const struct kmn_record *record)
 		const char *value = row->value[words[n].column];
 
 		if (value[0] != '\0' && !is_said(words[n].column, row, record))
-			put_words(words[n].before, value, &at);
+			put_words(
+			    words[n].before, words[n].column == KMN_COL_REASON ? kmn_refusal_words(value) : value, &at);
 	}
 	(void)printf("\n");
 }

@@ -154,6 +154,8 @@ add_record(struct kmn_story *story, const struct kmn_record *record, const struc
 
 	if (record->kind != KMN_R_STATEMENT && row->value[KMN_COL_DETAIL][0] != '\0')
 		put(line, "detail", row->value[KMN_COL_DETAIL]);
+	if (row->value[KMN_COL_REASON][0] != '\0')
+		put(line, "reason", row->value[KMN_COL_REASON]);
 	if (record->kind == KMN_R_DECISION)
 		put(line, "rule", kmn_story_text(record->body, "rule"));
 	if (record->kind == KMN_R_RESULT)

@@ -6,7 +6,7 @@
  * The story is JSON; `kanmon audit request` prints it as text or as it is:
  *
  *	request, state, held, key, function, mechanism, client
- *	records     [{i, t, time, type, who, what, outcome}]
+ *	records     [{i, t, time, type, who, what, outcome, reason?}]
  *	votes       [{i, custodian, person, key_id, verifies, check, reason?}]
  *	statement   the text that custodians signed
  *	compared    [{name, rows: [{what, where?, value, is: "reference"|"equal"|"DIFFERENT"|"not kept"}]}]

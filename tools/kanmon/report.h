@@ -11,7 +11,7 @@
  *	policies   [{version, record, t, sha256, signers}]
  *	persons    [{name, person, keys, auditor, groups, roles, rules, approvals, rejections, vetoes, last}]
  *	clients    [{name, role, channels, calls: {function: n}, refused}]
- *	refusals   [{i, t, type, client, function, key, rule, outcome}], refusals_more, refused
+ *	refusals   [{i, t, type, client, function, key, rule, outcome, reason}], refusals_more, refused
  *	open       [index], events [{i, t, type, detail}]
  *	witnesses  [{name, count, size, record}], anchors [{tsa, count, gen_time, size, record}]
  *	windows    [{i, rule, client, key, approvers, opened, until (ms), uses, uses_most, ended, ended_at?}]

@@ -1,6 +1,8 @@
 /* Of the report: who: persons and their votes, clients and their calls, and who was refused what. */
 #include "config.h"
 
+#include <stdio.h>
+
 #include "tools/kanmon/report_cells.h"
 #include "tools/kanmon/report_sections.h"
 
@@ -88,6 +90,16 @@ kmn_report_clients(const struct kmn_html *p, const json_t *report)
 	kmn_end_table(p);
 }
 
+/* The record's word for why, in the page's language. */
+static void
+refusal_cell(const struct kmn_html *p, const char *reason)
+{
+	char name[64];
+
+	(void)snprintf(name, sizeof(name), "refused: %s", reason);
+	kmn_name_cell(p, reason[0] == '\0' || kmn_report_text(p->language, name) == name ? reason : name);
+}
+
 void
 kmn_report_refusals(const struct kmn_html *p, const json_t *report)
 {
@@ -99,7 +111,7 @@ kmn_report_refusals(const struct kmn_html *p, const json_t *report)
 		kmn_put_nothing(p);
 		return;
 	}
-	KMN_TABLE(p, "when", "record", "type", "client", "operation", "key", "rule", "outcome", "detail");
+	KMN_TABLE(p, "when", "record", "type", "client", "operation", "key", "rule", "outcome", "refusal", "detail");
 	json_array_foreach(rows, n, row)
 	{
 		kmn_put(p, "<tr>");
@@ -113,6 +125,7 @@ kmn_report_refusals(const struct kmn_html *p, const json_t *report)
 		kmn_cell(p, kmn_said(row, "key"));
 		kmn_cell(p, kmn_said(row, "rule"));
 		kmn_cell(p, kmn_said(row, "outcome"));
+		refusal_cell(p, kmn_said(row, "reason"));
 		kmn_put(p, "<td>");
 		kmn_put_text(p, kmn_said(row, "detail"));
 		if (kmn_said(row, "custodians")[0] != '\0') {
@@ -121,6 +134,6 @@ kmn_report_refusals(const struct kmn_html *p, const json_t *report)
 		}
 		kmn_put(p, "</td></tr>\n");
 	}
-	kmn_more_row(p, kmn_counted(report, "refusals_more"), 9);
+	kmn_more_row(p, kmn_counted(report, "refusals_more"), 10);
 	kmn_end_table(p);
 }

@@ -63,6 +63,7 @@ add_refusal(struct kmn_gather *g, const struct kmn_record *record, const struct 
 	kmn_gather_text(line, "key", row->value[KMN_COL_KEY]);
 	kmn_gather_text(line, "rule", row->value[KMN_COL_RULE]);
 	kmn_gather_text(line, "outcome", row->value[KMN_COL_OUTCOME]);
+	kmn_gather_text(line, "reason", row->value[KMN_COL_REASON]);
 	kmn_gather_text(line, "custodians", row->value[KMN_COL_CUSTODIANS]);
 	(void)json_array_append_new(g->refusals, line);
 }

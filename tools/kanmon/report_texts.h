@@ -167,6 +167,12 @@ ROW("refusals", "What was refused", "拒否されたもの") \
 ROW("type", "Type", "種別") \
 ROW("rule", "Rule", "規則") \
 ROW("detail", "Detail", "詳細") \
+ROW("refusal", "Why", "理由") \
+ROW("refused: rule", "its rule refuses it", "規則により拒否") \
+ROW("refused: seal", "an anomaly closed its token", "異常によりトークンを封鎖中") \
+ROW("refused: stale", "a limit of the policy is past, or the clock lags", "ポリシーの期限超過、または時計の遅れ") \
+ROW("refused: call", "something that no record shows", "記録に現れない事情") \
+ROW("refused: not recorded", "not recorded", "記録なし") \
 ROW("open", "Requests that are open at the head", "末尾で未決の要求") \
 ROW("events", "Starts, stops, recoveries", "起動・停止・復旧") \
 ROW("witnesses", "Witnesses", "証人") \

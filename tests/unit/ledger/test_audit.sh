@@ -64,7 +64,7 @@ t 'show --raw writes the lines of the ledger' cmp shown lines
 t 'show --request tells one story' says 'approval .* sato .*-> ok' kanmon audit show "$LEDGER" --request "$id"
 t 'and names key and outcome' test 'root-ca sig-verified CKR_OK' = \
 	"$(kanmon audit show "$LEDGER" --request "$id" --type result --json | jq -r '"\(.key) \(.detail) \(.outcome)"')"
-columns='time,i,type,request,client,custodians,key,key_id,key_spki,token,function,mechanism,rule,detail,outcome'
+columns='time,i,type,request,client,custodians,key,key_id,key_spki,token,function,mechanism,rule,detail,outcome,reason'
 t 'as CSV it begins with the names of the columns' test "$columns" = "$(kanmon audit show "$LEDGER" --csv | head -n 1 | tr -d '\r')"
 t 'no line for people is wider than 80 columns' test 80 -ge "$(kanmon audit show "$LEDGER" | wc -L)"
 spki=$(kanmon audit show "$LEDGER" --type result --key root-ca --json | jq -r .key_spki | head -n 1)

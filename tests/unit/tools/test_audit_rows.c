@@ -1,6 +1,7 @@
 /* The auditor's rows: spreadsheets, times, filters. */
 #include "config.h"
 
+#include "tools/kanmon/audit_refusal.h"
 #include "tools/kanmon/audit_rows.h"
 #include "tools/kanmon/csv.h"
 
@@ -41,6 +42,40 @@ test_csv(void)
 		CU_ASSERT_PTR_NOT_NULL_FATAL(field);
 		CU_ASSERT_STRING_EQUAL(field, cases[n].field);
 		free(field);
+	}
+}
+
+static void
+test_refusals(void)
+{
+	static const struct {
+		const char *says;
+		enum kmn_record_kind kind;
+		const char *body, *reason, *words;
+	} cases[] = {
+	    {"a denial says its reason", KMN_R_DECISION, "{\"verdict\":\"deny\",\"reason\":\"seal\"}", "seal",
+		"an anomaly closed its token"},
+	    {"an older one does not", KMN_R_DECISION, "{\"verdict\":\"deny\"}", "not recorded", "why is not recorded"},
+	    {"what expired was not refused", KMN_R_DECISION, "{\"verdict\":\"expired\"}", "", ""},
+	    {"a call that never reached the HSM was refused", KMN_R_OP, "{\"rv\":5,\"dur_us\":0,\"reason\":\"rule\"}",
+		"rule", "its rule refuses it"},
+	    {"also in an older ledger", KMN_R_OP, "{\"rv\":5,\"dur_us\":0}", "not recorded", "why is not recorded"},
+	    {"an HSM's error is no refusal", KMN_R_OP, "{\"rv\":5,\"dur_us\":12}", "", ""},
+	    {"nor is success", KMN_R_OP, "{\"rv\":0,\"dur_us\":12}", "", ""},
+	    {"a word that comes later is shown as it is", KMN_R_OP, "{\"rv\":5,\"dur_us\":0,\"reason\":\"new\"}", "new",
+		"new"},
+	    {"a result is the HSM's", KMN_R_RESULT, "{\"rv\":5,\"dur_us\":0}", "", ""},
+	};
+
+	for (size_t n = 0; n < KMN_COUNT_OF(cases); n++) {
+		json_t *body = json_loads(cases[n].body, 0, NULL);
+		struct kmn_record record = {.kind = cases[n].kind, .body = body};
+		const char *reason = kmn_refusal(&record);
+
+		CU_ASSERT_PTR_NOT_NULL_FATAL(body);
+		CU_ASSERT_STRING_EQUAL(reason, cases[n].reason);
+		CU_ASSERT_STRING_EQUAL(kmn_refusal_words(reason), cases[n].words);
+		json_decref(body);
 	}
 }
 
@@ -143,6 +178,7 @@ static CU_TestInfo tests[] = {
     {"a field of a CSV line is quoted, and is never a formula", test_csv},
     {"a time that a person writes names a span, to its end", test_times},
     {"filters join by and; names are whole words", test_filter},
+    {"a refusal says why, as its record does; older ones say that it is not recorded", test_refusals},
     CU_TEST_INFO_NULL,
 };
 static CU_SuiteInfo suites[] = {{"tools/audit_rows", NULL, NULL, NULL, NULL, tests}, CU_SUITE_INFO_NULL};

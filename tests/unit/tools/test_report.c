@@ -56,7 +56,7 @@ hostile(void)
 	static const char bad[] = "\"><script src='http://x'>&</script><b onx=";
 	json_t *row = json_object(), *operation, *report;
 	static const char *const members[] = {"label", "id", "token", "spki", "function", "mechanism", "client",
-	    "approvers", "rule", "outcome", "name", "person", "type", "detail", "key", "custodians", "signers",
+	    "approvers", "rule", "outcome", "reason", "name", "person", "type", "detail", "key", "custodians", "signers",
 	    "sha256", "kind", "subject", "issuer", "serial", "not_before", "not_after", "tsa", "model", "fw",
 	    "severity", "file", "text", "result", "role", "record", "ended", "stance", "anomaly_token", "token_name",
 	    "level_by", "document_kind", "document_title", "document_len", "document_sha256"};
