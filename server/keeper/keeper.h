@@ -23,6 +23,7 @@ struct kmn_complainer;
 struct kmn_conn;
 struct kmn_consoling;
 struct kmn_errand;
+struct kmn_finding;
 struct kmn_guards;
 struct kmn_hooking;
 struct kmn_instance;
@@ -144,17 +145,22 @@ struct kmn_keeper {
 	struct kmn_watch watch[KMN_MODULES_MAX];
 };
 
-/* ---- keeper.c: the loop, and what everybody needs ------------------------------------------------------------- */
+/* ---- keeper.c: the loop, time and chance ------------------------------------------------------------- */
 
 int64_t kmn_keeper_now_ms(void);  /* wall clock */
 int64_t kmn_keeper_boot_ms(void); /* CLOCK_BOOTTIME */
 uint64_t kmn_keeper_now_us(void); /* CLOCK_MONOTONIC */
 void kmn_keeper_random(void *out, size_t len);
-const struct kmn_policy *kmn_keeper_policy(const struct kmn_keeper *k);
 kmn_err kmn_keeper_watch(struct kmn_keeper *k, int fd, void *what) KMN_MUST_CHECK;
 /* Messages of one peer that are heard before the others are again: who never stops is not the only one. */
 #define KMN_KEEPER_HEARD_MAX 256u
 
+/* ---- append.c: records ---- */
+
+#define KMN_OPEN_IN_A_RECORD 200u /* open requests; a line holds no more than some 300 */
+
+/* The one in force; never NULL. */
+const struct kmn_policy *kmn_keeper_policy(const struct kmn_keeper *k);
 /*
  * Append a record and apply it to the quorum state. The body is stolen. A
  * failure is final: the keeper stops (fail closed), and the result only tells
@@ -173,6 +179,22 @@ void kmn_keeper_fail(struct kmn_keeper *k, const char *why);
 void kmn_keeper_ledger_lost(struct kmn_keeper *k, const char *why);
 /* Go on with `then` when everything appended so far is durable. */
 void kmn_keeper_when_durable(struct kmn_call_state *call, void (*then)(struct kmn_call_state *call));
+/* The state that records make: the quorum's, and the text of the policy for those who ask. */
+kmn_err kmn_keeper_apply(
+    struct kmn_keeper *k, const struct kmn_record *record, struct kmn_finding *finding) KMN_MUST_CHECK;
+/* Lets go on what waited for records that are on disk now. */
+void kmn_keeper_release_durable(struct kmn_keeper *k);
+
+/* ---- start.c ---- */
+
+/* Opens and reads the ledger; service begins at once, or when the guards were asked. */
+kmn_err kmn_keeper_start(struct kmn_keeper *k) KMN_MUST_CHECK;
+/* Guards in a module are asked while the loop runs; there is no gate yet, so nothing else happens in it. */
+void kmn_keeper_begin(struct kmn_keeper *k);
+
+/* ---- supervisorlink.c ---- */
+
+void kmn_supervisorlink_readable(struct kmn_keeper *k);
 
 /* ---- clock.c: the wall clock against the boot clock -------------------------------------------------------------- */
 
