@@ -141,7 +141,7 @@ void kmn_call_ready(struct kmn_call_state *call);
 /* It is its turn: asks for facts, judges. */
 void kmn_call_begin(struct kmn_call_state *call);
 
-/* ---- call.c ---------------------------------------------------------------------------------------------------- */
+/* ---- call.c, send.c, reply.c, refuse.c -------------------------------------------------------------------------- */
 
 struct kmn_call_state *kmn_call_new(
     struct kmn_keeper *k, struct kmn_conn *conn, uint64_t number, const uint8_t *payload, size_t len);
@@ -182,6 +182,8 @@ void kmn_call_refuse_op(struct kmn_call_state *call, CK_RV rv);
 CK_RV kmn_call_refusal_rv(struct kmn_call_state *call);
 /* Write the decision `allow` (K1: nothing runs before) and run when it is durable. */
 void kmn_call_decide_and_run(struct kmn_call_state *call);
+/* For the log. */
+void kmn_call_say_refused(const struct kmn_call_state *call);
 /* Write intent and decision `deny`, and answer what a refusal looks like to PKCS#11. */
 void kmn_call_refuse(struct kmn_call_state *call);
 /* The same of one whose intent is written. */
@@ -204,7 +206,7 @@ bool kmn_mechanisms_are_limited(const struct kmn_call_state *call);
 /* C_GetMechanismList: asks the module for all, and answers what is left. */
 void kmn_mechanisms_list(struct kmn_call_state *call);
 
-/* ---- objects.c: objects that the policy hides -------------------------------------------------------------------- */
+/* ---- objects.c: objects that the policy hides ------------------------------------------------------------------- */
 
 /* Whether the client's rules on queries name objects: then the objects of its calls are asked for. */
 bool kmn_objects_are_limited(const struct kmn_call_state *call);
@@ -221,12 +223,12 @@ void kmn_local_put_list(const struct kmn_call_state *call, const uint64_t *items
 /* Appends the response of a call whose branch is NULL. */
 void kmn_local_answer(const struct kmn_call_state *call, struct kmn_writer *w);
 
-/* ---- async.c --------------------------------------------------------------------------------------------------- */
+/* ---- async.c ---------------------------------------------------------------------------------------------------- */
 
 /* In an answer to C_GetTokenInfo: CKF_ASYNC_SESSION_SUPPORTED, where a rule can hold calls of the client. */
 void kmn_async_mark(const struct kmn_call_state *call, const struct kmn_response_view *response, uint8_t *reply);
 
-/* ---- reason.c: what PKCS#11 says of what the module did not ------------------------------------------------------ */
+/* ---- reason.c: what PKCS#11 says of what the module did not ----------------------------------------------------- */
 
 CK_RV kmn_reason_rv(const struct kmn_call_state *call, kmn_err reason);
 /* Remembers it with the session, for ulDeviceError. */

@@ -14,7 +14,7 @@ struct kmn_keeper;
 struct kmn_request;
 struct kmn_session;
 
-/* ---- hold.c: calls that wait for a quorum ----------------------------------------------------------------------- */
+/* ---- hold.c, hold_advance.c: calls that wait for a quorum ------------------------------------------------------- */
 
 /* Find or create the request of a call that a rule holds, and park the call. */
 void kmn_hold_start(struct kmn_call_state *call);
@@ -50,7 +50,20 @@ void kmn_hold_park(struct kmn_call_state *call);
 /* Refused, for a reason that the rule is named with. */
 void kmn_hold_refuse(struct kmn_call_state *call, const char *reason);
 
-/* ---- window.c: one approval for many calls ----------------------------------------------------------------------- */
+/* Those who wait for a request that ended without running. */
+void kmn_hold_end_waiting(struct kmn_keeper *k, uint64_t request, kmn_err reason);
+/* What it waited for ran: it finds the result or asks anew. */
+void kmn_hold_start_over(struct kmn_call_state *call);
+
+/* ---- redeliver.c: a result that ran and whose answer was lost --------------------------------------------------- */
+
+/* The client's request by that digest that ran, and whose answer it does not have; NULL: none. */
+const struct kmn_request *kmn_hold_find_undelivered(
+    struct kmn_call_state *call, const uint8_t operation[KMN_HASH_BYTES]);
+/* Hands out the recorded bytes again; the HSM is not asked. False: they cannot be, and the call is a new request. */
+bool kmn_hold_redeliver(struct kmn_call_state *call, const struct kmn_request *request);
+
+/* ---- window.c: one approval for many calls ---------------------------------------------------------------------- */
 
 /* Uses the window of the call's rule and key, or waits for it, or asks for one. */
 void kmn_window_start(struct kmn_call_state *call);

@@ -145,7 +145,7 @@ struct kmn_keeper {
 	struct kmn_watch watch[KMN_MODULES_MAX];
 };
 
-/* ---- keeper.c: the loop, time and chance ------------------------------------------------------------- */
+/* ---- keeper.c: the loop, time and chance ------------------------------------------------------------------------ */
 
 int64_t kmn_keeper_now_ms(void);  /* wall clock */
 int64_t kmn_keeper_boot_ms(void); /* CLOCK_BOOTTIME */
@@ -155,7 +155,7 @@ kmn_err kmn_keeper_watch(struct kmn_keeper *k, int fd, void *what) KMN_MUST_CHEC
 /* Messages of one peer that are heard before the others are again: who never stops is not the only one. */
 #define KMN_KEEPER_HEARD_MAX 256u
 
-/* ---- append.c: records ---- */
+/* ---- append.c: records ------------------------------------------------------------------------------------------ */
 
 #define KMN_OPEN_IN_A_RECORD 200u /* open requests; a line holds no more than some 300 */
 
@@ -185,18 +185,18 @@ kmn_err kmn_keeper_apply(
 /* Lets go on what waited for records that are on disk now. */
 void kmn_keeper_release_durable(struct kmn_keeper *k);
 
-/* ---- start.c ---- */
+/* ---- start.c ---------------------------------------------------------------------------------------------------- */
 
 /* Opens and reads the ledger; service begins at once, or when the guards were asked. */
 kmn_err kmn_keeper_start(struct kmn_keeper *k) KMN_MUST_CHECK;
 /* Guards in a module are asked while the loop runs; there is no gate yet, so nothing else happens in it. */
 void kmn_keeper_begin(struct kmn_keeper *k);
 
-/* ---- supervisorlink.c ---- */
+/* ---- supervisorlink.c ------------------------------------------------------------------------------------------- */
 
 void kmn_supervisorlink_readable(struct kmn_keeper *k);
 
-/* ---- clock.c: the wall clock against the boot clock -------------------------------------------------------------- */
+/* ---- clock.c: the wall clock against the boot clock ------------------------------------------------------------- */
 
 void kmn_clock_init(struct kmn_keeper *k);
 /* What the ledger takes its times from: the sample of the record that is being made. */
@@ -221,7 +221,7 @@ void kmn_scrub_tick(struct kmn_keeper *k);
 /* Why no call of class A or B may begin now; KMN_OK: it may. */
 kmn_err kmn_keeper_holds_back(struct kmn_keeper *k);
 
-/* ---- snapshot.c: a start that does not grow with the ledger ------------------------------------------------------ */
+/* ---- snapshot.c: a start that does not grow with the ledger ----------------------------------------------------- */
 
 /* The log's settings.resume. */
 kmn_err kmn_keeper_resume(void *cookie, uint64_t size) KMN_MUST_CHECK;
@@ -229,7 +229,7 @@ kmn_err kmn_keeper_resume(void *cookie, uint64_t size) KMN_MUST_CHECK;
 void kmn_keeper_snapshot(struct kmn_keeper *k);
 void kmn_keeper_snapshot_tick(struct kmn_keeper *k);
 
-/* ---- unrecorded.c: when the ledger takes no records -------------------------------------------------------------- */
+/* ---- unrecorded.c: when the ledger takes no records ------------------------------------------------------------- */
 
 /* Ends a call that would need one; false: it may go on. */
 bool kmn_unrecorded_refuses(struct kmn_call_state *call);

@@ -19,7 +19,7 @@
  *                        └─ held ─────▶ HELD ──rejected, expired, wait over──▶ RELEASE
  *
  * Invariants:
- *  K1 a request payload of class A reaches a worker only from run() of call.c, after its decision is durable.
+ *  K1 a request payload of class A reaches a worker only from run() of send.c, after its decision is durable.
  *  K2 a reply reaches the gate only from kmn_call_answer(), in state DONE; for classes A and B that is after its
  *     record is durable.
  *  K3 a number is looked at once (replay.h); its outcome is kept until the client acknowledged it.
