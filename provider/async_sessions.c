@@ -108,7 +108,7 @@ kmn_async_forget(struct kmn_async *async, struct kmn_async_session *gone)
 	(void)pthread_mutex_lock(&async->lock);
 	while (*at != NULL && *at != gone)
 		at = &(*at)->next;
-	if (*at == gone) {
+	if (*at != NULL) {
 		*at = gone->next;
 		atomic_fetch_sub(&async->count, 1);
 	}

@@ -50,9 +50,9 @@ struct kmn_carriage {
 	unsigned renumbered;
 	uint64_t channel[KMN_RECEIPTS_CHANNELS]; /* that it was sent on, as the ledger numbers them */
 	size_t channels;                         /* how many; more than there is room for: not all are known */
-	bool spoilt;                             /* the connection is not to be used again, whatever came for the call */
-	bool broke;                              /* a connection did, somewhere on the way */
-	const uint8_t *request_bytes;            /* encoded already; NULL: to be made of arg[] */
+	bool spoilt;                  /* the connection is not to be used again, whatever came for the call */
+	bool broke;                   /* a connection did, somewhere on the way */
+	const uint8_t *request_bytes; /* encoded already; NULL: to be made of arg[] */
 	size_t request_len;
 	const struct kmn_passage *passage; /* past the cache; NULL for the provider's own calls */
 	struct kmn_company *company;       /* calls that go along with it */

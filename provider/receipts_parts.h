@@ -52,7 +52,7 @@ struct kmn_book {
 	size_t key_count;                              /* set once */
 	struct kmn_cosigner *cosigner;                 /* set once; NULL: none */
 	atomic_bool failed;
-	atomic_int fault; /* enum kmn_receipt_fault, of the first that failed */
+	atomic_int fault;    /* enum kmn_receipt_fault, of the first that failed */
 	atomic_uint waiting; /* in the queue */
 
 	pthread_mutex_t lock; /* guards what is below */

@@ -21,8 +21,8 @@ kmn_err kmn_wire_admin(const struct kmn_wire *wire, const struct kmn_writer *que
  * pool. KMN_E_NOT_FOUND: the gateway knows no such request.
  */
 #define KMN_WIRE_STATE_BYTES 32
-kmn_err kmn_wire_request_state(struct kmn_pool *pool, int interrupt_fd, uint64_t request,
-    char state_out[KMN_WIRE_STATE_BYTES]) KMN_MUST_CHECK;
+kmn_err kmn_wire_request_state(
+    struct kmn_pool *pool, int interrupt_fd, uint64_t request, char state_out[KMN_WIRE_STATE_BYTES]) KMN_MUST_CHECK;
 /* Hands in a cosignature line over the head of that size. */
 kmn_err kmn_wire_cosign(const struct kmn_wire *wire, uint64_t size, const char *line) KMN_MUST_CHECK;
 

@@ -270,7 +270,8 @@ kmn_receipt_kind_fits(const struct kmn_call *row, enum kmn_record_kind kind)
 		return row->policy == KMN_POLICY_LOGIN;
 	case KMN_R_RESULT:
 	case KMN_R_REDELIVERY:
-		return row->durability == KMN_DURABILITY_A || row->policy == KMN_POLICY_LOGIN; /* of one that was held */
+		/* of one that was held */
+		return row->durability == KMN_DURABILITY_A || row->policy == KMN_POLICY_LOGIN;
 	default:
 		return kind == KMN_R_OP;
 	}

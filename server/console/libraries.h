@@ -7,6 +7,7 @@
 
 #include "kanmon/base.h"
 
+/* clang-format off */
 /*  function of libmicrohttpd, without MHD_ */
 #define KMN_MHD_ROWS(ROW) \
 	ROW(start_daemon) \
@@ -16,9 +17,12 @@
 	    ROW(lookup_connection_value) ROW(suspend_connection) ROW(resume_connection) \
 		ROW(create_response_from_buffer) ROW(create_response_from_callback) ROW(add_response_header) \
 		    ROW(queue_response) ROW(destroy_response)
+/* clang-format on */
+/* clang-format off */
 /*  function of GnuTLS, without gnutls_ */
 #define KMN_GNUTLS_ROWS(ROW) \
 	ROW(certificate_server_set_request) ROW(certificate_send_x509_rdn_sequence) ROW(certificate_get_peers)
+/* clang-format on */
 
 #define KMN_MHD_POINTER(name) __typeof__(&MHD_##name) name;
 #define KMN_GNUTLS_POINTER(name) __typeof__(&gnutls_##name) name;

@@ -59,9 +59,10 @@ struct runner_signer {
 	const char *name; /* of the mechanism */
 	CK_MECHANISM_TYPE mechanism;
 	enum runner_key key;
-	CK_MECHANISM_TYPE hash;    /* of PSS parameters, else 0 */
-	CK_ULONG mgf, salt_len;    /* likewise */
-	const uint8_t *algorithm;  /* DER of its AlgorithmIdentifier; NULL: only a text that holds its own is completed */
+	CK_MECHANISM_TYPE hash; /* of PSS parameters, else 0 */
+	CK_ULONG mgf, salt_len; /* likewise */
+	/* DER of its AlgorithmIdentifier; NULL: only a text that holds its own is completed */
+	const uint8_t *algorithm;
 	size_t algorithm_len;
 };
 

@@ -53,7 +53,8 @@ still_waits(uint64_t id, const json_t *shown)
 	if (state == NULL || strcmp(state, "open") == 0 || strcmp(state, "approved") == 0)
 		return true;
 	if (strcmp(state, "waits for its window") == 0)
-		kmn_fail("request %" PRIu64 " is a use of a window: the request for the window is what is approved", id);
+		kmn_fail(
+		    "request %" PRIu64 " is a use of a window: the request for the window is what is approved", id);
 	else if (strcmp(state, "waits for its content") == 0)
 		kmn_fail("request %" PRIu64 " waits for its content: the client that asks attaches it first", id);
 	else

@@ -178,7 +178,7 @@ attach(uint64_t id, const struct kmn_attach_files *files, bool json)
 int
 kmn_cmd_attach(int argc, char **argv)
 {
-	struct kmn_attach_files files = {NULL};
+	struct kmn_attach_files files = {0};
 	const char *word;
 	bool json = false;
 	uint64_t id;

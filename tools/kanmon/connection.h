@@ -8,7 +8,7 @@ struct kmn_connection {
 	struct kmn_option_list gateways;
 	const char *spki_file, *origin, *certificate, *key;
 	const char *log_file, *receipts, *state, *cosign_key; /* what the provider needs besides; NULL: not given */
-	char *more; /* further lines, or NULL */
+	char *more;                                           /* further lines, or NULL */
 	unsigned long quorum_wait_s;
 	bool wait_given, json;
 };

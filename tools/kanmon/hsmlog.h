@@ -26,11 +26,13 @@
 #define KMN_HSMLOG_LINE_MAX_BYTES 4096
 #define KMN_HSMLOG_FORMAT_MAX_BYTES 65536
 
+/* clang-format off */
 /* What an HSM may be made to do; `ignore` is for rows that use no key. */
 #define KMN_HSM_CLASSES(ROW) \
 	ROW(SIGN, "sign") ROW(DECRYPT, "decrypt") ROW(ENCRYPT, "encrypt") ROW(GENERATE, "generate") \
 	ROW(DERIVE, "derive") ROW(WRAP, "wrap") ROW(UNWRAP, "unwrap") ROW(IMPORT, "import") ROW(DESTROY, "destroy") \
 	ROW(LOGIN, "login") ROW(ADMIN, "admin") ROW(IGNORE, "ignore")
+/* clang-format on */
 #define KMN_HSM_CLASS_ENUM(id, name) KMN_HSM_##id,
 enum kmn_hsm_class { KMN_HSM_CLASSES(KMN_HSM_CLASS_ENUM) KMN_HSM_CLASS_COUNT };
 #undef KMN_HSM_CLASS_ENUM
@@ -58,8 +60,8 @@ struct kmn_hsmlog_row {
 	char operation[KMN_HSMLOG_WORD_BYTES], key[KMN_HSMLOG_WORD_BYTES], serial[KMN_HSMLOG_WORD_BYTES];
 };
 /* Reads one line (no LF). KMN_E_NOT_FOUND: a line to skip; KMN_E_MALFORMED: one that the format does not explain. */
-kmn_err kmn_hsmlog_line(const struct kmn_hsmlog_format *format, const char *line, struct kmn_hsmlog_row *row_out)
-    KMN_MUST_CHECK;
+kmn_err kmn_hsmlog_line(
+    const struct kmn_hsmlog_format *format, const char *line, struct kmn_hsmlog_row *row_out) KMN_MUST_CHECK;
 
 /* One use of the HSM that the ledger records. */
 struct kmn_hsm_use {

@@ -26,7 +26,8 @@ kmn_err kmn_match_public(struct kmn_match *match, const uint8_t *spki, size_t sp
 size_t kmn_match_keyless(const struct kmn_match *match);
 
 /* A signature of the ledger. `kind` "certificate", "crl" .. as far as its data is kept, else "unknown". */
-kmn_err kmn_match_signed(struct kmn_match *match, const struct kmn_signed_certificate *made, const char *kind) KMN_MUST_CHECK;
+kmn_err kmn_match_signed(
+    struct kmn_match *match, const struct kmn_signed_certificate *made, const char *kind) KMN_MUST_CHECK;
 
 enum kmn_match_verdict {
 	KMN_MATCHED,

@@ -173,8 +173,7 @@ content_facts(json_t *facts, const uint8_t *der, size_t len)
 	const struct kmn_content_facts *said;
 
 	if (kmn_issued_read(der, len, &issued) != KMN_OK ||
-	    kmn_content_decode(
-		&(struct kmn_material){.data = issued.tbs, .len = issued.tbs_len}, &content) != KMN_OK)
+	    kmn_content_decode(&(struct kmn_material){.data = issued.tbs, .len = issued.tbs_len}, &content) != KMN_OK)
 		return;
 	said = kmn_content_facts(content);
 	if (said->subject != NULL && said->subject[0] != '\0')

@@ -23,12 +23,14 @@
 #define CONNECTION_IDLE_S 10u
 #define PATH "/add-checkpoint"
 
+/* clang-format off */
 /*  function of libmicrohttpd, without MHD_ */
 #define ROWS(ROW) \
 	ROW(start_daemon) \
 	ROW(stop_daemon) \
 	ROW(get_daemon_info) ROW(create_response_from_buffer) ROW(add_response_header) ROW(queue_response) \
 	    ROW(destroy_response)
+/* clang-format on */
 
 #define POINTER(name) __typeof__(&MHD_##name) name;
 static struct {

@@ -158,8 +158,9 @@ fixture_up(struct fixture *f)
 	    f->path, sizeof(f->path), "%s/kmn-ledger.XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
 	must(sodium_init() >= 0 && mkdtemp(f->path) != NULL, "mkdtemp");
 	must(kmn_store_files(f->path, &f->disk.real) == KMN_OK, "store");
-	f->disk.store = (struct kmn_store){faulty_open, faulty_close, faulty_pread, faulty_pwrite, faulty_sync,
-	    faulty_datasync, faulty_truncate, faulty_size, faulty_rename, faulty_mkdir, faulty_lock, faulty_list, NULL, NULL};
+	f->disk.store =
+	    (struct kmn_store){faulty_open, faulty_close, faulty_pread, faulty_pwrite, faulty_sync, faulty_datasync,
+		faulty_truncate, faulty_size, faulty_rename, faulty_mkdir, faulty_lock, faulty_list, NULL, NULL};
 	kmn_sha256("kanmon test vector: log key", 27, seed);
 	(void)crypto_sign_ed25519_seed_keypair(pub, f->secret, seed);
 	must(kmn_vkey_make(FIXTURE_ORIGIN, pub, &f->vkey) == KMN_OK, "vkey");

@@ -326,7 +326,8 @@ test_cut_and_bent(void)
 	n = i2d_X509(x, &der);
 	CU_ASSERT_EQUAL_FATAL(kmn_content_tbs_of(der, (size_t)n, &tbs, &len), KMN_OK);
 	for (size_t cut = 0; cut < len; cut++)
-		CU_ASSERT_NOT_EQUAL(kmn_content_decode(&(struct kmn_material){.data = tbs, .len = cut}, &content), KMN_OK);
+		CU_ASSERT_NOT_EQUAL(
+		    kmn_content_decode(&(struct kmn_material){.data = tbs, .len = cut}, &content), KMN_OK);
 	more = malloc(len + 1);
 	memcpy(more, tbs, len);
 	more[len] = 0;
@@ -391,7 +392,8 @@ test_crl(void)
 	}
 	X509_CRL_sign(crl, rsa_key, EVP_sha256());
 	n = i2d_re_X509_CRL_tbs(crl, &der);
-	CU_ASSERT_EQUAL_FATAL(kmn_content_decode(&(struct kmn_material){.data = der, .len = (size_t)n}, &content), KMN_OK);
+	CU_ASSERT_EQUAL_FATAL(
+	    kmn_content_decode(&(struct kmn_material){.data = der, .len = (size_t)n}, &content), KMN_OK);
 	CU_ASSERT_EQUAL(kmn_content_facts(content)->kind, KMN_CONTENT_TBS_CRL);
 	CU_ASSERT_EQUAL(strncmp(kmn_content_lines(content), want, sizeof(want) - 1), 0);
 	assert_has(kmn_content_lines(content), "\ninput revoked-rest 8 more, sha256 ");
@@ -428,7 +430,8 @@ test_csr(void)
 	PEM_write_bio_X509_REQ(bio, req);
 	pem_len = BIO_get_mem_data(bio, &pem);
 	CU_ASSERT_EQUAL_FATAL(kmn_content_info_of((const uint8_t *)pem, (size_t)pem_len, &info, &info_len), KMN_OK);
-	CU_ASSERT_EQUAL_FATAL(kmn_content_decode(&(struct kmn_material){.data = info, .len = info_len}, &content), KMN_OK);
+	CU_ASSERT_EQUAL_FATAL(
+	    kmn_content_decode(&(struct kmn_material){.data = info, .len = info_len}, &content), KMN_OK);
 	CU_ASSERT_EQUAL(kmn_content_facts(content)->kind, KMN_CONTENT_CSR);
 	CU_ASSERT_TRUE(kmn_content_facts(content)->ca);
 	assert_has(kmn_content_lines(content),

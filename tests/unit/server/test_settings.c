@@ -196,8 +196,8 @@ test_print(void)
 	static const char odd[] = NEEDED
 	    "module \"q\\\"\" { path = m.so init-args = \"a \\\"b\\\" \\\\ c\" environment = { \"A=1\", \"B=\" } }\n";
 	static const char two[] = WHOLE "module \"n\" { path = \"/n.so\" environment = { \"A=1\" } }\n";
-	static const char guards[] =
-	    WHOLE "low-water = 7\nguard \"disk\" { path = a every = 2 }\nguard \"token\" { module = m token = \"t t\" }\n";
+	static const char guards[] = WHOLE
+	    "low-water = 7\nguard \"disk\" { path = a every = 2 }\nguard \"token\" { module = m token = \"t t\" }\n";
 	static const char console[] = WHOLE CONSOLE "user = 7004 }\nusers { gate=7001 keeper=7002 worker=7003 }\n";
 	const char *const cases[] = {WHOLE, text, odd, two, guards, console};
 	struct kmn_settings *s;
@@ -229,7 +229,8 @@ test_print(void)
 static void
 test_console(void)
 {
-	static const char *const origins[] = {"https://c.example:8443", "https://localhost:1", "https://192.0.2.1", "https://[::1]:8443"};
+	static const char *const origins[] = {
+	    "https://c.example:8443", "https://localhost:1", "https://192.0.2.1", "https://[::1]:8443"};
 	struct kmn_settings *s;
 	char text[1024], why[KMN_SETTINGS_WHY_BYTES];
 
@@ -238,8 +239,8 @@ test_console(void)
 	CU_ASSERT_PTR_NULL(s->console.pages);
 	kmn_settings_free(s);
 	for (size_t i = 0; i < KMN_COUNT_OF(origins); i++) {
-		(void)snprintf(text, sizeof(text), WHOLE "console { listen = \"127.0.0.1:0\" origin = \"%s\" " CONSOLE_FILES "}\n",
-		    origins[i]);
+		(void)snprintf(text, sizeof(text),
+		    WHOLE "console { listen = \"127.0.0.1:0\" origin = \"%s\" " CONSOLE_FILES "}\n", origins[i]);
 		CU_ASSERT_FATAL(load(text, why, &s) == KMN_OK);
 		CU_ASSERT_STRING_EQUAL(s->console.origin, origins[i]);
 		CU_ASSERT_EQUAL(s->console.limits.lockout_ms, 300000);
