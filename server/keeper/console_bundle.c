@@ -40,6 +40,7 @@ kmn_ui_bundles_drop(struct kmn_keeper *k)
 	struct kmn_ui_bundle *job;
 
 	while ((job = TAILQ_FIRST(&k->consoling->bundles)) != NULL)
+		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): it does not see that TAILQ_REMOVE took the freed one out */
 		job_free(k, job);
 }
 
@@ -271,7 +272,7 @@ kmn_ui_bundle(const struct kmn_ui_ask *ask, struct kmn_reader *r)
 	job->ask = *ask;
 	job->ask.session = NULL; /* it may end meanwhile */
 	TAILQ_INSERT_TAIL(&k->consoling->bundles, job, link);
-	if ((e = kmn_log_checkpoint(k->log, &head, &job->note, &len)) != KMN_OK ||
+	if (kmn_log_checkpoint(k->log, &head, &job->note, &len) != KMN_OK ||
 	    (job->gather = kmn_gather_new(head.size)) == NULL || index >= head.size) {
 		kmn_ui_refuse(ask, KMN_E_LEDGER, "there is no checkpoint that covers that record");
 		job_free(k, job);

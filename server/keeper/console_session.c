@@ -377,7 +377,7 @@ void
 kmn_ui_sign_in(const struct kmn_ui_ask *ask, struct kmn_reader *r)
 {
 	struct kmn_ui_session session = {.by_certificate = false};
-	struct kmn_action_signer signer = {NULL};
+	struct kmn_action_signer signer = {0};
 	struct kmn_why why = {""};
 	char *note = NULL;
 	size_t len;

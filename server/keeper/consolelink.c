@@ -110,6 +110,7 @@ kmn_consolelink_durable(struct kmn_keeper *k, size_t size)
 {
 	struct kmn_ui_wait *wait;
 
+	/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): it does not see that TAILQ_REMOVE took the freed one out */
 	while (k->consoling != NULL && (wait = TAILQ_FIRST(&k->consoling->waits)) != NULL && wait->waits_for <= size) {
 		send_json(k, wait->tag, wait->session, json_incref(wait->answer));
 		if (wait == TAILQ_FIRST(&k->consoling->waits)) /* the console may be gone since */
@@ -286,7 +287,7 @@ kmn_consolelink_lost(struct kmn_keeper *k)
 	kmn_ipc_free(k->console);
 	k->console = NULL;
 	while (k->consoling != NULL && (wait = TAILQ_FIRST(&k->consoling->waits)) != NULL)
-		wait_free(k->consoling, wait);
+		wait_free(k->consoling, wait); /* NOLINT(clang-analyzer-unix.Malloc): as above */
 	if (k->consoling != NULL)
 		kmn_ui_bundles_drop(k);
 }

@@ -468,7 +468,7 @@ fail(const char *what)
 int
 main(int argc, char **argv)
 {
-	CK_INTERFACE *interface;
+	CK_INTERFACE *interface = NULL;
 	CK_VERSION version = {3, 2};
 	void *module = dlopen(getenv("MODULE"), RTLD_NOW);
 	CK_RV (*get)(CK_UTF8CHAR *, CK_VERSION *, CK_INTERFACE **, CK_FLAGS);

@@ -77,7 +77,7 @@ kmn_lint_print(FILE *to, const struct kmn_material *material, const char *issuer
 int
 kmn_cmd_lint(int argc, char **argv)
 {
-	struct kmn_attach_files files = {NULL};
+	struct kmn_attach_files files = {0};
 	struct kmn_attached attached;
 	struct kmn_material material;
 	const char *issuer = NULL, *language_text = NULL;

@@ -36,8 +36,10 @@ say(void *cookie, const struct kmn_record *record, const struct kmn_hsmlog_row *
 static kmn_err
 take(enum kmn_record_kind kind, json_t *body, struct kmn_record *record)
 {
+	uint64_t i = next_i++;
+
 	*record = (struct kmn_record){
-	    .kind = kind, .type = kmn_record_name(kind), .i = next_i++, .t = 1000 * next_i, .body = body};
+	    .kind = kind, .type = kmn_record_name(kind), .i = i, .t = 1000 * (i + 1), .body = body};
 	CU_ASSERT_PTR_NOT_NULL_FATAL(body);
 	return kmn_hsm_book_take(book, record);
 }
@@ -75,7 +77,7 @@ static kmn_err
 judge(const char *form_text, const char *name, const char *lines, size_t count, const char *matches, int unmatched)
 {
 	uint8_t lines_sha256[KMN_HASH_BYTES], form_sha256[KMN_HASH_BYTES];
-	struct kmn_hsm_form form = {NULL};
+	struct kmn_hsm_form form = {0};
 	struct kmn_record record;
 	struct kmn_why why = {""};
 	json_t *body;
