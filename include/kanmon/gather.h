@@ -16,12 +16,14 @@ struct kmn_gather {
 	uint64_t decision; /* that says so: of the window, only what came before belongs here */
 	uint64_t part[KMN_BUNDLE_RECORDS_MAX];
 	size_t count;
+	size_t said[3];  /* of what may be said any number of times: redeliveries, screens, votes that do not count */
 	uint64_t last;   /* of what is about the request */
 	uint64_t anchor; /* the first one that covers all of it; KMN_GATHER_NONE: none */
 	json_t *cosigns; /* bodies of `cosign` records that may be of the checkpoint's size */
 	uint64_t size;   /* of the checkpoint */
 };
 #define KMN_GATHER_NONE UINT64_MAX
+#define KMN_GATHER_SAID_MAX 1024u /* of each of these: who says more leaves room for what decides */
 
 /* Heap; NULL without memory. kmn_gather_free(NULL) is fine. */
 struct kmn_gather *kmn_gather_new(uint64_t size);
@@ -48,7 +50,7 @@ struct kmn_gather_source {
 	kmn_err (*blob)(void *cookie, const uint8_t sha256[KMN_HASH_BYTES], uint8_t **bytes_out, size_t *len_out);
 };
 /* The bundle of what was gathered; *bundle_out: kmn_bundle_free(). */
-kmn_err kmn_gather_bundle(struct kmn_gather *g, const struct kmn_gather_source *source,
-    struct kmn_bundle **bundle_out) KMN_MUST_CHECK;
+kmn_err kmn_gather_bundle(
+    struct kmn_gather *g, const struct kmn_gather_source *source, struct kmn_bundle **bundle_out) KMN_MUST_CHECK;
 
 #endif

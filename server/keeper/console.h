@@ -16,14 +16,24 @@
 #define KMN_UI_ADDRESSES_MAX 8u
 #define KMN_UI_LOCKOUTS_MAX 30u /* records of them in a minute */
 
+/* What a page of the session reported to have displayed. */
+#define KMN_UI_SHOWN_KEPT 16u
+struct kmn_ui_shown {
+	uint64_t record; /* 0: none */
+	uint64_t request;
+	uint8_t sha256[KMN_HASH_BYTES];
+};
+
 struct kmn_ui_session {
 	uint8_t id[KMN_UI_SESSION_BYTES], csrf[KMN_UI_CSRF_BYTES];
 	uint64_t ui_sess; /* index of its sign-in */
 	char name[KMN_POLICY_NAME_MAX_BYTES + 1], address[KMN_UI_NAMED_MAX_BYTES + 1];
 	bool by_certificate;
-	uint8_t spki_sha256[KMN_HASH_BYTES]; /* of the key that signed, or of the certificate's */
-	int64_t since_ms;                    /* wall clock */
-	int64_t begun_ms, asked_ms;          /* boot clock */
+	uint8_t spki_sha256[KMN_HASH_BYTES];          /* of the key that signed, or of the certificate's */
+	int64_t since_ms;                             /* wall clock */
+	int64_t begun_ms, asked_ms;                   /* boot clock */
+	struct kmn_ui_shown shown[KMN_UI_SHOWN_KEPT]; /* the last ones */
+	size_t next_shown;
 };
 
 /* A text that is signed once. */
@@ -90,7 +100,9 @@ struct kmn_consoling {
 	struct kmn_ui_view *view;            /* console_view.c */
 	TAILQ_HEAD(, kmn_ui_bundle) bundles; /* that are being made */
 	TAILQ_HEAD(, kmn_ui_draft) drafts;   /* the newest first */
-	bool judge_drafts;                   /* a record came that may have made some pointless */
+	int64_t words_ms;                    /* boot clock: since then, for words about policies: */
+	uint64_t words_us;
+	bool judge_drafts; /* a record came that may have made some pointless */
 };
 
 /* One question. */
@@ -227,7 +239,7 @@ void kmn_ui_view_begin(struct kmn_keeper *k);
 void kmn_ui_view_free(struct kmn_ui_view *view);
 /* Reads on for a moment; whether there is more to read. */
 bool kmn_ui_view_work(struct kmn_keeper *k);
-/* Has it read all that is durable? */
+/* Has it read all that is durable, and had room for it? */
 bool kmn_ui_view_is_complete(const struct kmn_keeper *k);
 /* Its parts, borrowed: objects by name, or arrays. */
 const json_t *kmn_ui_view_part(const struct kmn_keeper *k, const char *part);

@@ -48,12 +48,34 @@ kmn_ui_action(
 	return kmn_ui_record(ask->keeper, body, ref, why);
 }
 
+/* A page that says the same again says nothing new: the record of the first time, NULL if it is the first. */
+static const struct kmn_ui_shown *
+shown_before(const struct kmn_ui_session *session, uint64_t request, const uint8_t sha256[KMN_HASH_BYTES])
+{
+	for (size_t n = 0; n < KMN_UI_SHOWN_KEPT; n++)
+		if (session->shown[n].record != 0 && session->shown[n].request == request &&
+		    memcmp(session->shown[n].sha256, sha256, KMN_HASH_BYTES) == 0)
+			return &session->shown[n];
+	return NULL;
+}
+
+static void
+keep_shown(struct kmn_ui_session *session, uint64_t request, const uint8_t sha256[KMN_HASH_BYTES], uint64_t record)
+{
+	struct kmn_ui_shown *kept = &session->shown[session->next_shown++ % KMN_UI_SHOWN_KEPT];
+
+	kept->record = record;
+	kept->request = request;
+	memcpy(kept->sha256, sha256, KMN_HASH_BYTES);
+}
+
 void
 kmn_ui_shown(const struct kmn_ui_ask *ask, struct kmn_reader *r)
 {
 	struct kmn_keeper *k = ask->keeper;
 	const struct kmn_request *request = kmn_quorum_request(k->quorum, kmn_reader_u64(r));
 	uint8_t shown[KMN_HASH_BYTES], statement[KMN_HASH_BYTES];
+	const struct kmn_ui_shown *before;
 	struct kmn_why why = {""};
 	struct kmn_ref subject, ref;
 	bool agrees;
@@ -70,6 +92,11 @@ kmn_ui_shown(const struct kmn_ui_ask *ask, struct kmn_reader *r)
 	}
 	kmn_sha256(request->statement, strlen(request->statement), statement);
 	agrees = memcmp(statement, shown, sizeof(shown)) == 0;
+	if ((before = shown_before(ask->session, request->i, shown)) != NULL) {
+		kmn_ui_answer_when_durable(
+		    ask, json_pack("{s:I, s:b}", "record", (json_int_t)before->record, "agrees", agrees));
+		return;
+	}
 	subject.i = request->i;
 	memcpy(subject.leaf, request->leaf, sizeof(subject.leaf));
 	if (!agrees)
@@ -80,10 +107,12 @@ kmn_ui_shown(const struct kmn_ui_ask *ask, struct kmn_reader *r)
 	    json_pack(
 		"{s:o, s:o}", "subject", kmn_ref_json(&subject), "shown_sha256", kmn_json_b64(shown, sizeof(shown))),
 	    &ref, &why);
-	if (e != KMN_OK)
+	if (e != KMN_OK) {
 		kmn_ui_refuse_why(ask, e, &why);
-	else
-		kmn_ui_answer_when_durable(ask, json_pack("{s:I, s:b}", "record", (json_int_t)ref.i, "agrees", agrees));
+		return;
+	}
+	keep_shown(ask->session, subject.i, shown, ref.i);
+	kmn_ui_answer_when_durable(ask, json_pack("{s:I, s:b}", "record", (json_int_t)ref.i, "agrees", agrees));
 }
 
 /* ---- what is signed --------------------------------------------------------------------------------------------- */

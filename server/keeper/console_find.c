@@ -222,18 +222,19 @@ fits(const struct filter *filter, const json_t *o)
 
 /* ---- the question ----------------------------------------------------------------------------------------------- */
 
-/* Records from `before` down; the index from which to go on, 0: all were looked at. */
-static uint64_t
-find(struct finding *f, uint64_t before)
+/* Records from `before` down; *next_out from where to go on, 0: all were looked at. What cannot be read is no end. */
+static kmn_err
+find(struct finding *f, uint64_t before, uint64_t *next_out)
 {
 	uint64_t end = kmn_keeper_now_us() + BUDGET_US, scanned = 0;
+	kmn_err e;
 
 	while (before > 0 && scanned < SCANNED_MAX && kmn_keeper_now_us() < end) {
 		uint64_t from = before > CHUNK ? before - CHUNK : 0;
 
 		json_array_clear(f->chunk);
-		if (kmn_log_each(f->keeper->log, from, before - from, keep_ends, f) != KMN_OK)
-			return 0;
+		if ((e = kmn_log_each(f->keeper->log, from, before - from, keep_ends, f)) != KMN_OK)
+			return e;
 		for (size_t n = json_array_size(f->chunk); n-- > 0;) {
 			const json_t *record = json_array_get(f->chunk, n);
 			json_t *o = operation_json(f, record);
@@ -243,20 +244,23 @@ find(struct finding *f, uint64_t before)
 				json_decref(o);
 			else
 				(void)json_array_append_new(f->found, o);
-			if (json_array_size(f->found) == f->count || kmn_keeper_now_us() > end)
-				return i;
+			if (json_array_size(f->found) == f->count || kmn_keeper_now_us() > end) {
+				*next_out = i;
+				return KMN_OK;
+			}
 		}
 		scanned += before - from;
 		before = from;
 	}
-	return before;
+	*next_out = before;
+	return KMN_OK;
 }
 
 void
 kmn_ui_find(const struct kmn_ui_ask *ask, struct kmn_reader *r)
 {
 	struct finding f = {.keeper = ask->keeper};
-	uint64_t before = kmn_reader_u64(r), next;
+	uint64_t before = kmn_reader_u64(r), next = 0;
 	struct kmn_head head;
 	json_t *answer;
 	kmn_err e;
@@ -277,8 +281,13 @@ kmn_ui_find(const struct kmn_ui_ask *ask, struct kmn_reader *r)
 		f.count = KMN_UI_FIND_MAX;
 	f.found = json_array();
 	f.chunk = json_array();
-	next = find(&f, before == 0 || before > head.size ? head.size : before);
+	e = find(&f, before == 0 || before > head.size ? head.size : before, &next);
 	json_decref(f.chunk);
+	if (e != KMN_OK) {
+		json_decref(f.found);
+		kmn_ui_refuse(ask, KMN_E_LEDGER, "records cannot be read: see the gateway's log");
+		return;
+	}
 	answer = json_pack("{s:o, s:I}", "operations", f.found, "size", (json_int_t)head.size);
 	if (next > 0)
 		(void)json_object_set_new(answer, "next", json_integer((json_int_t)next));

@@ -142,12 +142,14 @@ static kmn_err
 keep_file(struct kmn_keeper *k, const struct kmn_signed *said, const uint8_t *file, size_t len, struct kmn_why *why)
 {
 	const struct kmn_signed_line *hash = kmn_signed_line(said, "file-sha256", 0);
+	const struct kmn_signed_line *said_len = kmn_signed_line(said, "file-len", 0);
 	uint8_t sha256[KMN_HASH_BYTES];
 
 	if (hash == NULL && len == 0)
 		return KMN_OK;
 	kmn_sha256(file, len, sha256);
-	if (hash == NULL || memcmp(hash->hash, sha256, sizeof(sha256)) != 0) {
+	if (hash == NULL || memcmp(hash->hash, sha256, sizeof(sha256)) != 0 ||
+	    (said_len != NULL && said_len->number != len)) {
 		kmn_why_set(why, "these %zu bytes are not the file that was signed for", len);
 		return KMN_E_ARGUMENTS;
 	}

@@ -16,7 +16,7 @@
 
 #define SLICE_US 2000u
 #define CHUNK 32u
-#define KEYS_MAX 4096u
+#define KEYS_MAX 2000u  /* the longest names of so many fit into one answer */
 #define OPEN_MAX 65536u /* intents without an end */
 #define NAMES_MAX 1024u /* clients, persons */
 #define ANOMALIES_MAX 64u
@@ -24,6 +24,7 @@
 struct kmn_ui_view {
 	struct kmn_keeper *keeper;
 	uint64_t next;
+	bool left_out; /* there was more than it has room for */
 	json_t *parts; /* {keys, open, persons, clients, anomalies, anchors, cosignatures} */
 };
 
@@ -52,11 +53,15 @@ count(json_t *to, const char *name)
 
 /* The entry of that name, made when it is not there; NULL: there are too many. */
 static json_t *
-entry(json_t *of, const char *name, size_t max)
+entry(struct kmn_ui_view *view, const char *of_part, const char *name, size_t max)
 {
-	json_t *there = json_object_get(of, name);
+	json_t *of = json_object_get(view->parts, of_part), *there = json_object_get(of, name);
 
-	if (there == NULL && json_object_size(of) < max && json_object_set_new(of, name, (there = json_object())) != 0)
+	if (there != NULL)
+		return there;
+	if (json_object_size(of) >= max)
+		view->left_out = true;
+	else if (json_object_set_new(of, name, (there = json_object())) != 0)
 		KMN_BUG("out of memory");
 	return there;
 }
@@ -99,7 +104,7 @@ key_entry(struct kmn_ui_view *view, const json_t *key)
 	const char *class;
 	json_t *there;
 
-	if (!key_name(key, name, sizeof(name)) || (there = entry(part(view, "keys"), name, KEYS_MAX)) == NULL)
+	if (!key_name(key, name, sizeof(name)) || (there = entry(view, "keys", name, KEYS_MAX)) == NULL)
 		return NULL;
 	/* Of a pair the private half is what people know by its name. */
 	if (json_object_size(there) == 0 ||
@@ -158,8 +163,10 @@ take_intent(struct kmn_ui_view *view, const json_t *record, const json_t *body)
 	char name[24];
 	json_t *open = part(view, "open"), *kept;
 
-	if (json_object_size(open) >= OPEN_MAX)
+	if (json_object_size(open) >= OPEN_MAX) {
 		(void)json_object_clear(open);
+		view->left_out = true;
+	}
 	kept = json_object();
 	copy(kept, "key", body, "key");
 	copy(kept, "op", body, "op");
@@ -226,7 +233,7 @@ take_vote(struct kmn_ui_view *view, const json_t *record, const json_t *body)
 	for (size_t n = 0; (c = kmn_policy_custodian_at(policy, n)) != NULL; n++)
 		for (size_t l = 0; l < parsed.count; l++)
 			if (kmn_note_line_is_by(&parsed.line[l], c->key->name, c->key->id) &&
-			    (there = entry(part(view, "persons"), c->name, NAMES_MAX)) != NULL) {
+			    (there = entry(view, "persons", c->name, NAMES_MAX)) != NULL) {
 				count(there, "votes");
 				copy(there, "last_vote", record, "t");
 			}
@@ -250,7 +257,7 @@ take_channel(struct kmn_ui_view *view, const json_t *record, const json_t *body)
 	const char *name;
 	json_t *there;
 
-	if (!kmn_json_get_text(peer, "name", &name) || (there = entry(part(view, "clients"), name, NAMES_MAX)) == NULL)
+	if (!kmn_json_get_text(peer, "name", &name) || (there = entry(view, "clients", name, NAMES_MAX)) == NULL)
 		return;
 	copy(there, "channel", record, "i");
 	copy(there, "t", record, "t");
@@ -296,7 +303,7 @@ take_anchor(struct kmn_ui_view *view, const json_t *record, const json_t *body)
 	const char *tsa;
 	json_t *there;
 
-	if (!kmn_json_get_text(body, "tsa", &tsa) || (there = entry(part(view, "anchors"), tsa, NAMES_MAX)) == NULL)
+	if (!kmn_json_get_text(body, "tsa", &tsa) || (there = entry(view, "anchors", tsa, NAMES_MAX)) == NULL)
 		return;
 	copy(there, "record", record, "i");
 	copy(there, "t", record, "t");
@@ -321,7 +328,7 @@ take_cosign(struct kmn_ui_view *view, const json_t *record, const json_t *body)
 		if (end == NULL || (size_t)(end - at) > sizeof(name))
 			continue;
 		(void)snprintf(name, sizeof(name), "%.*s", (int)(end - at - 1), at + 1);
-		if ((there = entry(part(view, "cosignatures"), name, NAMES_MAX)) == NULL)
+		if ((there = entry(view, "cosignatures", name, NAMES_MAX)) == NULL)
 			continue;
 		copy(there, "record", record, "i");
 		copy(there, "t", record, "t");
@@ -413,7 +420,7 @@ kmn_ui_view_is_complete(const struct kmn_keeper *k)
 	struct kmn_head head;
 
 	kmn_log_durable(k->log, &head);
-	return k->consoling->view->next >= head.size;
+	return k->consoling->view->next >= head.size && !k->consoling->view->left_out;
 }
 
 const json_t *

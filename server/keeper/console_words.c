@@ -12,6 +12,8 @@
 
 #define COMPARED_MAX_BYTES (24u << 10) /* of a policy that is compared in the gateway */
 #define LINES_MAX 400u
+#define SPELL_MS 2000 /* in which so much time goes into words, and then none until it is over: */
+#define SPENT_MAX_US 400000u
 
 static void
 add_line(void *cookie, unsigned line, const char *text)
@@ -129,6 +131,19 @@ check(struct kmn_keeper *k, const char *draft, size_t len)
 	return answer;
 }
 
+/* Long policies take a quarter of a second: applications come first, however many pages ask. */
+static bool
+is_spent(struct kmn_consoling *c)
+{
+	int64_t now = kmn_keeper_boot_ms();
+
+	if (now - c->words_ms >= SPELL_MS) {
+		c->words_ms = now;
+		c->words_us = 0;
+	}
+	return c->words_us >= SPENT_MAX_US;
+}
+
 void
 kmn_ui_policy_words(const struct kmn_ui_ask *ask, struct kmn_reader *r)
 {
@@ -138,6 +153,7 @@ kmn_ui_policy_words(const struct kmn_ui_ask *ask, struct kmn_reader *r)
 	const uint8_t *draft;
 	size_t len = kmn_reader_bytes(r, KMN_UI_POLICY_MAX_BYTES, &draft);
 	kmn_err e = kmn_reader_end(r);
+	uint64_t begun_us = kmn_keeper_now_us();
 	json_t *answer = NULL;
 
 	if (e == KMN_OK && (what < 1 || what > 3))
@@ -146,10 +162,15 @@ kmn_ui_policy_words(const struct kmn_ui_ask *ask, struct kmn_reader *r)
 		kmn_ui_refuse(ask, e, kmn_err_text(e));
 		return;
 	}
+	if (is_spent(k->consoling)) {
+		kmn_ui_refuse(ask, KMN_E_BUSY, "others have policies put into words: try again");
+		return;
+	}
 	if (what == 1)
 		answer = explain(k, one == 0 ? kmn_policy_version(kmn_keeper_policy(k)) : one);
 	else
 		answer = what == 2 ? compare(k, one, other) : check(k, (const char *)draft, len);
+	k->consoling->words_us += kmn_keeper_now_us() - begun_us;
 	if (answer == NULL)
 		kmn_ui_refuse(ask, KMN_E_NOT_FOUND, "no such version of the policy");
 	else

@@ -89,10 +89,33 @@ kmn_gather_window(struct kmn_gather *g, const struct kmn_record *record)
 	}
 }
 
+/* Where it is counted of what clients, pages and terminals can say again and again; NULL: it says what decides. */
+static size_t *
+count_of(struct kmn_gather *g, const struct kmn_record *record)
+{
+	const char *check;
+
+	switch (record->kind) {
+	case KMN_R_REDELIVER:
+	case KMN_R_REDELIVERY:
+		return &g->said[0];
+	case KMN_R_ACTION:
+		return &g->said[1];
+	case KMN_R_APPROVAL:
+	case KMN_R_REJECTION:
+	case KMN_R_VETO:
+		return kmn_json_get_text(record->body, "check", &check) && strcmp(check, "ok") == 0 ? NULL
+												    : &g->said[2];
+	default:
+		return NULL;
+	}
+}
+
 kmn_err
 kmn_gather_record(struct kmn_gather *g, const struct kmn_record *record)
 {
 	bool about = is_about(g, record);
+	size_t *said = about ? count_of(g, record) : NULL;
 	uint64_t size = 0;
 
 	if (record->kind == KMN_R_COSIGN && kmn_json_get_number(record->body, "size", &size) && size == g->size)
@@ -103,6 +126,8 @@ kmn_gather_record(struct kmn_gather *g, const struct kmn_record *record)
 	    g->anchor == KMN_GATHER_NONE && g->last != KMN_GATHER_NONE && size > g->last)
 		g->anchor = record->i;
 	if (!about && record->kind != KMN_R_GENESIS && record->kind != KMN_R_POLICY)
+		return KMN_OK;
+	if (said != NULL && ++*said > KMN_GATHER_SAID_MAX)
 		return KMN_OK;
 	if (g->count == KMN_BUNDLE_RECORDS_MAX - 1)
 		return KMN_E_TOO_BIG;

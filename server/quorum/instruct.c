@@ -240,10 +240,15 @@ static bool
 is_over_file(const struct kmn_signed *said, const json_t *intent)
 {
 	const struct kmn_signed_line *file = kmn_signed_line(said, "file-sha256", 0);
+	const struct kmn_signed_line *said_len = kmn_signed_line(said, "file-len", 0);
+	const json_t *data = json_object_get(intent, "in");
 	uint8_t in[KMN_HASH_BYTES];
+	uint64_t len;
 
-	return file == NULL || (kmn_json_get_b64(json_object_get(intent, "in"), "sha256", in, sizeof(in)) &&
-				   memcmp(in, file->hash, sizeof(in)) == 0);
+	if (file == NULL)
+		return true;
+	return kmn_json_get_b64(data, "sha256", in, sizeof(in)) && memcmp(in, file->hash, sizeof(in)) == 0 &&
+	       (said_len == NULL || (kmn_json_get_number(data, "len", &len) && len == said_len->number));
 }
 
 /* NULL, or in what an intent is not what the instruction wants. */

@@ -289,7 +289,10 @@ destroy(struct desk *d)
 
 /* ---- the whole ---------------------------------------------------------------------------------------------------- */
 
-/* The provider verified it before it gave the result. Without one there is none to show, which is no failure. */
+/*
+ * The provider verified it before it gave the result. Without one there is none to show, which is no failure. The last
+ * receipt of a job that failed may be of what came before its call.
+ */
 static void
 take_proof(struct desk *d)
 {
@@ -297,8 +300,8 @@ take_proof(struct desk *d)
 
 	if (d->kanmon->GetLastRequest(d->session, &d->outcome->request) != CKR_OK)
 		d->outcome->request = 0;
-	if (d->kanmon->GetLastReceipt(d->session, NULL, &len) != CKR_OK || len > KMN_RUNNER_PROOF_MAX_BYTES ||
-	    (d->outcome->proof = malloc(len)) == NULL)
+	if (d->outcome->why[0] != '\0' || d->kanmon->GetLastReceipt(d->session, NULL, &len) != CKR_OK ||
+	    len > KMN_RUNNER_PROOF_MAX_BYTES || (d->outcome->proof = malloc(len)) == NULL)
 		return;
 	if (d->kanmon->GetLastReceipt(d->session, d->outcome->proof, &len) == CKR_OK)
 		d->outcome->proof_len = len;

@@ -15,6 +15,11 @@
 
 #define RULES \
 	"rule everything\n  client ca other\n  calls session query login random key-management key-use\n  need none\n"
+#define GUARDED \
+	"rule root\n  client ca\n  object pkcs11:token=mock-1;object=root\n  calls key-use\n  need keepers\n  per " \
+	"operation\n  expires 1h\n" \
+	"rule rest\n  client ca\n  calls login session query key-use key-management random\n  mechanisms any\n  need " \
+	"none\n"
 #define HOUR INT64_C(3600000)
 
 /* The machine slept for longer than the ledger remembers a session: that ends, and the keeper goes on. */
@@ -142,6 +147,112 @@ test_texts(void)
 	desk_end(&desk);
 }
 
+/* ---- what is said again and again ---------------------------------------------------------------------------------- */
+
+static uint64_t
+hold(struct desk *desk, struct rig_app *app)
+{
+	static uint8_t signature[512];
+	static CK_ULONG len = sizeof(signature);
+	static struct kmn_arg arg[3];
+	struct rig_frame f;
+	struct kmn_reader r;
+	CK_OBJECT_HANDLE key;
+
+	memset(app, 0, sizeof(*app));
+	rig_attach(&desk->rig, app, 1, &desk->rig.ca);
+	CU_ASSERT_EQUAL_FATAL(rig_open_session(&desk->rig, app), CKR_OK);
+	CU_ASSERT_EQUAL_FATAL(rig_login(&desk->rig, app), CKR_OK);
+	CU_ASSERT_EQUAL_FATAL(rig_generate(&desk->rig, app, "root", &key), CKR_OK);
+	CU_ASSERT_EQUAL_FATAL(rig_sign_init(&desk->rig, app, key), CKR_OK);
+	(void)rig_send_sign(&desk->rig, app, "to be signed", arg, signature, &len);
+	CU_ASSERT_TRUE_FATAL(rig_expect(&desk->rig, 1, KMN_F_HELD, &f));
+	kmn_reader_init(&r, f.body, f.len);
+	(void)kmn_reader_u64(&r);
+	return kmn_reader_u64(&r);
+}
+
+static uint64_t
+say_shown(struct desk *desk, struct rig_asked *asked, uint64_t request, const uint8_t sha256[KMN_HASH_BYTES])
+{
+	struct kmn_writer w = desk_u64(request);
+	json_t *value;
+	uint64_t record;
+
+	kmn_writer_raw(&w, sha256, KMN_HASH_BYTES);
+	value = desk_ask(desk, asked, KMN_UI_SHOWN, &w, NULL);
+	record = desk_number(value, "record");
+	json_decref(value);
+	return record;
+}
+
+/* A page that reports the same screen again and again makes no ledger longer, and no bundle too long. */
+static void
+test_shown_again(void)
+{
+	struct rig_asked sato = {.text = NULL}, suzuki = {.text = NULL};
+	uint8_t sha256[KMN_HASH_BYTES];
+	struct rig_app app;
+	struct kmn_writer w;
+	struct desk desk;
+	uint64_t request, first;
+	json_t *value;
+
+	desk_start(&desk, GUARDED);
+	request = hold(&desk, &app);
+	CU_ASSERT_EQUAL(desk_sign_in(&desk, &sato, &desk.sato), KMN_OK);
+	CU_ASSERT_EQUAL(desk_sign_in(&desk, &suzuki, &desk.suzuki), KMN_OK);
+	w = desk_u64(request);
+	value = desk_ask(&desk, &sato, KMN_UI_REQUEST_SHOW, &w, NULL);
+	kmn_sha256(desk_text(value, "statement"), strlen(desk_text(value, "statement")), sha256);
+	json_decref(value);
+	first = say_shown(&desk, &sato, request, sha256);
+	for (unsigned n = 0; n < 20; n++)
+		CU_ASSERT_EQUAL(say_shown(&desk, &sato, request, sha256), first);
+	CU_ASSERT_NOT_EQUAL(say_shown(&desk, &suzuki, request, sha256), first);
+	CU_ASSERT_EQUAL(rig_records(&desk.rig, "action", "\"what\":\"show\""), 2);
+	free(sato.text);
+	free(suzuki.text);
+	desk_end(&desk);
+}
+
+/* The text of an instruction says how long its file is: another length is another file, as another hash is. */
+static void
+test_file_length(void)
+{
+	static const char file[] = "a list";
+	struct rig_asked tanaka = {.text = NULL};
+	uint8_t sha256[KMN_HASH_BYTES];
+	struct kmn_writer w;
+	struct desk desk;
+	uint32_t error;
+	json_t *text;
+
+	desk_start(&desk, RULES);
+	CU_ASSERT_EQUAL(desk_sign_in(&desk, &tanaka, &desk.tanaka), KMN_OK);
+	kmn_sha256(file, strlen(file), sha256);
+	kmn_writer_init(&w, 4096);
+	kmn_writer_text(&w, SIGNER_ORIGIN);
+	for (size_t n = 0; n < 7; n++) {
+		static const char *const fields[] = {"sign", "mock-1", "", "root", "", "CKM_SHA256_RSA_PKCS", ""};
+
+		kmn_writer_text(&w, fields[n]);
+	}
+	kmn_writer_u64(&w, strlen(file) + 1);
+	kmn_writer_raw(&w, sha256, sizeof(sha256));
+	kmn_writer_text(&w, "Monthly list");
+	text = desk_ask(&desk, &tanaka, KMN_UI_INSTRUCTION_TEXT, &w, NULL);
+	kmn_writer_init(&w, 65536);
+	desk_put_assertion(&w, &desk.tanaka, desk_text(text, "text"), &signer_honest);
+	kmn_writer_bytes(&w, file, strlen(file));
+	CU_ASSERT_PTR_NULL(desk_ask(&desk, &tanaka, KMN_UI_INSTRUCT, &w, &error));
+	CU_ASSERT_EQUAL(error, KMN_E_ARGUMENTS);
+	CU_ASSERT_EQUAL(rig_records(&desk.rig, "action", "\"what\":\"instruct\""), 0);
+	json_decref(text);
+	free(tanaka.text);
+	desk_end(&desk);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -150,6 +261,8 @@ main(int argc, char **argv)
 	    {"so is one that the clock was set past", test_set_forward},
 	    {"a console that asks without end keeps no application waiting", test_flood},
 	    {"who asks for texts without end keeps nobody from signing in", test_texts},
+	    {"a page that reports one screen again and again makes one record", test_shown_again},
+	    {"an instruction over a file of another length than it says is none", test_file_length},
 	    CU_TEST_INFO_NULL,
 	};
 	static CU_SuiteInfo suites[] = {
