@@ -78,7 +78,12 @@ function certificate(name, list, { by = name, algorithm = ['EC', '-pkeyopt', 'ec
 
 const EKUS = ['soft', 'other', 'too', 'encrypts', 'named'];
 
-function makeAuthorities() {
+let made = false;
+
+export function makeAuthorities() {
+	if (made)
+		return;
+	made = true;
 	writeFileSync(`${work}/tsa.cnf`, CONFIG);
 	writeFileSync(`${work}/tsa.serial`, '01\n');
 	certificate('troot', 'root');
@@ -103,7 +108,7 @@ function question(bytes, alg, nonce) {
 	return tlv(0x30, Buffer.of(2, 1, 1), imprint, ...nonce === '' ? [] : [tlv(2, Buffer.from(digits, 'hex'))], Buffer.of(1, 1, 0xff));
 }
 
-function tokenOver(bytes, { signer = 'stamper', chain = ['ca'], alg = 'sha256', nonce = NONCE, config = '' } = {}) {
+export function tokenOver(bytes, { signer = 'stamper', chain = ['ca'], alg = 'sha256', nonce = NONCE, config = '' } = {}) {
 	writeFileSync(`${work}/question`, question(bytes, alg, nonce));
 	writeFileSync(`${work}/tsa2.cnf`, CONFIG + config);
 	writeFileSync(`${work}/between`, pem(...chain));
@@ -113,7 +118,7 @@ function tokenOver(bytes, { signer = 'stamper', chain = ['ca'], alg = 'sha256', 
 }
 
 /* A token that no TSA makes: what it says is another's, `edit`ed, and any certificate signs it. */
-function forgedOver(bytes, { signer = 'stamper', chain = ['ca'], edit = (x) => x, attribute = '-cades', type = '1.2.840.113549.1.9.16.1.4' }) {
+export function forgedOver(bytes, { signer = 'stamper', chain = ['ca'], edit = (x) => x, attribute = '-cades', type = '1.2.840.113549.1.9.16.1.4' }) {
 	writeFileSync(`${work}/tst`, edit(readSigned(tokenOver(bytes)).content));
 	writeFileSync(`${work}/between`, pem(...chain));
 	return openssl('cms', '-sign', '-in', 'tst', '-signer', `${signer}.tcrt`, '-inkey', `${signer}.tkey`, '-binary', '-nodetach', '-nosmimecap',

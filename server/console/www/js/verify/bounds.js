@@ -8,6 +8,10 @@ const FORMS = {
 	'validity<=': (text, facts) => facts.notAfter >= facts.notBefore && facts.notAfter - facts.notBefore <= seconds(text) * 1000,
 	'ca=': (text, facts) => String(facts.ca === true) === text,
 	'pathlen<=': (text, facts) => facts.pathlen !== undefined && facts.pathlen <= Number(text),
+	'responder=': (text, facts) => facts.responder === text,
+	'policy=': (text, facts) => facts.tstPolicy === text,
+	'clock<=': (text, facts, now) => facts.genTime !== undefined && Math.abs(facts.genTime - now) <= seconds(text) * 1000,
+	'content-type=': (text, facts) => facts.contentType === text,
 	'next-update<=': (text, facts, now) => facts.nextUpdate !== undefined && facts.nextUpdate - now <= seconds(text) * 1000,
 };
 

@@ -1,8 +1,10 @@
 /*
- * What is signed, in words (docs/statements.md 3): certificates, CRLs and requests for certificates, decoded strictly.
+ * What is signed, in words (docs/statements.md 3), decoded strictly: certificates, CRLs and requests for certificates here,
+ * what is about other contents in content_signed.js.
  * Anything else that could be a content, or a form that is out of the ordinary, is Unknown: it is never passed over.
  */
 import { b64, Bad, concat, hex, need, Unknown, utf8 } from './bytes.js';
+import { ocspResponse, signedAttributes, timeStamp } from './content_signed.js';
 import { each, inside, INTEGER, integer, OID, oid, SEQUENCE, SET } from './der.js';
 import { extensionLines } from './extension.js';
 import { algorithmText, distinguishedName, serialText, timeLine } from './parts.js';
@@ -12,6 +14,7 @@ import { readSpki } from './spki.js';
 const LINES_MAX = 12288;
 const VALUE_MAX = 960;
 const REVOKED_SHOWN = 32;
+const CONTENT_MAX = 1 << 20;
 
 async function keyLines(spki, facts) {
 	const key = readSpki(spki);
@@ -111,10 +114,14 @@ async function request(bytes, facts) {
 	return lines;
 }
 
+/* Tried in this order: a time stamp stands before the attributes that it is signed by. */
 const KINDS = [
-	{ kind: 'tbs-certificate', input: 'x509-tbscertificate', decode: certificate },
-	{ kind: 'tbs-crl', input: 'x509-tbscertlist', decode: crl },
-	{ kind: 'csr', input: 'pkcs10-certificationrequestinfo', decode: request },
+	{ kind: 'tbs-certificate', input: 'x509-tbscertificate', first: SEQUENCE, decode: certificate },
+	{ kind: 'tbs-crl', input: 'x509-tbscertlist', first: SEQUENCE, decode: crl },
+	{ kind: 'csr', input: 'pkcs10-certificationrequestinfo', first: SEQUENCE, decode: request },
+	{ kind: 'ocsp-response', input: 'ocsp-responsedata', first: SEQUENCE, decode: ocspResponse },
+	{ kind: 'tst-info', input: 'rfc3161-tstinfo', first: SET, decode: timeStamp },
+	{ kind: 'cms-signed-attributes', input: 'cms-signedattributes', first: SET, decode: signedAttributes },
 ];
 
 /* One element and nothing else? What is not has no words anywhere. */
@@ -127,24 +134,36 @@ function isOneElement(data) {
 	}
 }
 
-/**
- * {input, kind, lines (without `input`), facts} of data; null: it decodes to nothing that has words. Facts: issuer, subject,
- * notBefore, notAfter, nextUpdate (ms), ca, pathlen, key (base64 of the SHA-256 of its SPKI). Throws Unknown.
- */
-export async function decodeContent(data) {
-	if (data.length < 2 || (data[0] !== SEQUENCE && data[0] !== SET) || !isOneElement(data))
+/* What one decoder makes of it; null: it is something else to it. */
+async function decodeAs({ kind, input, decode }, data, econtent) {
+	const facts = { issuer: '', subject: '', responder: '', contentType: '', tstPolicy: '' };
+	try {
+		const lines = await decode(data, facts, econtent);
+		need(lines.every((line) => utf8(line).length - line.indexOf(' ') - 1 <= VALUE_MAX) &&
+			utf8(lines.map((line) => `input ${line}\n`).join('')).length <= LINES_MAX, 'form.der');
+		return { kind, input, lines, facts };
+	} catch (error) {
+		if (!(error instanceof Bad) && error.name !== 'DataError')
+			throw error;
 		return null;
-	for (const { kind, input, decode } of KINDS) {
-		const facts = { issuer: '', subject: '' };
-		try {
-			const lines = await decode(data, facts);
-			need(lines.every((line) => utf8(line).length - line.indexOf(' ') - 1 <= VALUE_MAX) &&
-				utf8(lines.map((line) => `input ${line}\n`).join('')).length <= LINES_MAX, 'form.der');
-			return { kind, input, lines, facts };
-		} catch (error) {
-			if (!(error instanceof Bad) && error.name !== 'DataError')
-				throw error;
-		}
+	}
+}
+
+/**
+ * {input, kind, lines (without `input`), facts} of data; null: it decodes to nothing that has words. `econtent`: what signed
+ * attributes are over, where it is known. Facts: issuer, subject, responder, contentType, tstPolicy (texts), notBefore, notAfter,
+ * nextUpdate, genTime (ms), ca, pathlen, key (base64 of the SHA-256 of its SPKI), hasContent. Throws Unknown.
+ */
+export async function decodeContent(data, econtent) {
+	if (data.length < 2 || !KINDS.some((one) => one.first === data[0]) || !isOneElement(data))
+		return null;
+	if (data.length > CONTENT_MAX || econtent?.length > CONTENT_MAX)
+		throw new Unknown('unknown.content');
+	for (const one of KINDS.filter(({ first }) => first === data[0])) {
+		const content = await decodeAs(one, data, econtent);
+		/* what might be a time stamp, in a form that is not known here, is not said to be attributes alone */
+		if (content !== null && !(one.decode === signedAttributes && econtent !== undefined && content.facts.contentType === 'tst-info'))
+			return content;
 	}
 	throw new Unknown('unknown.content');
 }

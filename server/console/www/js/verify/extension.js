@@ -23,7 +23,7 @@ const GENERAL = {
 	0xa4: (inner) => `name:${inside(inner, (der) => distinguishedName(der.take(SEQUENCE).inner))}`,
 };
 
-function generalName(der) {
+export function generalName(der) {
 	const { tag, inner } = der.any();
 	need(Object.hasOwn(GENERAL, tag), 'form.der');
 	return GENERAL[tag](inner);
@@ -146,11 +146,12 @@ const decimal = one(INTEGER, (content) => {
 const REASONS = ['unspecified', 'keyCompromise', 'cACompromise', 'affiliationChanged', 'superseded', 'cessationOfOperation', 'certificateHold',
 	'7', 'removeFromCRL', 'privilegeWithdrawn', 'aACompromise'];
 
-const reason = one(ENUMERATED, (content) => {
+/** Why something was revoked, of the content of an ENUMERATED. */
+export function reasonText(content) {
 	const value = integer(content);
 	need(value >= 0n && value < 256n, 'form.der');
 	return REASONS[Number(value)] ?? String(value);
-});
+}
 
 /* Name and words of those that have them: a list of lines. */
 const WORDS = {
@@ -172,7 +173,7 @@ const WORDS = {
 	'2.5.29.20': ['cRLNumber', decimal],
 	'2.5.29.27': ['deltaCRLIndicator', decimal],
 	'2.5.29.28': ['issuingDistributionPoint', issuingPoint],
-	'2.5.29.21': ['reasonCode', reason],
+	'2.5.29.21': ['reasonCode', one(ENUMERATED, reasonText)],
 	'2.5.29.29': ['certificateIssuer', list(generalName)],
 };
 

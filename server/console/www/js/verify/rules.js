@@ -94,6 +94,10 @@ function pins(rule, q) {
 const isSecret = (cls) => !['data', 'certificate', 'public-key'].includes(cls);
 const refused = (rule, more = {}) => ({ answer: 'refused', rule, ...more });
 
+/* The attributes of a time stamp came without it: they hold no more than its hash. */
+const onlyHashOf = (kind, content) => kind === 'tst-info' && content?.kind === 'cms-signed-attributes' && !content.facts.hasContent &&
+	content.facts.contentType === 'tst-info';
+
 /* The answer of a rule that fits in all but mechanism and content; null: the next one is asked. */
 function ruleDecides(rule, q) {
 	if (!mechanismsFit(rule, q))
@@ -106,9 +110,9 @@ function ruleDecides(rule, q) {
 	if (kind !== 'any') {
 		if (q.material.unknown !== null)
 			throw q.material.unknown;
-		if (!q.material.isData)
+		const { content, isData } = q.material;
+		if (!isData || onlyHashOf(kind, content))
 			return refused(rule, { contentMissing: true });
-		const { content } = q.material;
 		if (content === null)
 			return refused(rule);
 		if (content.kind !== kind || !holdsBounds(bounds, content.facts, q.now))
