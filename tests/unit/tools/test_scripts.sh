@@ -1,5 +1,5 @@
 #!/bin/bash
-# What tools/common.sh and tests/console/browser.sh do for the other scripts.
+# What tools/common.sh and tests/console/browser.sh do for the other scripts; and that what the first pages name is there.
 . "${srcdir:-.}/tests/tap.sh"
 cd "$work" || exit 99
 . "$source_dir/tools/common.sh"
@@ -40,4 +40,19 @@ printf '#!%s\nexit 1\n' "$(command -v bash)" >bin/npm
 t 'also where npm says nothing' says 'it said nothing; see .*npm.log' asks_for_a_browser
 printf '#!%s\nexit 0\n' "$(command -v bash)" >bin/npm
 t 'where it can, the test goes on' says '^went on$' asks_for_a_browser
+
+# What README.md and docs/README.md name in `` or link to.
+named() {
+	grep -o -E '`(tests|docs|tools)/[^` ]*`|\]\([a-z0-9./_-]*\)|src="[^"]*"' "$source_dir/$1" | sed -e 's/^src=//' | tr -d '`"]()'
+}
+all_there() {
+	local file missing=0
+	[ "$(named "$1" | wc -l)" -gt 15 ] || return 1
+	for file in $(named "$1"); do
+		[ -e "$source_dir/$2$file" ] || { echo "$file" && missing=1; }
+	done
+	return $missing
+}
+t 'what README.md names is there' all_there README.md ''
+t 'what docs/README.md names is there' all_there docs/README.md docs/
 t_end
