@@ -157,9 +157,8 @@ test('keys, tokens, persons and clients are what the HSM, the policy and the cha
 	await pictures.take(page, 'health', { viewport: { width: 1280, height: 900 } });
 });
 
-test('a next version of the policy is written, checked, signed by two people in their browsers, and taken', async () => {
-	const file = join(gateway.work, 'browser-policy.note');
-	const { page } = people.sato;
+test('a next version of the policy is written, checked, signed by two people, each at their own screen, and taken', async () => {
+	const { page } = people.sato, other = people.suzuki.page;
 
 	await people.sato.goto('#/policy');
 	await page.locator('.propose > summary').click();
@@ -168,18 +167,20 @@ test('a next version of the policy is written, checked, signed by two people in 
 	await page.locator('#propose-check').click();
 	await page.getByText('The gateway would read this policy').waitFor();
 	await pictures.take(page, 'policy', { viewport: { width: 1280, height: 1000 } });
-	await page.locator('#propose-sign').click();
-	await page.locator('#signers', { hasText: 'sato' }).waitFor();
-	const [download] = await Promise.all([page.waitForEvent('download'), page.locator('#propose-save').click()]);
-	await download.saveAs(file);
-	const other = people.suzuki.page;
 	await people.suzuki.goto('#/policy');
-	await other.locator('.propose > summary').click();
-	await other.getByLabel('Read a file').setInputFiles(file);
-	await other.locator('#propose-sign').click();
-	await other.locator('#signers', { hasText: 'sato, suzuki' }).waitFor();
-	await other.locator('#propose-submit').click();
-	await other.locator('.good', { hasText: 'Version 3 is in the ledger' }).waitFor();
+	await page.locator('#propose-sign').click();
+	await page.getByRole('dialog').getByRole('button', { name: 'Sign with the security key' }).click();
+	await page.locator('.draft').getByText('You have signed it.').waitFor();
+	const draft = other.locator('.draft', { hasText: 'Version 3 of the policy' });
+	await draft.waitFor();
+	const changes = await draft.locator('.diff li').allTextContents();
+	assert.deepEqual(changes.filter((line) => !/version|previous/.test(line)), ['−  expires 4h', '+  expires 2h']);
+	await pictures.take(other, 'draft', { viewport: { width: 1280, height: 760 } });
+	await draft.locator('.sign-draft').click();
+	await other.getByRole('dialog').getByRole('button', { name: 'Sign with the security key' }).click();
+	await other.getByRole('heading', { name: 'In force: version 3' }).waitFor();
+	await page.getByRole('heading', { name: 'In force: version 3' }).waitFor();
+	assert.equal(await other.locator('.draft').count(), 0);
 });
 
 test('in Japanese every word changes but those that are signed', async () => {

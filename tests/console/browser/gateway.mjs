@@ -1,7 +1,7 @@
 /* A whole gateway with its console, over SoftHSM2, as tools/sandbox makes it; and the kanmon command beside it. */
 import { execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -72,6 +72,16 @@ export class Gateway {
 		return { done, isDone: () => ended };
 	}
 
+	/* Whatever comes of it. */
+	p11(...args) {
+		try {
+			execFileSync('pkcs11-tool', ['--module', this.env.MODULE, ...args], { env: this.env, stdio: 'ignore' });
+		} catch (error) {
+			if (error.status === null)
+				throw error;
+		}
+	}
+
 	/* The number of the request that waits and has this in its summary, purpose or key. */
 	async waiting(word) {
 		for (let i = 0; i < 150; i++) {
@@ -85,8 +95,9 @@ export class Gateway {
 	}
 
 	/* The next version of the policy, its text made of the last one's; signed with the key files of `signers`, and brought. */
-	nextPolicy(change, signers) {
+	nextPolicy(change, signers, ...how) {
 		const shown = join(this.work, 'policy.note');
+		rmSync(shown, { force: true });
 		this.kanmon('policy', 'show', '--out', shown, '--as', join(this.env.CUSTODIAN_DIR, 'sato'));
 		const note = readFileSync(shown, 'utf8');
 		const text = note.slice(0, note.lastIndexOf('\n\n') + 1);
@@ -98,6 +109,6 @@ export class Gateway {
 		writeFileSync(next, change(text).replace(/^version .*$/m, `version ${version}`).replace(/^previous .*$/m, `previous ${hash}`));
 		for (const name of signers)
 			this.kanmon('policy', 'sign', next, '--key', join(this.env.CUSTODIAN_DIR, `${name}.key`), '--previous', before, ...this.custodian(name));
-		this.kanmon('policy', 'submit', next, '--as', join(this.env.CUSTODIAN_DIR, 'sato'));
+		this.kanmon('policy', 'submit', next, ...how, '--as', join(this.env.CUSTODIAN_DIR, 'sato'));
 	}
 }

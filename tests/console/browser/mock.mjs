@@ -34,6 +34,7 @@ export class Mock {
 		this.persons = new Map(); /* name -> SPKI in PEM */
 		this.sessions = new Map();
 		this.streams = new Set();
+		this.drafts = [];
 		this.instructions = [];
 		this.seen = []; /* what pages reported as shown */
 		this.requests = new Map();
@@ -152,6 +153,8 @@ export class Mock {
 		}
 		if (path === 'requests')
 			return { requests: [...this.requests.values()].map((answer) => answer.request) };
+		if (path === 'drafts')
+			return { drafts: this.drafts };
 		if (path === 'instructions/begin')
 			return this.instruction(body);
 		if (path === 'instructions')

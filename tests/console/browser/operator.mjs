@@ -1,7 +1,7 @@
 /*
  * An operator at the console of a whole gateway over SoftHSM2: what is instructed there, approved by two others in their
  * own browsers, and done by the gateway's runner comes back as a file that openssl takes, with its proof. Then the API
- * lies. One gateway and one browser for all cases, in this order.
+ * lies. At the end what several people sign: a veto of a policy, the reopening of a token. One gateway and one browser for all cases, in this order.
  */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -231,6 +231,47 @@ test('the key is destroyed when two others approved it', async () => {
 	await decide('sato', 'suzuki');
 	await verified();
 	await page.getByText('The key is destroyed.').waitFor();
+});
+
+/* ---- what several people sign --------------------------------------------------------------------------------- */
+
+test('a version that one person brings as recovery waits, is read in a browser, and is vetoed there', async () => {
+	const { page: reader } = people.suzuki;
+
+	gateway.nextPolicy((text) => text.replace('role policy 2 sato suzuki tanaka', 'role policy 1 tanaka'), ['tanaka'], '--recovery');
+	await people.suzuki.goto('#/policy');
+	await reader.getByRole('heading', { name: 'Waiting: version 3' }).waitFor();
+	assert.match(await reader.locator('.diff').innerText(), /−\s*role policy 2 sato suzuki tanaka\s*\+\s*role policy 1 tanaka/);
+	await pictures.take(reader, 'waiting-policy', { viewport: { width: 1280, height: 900 } });
+	await reader.getByRole('button', { name: 'Veto' }).click();
+	await reader.getByLabel('Reason').fill('nobody lost a key');
+	await reader.getByRole('dialog').getByRole('button', { name: 'Sign with the security key' }).click();
+	await reader.getByRole('heading', { name: 'Waiting: version 3' }).waitFor({ state: 'detached' });
+	assert.match(gateway.kanmon('audit', 'show', gateway.env.LEDGER, '--raw'), /reason nobody lost a key/);
+	assert.match(gateway.kanmon('status', '--json'), /"policy_version": 2/);
+});
+
+test('a token that an anomaly closed is reopened from the Health page by two people', async () => {
+	const token = gateway.env.TOKEN;
+	const [first, second] = [people.sato.page, people.suzuki.page];
+
+	gateway.nextPolicy((text) => text.replace(new RegExp(`^token ${token}$`, 'm'), `token ${token} serial 0\nstance ${token} seal`), ['sato', 'suzuki']);
+	gateway.p11('-O');
+	await people.sato.goto('#/health');
+	await first.getByRole('heading', { name: `Token ${token} is closed` }).waitFor();
+	assert.match(await first.locator('.closed').innerText(), /what the HSM shows is not what its line says/);
+	await pictures.take(first, 'closed', { viewport: { width: 1280, height: 620 } });
+	await first.getByRole('button', { name: 'Reopen it' }).click();
+	await first.getByLabel('Reason').fill('the HSM was replaced, ticket 4711');
+	await first.getByRole('dialog').getByRole('button', { name: 'Sign with the security key' }).click();
+	await first.locator('.draft').getByText('You have signed it.').waitFor();
+	await people.suzuki.goto('#/requests');
+	await second.getByRole('link', { name: `Reopening of token ${token}` }).click();
+	await second.locator('.draft .statement', { hasText: 'ticket 4711' }).waitFor();
+	await second.locator('.sign-draft').click();
+	await second.getByRole('dialog').getByRole('button', { name: 'Sign with the security key' }).click();
+	await second.locator('.closed').waitFor({ state: 'detached' });
+	assert.match(gateway.kanmon('audit', 'show', gateway.env.LEDGER, '--raw'), /kanmon\/reopen\/v1/);
 });
 
 test('no page complained, and nothing was asked of another origin', () => assert.deepEqual(complaints, []));

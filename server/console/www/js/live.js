@@ -19,12 +19,17 @@ export function stopListening() {
 	source = null;
 }
 
-/* Until the page is left. Several events in a moment are one call: pages read anew, they do not count events. */
-export function onChange(signal, hear) {
+/*
+ * Until the page is left. Several events in a moment are one call: pages read anew, they do not count events. `kinds`: of
+ * these alone (their member `event`).
+ */
+export function onChange(signal, hear, kinds = null) {
 	let due = 0;
 	const hearer = (told) => {
+		if (kinds !== null && !kinds.includes(told.event))
+			return;
 		clearTimeout(due);
-		due = setTimeout(() => hear(told), 150);
+		due = setTimeout(hear, 150);
 	};
 
 	hearers.add(hearer);

@@ -56,7 +56,6 @@ export const table = {
 	'signin.enrol': ['Enrol a security key', 'セキュリティキーを登録する'],
 
 	'key.cancelled': ['The security key signed nothing: it was not touched, its PIN was not given, or you cancelled.', 'セキュリティキーは署名しませんでした。触れなかった、PIN を入力しなかった、または取り消しました。'],
-	'key.unknown': ['This security key is in no line of the policy.', 'このセキュリティキーはポリシーに登録されていません。'],
 
 	// requests
 	'requests.title': ['Requests', '承認依頼'],
@@ -243,9 +242,8 @@ export const table = {
 	'policy.waiting.how': ['Signed by the recovery role. It takes effect when its delay is over, unless it is vetoed.', '復旧役割による署名です。拒否されない限り、待機期間の終了後に発効します。'],
 	'policy.veto.title': ['Veto version {0} of the policy', 'ポリシー第 {0} 版に拒否権を行使'],
 	'policy.veto.how': ['It ends at once, and does not take effect. Your reason stays in the ledger.', '直ちに終了し、発効しません。理由は台帳に残ります。'],
-	'policy.veto.recorded': ['The veto is record {0}.', '拒否権の行使を記録しました(記録 {0})。'],
 	'propose.title': ['Propose a next version', '次の版を提案する'],
-	'propose.how': ['Change the text, have it checked, sign it, and save it as a file for the next person; the last one submits it. A file may also come from kanmon policy sign.', '本文を編集し、検査を受け、署名して、次の人へファイルで渡します。最後の人が提出します。kanmon policy sign のファイルも読み込めます。'],
+	'propose.how': ['Change the text, have it checked, sign it: then it waits here for the others, each at their own screen. A file from kanmon policy sign may be read, signed on, or submitted when it has all signatures.', '本文を編集し、検査を受けて署名すると、他の人の署名待ちとしてここに表示されます。kanmon policy sign のファイルを読み込み、署名を加えることも、署名が揃っていれば提出することもできます。'],
 	'propose.file': ['Read a file', 'ファイルを読み込む'],
 	'propose.text': ['Text', '本文'],
 	'propose.check': ['Check', '検査する'],
@@ -257,8 +255,30 @@ export const table = {
 	'propose.line': ['Line {0}', '{0} 行目'],
 	'propose.unsigned': ['Nobody has signed this text.', 'この本文にはまだ署名がありません。'],
 	'propose.signed': ['Signed by {0}.', '署名者: {0}'],
-	'propose.added': ['The signature of {0} was added.', '{0} の署名を追加しました。'],
 	'propose.recorded': ['Version {0} is in the ledger, record {1}.', '第 {0} 版を台帳に記録しました(記録 {1})。'],
+
+	// texts that several people sign
+	'drafts.title': ['Texts that wait for your signature', '署名待ちの文書'],
+	'drafts.policy': ['Version {0} of the policy', 'ポリシー第 {0} 版'],
+	'drafts.reopen': ['Reopening of token {0}', 'トークン {0} の再開'],
+	'drafts.veto': ['Veto of version {0} of the policy', 'ポリシー第 {0} 版への拒否権行使'],
+	'drafts.by': ['begun by {0}', '起案 {0}'],
+	'drafts.begun': ['Begun by', '起案'],
+	'drafts.signed': ['Signed by', '署名者'],
+	'drafts.lacks': ['Lacks', '不足'],
+	'drafts.changes': ['Lines that go and lines that come, against the policy in force', '有効なポリシーから削除・追加される行'],
+	'drafts.whole': ['The whole text', '全文'],
+	'drafts.other': ['This text does not continue the policy in force. Do not sign it; tell the auditor.', 'この文書は有効なポリシーに続くものではありません。署名せず、監査人に連絡してください。'],
+	'drafts.mine': ['You have signed it. It waits for others.', '署名済みです。他の人の署名を待っています。'],
+	'drafts.drop': ['Take it back', '取り下げる'],
+	'drafts.sign.how': ['Your security key signs the text as this page shows it. With the last signature that is needed it goes into the ledger.', 'この画面に表示された文書にセキュリティキーで署名します。必要な署名が揃うと台帳に記録されます。'],
+	'drafts.waits': ['Signed. It waits for others: {0}', '署名しました。他の人の署名を待っています: {0}'],
+	'drafts.taken': ['It is complete, and record {0} of the ledger.', '署名が揃い、台帳に記録しました(記録 {0})。'],
+	'reopen.closed': ['Token {0} is closed', 'トークン {0} は停止中'],
+	'reopen.anomaly': ['What was found', '検出内容'],
+	'reopen.how': ['Say what it was and what was done. When enough people signed, calls on this token go on, until the next anomaly.', '原因と対処を記入してください。必要な署名が揃うと、次の異常までこのトークンの使用が再開されます。'],
+	'reopen.begin': ['Reopen it', '再開する'],
+	'reopen.who': ['Persons of role policy reopen it, when it is known what happened.', '原因の判明後、policy 役割の人が再開します。'],
 
 	// people
 	'custodians.title': ['Custodians', '承認者'],

@@ -6,6 +6,7 @@ import { hash, table } from '../table.js';
 import { tree } from '../tree.js';
 import { utcShort } from '../time.js';
 import { t } from '../words.js';
+import { reopenCards } from './reopen.js';
 
 const quietWords = new Set(['all calls', 'open', 'none', '']);
 
@@ -58,10 +59,11 @@ export async function openHealth(app, argument, signal) {
 
 	async function read() {
 		const health = await get('health');
+		const closed = await reopenCards(app, health.stances ?? {}, read);
 
-		if (signal.aborted)
+		if (signal.aborted || document.querySelector('dialog[open]') !== null)
 			return;
-		refill(body, alarm(health), overview(health), clientsCard(health.clients ?? {}),
+		refill(body, alarm(health), closed, overview(health), clientsCard(health.clients ?? {}),
 			el('div', { class: 'cards' }, part('cosignatures', health.cosignatures), part('witness', health.witness), part('anchors', health.anchors),
 				part('time_stamps', health.time_stamps), part('guards', health.guards), part('anomalies', health.anomalies)));
 	}

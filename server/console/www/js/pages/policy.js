@@ -3,10 +3,12 @@ import { get } from '../api.js';
 import { b64, sha256 } from '../bytes.js';
 import { el, facts, fill } from '../dom.js';
 import { explain } from '../explain.js';
+import { onChange } from '../live.js';
 import { noteSigners, noteText, readPolicy, relyingPartyOf, roleOf } from '../policy.js';
 import { hash, table } from '../table.js';
 import { t } from '../words.js';
 import { available } from '../webauthn.js';
+import { draftCards, POLICY, policyChanges, sayOutcome, VETO } from './drafts.js';
 import { proposal } from './propose.js';
 import { SigningDialog } from './vote.js';
 
@@ -53,22 +55,22 @@ async function openVeto(app, current, waiting, text) {
 	const policy = `${waiting.head.version} ${b64(await sha256(text))}`;
 
 	new SigningDialog({
-		title: t('policy.veto.title', waiting.head.version), reason: true, class: 'veto', rpId: relyingPartyOf(current, location),
+		title: t('policy.veto.title', waiting.head.version), reason: true, class: 'veto', path: 'drafts', rpId: relyingPartyOf(current, location),
 		words: [el('p', {}, t('policy.veto.how'))],
-	}, (reason) => `kanmon/veto/v1\norigin ${current.head.origin}\npolicy ${policy}\nreason ${reason}\n`, async (answer) => {
+	}, (reason) => `kanmon/veto/v1\norigin ${current.head.origin}\npolicy ${policy}\nreason ${reason}\n`, (answer) => {
 		app.go('#/policy');
-		app.announce(t('policy.veto.recorded', answer.record));
+		sayOutcome(app, answer);
 	}).open();
 }
 
-function waitingCard(app, current, note) {
+async function waitingCard(app, current, note) {
 	const text = noteText(note);
 	const policy = readPolicy(text);
 	const may = (roleOf(current, 'veto') ?? roleOf(current, 'policy')).persons.includes(app.session.name);
 
 	return el('section', { class: 'card', 'aria-labelledby': 'waiting' }, el('h2', { id: 'waiting' }, t('policy.waiting', policy.head.version)),
 		el('p', { class: 'caution' }, t('policy.waiting.how')),
-		el('pre', { class: 'rule', tabindex: '0', 'aria-labelledby': 'waiting' }, text),
+		await policyChanges(text, current),
 		may ? el('div', { class: 'buttons' }, el('button', { type: 'button', class: 'veto', disabled: !available(),
 			onclick: () => openVeto(app, current, policy, text) }, t('request.veto'))) : null);
 }
@@ -92,21 +94,34 @@ function versionTable(versions) {
 			[...versions].reverse().map((version) => ({ cells: { version: String(version.version), record: String(version.record) } }))));
 }
 
-export async function openPolicy(app, argument, signal) {
+async function drawPolicy(app, signal) {
 	const answer = await get('policy');
 	const text = noteText(answer.note);
 	const policy = readPolicy(text);
+	const again = () => drawPolicy(app, signal);
 	/* The text is there without its explanation as well. */
-	const words = await get(`policy/versions/${policy.head.version}/words`).catch(() => ({ lines: [] }));
+	const [words, drafts] = await Promise.all([get(`policy/versions/${policy.head.version}/words`).catch(() => ({ lines: [] })),
+		draftCards(app, [POLICY, VETO], policy, again)]);
 
 	if (signal.aborted)
 		return;
 	fill(app.main, el('div', { class: 'head' }, el('div', {}, el('h1', {}, t('policy.title')), el('p', { class: 'lead' }, t('policy.lead')))),
-		el('div', { class: 'stack' }, answer.waiting === undefined ? null : waitingCard(app, policy, answer.waiting),
+		el('div', { class: 'stack' }, answer.waiting === undefined ? null : await waitingCard(app, policy, answer.waiting), drafts,
 			await summary(answer, policy, text),
 			el('section', { class: 'card', 'aria-labelledby': 'text' }, el('h2', { id: 'text' }, t('policy.explained')), explained(text, policy)),
 			lintCard(words.lines),
 			versionTable(answer.versions),
 			answer.versions.length > 1 ? differences(answer.versions) : null,
-			await proposal(app, answer.note)));
+			await proposal(app, answer.note, again)));
+}
+
+/* Drawn anew when something changed, but never under the hands of somebody who writes or decides. */
+export async function openPolicy(app, argument, signal) {
+	const isBusy = () => document.querySelector('dialog[open], .propose[open]') !== null;
+
+	await drawPolicy(app, signal);
+	onChange(signal, () => {
+		if (!isBusy())
+			drawPolicy(app, signal).catch((error) => app.failed(error));
+	}, ['drafts', 'policy']);
 }

@@ -1,14 +1,15 @@
 /*
- * The next version of the policy: a text that the gateway checks, that people sign one after the other, each at their own
- * browser or with `kanmon policy sign`, and that anybody brings. Between them it is a file.
+ * The next version of the policy: a text that the gateway checks and that people sign one after the other. Signed here it
+ * waits at the gateway for the others (drafts.js); with `kanmon policy sign` it is a file, which anybody brings.
  */
 import { post } from '../api.js';
 import { b64, sha256 } from '../bytes.js';
 import { el, fill, save } from '../dom.js';
-import { joinNote, signatureLine, splitNote } from '../note.js';
-import { noteText, readPolicy, relyingPartyOf } from '../policy.js';
-import { available, signText } from '../webauthn.js';
+import { joinNote, splitNote } from '../note.js';
+import { noteText, readPolicy } from '../policy.js';
+import { available } from '../webauthn.js';
 import { t } from '../words.js';
+import { openSigning } from './drafts.js';
 import { changeList, findingList } from './policy.js';
 import { keyProblem } from './signin.js';
 
@@ -29,8 +30,8 @@ function findings(answer) {
 }
 
 class Proposal {
-	constructor(app, current, draft) {
-		this.app = app;
+	constructor(app, current, draft, done) {
+		Object.assign(this, { app, done });
 		this.current = readPolicy(noteText(current));
 		this.lines = [];
 		this.text = el('textarea', { id: 'draft', class: 'mono', rows: 18, spellcheck: 'false', oninput: () => this.edited() });
@@ -68,19 +69,8 @@ class Proposal {
 		fill(this.place, findings(await post('policy/check', { text: this.text.value })));
 	}
 
-	async sign() {
-		const text = this.text.value;
-		const next = readPolicy(text);
-
-		fill(this.place, el('p', { class: 'waiting' }, t('vote.waiting')));
-		const found = await signatureLine(await signText(text, relyingPartyOf(this.current, location)), [this.current, next]);
-		if (found === null) {
-			fill(this.place, el('p', { class: 'problem', role: 'alert' }, t('key.unknown')));
-			return;
-		}
-		this.lines = [...this.lines.filter((line) => !line.startsWith(`— ${found.name} `)), found.line];
-		this.sayWhoSigned();
-		fill(this.place, el('p', { class: 'good' }, t('propose.added', found.name)));
+	sign() {
+		openSigning(this.app, this.current, this.note(), this.done);
 	}
 
 	async submit() {
@@ -115,6 +105,7 @@ class Proposal {
 	}
 }
 
-export async function proposal(app, current) {
-	return new Proposal(app, current, await nextText(noteText(current))).draw();
+/* `done()`: it was signed, and waits or is in the ledger. */
+export async function proposal(app, current, done) {
+	return new Proposal(app, current, await nextText(noteText(current)), done).draw();
 }

@@ -4,6 +4,7 @@ import { el, fill, refill } from '../dom.js';
 import { onChange } from '../live.js';
 import { countdown, utcShort } from '../time.js';
 import { has, t } from '../words.js';
+import { draftLinks } from './drafts.js';
 import { openRequest } from './request.js';
 
 const open = new Set(['open', 'approved', 'offered', 'waits for its content', 'window', 'running']);
@@ -69,14 +70,14 @@ export async function openRequests(app, argument, signal) {
 	} });
 	async function read() {
 		try {
-			const { requests } = await get(ended ? 'requests?ended=1' : 'requests');
+			const [{ requests }, texts] = await Promise.all([get(ended ? 'requests?ended=1' : 'requests'), draftLinks(app)]);
 			const newest = [...requests].sort((a, b) => b.id - a.id);
 
 			if (signal.aborted)
 				return;
 			known = tell(app, known ?? new Map(newest.map((request) => [request.id, request.state])), newest);
 			fill(toggle, t(ended ? 'requests.hide_ended' : 'requests.show_ended'));
-			refill(body,
+			refill(body, texts,
 				list(newest.filter((request) => open.has(request.state)), t('requests.pending'), t('requests.none')),
 				ended ? list(newest.filter((request) => !open.has(request.state)), t('requests.ended'), t('app.nothing')) : null);
 		} catch (error) {

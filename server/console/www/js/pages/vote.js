@@ -29,8 +29,9 @@ function reasonField(id, wrongId) {
 }
 
 /*
- * Asks, then has the key sign `text(reason)`, then calls `done(answer)`. `asks`: {title, code?, words: nodes, reason: bool,
- * class, rpId}. What is shown beside it is the page's business.
+ * Asks, then has the key sign `text(reason)` (a promise of it will do), then calls `done(answer)`. `asks`: {title, code?,
+ * words: nodes, reason: bool, class, rpId, path: `notes` or another, note: what is handed in with the signature where it is
+ * not the text alone}. What is shown beside it is the page's business.
  */
 export class SigningDialog {
 	constructor(asks, text, done) {
@@ -79,10 +80,10 @@ export class SigningDialog {
 			this.say(t('request.blocked'));
 			return;
 		}
-		const text = this.text(reason);
 		this.sign.disabled = true;
 		fill(this.place, el('p', { class: 'waiting' }, t('vote.waiting')));
-		const answer = await post('notes', { text, assertion: await signText(text, this.asks.rpId) });
+		const text = await this.text(reason);
+		const answer = await post(this.asks.path ?? 'notes', { text: this.asks.note ?? text, assertion: await signText(text, this.asks.rpId) });
 		this.node.close();
 		await this.done(answer);
 	}
