@@ -102,6 +102,24 @@ test('every page opens, has one heading of the first level, and its name in the 
 	}
 });
 
+test('a page that was left while it waited for its answer does not write over the next one', async () => {
+	let release = null;
+	const held = new Promise((done) => { release = done; });
+
+	await page.route('**/api/v1/health', async (route) => {
+		await held;
+		await route.continue();
+	});
+	await sato.goto('#/health');
+	await open('custodians');
+	const answered = page.waitForResponse('**/api/v1/health');
+	release();
+	await answered;
+	await page.waitForTimeout(100);
+	assert.equal(await page.locator('h1').textContent(), 'Custodians');
+	await page.unroute('**/api/v1/health');
+});
+
 test('enrolling makes a resident credential that verified its person, and saves its registration', async () => {
 	await sato.goto('#/enrol');
 	await page.getByLabel('Your name in the policy').fill('mori');

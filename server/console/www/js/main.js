@@ -16,6 +16,12 @@ const app = {
 	strip: null, /* what this browser verified of the ledger, at the side */
 	banner: null,
 	leaving: null, /* AbortController of the open page: what it began ends with it */
+	/* What was to be said at the door; once. */
+	takeNotice() {
+		const { notice = null } = app;
+		app.notice = null;
+		return notice;
+	},
 	/* Said to those who do not see it happen, and shown for a while. */
 	announce(text) {
 		clearTimeout(app.silence);
@@ -46,7 +52,7 @@ const app = {
 		}
 		if (!(error instanceof ApiError))
 			throw error;
-		fill(place ?? app.main, el('div', { class: 'problem', role: 'alert' },
+		fill(place ?? this.main, el('div', { class: 'problem', role: 'alert' },
 			el('p', {}, error.status === 0 ? t('app.unreachable') : error.message),
 			el('button', { type: 'button', onclick: open }, t('app.retry'))));
 	},
@@ -155,13 +161,16 @@ async function open() {
 	app.leaving = new AbortController();
 	const { signal } = app.leaving;
 	mark(name);
-	app.main.dataset.ready = 'false';
-	fill(app.main, el('p', { class: 'quiet' }, t('app.loading')));
+	/* Each page has a place of its own: what one that was left finds out late is written where nobody reads it. */
+	const main = el('main', { id: app.main.id, tabindex: '-1', 'data-ready': 'false' }, el('p', { class: 'quiet' }, t('app.loading')));
+	const page = Object.assign(Object.create(app), { main });
+	app.main.replaceWith(main);
+	app.main = main;
 	try {
-		await pages[name].open(app, argument, signal);
+		await pages[name].open(page, argument, signal);
 	} catch (error) {
 		if (!signal.aborted)
-			app.failed(error);
+			page.failed(error);
 	}
 	if (signal.aborted)
 		return;

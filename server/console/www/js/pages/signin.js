@@ -41,9 +41,8 @@ function method(title, how, action, place, disabled) {
 
 export async function openSignIn(app) {
 	const place = el('div', { class: 'answer' });
-	const notice = app.notice ?? null;
+	const notice = app.takeNotice();
 
-	app.notice = null;
 	fill(app.main, el('div', { class: 'door' },
 		el('h1', {}, t('signin.title')),
 		el('p', { class: 'lead' }, t('app.tagline')),
