@@ -1,6 +1,6 @@
 /*
- * The gate's insides, shared by gate.c (the loop, the keeper) and connection.c
- * (one client). Outside of this folder only kmn_gate_main (kanmon/roles.h) and,
+ * The gate's insides, shared by gate.c (the loop, the keeper) and connection*.c
+ * (one client; more in connection.h). Outside of this folder only kmn_gate_main (kanmon/roles.h) and,
  * for tests with shorter times, kmn_gate_run are called.
  */
 #ifndef KANMON_GATE_H
