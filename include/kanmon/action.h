@@ -22,7 +22,8 @@ struct kmn_quorum;
 	ROW(KMN_ACTION_LOCKOUT, "lockout", "an address is shut out for a while") \
 	ROW(KMN_ACTION_REFUSED, "refused", "sign-ins that failed, counted") \
 	ROW(KMN_ACTION_SHOW, "show", "a statement was displayed") \
-	ROW(KMN_ACTION_INSTRUCT, "instruct", "an operator wants a call to be made")
+	ROW(KMN_ACTION_INSTRUCT, "instruct", "an operator wants a call to be made") \
+	ROW(KMN_ACTION_WITHDRAW, "withdraw", "an operator takes a request of that client back")
 
 #define KMN_ACTION_ENUM(symbol, what, words) symbol,
 enum kmn_action { KMN_ACTION_ROWS(KMN_ACTION_ENUM) KMN_ACTION_COUNT };

@@ -192,29 +192,43 @@ is_of_console(const struct kmn_keeper *k, const struct kmn_request *request)
 	       strcmp(client, k->setup->console_client) == 0;
 }
 
+/* Who takes it back, and why, and then its end. */
+static kmn_err
+withdraw(const struct kmn_ui_ask *ask, const struct kmn_request *request, const char *reason, struct kmn_why *why)
+{
+	struct kmn_ref subject = {.i = request->i}, ref;
+	kmn_err e;
+
+	memcpy(subject.leaf, request->leaf, sizeof(subject.leaf));
+	kmn_say(KMN_SAY_INFO, "request %llu: withdrawn by %s at the console: %s", (unsigned long long)subject.i,
+	    ask->session->name, reason);
+	e = kmn_ui_action(ask, KMN_ACTION_WITHDRAW,
+	    json_pack(
+		"{s:o, s:o}", "subject", kmn_ref_json(&subject), "reason", kmn_json_label(reason, strlen(reason))),
+	    &ref, why);
+	return e == KMN_OK ? kmn_hold_end(ask->keeper, subject.i, "withdrawn") : e;
+}
+
 void
 kmn_ui_withdraw(const struct kmn_ui_ask *ask, struct kmn_reader *r)
 {
 	struct kmn_keeper *k = ask->keeper;
 	uint64_t id = kmn_reader_u64(r);
 	const struct kmn_request *request = kmn_quorum_request(k->quorum, id);
+	struct kmn_why why = {""};
 	char reason[512];
 	kmn_err e;
 
 	kmn_reader_text(r, reason, sizeof(reason));
-	if ((e = kmn_reader_end(r)) != KMN_OK) {
+	if ((e = kmn_reader_end(r)) != KMN_OK)
 		kmn_ui_refuse(ask, e, kmn_err_text(e));
-	} else if (request == NULL || !request->held || !is_of_console(k, request)) {
+	else if (request == NULL || !request->held || !is_of_console(k, request))
 		kmn_ui_refuse(ask, KMN_E_NOT_FOUND, "no such request of the console: only who asked withdraws");
-	} else if (!kmn_admin_may_withdraw(request)) {
+	else if (!kmn_admin_may_withdraw(request))
 		kmn_ui_refuse(ask, KMN_E_DENIED, "the request has ended or runs already");
-	} else {
-		kmn_say(KMN_SAY_INFO, "request %llu: withdrawn by %s at the console: %s", (unsigned long long)id,
-		    ask->session->name, reason);
-		if ((e = kmn_hold_end(k, id, "withdrawn")) == KMN_OK)
-			kmn_ui_answer_when_durable(
-			    ask, json_pack("{s:I, s:s}", "request", (json_int_t)id, "state", "withdrawn"));
-		else
-			kmn_ui_refuse(ask, e, kmn_err_text(e));
-	}
+	else if ((e = withdraw(ask, request, reason, &why)) != KMN_OK)
+		kmn_ui_refuse_why(ask, e, &why);
+	else
+		kmn_ui_answer_when_durable(
+		    ask, json_pack("{s:I, s:s}", "request", (json_int_t)id, "state", "withdrawn"));
 }

@@ -267,6 +267,23 @@ check_show(const json_t *body, struct kmn_why *why)
 	return deny(why, "it does not say what was shown, of which request");
 }
 
+static kmn_err
+check_withdraw(const struct kmn_quorum *q, const json_t *body, const struct act *act, struct kmn_why *why)
+{
+	const struct kmn_policy_peer *client;
+	const struct request *r;
+	struct kmn_ref subject;
+
+	if (!kmn_ref_get(body, "subject", &subject) || (r = quorum_request(q, subject.i)) == NULL ||
+	    memcmp(r->seen.leaf, subject.leaf, sizeof(subject.leaf)) != 0)
+		return deny(why, "no such request is there to be taken back");
+	client = kmn_policy_peer_get(kmn_quorum_policy(q), r->seen.client_spki_sha256);
+	for (const char *const *o = client != NULL ? client->operators : NULL; o != NULL && *o != NULL; o++)
+		if (strcmp(*o, act->name) == 0)
+			return KMN_OK;
+	return deny(why, "who operates another client takes no request of this one back");
+}
+
 /* False: of an older ledger. */
 static bool
 read_act(const json_t *body, struct act *act)
@@ -301,6 +318,7 @@ check(const struct kmn_quorum *q, const json_t *body, struct act *act, uint64_t 
 	case KMN_ACTION_SIGN_OUT:
 	case KMN_ACTION_SHOW:
 	case KMN_ACTION_INSTRUCT:
+	case KMN_ACTION_WITHDRAW:
 		break;
 	default:
 		return deny(why, "nothing that is done at the console is called so");
@@ -309,6 +327,8 @@ check(const struct kmn_quorum *q, const json_t *body, struct act *act, uint64_t 
 		return e;
 	if (act->what == KMN_ACTION_SHOW)
 		return check_show(body, why);
+	if (act->what == KMN_ACTION_WITHDRAW)
+		return check_withdraw(q, body, act, why);
 	return act->what == KMN_ACTION_INSTRUCT ? check_note(q, act, KMN_SIGNED_INSTRUCTION, t, why) : KMN_OK;
 }
 

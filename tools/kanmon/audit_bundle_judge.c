@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kanmon/action.h"
 #include "tools/kanmon/audit_bundle_inner.h"
 
 static kmn_err
@@ -40,7 +41,10 @@ static void
 take_action(struct kmn_judging *j, const struct kmn_record *record)
 {
 	uint8_t shown[KMN_HASH_BYTES];
+	const char *what;
 
+	if (kmn_json_get_text(record->body, "what", &what) && kmn_action_of(what) == KMN_ACTION_WITHDRAW)
+		return; /* nothing was on a screen */
 	j->actions++;
 	if (!kmn_json_get_b64(record->body, "shown_sha256", shown, sizeof(shown)) || !j->statement ||
 	    memcmp(shown, j->shown, sizeof(shown)) != 0)

@@ -288,7 +288,7 @@ static const struct {
     {KMN_R_INTENT, {"purpose"}, NULL},
     {KMN_R_ATTACHMENT, {"in", "econtent", "application"}, NULL},
     {KMN_R_STATEMENT, {"sha256"}, NULL},
-    {KMN_R_ACTION, {"what"}, NULL},
+    {KMN_R_ACTION, {"what", "reason"}, NULL},
     {KMN_R_APPROVAL, {NULL}, "check"},
     {KMN_R_REJECTION, {NULL}, "check"},
     {KMN_R_VETO, {NULL}, "check"},

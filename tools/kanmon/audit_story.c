@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kanmon/action.h"
 #include "kanmon/evidence.h"
 #include "kanmon/log.h"
 #include "tools/kanmon/audit_story_inner.h"
@@ -134,6 +135,8 @@ take_action(struct kmn_story *story, const struct kmn_record *record)
 	const json_t *actor = json_object_get(record->body, "actor");
 	const char *name = kmn_story_text(actor, "name");
 
+	if (kmn_action_of(kmn_story_text(record->body, "what")) == KMN_ACTION_WITHDRAW)
+		return; /* nothing was on a screen: the list of records has it */
 	(void)json_array_append_new(
 	    story->notes, json_pack("{s:I, s:s, s:s, s:s}", "i", (json_int_t)record->i, "type", "action", "actor",
 			      name[0] != '\0' ? name : kmn_story_text(actor, "id"), "shown",

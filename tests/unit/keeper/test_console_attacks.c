@@ -216,6 +216,38 @@ test_shown_again(void)
 	desk_end(&desk);
 }
 
+/* An end that a person made names the person, and why. */
+static void
+test_withdrawn(void)
+{
+	struct rig_asked tanaka = {.text = NULL}, sato = {.text = NULL};
+	struct rig_app app;
+	struct kmn_writer w;
+	struct desk desk;
+	uint64_t request;
+	uint32_t error;
+
+	desk_start(&desk, GUARDED);
+	request = hold(&desk, &app);
+	CU_ASSERT_EQUAL(desk_sign_in(&desk, &sato, &desk.sato), KMN_OK);
+	CU_ASSERT_EQUAL(desk_sign_in(&desk, &tanaka, &desk.tanaka), KMN_OK);
+	w = desk_u64(request);
+	kmn_writer_text(&w, "not mine");
+	CU_ASSERT_PTR_NULL(desk_ask(&desk, &sato, KMN_UI_WITHDRAW, &w, &error));
+	w = desk_u64(request);
+	kmn_writer_text(&w, "the wrong list");
+	json_decref(desk_ask(&desk, &tanaka, KMN_UI_WITHDRAW, &w, NULL));
+	CU_ASSERT_EQUAL(rig_records(&desk.rig, "action", "\"what\":\"withdraw\""), 1);
+	CU_ASSERT_EQUAL(rig_records(&desk.rig, "action", "\"reason\":\"the wrong list\""), 1);
+	CU_ASSERT_EQUAL(rig_records(&desk.rig, "decision", "withdrawn"), 1);
+	w = desk_u64(request);
+	kmn_writer_text(&w, "again");
+	CU_ASSERT_PTR_NULL(desk_ask(&desk, &tanaka, KMN_UI_WITHDRAW, &w, &error)); /* once */
+	free(sato.text);
+	free(tanaka.text);
+	desk_end(&desk);
+}
+
 /* The text of an instruction says how long its file is: another length is another file, as another hash is. */
 static void
 test_file_length(void)
@@ -262,6 +294,7 @@ main(int argc, char **argv)
 	    {"a console that asks without end keeps no application waiting", test_flood},
 	    {"who asks for texts without end keeps nobody from signing in", test_texts},
 	    {"a page that reports one screen again and again makes one record", test_shown_again},
+	    {"a request that is taken back at the console says by whom, and why", test_withdrawn},
 	    {"an instruction over a file of another length than it says is none", test_file_length},
 	    CU_TEST_INFO_NULL,
 	};

@@ -229,6 +229,42 @@ test_nonce(void)
 	world_clear(&w);
 }
 
+/* ---- taken back -------------------------------------------------------------------------------------------------- */
+
+static void
+test_withdraw(void)
+{
+	static const struct {
+		const char *says, *client, *name;
+		bool another;
+		kmn_err want;
+	} cases[] = {
+	    {"by who operates its client", "ca", "kato", false, KMN_OK},
+	    {"by who does not", "ca", "sato", false, KMN_E_CORRUPT},
+	    {"of a client that nobody operates", "other", "kato", false, KMN_E_CORRUPT},
+	    {"of nothing", "ca", "kato", true, KMN_E_CORRUPT},
+	};
+
+	for (size_t i = 0; i < KMN_COUNT_OF(cases); i++) {
+		uint64_t request, session;
+		struct kmn_ref subject;
+		kmn_err e;
+
+		world_init(&w, RULES);
+		request = world_request(&w, cases[i].client, DATA);
+		session = w.count;
+		CU_ASSERT_EQUAL(sign_in(&(struct bent){.name = cases[i].name}), KMN_OK);
+		subject = w.ref[request];
+		subject.leaf[0] ^= cases[i].another;
+		e = act("withdraw", session, cases[i].name,
+		    json_pack("{s:o, s:s}", "subject", kmn_ref_json(&subject), "reason", "Wrong list"));
+		if (e != cases[i].want)
+			printf("# %s: %s: %s\n", cases[i].says, kmn_err_name(e), w.finding.text);
+		CU_ASSERT_EQUAL(e, cases[i].want);
+		world_clear(&w);
+	}
+}
+
 /* ---- instructions ------------------------------------------------------------------------------------------------ */
 
 static kmn_err
@@ -347,6 +383,7 @@ main(int argc, char **argv)
 	    {"what is done belongs to a session that stands, of that person", test_session},
 	    {"without one, of another, after its end: nothing is done", test_without_session},
 	    {"a text is signed for one thing", test_nonce},
+	    {"a request is taken back by who operates its client", test_withdraw},
 	    {"without a policy in force nothing counts", test_without_policy},
 	    {"an instruction is an operator's, for the client and the tokens that it runs", test_instruct},
 	    {"a call that names one is the one that was wanted, once", test_call},

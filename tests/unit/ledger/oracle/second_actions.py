@@ -51,7 +51,7 @@ class Actions:
         if not isinstance(b["ui_sess"], int):
             return
         what, name = b["what"], b["actor"].get("name", "")
-        need(what in ("sign-in", "sign-out", "show", "instruct", "lockout", "refused"), "nothing that is done is called so")
+        need(what in ("sign-in", "sign-out", "show", "instruct", "withdraw", "lockout", "refused"), "nothing that is done is called so")
         if what in ("lockout", "refused"):
             return need(b["ui_sess"] == 0, "who is shut out has no session")
         if what == "sign-in":
@@ -73,6 +73,8 @@ class Actions:
         if what == "show":
             need("subject" in b and "shown_sha256" in b, "it does not say what was shown")
             self.check_shown(r)
+        elif what == "withdraw":
+            self.check_withdrawn(b, p, name)
         else:
             self.instruct(r, self.take_note(r, "instruct", name), name)
 
@@ -103,6 +105,12 @@ class Actions:
         text = request.get("statement") if request else None
         if text is None or unb64(r["body"]["shown_sha256"], 32) != H(text.encode()):
             self.found("V6", r["i"], "the screen showed something else than the statement of %d" % subject)
+
+    def check_withdrawn(self, b, p, name):
+        request = self.requests.get(b.get("subject", {}).get("i"))
+        need(request is not None, "nothing is there to be taken back")
+        client = p.clients.get(request["r"]["body"]["requester"]["spki_sha256"])
+        need(client is not None and name in client["operators"], "who operates another client takes it back")
 
     def instruct(self, r, said, name):
         p = self.policies[-1]
@@ -135,4 +143,5 @@ class Actions:
         else:
             need(same("key-label", key.get("label")) and same("key-id", key.get("id")), "another key")
         need(same("mechanism", b["mech"].get("name")) and same("rule", b.get("window", {}).get("rule")), "another mechanism or rule")
-        need("file-sha256" not in said or b.get("in", {}).get("sha256") == said["file-sha256"], "another file")
+        need("file-sha256" not in said or (b.get("in", {}).get("sha256") == said["file-sha256"] and
+            said.get("file-len") in (None, str(b["in"]["len"]))), "another file")

@@ -447,6 +447,8 @@ export class Judge {
 	}
 
 	takeAction(record) {
+		if (get(record.body, 'what') === 'withdraw')
+			return; // nothing was on a screen
 		const shown = get(record.body, 'shown_sha256');
 		need(shown !== undefined && shown === this.shown, 'screen.other', { name: get(record.body, 'actor', 'name') ?? '' });
 		if (get(record.body, 'auth', 'note') !== undefined)
