@@ -226,11 +226,43 @@ test('a refusal names the rule, who refused, the reason, and the way out', async
 	await pictures.take(page, 'instruction-refused', { viewport: { width: 1280, height: 900 } });
 });
 
+test('a window is opened by two others; inside it the same key signs without asking them again', async () => {
+	await instruct('Make a key', { 'Label of the key': 'issuing-ca', 'Id of the key, hexadecimal': '0c', 'Kind of key': 'CKM_RSA_PKCS_KEY_PAIR_GEN 2048' });
+	await decide('sato', 'suzuki');
+	await verified();
+	const number = await instruct('Open a window', { 'Label of the key': 'issuing-ca', 'Rule of the policy': 'windowed' }, null);
+	const id = await decide('sato', 'suzuki');
+	await tanaka.goto(`#/requests/${id}`);
+	await page.locator('.state-window').waitFor();
+	await tanaka.goto(`#/actions/${number}`);
+	await page.getByText('The window is open').waitFor();
+	await verified();
+	await instruct('Sign', { 'Label of the key': 'issuing-ca', 'Certificate, CRL or request to be signed (PEM or DER)': file('root-pre.pem') });
+	await verified();
+	assert.match(await page.locator('.chain').textContent(), /the same bytes as the records make/);
+});
+
 test('the key is destroyed when two others approved it', async () => {
 	await instruct('Destroy a key', { 'Label of the key': 'root-ca', 'Id of the key, hexadecimal': '0a0b' });
 	await decide('sato', 'suzuki');
 	await verified();
 	await page.getByText('The key is destroyed.').waitFor();
+});
+
+test('who has a terminal line signs in by that key’s certificate; a browser without one is told so', async () => {
+	const name = 'sato', at = join(gateway.env.CUSTODIAN_DIR, name);
+	const bare = await browser.person('bare', gateway.origin);
+	const terminal = await browser.person('terminal', gateway.origin, {
+		clientCertificates: [{ origin: gateway.origin, certPath: `${at}.crt`, keyPath: `${at}.tls.key` }] });
+
+	for (const { page: door } of [bare, terminal]) {
+		await door.goto(gateway.origin);
+		await door.getByRole('button', { name: 'With a client certificate' }).click();
+	}
+	await bare.page.getByRole('alert').waitFor();
+	assert.match(await bare.page.getByRole('alert').textContent(), /certificate/);
+	await terminal.page.locator('.who .person', { hasText: name }).waitFor();
+	await terminal.page.getByRole('heading', { name: 'Requests' }).waitFor();
 });
 
 /* ---- what several people sign --------------------------------------------------------------------------------- */
