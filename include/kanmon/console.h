@@ -142,10 +142,12 @@ ROW(KMN_UI_INSTRUCT,        61, KMN_UI_OPERATOR,  true,  \
 	"bytes user PIN", \
 	"{record, application: \"action N\"}") \
 ROW(KMN_UI_INSTRUCTIONS,    62, KMN_UI_PERSON,    false, "none", \
-	"{instructions: [that of INSTRUCTION, without result and proof]}, the newest first") \
+	"{instructions: [that of INSTRUCTION, without form, result, pem and proof]}, the newest first, 256 at most") \
 ROW(KMN_UI_INSTRUCTION,     63, KMN_UI_PERSON,    false, "u64 record of the instruction", \
-	"{record, state: waiting, running, done, failed or lost, why?, t?, operator?, what?, request?, form?: of " \
-	"KMN_RUNNER_FORMS, result?: bytes, proof?: text of c2sp.org/tlog-proof}")
+	"{record, t, operator, what, token, key?, id?, rule?, purpose, state: waiting, running, done, failed or lost, why?, " \
+	"request?, operation?: the record that says what came of it, form?, result?: bytes, pem?, proof?: text of " \
+	"c2sp.org/tlog-proof, of `operation`, complete?: false while the ledger is still being read}; form is public-key, " \
+	"certificate, crl, certificate-request (results in DER), signature, window or destroyed")
 /* clang-format on */
 
 #define KMN_CONSOLE_ENUM(symbol, value, body) symbol = (value),

@@ -111,8 +111,8 @@
 	    "label, bytes key id, text mechanism, text parameters, text purpose, u32 seconds that a quorum may take, " \
 	    "bytes file, bytes user PIN or nothing") \
 	ROW(KMN_RUNNER_DONE, 64, \
-	    "u64 index of the instruction, text why not (\"\": it is done), u64 request or 0, text form of the result " \
-	    "(KMN_RUNNER_FORMS), bytes result, bytes proof of the ledger's record (c2sp.org/tlog-proof) or nothing")
+	    "u64 index of the instruction, text why not (\"\": it is done), u64 request or 0; the result is what the " \
+	    "ledger says")
 
 #define KMN_MESSAGE_ENUM(symbol, value, body) symbol = (value),
 enum kmn_gate_message { KMN_GATE_ROWS(KMN_MESSAGE_ENUM) };
@@ -124,11 +124,7 @@ enum kmn_runner_message { KMN_RUNNER_ROWS(KMN_MESSAGE_ENUM) };
 
 #define KMN_RUNNERS 4u                       /* how many there are, each with one job */
 #define KMN_RUNNER_FILE_MAX_BYTES (1u << 20) /* what is to be signed */
-#define KMN_RUNNER_RESULT_MAX_BYTES (KMN_RUNNER_FILE_MAX_BYTES + (64u << 10))
-#define KMN_RUNNER_PROOF_MAX_BYTES (64u << 10)
 #define KMN_RUNNER_PIN_MAX_BYTES 256u
-/* What a result may be: DER, but for a signature, which is as the mechanism makes it; a window's is nothing. */
-#define KMN_RUNNER_FORMS "public-key certificate crl certificate-request signature window destroyed"
 
 #define KMN_COURIER_URL_MAX_BYTES 1024u
 #define KMN_COURIER_TYPE_MAX_BYTES 128u         /* of a content type */

@@ -7,6 +7,7 @@
 #include "server/keeper/runner.h"
 
 #include "kanmon/say.h"
+#include "kanmon/whole.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -159,6 +160,20 @@ keep_file(struct kmn_keeper *k, const struct kmn_signed *said, const uint8_t *fi
 	return KMN_E_LEDGER;
 }
 
+/* A file that the runner could make nothing of is refused before anything is recorded. */
+static kmn_err
+check_file(
+    const struct kmn_keeper *k, const struct kmn_signed *said, const uint8_t *file, size_t len, struct kmn_why *why)
+{
+	const struct kmn_signed_line *mechanism = kmn_signed_line(said, "mechanism", 0);
+	char name[KMN_POLICY_NAME_MAX_BYTES + 1];
+
+	if (!k->has_runners || kmn_signed_line(said, "file-sha256", 0) == NULL || mechanism == NULL)
+		return KMN_OK;
+	(void)snprintf(name, sizeof(name), "%.*s", (int)mechanism->len, mechanism->value);
+	return kmn_whole_check(name, file, len, why);
+}
+
 /* What is asked for, and the user PIN that its call logs in with; views. */
 struct order {
 	const uint8_t *file, *pin;
@@ -190,6 +205,7 @@ instruct(const struct kmn_ui_ask *ask, const char *bytes, size_t len, const stru
 		return KMN_E_DENIED;
 	}
 	if ((e = kmn_job_room(k, why)) != KMN_OK ||
+	    (e = check_file(k, &said, order->file, order->file_len, why)) != KMN_OK ||
 	    (e = keep_file(k, &said, order->file, order->file_len, why)) != KMN_OK ||
 	    (e = kmn_ui_action(ask, KMN_ACTION_INSTRUCT, json_pack("{s:{s:s}}", "auth", "note", bytes), ref, why)) !=
 		KMN_OK)

@@ -5,7 +5,7 @@
  */
 #include "config.h"
 
-#include "server/keeper/console.h"
+#include "server/keeper/runner.h"
 
 #include "kanmon/evidence.h"
 
@@ -367,9 +367,11 @@ take_line(void *cookie, uint64_t index, const char *line, size_t len)
 	view->next = index + 1;
 	while (n < KMN_COUNT_OF(takers) && takers[n].kind != kind)
 		n++;
-	if (n == KMN_COUNT_OF(takers) || (record = json_loadb(line, len, 0, NULL)) == NULL)
+	if ((n == KMN_COUNT_OF(takers) && kind != KMN_R_ACTION) || (record = json_loadb(line, len, 0, NULL)) == NULL)
 		return KMN_OK;
-	takers[n].take(view, record, json_object_get(record, "body"));
+	if (n < KMN_COUNT_OF(takers))
+		takers[n].take(view, record, json_object_get(record, "body"));
+	kmn_instructed_take(view->parts, kind, record, json_object_get(record, "body"));
 	json_decref(record);
 	return KMN_OK;
 }
@@ -382,8 +384,8 @@ kmn_ui_view_begin(struct kmn_keeper *k)
 	if (view == NULL)
 		KMN_BUG("out of memory");
 	view->keeper = k;
-	view->parts = json_pack("{s:{}, s:{}, s:{}, s:{}, s:[], s:{}, s:{}}", "keys", "open", "persons", "clients",
-	    "anomalies", "anchors", "cosignatures");
+	view->parts = json_pack("{s:{}, s:{}, s:{}, s:{}, s:[], s:{}, s:{}, s:{}, s:{}}", "keys", "open", "persons",
+	    "clients", "anomalies", "anchors", "cosignatures", "instructions", "instructed");
 	if (view->parts == NULL)
 		KMN_BUG("out of memory");
 	k->consoling->view = view;

@@ -34,5 +34,7 @@ void kmn_runnerlink_readable(struct kmn_keeper *k, unsigned place);
 /* The first `size` records are durable. */
 void kmn_runnerlink_durable(struct kmn_keeper *k, size_t size);
 void kmn_runnerlink_clear(struct kmn_keeper *k);
+/* A call of the console's client was refused: the instruction that it is for is told why. */
+void kmn_job_refused(const struct kmn_call_state *call);
 
 #endif

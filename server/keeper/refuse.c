@@ -41,6 +41,7 @@ void
 kmn_call_say_refused(const struct kmn_call_state *call)
 {
 	kmn_say(KMN_SAY_WARNING, "%s of %s refused: %s", call->view.call->name, call->peer_name, call->verdict.reason);
+	kmn_job_refused(call);
 }
 
 /* A refusal of a call that has no intent: one `op` record. */

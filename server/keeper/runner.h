@@ -1,7 +1,7 @@
 /*
  * Jobs: what operators instructed, on its way to a runner and back (runnerlink.c). A job lives in memory only: what was
- * instructed is an `action` record, what came of it the records of the call, and a job that a restart took is neither
- * done nor forgotten: its request stays as it is.
+ * instructed is an `action` record, what came of it the records of the call (instructed.c), and a job that a restart
+ * took is neither done nor forgotten: its request stays as it is.
  */
 #ifndef KANMON_KEEPER_RUNNER_H
 #define KANMON_KEEPER_RUNNER_H
@@ -24,11 +24,9 @@ struct kmn_job {
 	struct kmn_writer order; /* body of KMN_RUNNER_DO without the PIN; empty once it is out */
 	uint8_t *pin;            /* guarded; NULL: none, or it is out */
 	size_t pin_len;
-	char what[16], why[512], form[32];
-	uint64_t request; /* 0: none is known here */
-	uint8_t *result;  /* owned */
-	size_t result_len;
-	char *proof; /* owned; NULL: none */
+	char what[16], why[512];
+	char refused[400]; /* why the gateway refused a call for it; "": it did not */
+	uint64_t request;  /* that a runner tells of; 0: none */
 };
 
 /*
@@ -37,9 +35,15 @@ struct kmn_job {
  */
 kmn_err kmn_job_new(const struct kmn_ui_ask *ask, const struct kmn_ref *ref, const struct kmn_signed *said,
     const uint8_t *file, size_t file_len, const uint8_t *pin, size_t pin_len, struct kmn_why *why) KMN_MUST_CHECK;
+/* NULL: there is none (any more). */
+struct kmn_job *kmn_job_find(const struct kmn_keeper *k, uint64_t record);
 /* Before the record is made: KMN_E_TOO_MANY, *why. */
 kmn_err kmn_job_room(const struct kmn_keeper *k, struct kmn_why *why) KMN_MUST_CHECK;
 
+/* ---- instructed.c: what records say of instructions ------------------------------------------------------------- */
+
+/* Takes a record into the console's view, whose `parts` have "instructions" and "instructed". */
+void kmn_instructed_take(json_t *parts, enum kmn_record_kind kind, const json_t *record, const json_t *body);
 void kmn_ui_instructions(const struct kmn_ui_ask *ask, struct kmn_reader *r);
 void kmn_ui_instruction(const struct kmn_ui_ask *ask, struct kmn_reader *r);
 

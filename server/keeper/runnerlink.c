@@ -22,10 +22,6 @@ static const char *const state_words[] = {[KMN_JOB_WAITS] = "waiting",
     [KMN_JOB_DONE] = "done",
     [KMN_JOB_FAILED] = "failed",
     [KMN_JOB_LOST] = "lost"};
-static const char lost_words[] =
-    "the gateway was started again, or its runner ended: what became of the call, the ledger says. A request that is "
-    "still open stays so; the same instruction, signed again, meets the approval that it has";
-
 /* ---- jobs --------------------------------------------------------------------------------------------------------- */
 
 static void
@@ -43,8 +39,6 @@ job_free(struct kmn_keeper *k, struct kmn_job *job)
 	TAILQ_REMOVE(&k->jobs, job, link);
 	k->job_count--;
 	forget_order(job);
-	free(job->result);
-	free(job->proof);
 	free(job);
 }
 
@@ -54,8 +48,8 @@ is_over(const struct kmn_job *job)
 	return job->state != KMN_JOB_WAITS && job->state != KMN_JOB_RUNS;
 }
 
-static struct kmn_job *
-find_job(const struct kmn_keeper *k, uint64_t record)
+struct kmn_job *
+kmn_job_find(const struct kmn_keeper *k, uint64_t record)
 {
 	struct kmn_job *job;
 
@@ -261,12 +255,32 @@ void
 kmn_runnerlink_lost(struct kmn_keeper *k, unsigned place)
 {
 	struct kmn_runner *runner = &k->runners[place];
-	struct kmn_job *job = runner->job != 0 ? find_job(k, runner->job) : NULL;
+	struct kmn_job *job = runner->job != 0 ? kmn_job_find(k, runner->job) : NULL;
 
 	kmn_ipc_free(runner->ipc);
 	*runner = (struct kmn_runner){.ipc = NULL};
 	if (job != NULL)
-		end_job(k, job, KMN_JOB_LOST, lost_words);
+		end_job(k, job, KMN_JOB_LOST, "");
+}
+
+/* Which instruction a call of the console's client is for, before and after it was taken from the session. */
+void
+kmn_job_refused(const struct kmn_call_state *call)
+{
+	const struct kmn_keeper *k = call->keeper;
+	struct kmn_job *job;
+	char id[40];
+
+	if (!k->has_runners || k->setup->console_client == NULL ||
+	    strcmp(call->peer_name, k->setup->console_client) != 0)
+		return;
+	TAILQ_FOREACH(job, &k->jobs, link)
+	{
+		(void)snprintf(id, sizeof(id), "action %" PRIu64, job->record);
+		if (strcmp(call->attached.application, id) == 0 ||
+		    (call->session != NULL && strcmp(call->session->attached.application, id) == 0))
+			(void)snprintf(job->refused, sizeof(job->refused), "%s", call->verdict.reason);
+	}
 }
 
 /* ---- from them ----------------------------------------------------------------------------------------------------- */
@@ -274,30 +288,21 @@ kmn_runnerlink_lost(struct kmn_keeper *k, unsigned place)
 static kmn_err
 take_done(struct kmn_keeper *k, struct kmn_runner *runner, const struct kmn_ipc_message *m)
 {
-	const uint8_t *result, *proof;
 	struct kmn_job *job;
 	struct kmn_reader r;
-	size_t result_len, proof_len;
 	char why[sizeof(job->why)];
 	kmn_err e;
 
 	kmn_reader_init(&r, m->body, m->len_bytes);
 	if (m->kind != KMN_RUNNER_DONE || kmn_reader_u64(&r) != runner->job || runner->job == 0 ||
-	    (job = find_job(k, runner->job)) == NULL)
+	    (job = kmn_job_find(k, runner->job)) == NULL)
 		return KMN_E_MALFORMED;
 	kmn_reader_text(&r, why, sizeof(why));
 	job->request = kmn_reader_u64(&r);
-	kmn_reader_text(&r, job->form, sizeof(job->form));
-	result_len = kmn_reader_bytes(&r, KMN_RUNNER_RESULT_MAX_BYTES, &result);
-	proof_len = kmn_reader_bytes(&r, KMN_RUNNER_PROOF_MAX_BYTES, &proof);
 	if ((e = kmn_reader_end(&r)) != KMN_OK)
 		return e;
-	if ((result_len > 0 && (job->result = malloc(result_len)) == NULL) ||
-	    (proof_len > 0 && (job->proof = strndup((const char *)proof, proof_len)) == NULL))
-		KMN_BUG("out of memory");
-	if (result_len > 0)
-		memcpy(job->result, result, result_len);
-	job->result_len = result_len;
+	if (why[0] != '\0' && job->refused[0] != '\0')
+		(void)snprintf(why + strlen(why), sizeof(why) - strlen(why), " (%s)", job->refused);
 	runner->job = 0;
 	end_job(k, job, why[0] == '\0' ? KMN_JOB_DONE : KMN_JOB_FAILED, why);
 	next_job(k);
@@ -331,106 +336,4 @@ kmn_runnerlink_clear(struct kmn_keeper *k)
 		kmn_runnerlink_lost(k, n);
 	while ((job = TAILQ_FIRST(&k->jobs)) != NULL)
 		job_free(k, job);
-}
-
-/* ---- to the console ------------------------------------------------------------------------------------------------ */
-
-/* The request that was made for this instruction, while it is known; 0: none. */
-static uint64_t
-request_of(const struct kmn_keeper *k, uint64_t record)
-{
-	const struct kmn_request *at = NULL;
-	char id[40];
-	const char *named;
-
-	(void)snprintf(id, sizeof(id), "action %" PRIu64, record);
-	while ((at = kmn_quorum_next(k->quorum, at, true)) != NULL)
-		if (at->held && kmn_json_get_text(json_object_get(at->intent, "application"), "id", &named) &&
-		    strcmp(named, id) == 0)
-			return at->i;
-	return 0;
-}
-
-static json_t *
-job_json(const struct kmn_keeper *k, const struct kmn_job *job)
-{
-	uint64_t request = job->request != 0 ? job->request : request_of(k, job->record);
-	json_t *o = json_pack("{s:I, s:I, s:s, s:s, s:s}", "record", (json_int_t)job->record, "t", (json_int_t)job->t,
-	    "operator", job->operator, "what", job->what, "state", state_words[job->state]);
-
-	if (job->why[0] != '\0')
-		(void)json_object_set_new(o, "why", json_string(job->why));
-	if (job->form[0] != '\0')
-		(void)json_object_set_new(o, "form", json_string(job->form));
-	if (request != 0)
-		(void)json_object_set_new(o, "request", json_integer((json_int_t)request));
-	return o;
-}
-
-void
-kmn_ui_instructions(const struct kmn_ui_ask *ask, struct kmn_reader *r)
-{
-	json_t *all = json_array();
-	const struct kmn_job *job;
-	kmn_err e = kmn_reader_end(r);
-
-	TAILQ_FOREACH_REVERSE(job, &ask->keeper->jobs, kmn_jobs, link)
-	(void)json_array_append_new(all, job_json(ask->keeper, job));
-	if (e == KMN_OK)
-		kmn_ui_answer(ask, json_pack("{s:o}", "instructions", all));
-	else {
-		json_decref(all);
-		kmn_ui_refuse(ask, e, kmn_err_text(e));
-	}
-}
-
-/* The record of a job that nobody here remembers: whether it is an instruction at all. */
-static bool
-was_instructed(struct kmn_keeper *k, uint64_t record)
-{
-	struct kmn_record read;
-	struct kmn_why why;
-	const char *what;
-	bool is = false;
-	char *line;
-	size_t len;
-
-	if (kmn_log_line(k->log, record, &line, &len) != KMN_OK)
-		return false;
-	if (kmn_record_parse(line, len, &read, &why) == KMN_OK) {
-		is = read.kind == KMN_R_ACTION && kmn_json_get_text(read.body, "what", &what) &&
-		     strcmp(what, kmn_action_word(KMN_ACTION_INSTRUCT)) == 0;
-		kmn_record_clear(&read);
-	}
-	free(line);
-	return is;
-}
-
-void
-kmn_ui_instruction(const struct kmn_ui_ask *ask, struct kmn_reader *r)
-{
-	struct kmn_keeper *k = ask->keeper;
-	uint64_t record = kmn_reader_u64(r), request;
-	const struct kmn_job *job = find_job(k, record);
-	kmn_err e = kmn_reader_end(r);
-	json_t *o;
-
-	if (e != KMN_OK) {
-		kmn_ui_refuse(ask, e, kmn_err_text(e));
-	} else if (job != NULL) {
-		o = job_json(k, job);
-		if (job->result_len > 0)
-			(void)json_object_set_new(o, "result", kmn_json_b64(job->result, job->result_len));
-		if (job->proof != NULL)
-			(void)json_object_set_new(o, "proof", json_string(job->proof));
-		kmn_ui_answer(ask, o);
-	} else if (was_instructed(k, record)) {
-		o = json_pack("{s:I, s:s, s:s}", "record", (json_int_t)record, "state", state_words[KMN_JOB_LOST],
-		    "why", lost_words);
-		if ((request = request_of(k, record)) != 0)
-			(void)json_object_set_new(o, "request", json_integer((json_int_t)request));
-		kmn_ui_answer(ask, o);
-	} else {
-		kmn_ui_refuse(ask, KMN_E_NOT_FOUND, "no such instruction");
-	}
 }

@@ -1,7 +1,6 @@
 /*
- * DER: what was signed with its signature as one whole, and the public half of
- * a new key. What comes in is an operator's file and what an HSM says; both
- * are read with bounds, and OpenSSL reads the whole again before it goes out.
+ * DER: the public half of a key, as a token tells it. What an HSM says is read
+ * with bounds, and OpenSSL reads the whole again before it is believed.
  */
 #include "config.h"
 
@@ -9,9 +8,6 @@
 
 #include <openssl/err.h>
 #include <openssl/x509.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "kanmon/reader.h"
 #include "kanmon/writer.h"
@@ -20,7 +16,7 @@
 #define TAG_BITS 0x03u
 #define TAG_OCTETS 0x04u
 #define TAG_SEQUENCE 0x30u
-#define DEPTH_ELEMENTS 4u /* the algorithm is among the first of a certificate's or a CRL's */
+#define SPKI_MAX_BYTES 4096u
 
 /* ---- reading ------------------------------------------------------------------------------------------------------ */
 
@@ -57,35 +53,6 @@ next(struct kmn_reader *r)
 	return e;
 }
 
-/* One SEQUENCE and nothing behind it. */
-static bool
-open_sequence(const uint8_t *bytes, size_t len, struct kmn_reader *inside)
-{
-	struct kmn_reader r;
-	struct element e;
-
-	kmn_reader_init(&r, bytes, len);
-	e = next(&r);
-	if (kmn_reader_end(&r) != KMN_OK || e.tag != TAG_SEQUENCE)
-		return false;
-	kmn_reader_init(inside, e.content, e.len);
-	return true;
-}
-
-/* TBSCertificate and TBSCertList name their algorithm: the first SEQUENCE in them. */
-static struct element
-own_algorithm(const uint8_t *bytes, size_t len)
-{
-	struct kmn_reader inside;
-	struct element e = {.tag = 0};
-
-	if (!open_sequence(bytes, len, &inside))
-		return e;
-	for (unsigned n = 0; n < DEPTH_ELEMENTS && inside.err == KMN_OK && e.tag != TAG_SEQUENCE; n++)
-		e = next(&inside);
-	return e.tag == TAG_SEQUENCE ? e : (struct element){.tag = 0};
-}
-
 /* ---- writing ------------------------------------------------------------------------------------------------------ */
 
 static void
@@ -114,124 +81,6 @@ put_integer(struct kmn_writer *w, const uint8_t *bytes, size_t len)
 	put(w, TAG_INTEGER, zero, len == 0 || (bytes[0] & 0x80u) != 0 ? 1 : 0, bytes, len);
 }
 
-static kmn_err
-give(struct kmn_writer *w, const char *form, struct runner_outcome *outcome)
-{
-	kmn_err e = kmn_writer_take(w, &outcome->result, &outcome->result_len);
-
-	if (e == KMN_OK)
-		(void)snprintf(outcome->form, sizeof(outcome->form), "%s", form);
-	return e;
-}
-
-/* r and s, one behind the other, as X.509 has them. */
-static void
-put_signature(struct kmn_writer *w, const struct runner_signer *signer, const uint8_t *signature, size_t len)
-{
-	struct kmn_writer pair;
-
-	if (signer->key != RUNNER_EC) {
-		kmn_writer_raw(w, signature, len);
-		return;
-	}
-	kmn_writer_init(&pair, 2 * RUNNER_SIGNATURE_MAX_BYTES);
-	put_integer(&pair, signature, len / 2);
-	put_integer(&pair, signature + len / 2, len - len / 2);
-	put(w, TAG_SEQUENCE, pair.bytes, pair.len, NULL, 0);
-	if (pair.err != KMN_OK)
-		w->err = pair.err;
-	kmn_writer_clear(&pair);
-}
-
-/* ---- a whole ------------------------------------------------------------------------------------------------------ */
-
-static bool
-is_certificate(const uint8_t *at, size_t len)
-{
-	const uint8_t *end = at + len;
-	X509 *read = d2i_X509(NULL, &at, (long)len);
-
-	X509_free(read);
-	return read != NULL && at == end;
-}
-
-static bool
-is_crl(const uint8_t *at, size_t len)
-{
-	const uint8_t *end = at + len;
-	X509_CRL *read = d2i_X509_CRL(NULL, &at, (long)len);
-
-	X509_CRL_free(read);
-	return read != NULL && at == end;
-}
-
-static bool
-is_request(const uint8_t *at, size_t len)
-{
-	const uint8_t *end = at + len;
-	X509_REQ *read = d2i_X509_REQ(NULL, &at, (long)len);
-
-	X509_REQ_free(read);
-	return read != NULL && at == end;
-}
-
-static const struct {
-	const char *form;
-	bool names_algorithm;
-	bool (*is)(const uint8_t *bytes, size_t len);
-} wholes[] = {{"certificate", true, is_certificate}, {"crl", true, is_crl}, {"certificate-request", false, is_request}};
-
-/* SEQUENCE { what was signed, algorithm, BIT STRING signature } */
-static void
-put_whole(struct kmn_writer *w, const uint8_t *body, size_t len, const uint8_t *algorithm, size_t algorithm_len,
-    const struct kmn_writer *signature)
-{
-	static const uint8_t unused_bits[1];
-	struct kmn_writer inside;
-
-	kmn_writer_init(&inside, KMN_RUNNER_RESULT_MAX_BYTES);
-	kmn_writer_raw(&inside, body, len);
-	kmn_writer_raw(&inside, algorithm, algorithm_len);
-	put(&inside, TAG_BITS, unused_bits, 1, signature->bytes, signature->len);
-	put(w, TAG_SEQUENCE, inside.bytes, inside.len, NULL, 0);
-	if (inside.err != KMN_OK)
-		w->err = inside.err;
-	kmn_writer_clear(&inside);
-}
-
-kmn_err
-runner_assemble(const struct runner_signer *signer, const uint8_t *signed_bytes, size_t len, const uint8_t *signature,
-    size_t signature_len, struct runner_outcome *outcome)
-{
-	const struct element own = own_algorithm(signed_bytes, len);
-	struct kmn_writer w, sig;
-	kmn_err e = KMN_E_NOT_FOUND;
-
-	kmn_writer_init(&sig, 2 * RUNNER_SIGNATURE_MAX_BYTES);
-	put_signature(&sig, signer, signature, signature_len);
-	for (size_t n = 0; n < KMN_COUNT_OF(wholes) && e == KMN_E_NOT_FOUND; n++) {
-		const uint8_t *algorithm = wholes[n].names_algorithm ? own.whole : signer->algorithm;
-		size_t algorithm_len = wholes[n].names_algorithm ? own.whole_len : signer->algorithm_len;
-
-		if (algorithm_len == 0)
-			continue;
-		kmn_writer_init(&w, KMN_RUNNER_RESULT_MAX_BYTES);
-		put_whole(&w, signed_bytes, len, algorithm, algorithm_len, &sig);
-		if (w.err != KMN_OK || wholes[n].is(w.bytes, w.len))
-			e = give(&w, wholes[n].form, outcome);
-		kmn_writer_clear(&w);
-	}
-	ERR_clear_error();
-	kmn_writer_clear(&sig);
-	if (e != KMN_E_NOT_FOUND)
-		return e;
-	kmn_writer_init(&w, RUNNER_SIGNATURE_MAX_BYTES);
-	kmn_writer_raw(&w, signature, signature_len);
-	e = give(&w, "signature", outcome);
-	kmn_writer_clear(&w);
-	return e;
-}
-
 /* ---- a public key ------------------------------------------------------------------------------------------------- */
 
 /* CKA_EC_POINT: an OCTET STRING around the point; some tokens leave it out. */
@@ -255,7 +104,7 @@ put_spki(struct kmn_writer *w, const uint8_t *oid, size_t oid_len, const uint8_t
 	static const uint8_t unused_bits[1];
 	struct kmn_writer inside;
 
-	kmn_writer_init(&inside, KMN_RUNNER_RESULT_MAX_BYTES);
+	kmn_writer_init(&inside, SPKI_MAX_BYTES);
 	put(&inside, TAG_SEQUENCE, oid, oid_len, parameters, parameters_len);
 	put(&inside, TAG_BITS, unused_bits, 1, key, key_len);
 	put(w, TAG_SEQUENCE, inside.bytes, inside.len, NULL, 0);
@@ -271,8 +120,8 @@ put_rsa(struct kmn_writer *w, const uint8_t *modulus, size_t modulus_len, const 
 	static const uint8_t null[] = {0x05, 0x00};
 	struct kmn_writer numbers, key;
 
-	kmn_writer_init(&numbers, KMN_RUNNER_RESULT_MAX_BYTES);
-	kmn_writer_init(&key, KMN_RUNNER_RESULT_MAX_BYTES);
+	kmn_writer_init(&numbers, SPKI_MAX_BYTES);
+	kmn_writer_init(&key, SPKI_MAX_BYTES);
 	put_integer(&numbers, modulus, modulus_len);
 	put_integer(&numbers, exponent, exponent_len);
 	put(&key, TAG_SEQUENCE, numbers.bytes, numbers.len, NULL, 0);
@@ -285,7 +134,7 @@ put_rsa(struct kmn_writer *w, const uint8_t *modulus, size_t modulus_len, const 
 
 kmn_err
 runner_spki(enum runner_key key, const uint8_t *first, size_t first_len, const uint8_t *second, size_t second_len,
-    struct runner_outcome *outcome)
+    uint8_t **spki_out, size_t *len_out)
 {
 	static const uint8_t ec[] = {0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01};
 	static const uint8_t edwards[] = {0x06, 0x03, 0x2b, 0x65, 0x70};
@@ -295,7 +144,9 @@ runner_spki(enum runner_key key, const uint8_t *first, size_t first_len, const u
 	EVP_PKEY *read;
 	kmn_err e = KMN_E_MALFORMED;
 
-	kmn_writer_init(&w, KMN_RUNNER_RESULT_MAX_BYTES);
+	*spki_out = NULL;
+	*len_out = 0;
+	kmn_writer_init(&w, SPKI_MAX_BYTES);
 	if (key == RUNNER_RSA)
 		put_rsa(&w, first, first_len, second, second_len);
 	else if (key == RUNNER_EC)
@@ -305,7 +156,7 @@ runner_spki(enum runner_key key, const uint8_t *first, size_t first_len, const u
 	at = w.bytes;
 	read = w.err == KMN_OK ? d2i_PUBKEY(NULL, &at, (long)w.len) : NULL;
 	if (read != NULL && at == w.bytes + w.len)
-		e = give(&w, "public-key", outcome);
+		e = kmn_writer_take(&w, spki_out, len_out);
 	EVP_PKEY_free(read);
 	ERR_clear_error();
 	kmn_writer_clear(&w);

@@ -9,24 +9,18 @@
 #define MECHANISM_EDDSA 0x1057ul
 
 /* clang-format off */
-#define DER_RSA(last) 0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, last, 0x05, 0x00
-#define DER_ECDSA(last) 0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, last
-static const uint8_t rsa256[] = {DER_RSA(0x0b)}, rsa384[] = {DER_RSA(0x0c)}, rsa512[] = {DER_RSA(0x0d)};
-static const uint8_t ecdsa256[] = {DER_ECDSA(0x02)}, ecdsa384[] = {DER_ECDSA(0x03)}, ecdsa512[] = {DER_ECDSA(0x04)};
-static const uint8_t ed25519[] = {0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70};
-
 static const struct runner_signer signers[] = {
-/*	name                         mechanism                key             hash        mgf                salt  algorithm */
-	{"CKM_SHA256_RSA_PKCS",     CKM_SHA256_RSA_PKCS,     RUNNER_RSA,     0,          0,                 0,  rsa256, sizeof(rsa256)},
-	{"CKM_SHA384_RSA_PKCS",     CKM_SHA384_RSA_PKCS,     RUNNER_RSA,     0,          0,                 0,  rsa384, sizeof(rsa384)},
-	{"CKM_SHA512_RSA_PKCS",     CKM_SHA512_RSA_PKCS,     RUNNER_RSA,     0,          0,                 0,  rsa512, sizeof(rsa512)},
-	{"CKM_SHA256_RSA_PKCS_PSS", CKM_SHA256_RSA_PKCS_PSS, RUNNER_RSA,     CKM_SHA256, CKG_MGF1_SHA256,   32, NULL, 0},
-	{"CKM_SHA384_RSA_PKCS_PSS", CKM_SHA384_RSA_PKCS_PSS, RUNNER_RSA,     CKM_SHA384, CKG_MGF1_SHA384,   48, NULL, 0},
-	{"CKM_SHA512_RSA_PKCS_PSS", CKM_SHA512_RSA_PKCS_PSS, RUNNER_RSA,     CKM_SHA512, CKG_MGF1_SHA512,   64, NULL, 0},
-	{"CKM_ECDSA_SHA256",        CKM_ECDSA_SHA256,        RUNNER_EC,      0,          0,                 0,  ecdsa256, sizeof(ecdsa256)},
-	{"CKM_ECDSA_SHA384",        CKM_ECDSA_SHA384,        RUNNER_EC,      0,          0,                 0,  ecdsa384, sizeof(ecdsa384)},
-	{"CKM_ECDSA_SHA512",        CKM_ECDSA_SHA512,        RUNNER_EC,      0,          0,                 0,  ecdsa512, sizeof(ecdsa512)},
-	{"CKM_EDDSA",               MECHANISM_EDDSA,         RUNNER_EDWARDS, 0,          0,                 0,  ed25519, sizeof(ed25519)},
+/*	name                         mechanism                key             hash        mgf                salt */
+	{"CKM_SHA256_RSA_PKCS",     CKM_SHA256_RSA_PKCS,     RUNNER_RSA,     0,          0,                 0},
+	{"CKM_SHA384_RSA_PKCS",     CKM_SHA384_RSA_PKCS,     RUNNER_RSA,     0,          0,                 0},
+	{"CKM_SHA512_RSA_PKCS",     CKM_SHA512_RSA_PKCS,     RUNNER_RSA,     0,          0,                 0},
+	{"CKM_SHA256_RSA_PKCS_PSS", CKM_SHA256_RSA_PKCS_PSS, RUNNER_RSA,     CKM_SHA256, CKG_MGF1_SHA256,   32},
+	{"CKM_SHA384_RSA_PKCS_PSS", CKM_SHA384_RSA_PKCS_PSS, RUNNER_RSA,     CKM_SHA384, CKG_MGF1_SHA384,   48},
+	{"CKM_SHA512_RSA_PKCS_PSS", CKM_SHA512_RSA_PKCS_PSS, RUNNER_RSA,     CKM_SHA512, CKG_MGF1_SHA512,   64},
+	{"CKM_ECDSA_SHA256",        CKM_ECDSA_SHA256,        RUNNER_EC,      0,          0,                 0},
+	{"CKM_ECDSA_SHA384",        CKM_ECDSA_SHA384,        RUNNER_EC,      0,          0,                 0},
+	{"CKM_ECDSA_SHA512",        CKM_ECDSA_SHA512,        RUNNER_EC,      0,          0,                 0},
+	{"CKM_EDDSA",               MECHANISM_EDDSA,         RUNNER_EDWARDS, 0,          0,                 0},
 };
 
 static const uint8_t p256[] = {0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07};

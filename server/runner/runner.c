@@ -49,13 +49,10 @@ tell(struct kmn_ipc *keeper, const struct runner_job *job, const struct runner_o
 	struct kmn_writer w;
 	kmn_err e;
 
-	kmn_writer_init(&w, KMN_MESSAGE_MAX_BYTES);
+	kmn_writer_init(&w, 1024);
 	kmn_writer_u64(&w, job->record);
 	kmn_writer_text(&w, outcome->why);
 	kmn_writer_u64(&w, outcome->request);
-	kmn_writer_text(&w, outcome->form);
-	kmn_writer_bytes(&w, outcome->result, outcome->result_len);
-	kmn_writer_bytes(&w, outcome->proof, outcome->proof_len);
 	e = kmn_ipc_send_writer(keeper, KMN_RUNNER_DONE, &w);
 	kmn_writer_clear(&w);
 	return e;
@@ -65,7 +62,6 @@ static kmn_err
 work(struct kmn_ipc *keeper, const struct runner_job *job)
 {
 	struct runner_outcome outcome = {.why = ""};
-	kmn_err e;
 
 	kmn_say(KMN_SAY_INFO, "action %llu: %s", (unsigned long long)job->record, job->what);
 	runner_settings_wait(job->wait_s);
@@ -75,10 +71,7 @@ work(struct kmn_ipc *keeper, const struct runner_job *job)
 		runner_work(job, &outcome);
 	kmn_say(outcome.why[0] == '\0' ? KMN_SAY_INFO : KMN_SAY_WARNING, "action %llu: %s",
 	    (unsigned long long)job->record, outcome.why[0] == '\0' ? "done" : outcome.why);
-	e = tell(keeper, job, &outcome);
-	free(outcome.result);
-	free(outcome.proof);
-	return e;
+	return tell(keeper, job, &outcome);
 }
 
 int

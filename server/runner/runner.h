@@ -15,7 +15,6 @@
 
 #define RUNNER_NAME_BYTES 256u /* labels, names, each with its NUL */
 #define RUNNER_WHY_BYTES 400u
-#define RUNNER_FORM_BYTES 32u
 #define RUNNER_SIGNATURE_MAX_BYTES 1024u /* RSA of 8192 bits */
 
 /* Views live as long as the message that brought them. */
@@ -31,9 +30,6 @@ struct runner_job {
 struct runner_outcome {
 	char why[RUNNER_WHY_BYTES]; /* why not; "" when it is done */
 	uint64_t request;           /* 0: none is known */
-	char form[RUNNER_FORM_BYTES];
-	uint8_t *result, *proof; /* owned */
-	size_t result_len, proof_len;
 };
 
 /* ---- settings.c: what the provider (and a question of our own) connects with --------------------------------------- */
@@ -61,9 +57,6 @@ struct runner_signer {
 	enum runner_key key;
 	CK_MECHANISM_TYPE hash; /* of PSS parameters, else 0 */
 	CK_ULONG mgf, salt_len; /* likewise */
-	/* DER of its AlgorithmIdentifier; NULL: only a text that holds its own is completed */
-	const uint8_t *algorithm;
-	size_t algorithm_len;
 };
 
 struct runner_maker {
@@ -82,14 +75,10 @@ const struct runner_maker *runner_maker_named(const char *mechanism, const char 
 /* ---- der.c -------------------------------------------------------------------------------------------------------- */
 
 /*
- * What was signed and its signature, put together: a certificate, a CRL or a certificate request, whichever the bytes
- * are. Of anything else, and where the whole is not well-formed, the result is the signature as it came.
+ * SubjectPublicKeyInfo (free()) of a key by what CKA_MODULUS and CKA_PUBLIC_EXPONENT, or CKA_EC_PARAMS and CKA_EC_POINT
+ * say. KMN_E_MALFORMED: they are those of no key.
  */
-kmn_err runner_assemble(const struct runner_signer *signer, const uint8_t *signed_bytes, size_t len,
-    const uint8_t *signature, size_t signature_len, struct runner_outcome *outcome) KMN_MUST_CHECK;
-
-/* SubjectPublicKeyInfo of a key by what CKA_MODULUS and CKA_PUBLIC_EXPONENT, or CKA_EC_PARAMS and CKA_EC_POINT say. */
 kmn_err runner_spki(enum runner_key key, const uint8_t *first, size_t first_len, const uint8_t *second,
-    size_t second_len, struct runner_outcome *outcome) KMN_MUST_CHECK;
+    size_t second_len, uint8_t **spki_out, size_t *len_out) KMN_MUST_CHECK;
 
 #endif

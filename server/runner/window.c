@@ -73,10 +73,8 @@ take_answer(const struct kmn_channel_frame *frame, struct runner_outcome *outcom
 	else if (kmn_json_parse((const char *)text, len, &answer, &why) != KMN_OK ||
 		 !json_is_integer(json_object_get(answer, "id")))
 		(void)snprintf(outcome->why, sizeof(outcome->why), "the gateway gave an answer without a request");
-	else {
+	else
 		outcome->request = (uint64_t)json_integer_value(json_object_get(answer, "id"));
-		(void)snprintf(outcome->form, sizeof(outcome->form), "window");
-	}
 	json_decref(answer);
 }
 

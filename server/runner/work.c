@@ -14,6 +14,7 @@
 #include "kanmon/calls.h"
 #include "kanmon/pkcs11_3.h"
 #include "kanmon/vendor.h"
+#include "kanmon/whole.h"
 
 #define SLOTS_MAX 256u
 #define PUBLIC_MAX_BYTES 2048u
@@ -28,6 +29,8 @@ struct desk {
 	CK_FUNCTION_LIST *f;
 	KMN_FUNCTION_LIST_1_1 *kanmon;
 	CK_SESSION_HANDLE session;
+	bool said;       /* the call was about to be made */
+	uint64_t before; /* the session's last request before that */
 };
 
 static bool
@@ -135,6 +138,9 @@ say_whose(struct desk *d)
 	int len = snprintf(id, sizeof(id), "action %llu", (unsigned long long)d->job->record);
 	KMN_ATTACHMENT a = {.application = (const CK_UTF8CHAR *)id, .application_len = (CK_ULONG)len};
 
+	d->said = true;
+	if (d->kanmon->GetLastRequest(d->session, &d->before) != CKR_OK)
+		d->before = 0;
 	return ok(d, "AttachNext", d->kanmon->AttachNext(d->session, &a));
 }
 
@@ -189,6 +195,45 @@ find_key(struct desk *d, const CK_OBJECT_CLASS *classes, size_t class_count, CK_
 	return fail_with(d, count == 0 ? "there is no such key" : "more than one key has that name: say its id too");
 }
 
+/* ---- a request for a certificate ---------------------------------------------------------------------------------- */
+
+/* SubjectPublicKeyInfo of the one public key of that name; false: there is none, or it cannot be read. */
+static bool
+read_public(struct desk *d, enum runner_key kind, uint8_t **spki_out, size_t *len_out)
+{
+	bool rsa = kind == RUNNER_RSA;
+	CK_BYTE first[PUBLIC_MAX_BYTES], second[PUBLIC_MAX_BYTES];
+	CK_ATTRIBUTE row[] = {{rsa ? CKA_MODULUS : CKA_EC_PARAMS, first, sizeof(first)},
+	    {rsa ? CKA_PUBLIC_EXPONENT : CKA_EC_POINT, second, sizeof(second)}};
+	CK_OBJECT_HANDLE key;
+	CK_ULONG count;
+
+	return search(d, CKO_PUBLIC_KEY, &key, &count) && count == 1 &&
+	       d->f->C_GetAttributeValue(d->session, key, row, 2) == CKR_OK && row[0].ulValueLen <= sizeof(first) &&
+	       row[1].ulValueLen <= sizeof(second) &&
+	       runner_spki(kind, first, row[0].ulValueLen, second, row[1].ulValueLen, spki_out, len_out) == KMN_OK;
+}
+
+/*
+ * A request is signed by the key that it is for: nobody needs to approve one that no CA would take. Where the token
+ * does not tell, the whole says it afterwards.
+ */
+static bool
+is_request_of_it(struct desk *d, enum runner_key kind)
+{
+	uint8_t *asked, *own = NULL;
+	size_t asked_len, own_len = 0;
+	bool other;
+
+	if (!kmn_whole_request_key(d->job->file, d->job->file_len, &asked, &asked_len))
+		return true;
+	other = read_public(d, kind, &own, &own_len) && (own_len != asked_len || memcmp(own, asked, own_len) != 0);
+	free(asked);
+	free(own);
+	d->outcome->why[0] = '\0';
+	return !other || fail_with(d, "the certificate request is for another key than the one that is to sign it");
+}
+
 /* ---- sign --------------------------------------------------------------------------------------------------------- */
 
 static bool
@@ -198,7 +243,7 @@ sign(struct desk *d)
 	const struct runner_signer *signer = runner_signer_named(d->job->mechanism);
 	CK_RSA_PKCS_PSS_PARAMS pss;
 	CK_MECHANISM mechanism = {.pParameter = NULL};
-	uint8_t signature[RUNNER_SIGNATURE_MAX_BYTES];
+	uint8_t signature[KMN_WHOLE_SIGNATURE_MAX_BYTES];
 	CK_ULONG len = sizeof(signature);
 	CK_OBJECT_HANDLE key;
 
@@ -210,30 +255,14 @@ sign(struct desk *d)
 		mechanism.pParameter = &pss;
 		mechanism.ulParameterLen = sizeof(pss);
 	}
-	if (!find_key(d, private, 1, &key) || !ok(d, "C_SignInit", d->f->C_SignInit(d->session, &mechanism, key)) ||
-	    !say_whose(d) ||
-	    !ok(d, "C_Sign",
-		d->f->C_Sign(d->session, (CK_BYTE *)(uintptr_t)d->job->file, d->job->file_len, signature, &len)))
-		return false;
-	return runner_assemble(signer, d->job->file, d->job->file_len, signature, len, d->outcome) == KMN_OK ||
-	       fail_with(d, "out of memory");
+	/* Said before both, so that a rule that refuses the first of them is told of the instruction too. */
+	return find_key(d, private, 1, &key) && is_request_of_it(d, signer->key) && say_whose(d) &&
+	       ok(d, "C_SignInit", d->f->C_SignInit(d->session, &mechanism, key)) &&
+	       ok(d, "C_Sign",
+		   d->f->C_Sign(d->session, (CK_BYTE *)(uintptr_t)d->job->file, d->job->file_len, signature, &len));
 }
 
 /* ---- generate ----------------------------------------------------------------------------------------------------- */
-
-static bool
-read_public(struct desk *d, const struct runner_maker *maker, CK_OBJECT_HANDLE key)
-{
-	bool rsa = maker->key == RUNNER_RSA;
-	CK_BYTE first[PUBLIC_MAX_BYTES], second[PUBLIC_MAX_BYTES];
-	CK_ATTRIBUTE row[] = {{rsa ? CKA_MODULUS : CKA_EC_PARAMS, first, sizeof(first)},
-	    {rsa ? CKA_PUBLIC_EXPONENT : CKA_EC_POINT, second, sizeof(second)}};
-
-	if (!ok(d, "C_GetAttributeValue of the new public key", d->f->C_GetAttributeValue(d->session, key, row, 2)))
-		return false;
-	return runner_spki(maker->key, first, row[0].ulValueLen, second, row[1].ulValueLen, d->outcome) == KMN_OK ||
-	       fail_with(d, "the key is there; the token's public half of it cannot be read");
-}
 
 /* Sign keys: neither to be read nor to leave the token. */
 static bool
@@ -267,8 +296,7 @@ generate(struct desk *d)
 	privs = put_name(d, priv, privs);
 	return say_whose(d) &&
 	       ok(d, "C_GenerateKeyPair",
-		   d->f->C_GenerateKeyPair(d->session, &mechanism, pub, pubs, priv, privs, &public, &private)) &&
-	       read_public(d, maker, public);
+		   d->f->C_GenerateKeyPair(d->session, &mechanism, pub, pubs, priv, privs, &public, &private));
 }
 
 /* ---- destroy ------------------------------------------------------------------------------------------------------ */
@@ -280,32 +308,11 @@ destroy(struct desk *d)
 	static const CK_OBJECT_CLASS any[] = {CKO_PRIVATE_KEY, CKO_SECRET_KEY, CKO_PUBLIC_KEY};
 	CK_OBJECT_HANDLE key;
 
-	if (!find_key(d, any, KMN_COUNT_OF(any), &key) || !say_whose(d) ||
-	    !ok(d, "C_DestroyObject", d->f->C_DestroyObject(d->session, key)))
-		return false;
-	(void)snprintf(d->outcome->form, sizeof(d->outcome->form), "destroyed");
-	return true;
+	return find_key(d, any, KMN_COUNT_OF(any), &key) && say_whose(d) &&
+	       ok(d, "C_DestroyObject", d->f->C_DestroyObject(d->session, key));
 }
 
 /* ---- the whole ---------------------------------------------------------------------------------------------------- */
-
-/*
- * The provider verified it before it gave the result. Without one there is none to show, which is no failure. The last
- * receipt of a job that failed may be of what came before its call.
- */
-static void
-take_proof(struct desk *d)
-{
-	CK_ULONG len = 0;
-
-	if (d->kanmon->GetLastRequest(d->session, &d->outcome->request) != CKR_OK)
-		d->outcome->request = 0;
-	if (d->outcome->why[0] != '\0' || d->kanmon->GetLastReceipt(d->session, NULL, &len) != CKR_OK ||
-	    len > KMN_RUNNER_PROOF_MAX_BYTES || (d->outcome->proof = malloc(len)) == NULL)
-		return;
-	if (d->kanmon->GetLastReceipt(d->session, d->outcome->proof, &len) == CKR_OK)
-		d->outcome->proof_len = len;
-}
 
 void
 runner_work(const struct runner_job *job, struct runner_outcome *outcome)
@@ -325,7 +332,8 @@ runner_work(const struct runner_job *job, struct runner_outcome *outcome)
 	}
 	if (open_desk(&d))
 		(void)rows[n].run(&d);
-	if (d.session != 0)
-		take_proof(&d);
+	/* Of the call, and not of the login before it. */
+	if (!d.said || d.kanmon->GetLastRequest(d.session, &outcome->request) != CKR_OK || outcome->request == d.before)
+		outcome->request = 0;
 	(void)d.f->C_Finalize(NULL);
 }

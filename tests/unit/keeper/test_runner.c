@@ -8,10 +8,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "kanmon/admin.h"
 #include "tests/unit/keeper/desk.h"
 #include "tests/unit/run.h"
 
 #define RULES \
+	"rule never\n  client ca\n  object pkcs11:token=mock-1;object=banned\n  calls key-management\n  need deny\n" \
+	"rule held\n  client ca\n  object pkcs11:token=mock-1;object=held\n  calls key-management\n  need keepers\n  " \
+	"per operation\n  expires 1h\n" \
 	"rule rest\n  client ca\n  calls login session query key-use key-management random\n  mechanisms any\n  need " \
 	"none\n"
 #define FILE_TEXT "to be signed"
@@ -54,7 +58,7 @@ instruct(struct desk *desk, struct rig_asked *who, const char *what, const char 
 	kmn_writer_text(&w, "mock-1");
 	kmn_writer_text(&w, "");
 	kmn_writer_text(&w, label);
-	kmn_writer_text(&w, "0aff");
+	kmn_writer_text(&w, strcmp(what, "generate") == 0 ? "" : "0aff");
 	kmn_writer_text(&w, sign ? "CKM_SHA256_RSA_PKCS" : "");
 	kmn_writer_text(&w, "");
 	kmn_writer_u64(&w, sign ? strlen(FILE_TEXT) : 0);
@@ -128,7 +132,7 @@ hear(struct rig *rig, struct kmn_ipc *runner, struct order *order)
 }
 
 static void
-tell_done(struct rig *rig, struct kmn_ipc *runner, uint64_t record, const char *why, const char *result)
+tell_done(struct rig *rig, struct kmn_ipc *runner, uint64_t record, const char *why)
 {
 	struct kmn_writer w;
 
@@ -136,9 +140,6 @@ tell_done(struct rig *rig, struct kmn_ipc *runner, uint64_t record, const char *
 	kmn_writer_u64(&w, record);
 	kmn_writer_text(&w, why);
 	kmn_writer_u64(&w, 0);
-	kmn_writer_text(&w, result[0] != '\0' ? "signature" : "");
-	kmn_writer_text(&w, result);
-	kmn_writer_text(&w, result[0] != '\0' ? "a proof" : "");
 	CU_ASSERT_EQUAL_FATAL(kmn_ipc_send(runner, KMN_RUNNER_DONE, w.bytes, w.len, -1), KMN_OK);
 	kmn_writer_clear(&w);
 	rig_pump(rig, 50);
@@ -168,11 +169,9 @@ test_job(void)
 {
 	struct rig_asked tanaka;
 	struct kmn_ipc *runner;
-	struct kmn_writer w;
 	struct order order;
 	struct desk desk;
 	uint64_t record;
-	json_t *value;
 
 	begin(&desk, &tanaka);
 	runner = bring_runner(&desk.rig, 0);
@@ -189,15 +188,8 @@ test_job(void)
 	CU_ASSERT_STRING_EQUAL(order.pin, PIN);
 	CU_ASSERT_EQUAL(rig_records(&desk.rig, "action", "\"what\":\"instruct\""), 1);
 	expect_state(&desk, &tanaka, record, "running", "");
-	tell_done(&desk.rig, runner, record, "", "made");
-	w = desk_u64(record);
-	value = desk_ask(&desk, &tanaka, KMN_UI_INSTRUCTION, &w, NULL);
-	CU_ASSERT_STRING_EQUAL(desk_text(value, "state"), "done");
-	CU_ASSERT_STRING_EQUAL(desk_text(value, "operator"), "tanaka");
-	CU_ASSERT_STRING_EQUAL(desk_text(value, "form"), "signature");
-	CU_ASSERT_STRING_EQUAL(desk_text(value, "result"), "bWFkZQ==");
-	CU_ASSERT_STRING_EQUAL(desk_text(value, "proof"), "a proof");
-	json_decref(value);
+	tell_done(&desk.rig, runner, record, ""); /* nobody called */
+	expect_state(&desk, &tanaka, record, "failed", "the ledger has no such call");
 	kmn_ipc_free(runner);
 	free(tanaka.text);
 	desk_end(&desk);
@@ -221,7 +213,7 @@ test_turns(void)
 	expect_state(&desk, &tanaka, record[1], "waiting", "");
 	second = bring_runner(&desk.rig, 3);
 	CU_ASSERT_TRUE(hear(&desk.rig, second, &order) && order.record == record[1]);
-	tell_done(&desk.rig, runner, record[0], "C_DestroyObject: CKR_FUNCTION_REJECTED", "");
+	tell_done(&desk.rig, runner, record[0], "C_DestroyObject: CKR_FUNCTION_REJECTED");
 	CU_ASSERT_TRUE(hear(&desk.rig, runner, &order) && order.record == record[2]);
 	expect_state(&desk, &tanaka, record[0], "failed", "CKR_FUNCTION_REJECTED");
 	kmn_ipc_free(runner);
@@ -247,16 +239,140 @@ test_lost(void)
 	CU_ASSERT_TRUE(hear(&desk.rig, runner, &order));
 	kmn_ipc_free(runner);
 	rig_pump(&desk.rig, 50);
-	expect_state(&desk, &tanaka, record, "lost", "signed again");
+	expect_state(&desk, &tanaka, record, "lost", "nothing was done. Sign it again");
 	runner = bring_runner(&desk.rig, 1);
 	CU_ASSERT_FALSE(hear(&desk.rig, runner, &order)); /* never twice */
 	record = instruct(&desk, &tanaka, "destroy", "key");
 	CU_ASSERT_TRUE(hear(&desk.rig, runner, &order));
-	tell_done(&desk.rig, runner, record + 1, "", "");
-	expect_state(&desk, &tanaka, record, "lost", "signed again");
+	tell_done(&desk.rig, runner, record + 1, "");
+	expect_state(&desk, &tanaka, record, "lost", "nothing was done. Sign it again");
 	w = desk_u64(1);
 	CU_ASSERT_PTR_NULL(desk_ask(&desk, &tanaka, KMN_UI_INSTRUCTION, &w, &error));
 	CU_ASSERT_EQUAL(error, KMN_E_NOT_FOUND);
+	kmn_ipc_free(runner);
+	free(tanaka.text);
+	desk_end(&desk);
+}
+
+/* ---- what records say -------------------------------------------------------------------------------------------- */
+
+/* The test is the runner's application too: makes a key for that instruction. */
+static CK_RV
+make_for(struct desk *desk, struct rig_app *app, uint64_t record, const char *label)
+{
+	CK_OBJECT_HANDLE key;
+	struct kmn_writer w;
+	char id[40];
+
+	(void)snprintf(id, sizeof(id), "action %llu", (unsigned long long)record);
+	kmn_writer_init(&w, 8192);
+	kmn_writer_u16(&w, KMN_ADMIN_ATTACH_NEXT);
+	kmn_writer_raw(&w, app->id, sizeof(app->id));
+	kmn_writer_u64(&w, app->session);
+	kmn_writer_bytes(&w, NULL, 0);
+	kmn_writer_bytes(&w, NULL, 0);
+	kmn_writer_text(&w, id);
+	kmn_writer_bytes(&w, NULL, 0);
+	CU_ASSERT_EQUAL(rig_admin(&desk->rig, 1, &w, NULL, 0), KMN_OK);
+	return rig_generate(&desk->rig, app, label, &key);
+}
+
+static void
+begin_calls(struct desk *desk, struct rig_asked *tanaka, struct rig_app *app)
+{
+	begin(desk, tanaka);
+	memset(app, 0, sizeof(*app));
+	rig_attach(&desk->rig, app, 1, &desk->rig.ca);
+	CU_ASSERT_EQUAL_FATAL(rig_open_session(&desk->rig, app), CKR_OK);
+	CU_ASSERT_EQUAL_FATAL(rig_login(&desk->rig, app), CKR_OK);
+}
+
+static json_t *
+ask_of(struct desk *desk, struct rig_asked *who, uint64_t record)
+{
+	struct kmn_writer w = desk_u64(record);
+
+	return desk_ask(desk, who, KMN_UI_INSTRUCTION, &w, NULL);
+}
+
+/* Result, its form, its record and the proof of that; the same whoever asks, and whenever. */
+static void
+expect_made(const json_t *value)
+{
+	CU_ASSERT_STRING_EQUAL(desk_text(value, "state"), "done");
+	CU_ASSERT_STRING_EQUAL(desk_text(value, "operator"), "tanaka");
+	CU_ASSERT_STRING_EQUAL(desk_text(value, "what"), "generate");
+	CU_ASSERT_STRING_EQUAL(desk_text(value, "token"), "mock-1");
+	CU_ASSERT_STRING_EQUAL(desk_text(value, "key"), "other");
+	CU_ASSERT_STRING_EQUAL(desk_text(value, "purpose"), "A purpose");
+	CU_ASSERT_STRING_EQUAL(desk_text(value, "form"), "public-key");
+	CU_ASSERT_TRUE(strlen(desk_text(value, "result")) > 300);
+	CU_ASSERT_EQUAL(strncmp(desk_text(value, "pem"), "-----BEGIN PUBLIC KEY-----\n", 27), 0);
+	CU_ASSERT_TRUE(desk_number(value, "operation") > desk_number(value, "request"));
+	CU_ASSERT_EQUAL(strncmp(desk_text(value, "proof"), "c2sp.org/tlog-proof@v1\nextra ", 29), 0);
+	CU_ASSERT_PTR_NULL(json_object_get(value, "complete"));
+}
+
+static void
+test_records(void)
+{
+	struct rig_asked tanaka, sato = {.text = NULL};
+	struct kmn_ipc *runner;
+	json_t *first, *again;
+	struct order order;
+	struct rig_app app;
+	struct desk desk;
+	uint64_t record;
+
+	begin_calls(&desk, &tanaka, &app);
+	runner = bring_runner(&desk.rig, 0);
+	record = instruct(&desk, &tanaka, "generate", "other");
+	CU_ASSERT_TRUE_FATAL(hear(&desk.rig, runner, &order));
+	CU_ASSERT_EQUAL(make_for(&desk, &app, record, "other"), CKR_OK);
+	kmn_ipc_free(runner); /* the answer of a runner is lost: what it did is not */
+	rig_pump(&desk.rig, 50);
+	expect_made(first = ask_of(&desk, &tanaka, record));
+	CU_ASSERT_EQUAL(rig_stop(&desk.rig), 0);
+	rig_restart(&desk.rig);
+	CU_ASSERT_EQUAL_FATAL(desk_sign_in(&desk, &sato, &desk.sato), KMN_OK);
+	expect_made(again = ask_of(&desk, &sato, record));
+	(void)json_object_del(first, "proof"); /* each under the checkpoint of its time */
+	(void)json_object_del(again, "proof");
+	CU_ASSERT_TRUE(json_equal(first, again));
+	json_decref(first);
+	json_decref(again);
+	free(tanaka.text);
+	free(sato.text);
+	desk_end(&desk);
+}
+
+/* Used up by the refusal: it says which rule, and what to do; the instruction is for no other call. */
+static void
+test_refused(void)
+{
+	struct rig_asked tanaka;
+	struct kmn_ipc *runner;
+	struct order order;
+	struct rig_app app;
+	struct desk desk;
+	uint64_t record;
+
+	begin_calls(&desk, &tanaka, &app);
+	runner = bring_runner(&desk.rig, 0);
+	record = instruct(&desk, &tanaka, "generate", "banned");
+	CU_ASSERT_TRUE_FATAL(hear(&desk.rig, runner, &order));
+	CU_ASSERT_NOT_EQUAL(make_for(&desk, &app, record, "banned"), CKR_OK);
+	tell_done(&desk.rig, runner, record, "C_GenerateKeyPair: CKR_TEMPLATE_INCONSISTENT");
+	expect_state(
+	    &desk, &tanaka, record, "failed", "a rule refuses it (rule never). The instruction is used up: ask for");
+	CU_ASSERT_NOT_EQUAL(make_for(&desk, &app, record, "banned"), CKR_OK);
+	CU_ASSERT_EQUAL(rig_records(&desk.rig, "intent", "\"application\":{\"id\":\"action "), 1);
+	CU_ASSERT_EQUAL(rig_stop(&desk.rig), 0);
+	rig_restart(&desk.rig);
+	free(tanaka.text);
+	memset(&tanaka, 0, sizeof(tanaka));
+	CU_ASSERT_EQUAL_FATAL(desk_sign_in(&desk, &tanaka, &desk.tanaka), KMN_OK);
+	expect_state(&desk, &tanaka, record, "failed", "a rule refuses it (rule never)");
 	kmn_ipc_free(runner);
 	free(tanaka.text);
 	desk_end(&desk);
@@ -269,6 +385,9 @@ main(int argc, char **argv)
 	    {"what was signed for is told to a runner, with file and PIN, and what came of it to who asks", test_job},
 	    {"each runner has one job, the others wait for their turn", test_turns},
 	    {"a job that a runner took with it, or lied about, is lost and told as such", test_lost},
+	    {"what came of it is in the records: a lost answer is there, after a restart and for others too",
+		test_records},
+	    {"a refusal uses it up, and says the rule and what to do", test_refused},
 	    CU_TEST_INFO_NULL,
 	};
 	static CU_SuiteInfo suites[] = {
