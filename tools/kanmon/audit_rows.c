@@ -11,12 +11,7 @@
 
 #include "kanmon/signed.h"
 #include "tools/kanmon/audit_refusal.h"
-
-/* Texts that come again and again (names, labels, mechanisms) are kept once. */
-struct pool {
-	char **text;
-	size_t count, room; /* room is a power of two */
-};
+#include "tools/kanmon/textpool.h"
 
 /* What the rows remember of a request, or of a channel (then only the client). */
 struct asked {
@@ -34,7 +29,7 @@ struct answered { /* a result and its request, for `redeliver` */
 };
 
 struct kmn_rows {
-	struct pool pool;
+	struct kmn_textpool pool;
 	struct asked_list requests, channels;
 	struct answered *answered;
 	size_t answered_count, answered_room;
@@ -51,49 +46,6 @@ kmn_column_name(enum kmn_column column)
 }
 
 /* ---- texts ------------------------------------------------------------------------------------------------------- */
-
-static size_t
-slot_of(const struct pool *pool, const char *text)
-{
-	uint64_t hash = UINT64_C(14695981039346656037);
-
-	for (const unsigned char *at = (const unsigned char *)text; *at != '\0'; at++)
-		hash = (hash ^ *at) * UINT64_C(1099511628211);
-	for (size_t slot = hash & (pool->room - 1);; slot = (slot + 1) & (pool->room - 1))
-		if (pool->text[slot] == NULL || strcmp(pool->text[slot], text) == 0)
-			return slot;
-}
-
-static bool
-grow_pool(struct pool *pool)
-{
-	struct pool larger = {.room = pool->room == 0 ? 256 : 2 * pool->room};
-
-	if ((larger.text = calloc(larger.room, sizeof(*larger.text))) == NULL)
-		return false;
-	for (size_t n = 0; n < pool->room; n++)
-		if (pool->text[n] != NULL)
-			larger.text[slot_of(&larger, pool->text[n])] = pool->text[n];
-	larger.count = pool->count;
-	free(pool->text);
-	*pool = larger;
-	return true;
-}
-
-/* The one copy of a text; NULL: out of memory. */
-static const char *
-keep_text(struct pool *pool, const char *text)
-{
-	size_t slot;
-
-	if (text[0] == '\0')
-		return "";
-	if (2 * (pool->count + 1) > pool->room && !grow_pool(pool))
-		return NULL;
-	if (pool->text[slot = slot_of(pool, text)] == NULL && (pool->text[slot] = strdup(text)) != NULL)
-		pool->count++;
-	return pool->text[slot];
-}
 
 static const char *
 text_of(const json_t *object, const char *name)
@@ -206,7 +158,7 @@ keep_intent(struct kmn_rows *rows, const struct kmn_record *record)
 	if (e != KMN_OK || asked == NULL)
 		return e;
 	for (size_t n = 0; n < KMN_COUNT_OF(texts); n++)
-		if ((*texts[n].to = keep_text(&rows->pool, texts[n].text)) == NULL)
+		if ((*texts[n].to = kmn_textpool_keep(&rows->pool, texts[n].text)) == NULL)
 			return KMN_E_NO_MEMORY;
 	return KMN_OK;
 }
@@ -219,7 +171,7 @@ keep_channel(struct kmn_rows *rows, const struct kmn_record *record)
 
 	if (e != KMN_OK || asked == NULL)
 		return e;
-	asked->client = keep_text(&rows->pool, text_of(json_object_get(record->body, "peer"), "name"));
+	asked->client = kmn_textpool_keep(&rows->pool, text_of(json_object_get(record->body, "peer"), "name"));
 	return asked->client == NULL ? KMN_E_NO_MEMORY : KMN_OK;
 }
 
@@ -233,7 +185,7 @@ keep_vote(struct kmn_rows *rows, const struct kmn_record *record, struct asked *
 		return KMN_OK;
 	(void)snprintf(
 	    all, sizeof(all), "%s%s%.*s", asked->custodians, asked->custodians[0] == '\0' ? "" : " ", 250, signers);
-	asked->custodians = keep_text(&rows->pool, all);
+	asked->custodians = kmn_textpool_keep(&rows->pool, all);
 	return asked->custodians == NULL ? KMN_E_NO_MEMORY : KMN_OK;
 }
 
@@ -463,7 +415,8 @@ remember(struct kmn_rows *rows, const struct kmn_record *record, struct asked *a
 	case KMN_R_VETO:
 		return keep_vote(rows, record, asked, row->signers);
 	case KMN_R_DECISION:
-		if (asked != NULL && (asked->rule = keep_text(&rows->pool, text_of(record->body, "rule"))) == NULL)
+		if (asked != NULL &&
+		    (asked->rule = kmn_textpool_keep(&rows->pool, text_of(record->body, "rule"))) == NULL)
 			return KMN_E_NO_MEMORY;
 		return KMN_OK;
 	case KMN_R_RESULT:
@@ -484,9 +437,7 @@ kmn_rows_free(struct kmn_rows *rows)
 {
 	if (rows == NULL)
 		return;
-	for (size_t n = 0; n < rows->pool.room; n++)
-		free(rows->pool.text[n]);
-	free(rows->pool.text);
+	kmn_textpool_clear(&rows->pool);
 	free(rows->requests.row);
 	free(rows->channels.row);
 	free(rows->answered);

@@ -14,23 +14,19 @@
 #include "tools/kanmon/audit.h"
 #include "tools/kanmon/hsm_log.h"
 #include "tools/kanmon/options.h"
+#include "tools/kanmon/report.h"
 
 #define LEDGERS_MAX 64 /* one after another */
 
-static const char *const says[KMN_CHECK_COUNT] = {
-    [KMN_V1] = "files, framing and segments are whole",
-    [KMN_V2] = "every line is canonical, in order, of a known form",
-    [KMN_V3] = "every root is that of the records before it",
-    [KMN_V4] = "the head is signed by the pinned log key",
-    [KMN_V5] = "policy 1 is the pinned one, each next one was signed by the quorums",
-    [KMN_V6] = "statements, approvals and decisions follow from the records",
-    [KMN_V7] = "signatures verify under the key over what was asked",
-    [KMN_V8] = "every intent and decision has its outcome",
-    [KMN_V9] = "time-stamp anchors",
-    [KMN_V10] = "clock, and heads that clients came with (no authenticator counters are recorded yet)",
-    [KMN_V11] = "the HSM's own log",
-    [KMN_V12] = "openings of commitments",
-};
+/* In one table with the report's page. */
+static const char *
+says(enum kmn_check check)
+{
+	char name[8];
+
+	(void)snprintf(name, sizeof(name), "V%d", (int)check);
+	return kmn_report_text(KMN_ENGLISH, name);
+}
 
 static const char *const severities[] = {"note", "finding", "FATAL", "missing"};
 
@@ -123,7 +119,7 @@ print_table(const struct kmn_verify_report *report)
 {
 	(void)printf("\n");
 	for (enum kmn_check check = KMN_V1; check < KMN_CHECK_COUNT; check++) {
-		(void)printf("V%-3d %-13s %s", (int)check, kmn_audit_check_word(report, check), says[check]);
+		(void)printf("V%-3d %-13s %s", (int)check, kmn_audit_check_word(report, check), says(check));
 		if (report->count[check] > 0)
 			(void)printf(" (%u findings)", report->count[check]);
 		if (check == KMN_V6 && report->done[check])
@@ -178,7 +174,7 @@ print_json(struct audit *audit, const struct kmn_verify_report *report)
 
 	for (enum kmn_check check = KMN_V1; check < KMN_CHECK_COUNT; check++)
 		(void)json_array_append_new(
-		    checks, json_pack("{s:i, s:s, s:s, s:i}", "check", (int)check, "says", says[check], "result",
+		    checks, json_pack("{s:i, s:s, s:s, s:i}", "check", (int)check, "says", says(check), "result",
 				kmn_audit_check_word(report, check), "findings", (int)report->count[check]));
 	all = json_pack("{s:s, s:i, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:O}", "origin",
 	    audit->trust.origin, "exit", report->exit_code, "verdict", verdicts[report->exit_code], "head",

@@ -95,7 +95,7 @@ ROW("V6", "statements, approvals and decisions follow from the records", "声明
 ROW("V7", "signatures verify under the key over what was asked", "署名が要求された内容について鍵で検証できる") \
 ROW("V8", "every intent and decision has its outcome", "すべての要求と決定に結末がある") \
 ROW("V9", "time-stamp anchors", "タイムスタンプ") \
-ROW("V10", "authenticator counters, clock, log keys, channel heads", "認証器カウンタ・時計・ログ鍵・接続先頭") \
+ROW("V10", "the gateway's clock, and heads that clients came with", "ゲートウェイの時計と、クライアントが持参した台帳の先頭") \
 ROW("V11", "the HSM's own log", "HSM 自身のログ") \
 ROW("V12", "openings of commitments", "コミットメントの開示") \
 ROW("findings", "Findings", "指摘事項") \
