@@ -185,6 +185,14 @@ op_of(const struct kmn_judging *j)
 	return NULL;
 }
 
+/* A window let it run: without that one's records nobody can say who approved it. */
+static bool
+was_windowed(const struct kmn_judging *j, const struct kmn_request *request)
+{
+	return j->allowed && !request->window && request->verdict.answer == KMN_ANSWER_HELD &&
+	       request->verdict.per == KMN_PER_WINDOW;
+}
+
 static void
 judge_request(struct kmn_judging *j)
 {
@@ -204,7 +212,8 @@ judge_request(struct kmn_judging *j)
 	kmn_judge_note(j, KMN_ASK_POLICY, KMN_SAYS_OK,
 	    "version %" PRIu64 " was in force, signed by the quorums from version 1 on", request->policy_version);
 	judge_signature(j, request);
-	if (request->window_i != 0 && (request = kmn_quorum_request(j->quorum, request->window_i)) == NULL) {
+	if (was_windowed(j, request) &&
+	    (request->window_i == 0 || (request = kmn_quorum_request(j->quorum, request->window_i)) == NULL)) {
 		kmn_judge_note(j, KMN_ASK_SIGNED, KMN_SAYS_MISSING, "the window is not in the bundle");
 		return;
 	}

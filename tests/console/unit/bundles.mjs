@@ -9,6 +9,7 @@ import { parseTrust } from '../../../server/console/www/js/verify/trust.js';
 import { verifyBundle } from '../../../server/console/www/js/verify/verdict.js';
 import { test as t } from '../browser/tap.mjs';
 import { Ledger } from './forge.mjs';
+import { LESS } from './limits.mjs';
 
 const long = process.env.KMN_TEST_LONG !== undefined;
 const examples = `${process.env.KMN_SOURCE}/docs/examples`;
@@ -97,6 +98,8 @@ export async function bundles() {
 		const said = mine.steps.filter((one) => one.verdict === 'failed' || one.verdict === 'unknown').map((one) => `${one.id} ${one.why}`);
 		assert.ok(mine.verdict !== 'verified' || other === 'verified', `${what}: here ${mine.verdict}, there ${other}`);
 		assert.ok(mine.verdict !== 'failed' || other === 'failed', `${what}: here ${mine.verdict} (${said.join('; ')}), there ${other}`);
+		const unknown = mine.steps.filter((one) => one.verdict === 'unknown' && one.why !== 'step.unreached').map((one) => one.why);
+		assert.ok(mine.verdict !== 'incomplete' || other !== 'verified' || unknown.every((why) => LESS.has(why)), `${what}: ${said.join('; ')}`);
 		return [mine, other];
 	};
 	const asked = fresh().records.filter((record) => record.type === 'intent' || record.type === 'op').map((record) => record.i);

@@ -15,13 +15,13 @@ import { test as t } from '../browser/tap.mjs';
 import { emit, H, Ledger } from './forge.mjs';
 
 const { KMN_WORK: work } = process.env;
-const b64 = (bytes) => Buffer.from(bytes).toString('base64');
-const T = 1790000000000;
-const ORIGIN = 'kanmon.example/browser/2026';
+export const b64 = (bytes) => Buffer.from(bytes).toString('base64');
+export const T = 1790000000000;
+export const ORIGIN = 'kanmon.example/browser/2026';
 
 const seedKey = (words) => createPrivateKey({ key: Buffer.concat([Buffer.from('302e020100300506032b657004220420', 'hex'),
 	createHash('sha256').update(words).digest()]), format: 'der', type: 'pkcs8' });
-const spkiOf = (key) => createPublicKey(key).export({ format: 'der', type: 'spki' });
+export const spkiOf = (key) => createPublicKey(key).export({ format: 'der', type: 'spki' });
 
 function signer(name, type, key) {
 	const typed = type === '' ? Buffer.concat([Buffer.of(1), spkiOf(key).subarray(-32)])
@@ -32,7 +32,7 @@ function signer(name, type, key) {
 
 const ec = (namedCurve) => generateKeyPairSync('ec', { namedCurve }).privateKey;
 const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey;
-const ALL = {
+export const ALL = {
 	log: signer(ORIGIN, '', seedKey('log')),
 	sato: signer('sato', '', seedKey('sato')),
 	sato2: signer('sato-2', 'kanmon/ecdsa-p384-sha384/v1', ec('P-384')),
@@ -63,10 +63,10 @@ const SIGNS = {
 	suzuki: assertion,
 };
 
-const noteOf = (text, who, how) => `${text}\n${who.map((name) => line(ALL[name], SIGNS[name](text, how))).join('')}`;
+export const noteOf = (text, who, how) => `${text}\n${who.map((name) => line(ALL[name], SIGNS[name](text, how))).join('')}`;
 const client = b64(H('client'));
 
-const POLICY = (independent) => `kanmon/policy/v1
+export const POLICY = (independent) => `kanmon/policy/v1
 origin ${ORIGIN}
 version 1
 previous none
@@ -112,13 +112,13 @@ export class World extends Ledger {
 	}
 }
 
-const HSM = ec('P-256');
+export const HSM = ec('P-256');
 
-const DATA = Buffer.from('to be signed');
-const SPKI = spkiOf(HSM);
-const KEY = { class: 'private-key', label: 'k', token: 'root', spki_sha256: b64(H(SPKI)) };
+export const DATA = Buffer.from('to be signed');
+export const SPKI = spkiOf(HSM);
+export const KEY = { class: 'private-key', label: 'k', token: 'root', spki_sha256: b64(H(SPKI)) };
 
-const callOf = (expires) => ({ chan: 0, sess: 1, seq: 1, op: 'C_Sign', mech: { name: 'CKM_ECDSA_SHA256' }, key: KEY,
+export const callOf = (expires) => ({ chan: 0, sess: 1, seq: 1, op: 'C_Sign', mech: { name: 'CKM_ECDSA_SHA256' }, key: KEY,
 	in: { sha256: b64(H(DATA)), len: DATA.length }, norm: { scheme: 'ecdsa', hash: 'sha256', digest: b64(H(DATA)) }, req_sha256: b64(H('q')),
 	nonce_req: b64(H('n')), requester: { name: 'ca', spki_sha256: client }, expires });
 
@@ -127,7 +127,7 @@ function openingOf(call) {
 	return { ...rest, op: 'window', mech: {}, window: { rule: 'guarded', seconds: 86400, uses: 3 } };
 }
 
-const answerTo = (body, request, decision) => ({ chan: 0, sess: 1, seq: 1, req_sha256: body.req_sha256, request, decision, rv: 0, rv_name: 'CKR_OK',
+export const answerTo = (body, request, decision) => ({ chan: 0, sess: 1, seq: 1, req_sha256: body.req_sha256, request, decision, rv: 0, rv_name: 'CKR_OK',
 	out: { b64: b64(sign('sha256', DATA, { key: HSM, dsaEncoding: 'ieee-p1363' })) }, hsm: {}, dur_us: 1, resp_sha256: b64(H('r')) });
 
 async function putStatement(world, policy, request, body) {
@@ -138,7 +138,7 @@ async function putStatement(world, policy, request, body) {
 	return text;
 }
 
-function putVotes(world, request, text, votes) {
+export function putVotes(world, request, text, votes) {
 	const refs = { approvals: [], rejections: [], vetoes: [] };
 	const lists = { approval: 'approvals', rejection: 'rejections', veto: 'vetoes' };
 	for (const [kind, who, how] of votes) {
@@ -189,10 +189,10 @@ export async function worldOf({ votes, independent = 0, late = 0, shown = null, 
 	return { text: bundleOf(world, about, [2, ...more.sizes], [DATA, SPKI, ...more.blobs]), trust: trustOf(policy, more.trust) };
 }
 
-const bundleOf = (world, request, sizes, blobs) => world.bundle(['kanmon/bundle/v1', `origin ${ORIGIN}`, `request ${request}`,
+export const bundleOf = (world, request, sizes, blobs) => world.bundle(['kanmon/bundle/v1', `origin ${ORIGIN}`, `request ${request}`,
 	...world.records.map((record) => `record ${record.i}`), ...sizes.map((size) => `consistency ${size}`),
 	...blobs.toSorted((a, b) => Buffer.compare(H(a), H(b))).map((blob) => `blob ${b64(blob)}`)].join('\n'));
-const trustOf = (policy, more = '') => `kanmon/trust/v1\norigin ${ORIGIN}\npolicy-sha256 ${policy.sha256}\nlog ${ALL.log.vkey}\n${more}\nquorum none\n`;
+export const trustOf = (policy, more = '') => `kanmon/trust/v1\norigin ${ORIGIN}\npolicy-sha256 ${policy.sha256}\nlog ${ALL.log.vkey}\n${more}\nquorum none\n`;
 
 /* A call that is one record: `change` of its body, which a bulk signature would have. */
 async function opOf(change) {

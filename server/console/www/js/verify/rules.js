@@ -38,7 +38,8 @@ function questionOf(policy, body, material, now) {
 		label: text(key, 'label'),
 		id: text(key, 'id'),
 		spki: text(key, 'spki_sha256'),
-		local: get(key, 'local') === true && get(key, 'never_extractable') === true,
+		/* made inside; of a request made ahead (session 0) only the public half is seen */
+		local: (get(key, 'local') === true && get(key, 'never_extractable') === true) || (get(body, 'sess') === 0 && get(key, 'local') === undefined),
 		mechanism: mechanism === '' ? undefined : mechanism,
 		norm: material.norm,
 		material,
@@ -105,7 +106,7 @@ function ruleDecides(rule, q) {
 	if (rule.mechanisms === null && !rule.anyMechanism && rule.need !== 'deny' && !isApproved(q))
 		return refused(rule);
 	if (rule.local && rule.need !== 'deny' && q.hasObject && isSecret(q.class) && !q.local)
-		throw new Unknown('unknown.rule');
+		return refused(rule);
 	const [kind, ...bounds] = rule.content;
 	if (kind !== 'any') {
 		if (q.material.unknown !== null)
