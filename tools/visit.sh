@@ -26,10 +26,10 @@ visit() {
 		  Trust:    go on past the browser's warning; Chrome lets security keys answer only if $certificate
 		            is an authority that it trusts (its settings, Certificates; on Linux: certutil -d sql:\$HOME/.pki/nssdb -A -t C,, -n kanmon -i FILE)
 		  Sign in:  to look, as $name: import $p12 (its password is kanmon), "With a client certificate"
-		            to approve too: "Enrol a security key" there, as $name; give the file that it saves to
+		            to approve too, as any of $CUSTODIANS: "Enrol a security key" there; give the file that the page saves to
 		            $source_dir/tools/sandbox enrol $dir $name FILE ; then "With a security key"
 		            (a USB key or Windows Hello, no synced passkey; without one: Chrome's developer tools, More tools, WebAuthn)
-		  Known:    the page asks what it shall trust: give it $TRUST
+		  Ledger:   the page asks which one it shall believe: compare, or give it $TRUST
 	TEXT
 }
 
