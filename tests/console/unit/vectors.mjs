@@ -10,6 +10,7 @@ import { evidenceOf, parseSigner } from '../../../server/console/www/js/verify/e
 import { APPROVED, HASHED } from '../../../server/console/www/js/verify/mechanisms.js';
 import { parseNote, readCheckpoint, parseVkey } from '../../../server/console/www/js/verify/note.js';
 import { emit, parseRecord } from '../../../server/console/www/js/verify/record.js';
+import { readSpki, verifyPkcs1 } from '../../../server/console/www/js/verify/spki.js';
 import { schemeOf } from '../../../server/console/www/js/verify/norm.js';
 import { grew, includes, leafHash } from '../../../server/console/www/js/verify/tree.js';
 import { TYPES } from '../../../server/console/www/js/verify/types.js';
@@ -50,6 +51,7 @@ export async function vectors() {
 	t('nor one with a line that is none', () => throws(() => readCheckpoint(`${checkpoint}x\n`, origin, key)));
 	await evidence(approval);
 	tables();
+	webauthn();
 	ed25519();
 	texts(approval);
 }
@@ -95,6 +97,47 @@ async function evidence(approval) {
 			}
 		}
 	});
+}
+
+/*
+ * Assertions that others made (webauthn.json): their signatures verify, as RSA does that no line of a policy can name; but none
+ * of them is an approval, for the person was not verified, and the text is another.
+ */
+function webauthn() {
+	const { vectors: list } = JSON.parse(readFileSync(new URL('webauthn.json', import.meta.url), 'utf8'));
+	const bytes = (hex) => new Uint8Array(Buffer.from(hex, 'hex'));
+	const types = { '-7': 'kanmon/webauthn-es256/v1', '-8': 'kanmon/webauthn-eddsa/v1', '-257': 'kanmon/webauthn-rs256/v1' };
+	const jwkOf = ({ x, y, n, e }) => Object.fromEntries(Object.entries({ x, y, n, e }).filter(([, hex]) => hex !== undefined)
+		.map(([name, hex]) => [name, Buffer.from(hex, 'hex').toString('base64url')]));
+	const kinds = { '-7': { kty: 'EC', crv: 'P-256' }, '-8': { kty: 'OKP', crv: 'Ed25519' }, '-257': { kty: 'RSA' } };
+	for (const { name, cose, place, publicKey, authenticatorData, clientDataJSON, signature } of list) {
+		const [data, client, inner] = [authenticatorData, clientDataJSON, signature].map(bytes);
+		const spki = createPublicKey({ key: { ...kinds[cose], ...jwkOf(publicKey) }, format: 'jwk' }).export({ format: 'der', type: 'spki' });
+		const message = async (d) => Buffer.concat([d, createHash('sha256').update(client).digest()]);
+		t(`W3C WebAuthn Level 3, ${name}: the signature verifies, and over nothing else`, async () => {
+			const bent = Uint8Array.from(data);
+			bent[36] ^= 1;
+			if (cose === -257) {
+				const check = async (d) => verifyPkcs1(spki, readSpki(spki), 'SHA-256', await message(d), inner);
+				assert.deepEqual([await check(data), await check(bent)], [true, false]);
+				return;
+			}
+			const signer = await parseSigner(vkeyOf('w3c', types[cose], spki));
+			const check = async (d) => signer.type.check(signer, await message(d), inner);
+			assert.deepEqual([await check(data), await check(bent)], [true, false]);
+		});
+		t(`W3C WebAuthn Level 3, ${name}: it approves nothing`, async () => {
+			const vkey = vkeyOf('w3c', types[cose], spki);
+			if (cose === -257) {
+				await assert.rejects(parseSigner(vkey), { why: 'form.vkey' });
+				return;
+			}
+			const key = await parseSigner(vkey);
+			const assertion = Buffer.concat([data, client, inner].map((part) => Buffer.concat([Buffer.of(part.length >> 8, part.length & 255), part])));
+			const note = `text\n\n\u2014 ${key.name} ${Buffer.concat([key.id, assertion]).toString('base64')}\n`;
+			await assert.rejects(evidenceOf(parseNote(note), [{ name: 'w3c', person: 'w3c', key }], [{ ...place, independent: false }]), { why: 'evidence.unverified' });
+		});
+	}
 }
 
 function tables() {

@@ -38,6 +38,7 @@ export const ALL = {
 	sato2: signer('sato-2', 'kanmon/ecdsa-p384-sha384/v1', ec('P-384')),
 	suzuki: signer('suzuki', 'kanmon/webauthn-es256/v1', ec('P-256')),
 	tanaka: signer('tanaka', 'kanmon/rsa-pss-sha256/v1', rsa),
+	yamada: signer('yamada', 'kanmon/webauthn-eddsa/v1', seedKey('yamada')),
 	mori: signer('mori', 'kanmon/ecdsa-p256-sha256/v1', ec('P-256')),
 	stranger: signer('stranger', '', seedKey('stranger')),
 };
@@ -46,11 +47,11 @@ const line = ({ name, id }, signature) => `\u2014 ${name} ${b64(Buffer.concat([i
 const withLength = (bytes) => Buffer.concat([Buffer.of(bytes.length >> 8, bytes.length & 255), bytes]);
 
 /* An assertion of a security key over a text: flags, origin and what follows may be others. */
-function assertion(text, { flags = 0x05, origin = 'https://console.example', rp = 'console.example', more = '}' } = {}) {
+function assertion(text, { flags = 0x05, origin = 'https://console.example', rp = 'console.example', more = '}' } = {}, by = (data) => sign('sha256', data, ALL.suzuki.key)) {
 	const challenge = b64url(H('kanmon/webauthn/v1\n', text));
 	const data = Buffer.concat([H(rp), Buffer.of(flags, 0, 0, 0, 1)]);
 	const client = Buffer.from(`{"type":"webauthn.get","challenge":"${challenge}","origin":"${origin}","crossOrigin":false${more}`);
-	return Buffer.concat([data, client, sign('sha256', Buffer.concat([data, H(client)]), ALL.suzuki.key)].map(withLength));
+	return Buffer.concat([data, client, by(Buffer.concat([data, H(client)]))].map(withLength));
 }
 
 const SIGNS = {
@@ -61,6 +62,7 @@ const SIGNS = {
 	mori: (text) => sign('sha256', Buffer.from(text), { key: ALL.mori.key, dsaEncoding: 'ieee-p1363' }),
 	tanaka: (text) => sign('sha256', Buffer.from(text), { key: rsa, padding: 6, saltLength: 32 }),
 	suzuki: assertion,
+	yamada: (text, how) => assertion(text, how, (data) => sign(null, data, ALL.yamada.key)),
 };
 
 export const noteOf = (text, who, how) => `${text}\n${who.map((name) => line(ALL[name], SIGNS[name](text, how))).join('')}`;
@@ -77,10 +79,11 @@ custodian sato person:1 ${ALL.sato2.vkey}
 custodian suzuki person:2 ${ALL.suzuki.vkey}
 custodian tanaka person:3 ${ALL.tanaka.vkey}
 custodian mori person:4 ${ALL.mori.vkey}
+custodian yamada person:5 ${ALL.yamada.vkey}
 webauthn web origin https://console.example rp-id console.example
 client ca spki:${client} tokens root operators mori
 token root
-group keepers 2 sato suzuki tanaka mori
+group keepers 2 sato suzuki tanaka mori yamada
 role policy 1 sato
 role veto 1 tanaka
 rule bulk
@@ -226,6 +229,8 @@ const approve = (...who) => ['approval', who];
 
 export function world() {
 	judged('a key file and a security key', { votes: [approve('sato'), approve('suzuki')] }, null);
+	judged('security keys of P-256 and of Ed25519', { votes: [approve('suzuki'), approve('yamada')] }, null);
+	judged('one of Ed25519 at another page', { votes: [approve('suzuki'), ['approval', ['yamada'], { origin: 'https://console.example:8443' }]] }, ['votes', 'evidence.client']);
 	judged('two cards under one note', { votes: [approve('sato2', 'tanaka')] }, null);
 	judged('a screen that showed what was signed', { votes: [approve('sato'), approve('suzuki')], shown: (text) => text }, null);
 	judged('a screen that showed another text', { votes: [approve('sato'), approve('suzuki')], shown: (text) => `${text} ` }, ['screen', 'screen.other']);
