@@ -117,7 +117,7 @@ test('a page that was left while it waited for its answer does not write over th
 	await answered;
 	await page.waitForTimeout(100);
 	assert.equal(await page.locator('h1').textContent(), 'Custodians');
-	await page.unroute('**/api/v1/health');
+	await page.unrouteAll({ behavior: 'wait' });
 });
 
 test('enrolling makes a resident credential that verified its person, and saves its registration', async () => {

@@ -56,5 +56,5 @@ export async function altered(person, path, change) {
 		const response = await route.fetch();
 		await route.fulfill({ response, body: change(await response.text()) });
 	});
-	return () => person.page.unroute(pattern);
+	return () => person.page.unrouteAll({ behavior: 'wait' });
 }

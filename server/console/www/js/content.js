@@ -21,7 +21,17 @@ const headline = {
 /* These are said together with another line. */
 const said = new Set(['not-after', 'next-update', 'version']);
 
-const term = (name) => (has(`content.${name}`) ? t(`content.${name}`) : name);
+const halves = { pPrivateKeyTemplate: 'content.half.private', pPublicKeyTemplate: 'content.half.public' };
+
+/* `pPrivateKeyTemplate.CKA_ID.b64`: an attribute of a key that is made, in words where there are some. */
+function attribute(name) {
+	const [half, type, ...more] = name.split('.');
+	const words = has(`keys.attribute.${type}`) ? t(`keys.attribute.${type}`) : type;
+
+	return [halves[half] === undefined ? null : `${t(halves[half])}: `, [words, ...more].join('.')];
+}
+
+const term = (name) => (has(`content.${name}`) ? t(`content.${name}`) : name.includes('.CKA_') ? attribute(name) : name);
 
 function validity(statement, from, to) {
 	const days = daysBetween(from, to);
@@ -86,15 +96,15 @@ function warnings(statement, now) {
 			el('span', { class: 'mark', 'aria-hidden': 'true' }, '!'), ' ', t(`lint.${name}`))));
 }
 
-/* The card; null where the statement's content has no words. */
-export function contentCard(statement, now, headingId) {
+/* The card; null where the statement's content has no words. `heading`: instead of what kind of content it is. */
+export function contentCard(statement, now, headingId, heading = null) {
 	const kind = valueOf(statement, 'input-kind');
 
 	if (valuesOf(statement, 'input').length === 0)
 		return null;
 	const name = headline[kind] === undefined ? null : inputOf(statement, headline[kind]);
 	return el('section', { class: 'card content', 'aria-labelledby': headingId },
-		el('h2', { id: headingId }, has(`kind.${kind}`) ? t(`kind.${kind}`) : kind),
+		el('h2', { id: headingId }, heading ?? (has(`kind.${kind}`) ? t(`kind.${kind}`) : kind)),
 		name === null ? null : nameOf(name),
 		name === null ? null : warnings(statement, now),
 		el('dl', { class: 'facts' }, rows(statement, headline[kind])));

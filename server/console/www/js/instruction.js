@@ -2,12 +2,12 @@
  * An operator's instruction (kanmon/instruction/v1, docs/statements.md 8): whether a text says what was typed, and whether
  * what became of it, as the records prove it, is what it says.
  */
-import { ApiError, get as ask, query } from './api.js';
+import { ApiError } from './api.js';
 import { wholeOf } from './issued.js';
 import { judgeBundle, placedRecord } from './proof.js';
 import { readStatement, valueOf } from './statement.js';
 import { kept } from './trust.js';
-import { b64, Bad, equal, hex, need, unb64, utf8 } from './verify/bytes.js';
+import { b64, Bad, equal, hex, need, number, unb64, utf8 } from './verify/bytes.js';
 import { evidenceOf } from './verify/evidence.js';
 import { parseNote } from './verify/note.js';
 import { parsePolicy } from './verify/policy.js';
@@ -50,11 +50,11 @@ export function saysOtherwise(statement, lines) {
 const step = (what, verdict, why, digests = []) => ({ what, verdict, why, digests });
 
 /* The record of the instruction, in the ledger that this browser knows. {i, t, text, note, actor} */
-async function readInstruction(number, trust) {
-	const record = await placedRecord(number, trust);
+async function readInstruction(index, trust) {
+	const record = await placedRecord(index, trust);
 	const note = get(record.body, 'auth', 'note');
 
-	need(record.type === 'action' && record.body.what === 'instruct' && typeof note === 'string', 'instruct.none', { record: number });
+	need(record.type === 'action' && record.body.what === 'instruct' && typeof note === 'string', 'instruct.none', { record: index });
 	return { i: record.i, t: record.t, leaf: b64(record.leaf), note: parseNote(note), actor: get(record.body, 'actor', 'name') };
 }
 
@@ -82,11 +82,21 @@ function keysOf(call) {
 	return template === undefined ? [get(call, 'key') ?? {}] : Object.values(template).map((half) => ({ label: get(half, 'CKA_LABEL'), id: idOf(get(half, 'CKA_ID')) }));
 }
 
-function callStep(said, instruction, facts, policy) {
+/* The same but for nonce and time: signed again where the call of the first one was lost, it meets what that one asked for. */
+const wish = ({ note }) => note.text.replace(/^(nonce|time) .*\n/gm, '');
+
+async function isNamed(instruction, call, trust) {
+	const id = get(call, 'application', 'id');
+	const earlier = number(/^action (\d+)$/.exec(id)?.[1] ?? '');
+
+	return id === `action ${instruction.i}` || (earlier !== null && earlier < instruction.i && wish(await readInstruction(earlier, trust)) === wish(instruction));
+}
+
+async function callStep(said, instruction, facts, policy, trust) {
 	const { call } = facts;
 	const token = policy.tokens.find((line) => line.name === valueOf(said, 'token'));
 	const fits = [
-		['application', get(call, 'application', 'id') === `action ${instruction.i}`],
+		['application', await isNamed(instruction, call, trust)],
 		['client', agrees(said, 'client', get(call, 'requester', 'name'))],
 		['what', CALLS[valueOf(said, 'what')]?.includes(call.op) ?? false],
 		['token', token !== undefined && token.label === get(call, 'key', 'token')],
@@ -120,20 +130,6 @@ async function resultStep(answer, facts) {
 	return { form: 'public-key', bytes: agreed ? given : null, content: null, step: step('given', ...same(agreed), [{ name: 'public key', value: key ?? '' }, { name: 'given', value: hash }]) };
 }
 
-/* The request that came of it, where the gateway names none: an operation that says of itself that it is for this. */
-async function findOperation(instruction) {
-	let before = '';
-
-	do {
-		const { operations, next } = await ask(query('operations', { before, count: 50, since: instruction.t }));
-		const found = operations.find((one) => one.application === `action ${instruction.i}`);
-		if (found !== undefined)
-			return found.request;
-		before = next ?? 0;
-	} while (before !== 0);
-	return null;
-}
-
 const RANK = { none: 0, ok: 1, unknown: 2, failed: 3 };
 const worst = (verdicts) => verdicts.reduce((a, b) => (RANK[b] > RANK[a] ? b : a), 'none');
 
@@ -151,11 +147,11 @@ export async function judgeInstruction(answer) {
 	try {
 		const instruction = await readInstruction(answer.record, trust);
 		text = instruction.note.text;
-		const request = answer.request ?? await findOperation(instruction);
-		if (request === null)
+		const about = answer.request ?? answer.operation;
+		if (about === undefined)
 			return { ...nothing, text, words: reason('instruct.nothing') };
-		const judged = await judgeBundle(request);
-		return judged.facts === null ? { ...nothing, ...judged, text } : await judgeRest(answer, instruction, judged);
+		const judged = await judgeBundle(about);
+		return judged.facts === null ? { ...nothing, ...judged, text } : await judgeRest(answer, instruction, judged, trust);
 	} catch (error) {
 		if (error instanceof ApiError && error.status === 404)
 			return { ...nothing, text, words: reason('instruct.nothing') };
@@ -165,10 +161,10 @@ export async function judgeInstruction(answer) {
 	}
 }
 
-async function judgeRest(answer, instruction, judged) {
+async function judgeRest(answer, instruction, judged, trust) {
 	const { facts } = judged;
 	const { policy, step: signed } = await signatureStep(instruction, facts);
-	const asked = callStep(readStatement(instruction.note.text), instruction, facts, policy);
+	const asked = await callStep(readStatement(instruction.note.text), instruction, facts, policy, trust);
 	const { step: given, ...result } = await resultStep(answer, facts);
 	const steps = [signed, asked, ...judged.steps, given];
 	const verdict = worst([judged.verdict, ...steps.filter((one) => !judged.steps.includes(one)).map((one) => one.verdict)]);

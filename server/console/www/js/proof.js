@@ -53,17 +53,17 @@ export async function judgeText(text, file) {
 }
 
 /*
- * The bundle of a request or an `op`, asked of the gateway and judged: as judgeText(), and `facts` (facts.js), null where
+ * The bundle of a request, an `op` or what ended one, asked of the gateway and judged: as judgeText(), and `facts` (facts.js), null where
  * it does not hold. It is of what was asked for, and of the history that this browser keeps.
  */
-export async function judgeBundle(request) {
-	const answer = await get(`operations/${request}/bundle`);
+export async function judgeBundle(index) {
+	const answer = await get(`operations/${index}/bundle`);
 	const judged = await judgeText(typeof answer === 'string' ? answer : answer.bundle, null);
 
 	if (judged.verdict === 'failed' || judged.head === null)
 		return { ...judged, facts: null };
 	const facts = await readFacts(judged.bundle);
-	need(facts.request === request && facts.call !== null, 'line.other', { names: 'request' });
+	need((facts.request === index || facts.ends.some((end) => end.i === index)) && facts.call !== null, 'line.other', { names: 'request' });
 	await needOurs(judged.head);
 	return { ...judged, facts };
 }

@@ -97,8 +97,9 @@ function row(instruction) {
 
 	return el('li', { class: 'instruction' }, el('span', { class: 'number' }, String(instruction.record)),
 		el('div', { class: 'what' }, el('a', { href: `#/actions/${instruction.record}`, id: `instruction-${instruction.record}` },
-			has(`actions.what.${instruction.what}`) ? t(`actions.what.${instruction.what}`) : t('actions.record', instruction.record)),
-		el('p', { class: 'under' }, instruction.request === undefined ? null : t('requests.number', instruction.request))),
+			[has(`actions.what.${instruction.what}`) ? t(`actions.what.${instruction.what}`) : t('actions.record', instruction.record), instruction.key].filter(Boolean).join(' · ')),
+		el('p', { class: 'under' }, [instruction.purpose ? `“${instruction.purpose}”` : null,
+			instruction.request === undefined ? null : t('requests.number', instruction.request)].filter((part) => part !== null).join(' · '))),
 		el('div', { class: 'when' }, el('span', { class: `state state-${instruction.state}` }, has(state) ? t(state) : instruction.state),
 			instruction.t === undefined ? null : el('span', { class: 'under' }, utcShort(instruction.t))));
 }

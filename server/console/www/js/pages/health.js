@@ -42,6 +42,13 @@ function part(id, value) {
 		: el('section', { class: 'card', 'aria-labelledby': id }, el('h2', { id }, t(`health.${id}`)), tree(value));
 }
 
+/* By name, the newest record of each: the size that it is about, where it stands, when. */
+function newest(id, entries) {
+	return entries === undefined ? null : el('section', { class: 'card', 'aria-labelledby': id }, el('h2', { id }, t(`health.${id}`)),
+		Object.keys(entries).length === 0 ? el('p', { class: 'quiet' }, t('app.none'))
+			: facts(Object.entries(entries).map(([name, one]) => [name, t('health.newest', one.size, one.record, utcShort(one.gen_time ?? one.t))])));
+}
+
 /* What is wrong, in one line at the top; or that nothing is. */
 function alarm(health) {
 	const wrong = [['health.service', health.service], ['health.class_a', health.class_a], ['health.policy', health.policy?.warning]]
@@ -64,7 +71,7 @@ export async function openHealth(app, argument, signal) {
 		if (signal.aborted || document.querySelector('dialog[open]') !== null)
 			return;
 		refill(body, alarm(health), closed, overview(health), clientsCard(health.clients ?? {}),
-			el('div', { class: 'cards' }, part('cosignatures', health.cosignatures), part('witness', health.witness), part('anchors', health.anchors),
+			el('div', { class: 'cards' }, newest('cosignatures', health.cosignatures), part('witness', health.witness), newest('anchors', health.anchors),
 				part('time_stamps', health.time_stamps), part('guards', health.guards), part('anomalies', health.anomalies)));
 	}
 	await read();

@@ -27,7 +27,7 @@ function progress(answer, request) {
 			[t('instruction.request'), request === null ? (openStates.has(answer.state) ? t('actions.waits') : t('app.none'))
 				: el('a', { href: `#/requests/${answer.request}` }, t('requests.number', answer.request))],
 			...request === null ? [] : [
-				[t('request.rule'), request.rule], [t('requests.votes'), [request.need, el('br'), request.have.length === 0 ? t('instruction.nobody') : t('instruction.by', request.have.join(', '))]],
+				[t('request.rule'), request.rule], [t('requests.votes'), [request.need, el('br'), request.have.length === 0 ? t(request.state === 'open' ? 'instruction.notyet' : 'instruction.nobody') : t('instruction.by', request.have.join(', '))]],
 				[t('instruction.rejected'), request.rejected_by.join(', ')],
 				[t('instruction.state'), stateWord(request.state)],
 				[t('requests.left'), request.state === 'open' ? countdown(request.expires) : null],
@@ -46,7 +46,7 @@ function wayOut(answer, request) {
 }
 
 function failure(answer, request, judged) {
-	return el('section', { class: 'card', 'aria-labelledby': 'failure' }, el('h2', { id: 'failure' }, t(`instruction.${answer.state}`)),
+	return el('section', { class: 'card', 'aria-labelledby': 'failure' }, el('h2', { id: 'failure' }, t(`instruction.title.${answer.state}`)),
 		el('div', { class: 'problem', role: 'alert' }, el('p', {}, answer.why),
 			request === null ? null : el('p', {}, t('instruction.refused', request.id, stateWord(request.state), request.rule)),
 			judged.refusals.map((note) => el('p', {}, t('instruction.reason', noteSigners(note).join(', '), valueOf(readStatement(noteText(note)), 'reason') ?? '')))),
@@ -76,7 +76,7 @@ function result(number, answer, judged, words) {
 		judged.verdict === 'failed' ? el('p', { class: 'problem', role: 'alert' }, t('instruction.lies')) : null,
 		words === null ? null : el('p', {}, words),
 		judged.verdict === 'failed' || judged.bytes === null ? null
-			: [judged.content === null ? null : contentCard(contentStatement(judged.content), Date.now(), 'content'), downloads(number, judged)]);
+			: [judged.content === null ? null : contentCard(contentStatement(judged.content), Date.now(), 'content', t('instruction.content')), downloads(number, judged)]);
 }
 
 /* What is to be said of an outcome that is no file. */

@@ -53,7 +53,7 @@ async function stanceCard(app, policy, [token, stance], done) {
 	return el('section', { class: 'card closed', 'aria-label': token }, el('h2', {}, t('reopen.closed', token)),
 		record === null ? el('p', { class: 'problem' }, words)
 			: facts([[t('reopen.anomaly'), `${record.body.what}: ${record.body.detail}`], [t('instruction.time'), utcShort(record.t)],
-				[t('policy.record'), [String(record.i), ' ', verdictMark('ok')]], [t('policy.role'), t('policy.role.of', role.least, role.persons.join(', '))]]),
+				[t('policy.record'), [String(record.i), '  ', verdictMark('ok')]], [t('reopen.role'), t('policy.role.of', role.least, role.persons.join(', '))]]),
 		may ? el('div', { class: 'buttons' }, el('button', { type: 'button', class: 'reopen', disabled: !available(),
 			onclick: () => openReopening(app, policy, token, record, done) }, t('reopen.begin'))) : el('p', { class: 'quiet' }, t('reopen.who')));
 }
