@@ -108,8 +108,16 @@ t 'anything but yes signs nothing' says 'nothing was signed' answers '\n\n\ny\n'
 t 'and the vote is not there' test '["sato"]' = "$(kanmon request show "$id" --json | jq -c .request.have)"
 jq '.[].head.size = 1000000' "$CUSTODIAN_DIR/sato.seen" >seen && cp seen "$CUSTODIAN_DIR/sato.seen"
 t 'a ledger shorter than what was seen is not signed for' says 'DO NOT SIGN: the ledger is shorter' approve sato "$id"
+# refuses_the_same LANGUAGE: `approve` and `request show` say the same line.
+refuses_the_same() {
+	local line
+	line=$(kanmon approve "$id" $(as sato) --language "$1" 2>&1 | grep 'DO NOT SIGN') && [ -n "$line" ] &&
+		test "$line" = "$(kanmon request show "$id" --as "$CUSTODIAN_DIR/sato" --language "$1" 2>&1 >/dev/null)"
+}
 t 'nor shown' says 'DO NOT SIGN: the ledger is shorter' kanmon request show "$id" --as "$CUSTODIAN_DIR/sato"
 t 'which is a failure' exits 1 kanmon request show "$id" --as "$CUSTODIAN_DIR/sato"
+t 'in the words of approve' refuses_the_same en
+t 'and in Japanese' refuses_the_same ja
 
 "$source_dir/tools/sandbox" down "$work/gw" >/dev/null
 t 'the ledger of all this verifies' exits 0 kanmon audit verify "$LEDGER" --trust "$TRUST"
