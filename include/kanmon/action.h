@@ -63,4 +63,13 @@ kmn_err kmn_quorum_check_action(
 kmn_err kmn_quorum_check_instructed(
     const struct kmn_quorum *quorum, const json_t *intent, uint64_t t, struct kmn_why *why) KMN_MUST_CHECK;
 
+/*
+ * The same of records that stand, with the moment between a judgement and the time of its record: did the person that
+ * the body of an `instruct` action names sign it, under that policy; does an intent want just what an instruction says.
+ */
+kmn_err kmn_action_judge_instruct(
+    const struct kmn_policy *policy, const json_t *body, uint64_t t, struct kmn_why *why) KMN_MUST_CHECK;
+kmn_err kmn_quorum_judge_instructed(
+    const struct kmn_quorum *quorum, const json_t *intent, uint64_t t, struct kmn_why *why) KMN_MUST_CHECK;
+
 #endif

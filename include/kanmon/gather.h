@@ -19,6 +19,8 @@ struct kmn_gather {
 	size_t said[3];  /* of what may be said any number of times: redeliveries, screens, votes that do not count */
 	uint64_t last;   /* of what is about the request */
 	uint64_t anchor; /* the first one that covers all of it; KMN_GATHER_NONE: none */
+	uint64_t instruction[2]; /* the actions that the request, and that of its window, were asked for by */
+	size_t instructions;
 	json_t *cosigns; /* bodies of `cosign` records that may be of the checkpoint's size */
 	uint64_t size;   /* of the checkpoint */
 };

@@ -156,6 +156,8 @@ bool kmn_ref_parse(const json_t *value, struct kmn_ref *out) KMN_MUST_CHECK;
 /* {"size":..,"root":..} and back. */
 json_t *kmn_head_json(const struct kmn_head *head) KMN_MUST_CHECK;
 bool kmn_head_get(const json_t *object, const char *name, struct kmn_head *out) KMN_MUST_CHECK;
+/* Does this body of an intent name an instruction: "action N", N as numbers are written, as the id of its application? */
+bool kmn_instruction_named(const json_t *intent, uint64_t *i_out) KMN_MUST_CHECK;
 
 /* Whether a record with this body fits a line, whatever its place in the ledger: strings, numbers, depth, length. */
 bool kmn_record_fits(const json_t *body) KMN_MUST_CHECK;

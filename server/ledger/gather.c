@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define LATER 3u /* the anchor and two instructions, which are told last */
+
 struct kmn_gather *
 kmn_gather_new(uint64_t size)
 {
@@ -116,7 +118,7 @@ kmn_gather_record(struct kmn_gather *g, const struct kmn_record *record)
 {
 	bool about = is_about(g, record);
 	size_t *said = about ? count_of(g, record) : NULL;
-	uint64_t size = 0;
+	uint64_t size = 0, named;
 
 	if (record->kind == KMN_R_COSIGN && kmn_json_get_number(record->body, "size", &size) && size == g->size)
 		return json_array_append(g->cosigns, (json_t *)(uintptr_t)record->body) == 0 ? KMN_OK : KMN_E_NO_MEMORY;
@@ -129,8 +131,11 @@ kmn_gather_record(struct kmn_gather *g, const struct kmn_record *record)
 		return KMN_OK;
 	if (said != NULL && ++*said > KMN_GATHER_SAID_MAX)
 		return KMN_OK;
-	if (g->count == KMN_BUNDLE_RECORDS_MAX - 1)
+	if (g->count == KMN_BUNDLE_RECORDS_MAX - LATER)
 		return KMN_E_TOO_BIG;
+	if (record->kind == KMN_R_INTENT && kmn_instruction_named(record->body, &named) &&
+	    g->instructions < KMN_COUNT_OF(g->instruction))
+		g->instruction[g->instructions++] = named;
 	g->part[g->count++] = record->i;
 	if (about) {
 		g->last = record->i;
@@ -244,6 +249,36 @@ put_note(struct kmn_bundle *bundle, const char *note, const json_t *cosigns)
 	return fclose(out) == 0 ? KMN_OK : KMN_E_NO_MEMORY;
 }
 
+/* Stands before the call that names it; what is no instruction does not belong here, whatever the call says. */
+static kmn_err
+add_instruction(struct kmn_gather *g, const struct kmn_gather_source *s, uint64_t index)
+{
+	struct kmn_record record = {0};
+	const char *what = "";
+	char *line = NULL;
+	size_t len;
+	kmn_err e;
+
+	if (index >= g->request || is_part(g, index))
+		return KMN_OK;
+	if ((e = s->line(s->cookie, index, &line, &len)) == KMN_OK)
+		e = kmn_record_parse(line, len, &record, NULL);
+	if (e == KMN_OK && record.kind == KMN_R_ACTION && kmn_json_get_text(record.body, "what", &what) &&
+	    strcmp(what, "instruct") == 0)
+		g->part[g->count++] = index;
+	kmn_record_clear(&record);
+	free(line);
+	return e;
+}
+
+static int
+by_index(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
 kmn_err
 kmn_gather_bundle(struct kmn_gather *g, const struct kmn_gather_source *source, struct kmn_bundle **bundle_out)
 {
@@ -257,6 +292,9 @@ kmn_gather_bundle(struct kmn_gather *g, const struct kmn_gather_source *source, 
 	bundle->request = g->request;
 	if (g->anchor != KMN_GATHER_NONE)
 		g->part[g->count++] = g->anchor;
+	for (size_t n = 0; e == KMN_OK && n < g->instructions; n++)
+		e = add_instruction(g, source, g->instruction[n]);
+	qsort(g->part, g->count, sizeof(*g->part), by_index);
 	for (size_t n = 0; e == KMN_OK && n < g->count; n++)
 		e = put_record(bundle, source, g->part[n], g->size);
 	if (e == KMN_OK)

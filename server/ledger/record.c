@@ -1,5 +1,6 @@
 #include "kanmon/record.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -335,4 +336,21 @@ kmn_head_get(const json_t *object, const char *name, struct kmn_head *out)
 	memset(out, 0, sizeof(*out));
 	return json_object_size(value) == 2 && kmn_json_get_number(value, "size", &out->size) &&
 	       kmn_json_get_b64(value, "root", out->root, KMN_HASH_BYTES);
+}
+
+#define NAMED "action "
+
+bool
+kmn_instruction_named(const json_t *intent, uint64_t *i_out)
+{
+	char again[40];
+	const char *id;
+
+	*i_out = 0;
+	if (!kmn_json_get_text(json_object_get(intent, "application"), "id", &id) ||
+	    strncmp(id, NAMED, strlen(NAMED)) != 0)
+		return false;
+	*i_out = strtoull(id + strlen(NAMED), NULL, 10);
+	(void)snprintf(again, sizeof(again), NAMED "%" PRIu64, *i_out);
+	return strcmp(again, id) == 0;
 }

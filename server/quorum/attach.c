@@ -220,7 +220,7 @@ kmn_quorum_check_attachment(const struct kmn_quorum *q, const struct kmn_request
 		return says_no(why, "the policy has changed since");
 	if (t > request->not_after)
 		return says_no(why, "the request has expired");
-	if (quorum_instruct_named(body, &instruction))
+	if (kmn_instruction_named(body, &instruction))
 		return says_no(why, "an instruction is named before the call, not while it waits");
 	if (kmn_intent_attach(r->intent, body, ref, whole_out) != KMN_OK)
 		return says_no(why, kmn_err_text(KMN_E_NO_MEMORY));

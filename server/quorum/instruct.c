@@ -13,8 +13,6 @@
 #include "server/quorum/quorum.h"
 #include "server/quorum/text.h"
 
-#define NAMED "action "
-
 /* Of which calls an instruction may be; a window is asked for, and is no call. */
 static const struct {
 	const char *what;
@@ -193,21 +191,6 @@ kmn_action_check_text(const struct kmn_policy *policy, const char *text, const c
 
 /* ---- the call ---------------------------------------------------------------------------------------------------- */
 
-bool
-quorum_instruct_named(const json_t *intent, uint64_t *i_out)
-{
-	char again[40];
-	const char *id;
-
-	*i_out = 0;
-	if (!kmn_json_get_text(json_object_get(intent, "application"), "id", &id) ||
-	    strncmp(id, NAMED, strlen(NAMED)) != 0)
-		return false;
-	*i_out = strtoull(id + strlen(NAMED), NULL, 10);
-	(void)snprintf(again, sizeof(again), NAMED "%" PRIu64, *i_out);
-	return strcmp(again, id) == 0;
-}
-
 static bool
 is_on_token(const struct kmn_policy *policy, const struct kmn_signed *said, const json_t *key)
 {
@@ -289,7 +272,7 @@ kmn_quorum_check_instructed(const struct kmn_quorum *q, const json_t *intent, ui
 	const char *wrong;
 	uint64_t i;
 
-	if (!quorum_instruct_named(intent, &i))
+	if (!kmn_instruction_named(intent, &i))
 		return KMN_OK;
 	instruction = find(q, i);
 	if (instruction == NULL || t > instruction->t + KMN_ACTION_INSTRUCTION_LIFE_MS) {
@@ -301,6 +284,33 @@ kmn_quorum_check_instructed(const struct kmn_quorum *q, const json_t *intent, ui
 	if ((wrong = differs(kmn_quorum_policy(q), &said, intent)) == NULL)
 		return KMN_OK;
 	kmn_why_set(why, "the call is not what action %" PRIu64 " wants: %s", i, wrong);
+	return KMN_E_DENIED;
+}
+
+kmn_err
+kmn_quorum_judge_instructed(const struct kmn_quorum *q, const json_t *intent, uint64_t t, struct kmn_why *why)
+{
+	return kmn_quorum_check_instructed(q, intent, t > QUORUM_GRACE_MS ? t - QUORUM_GRACE_MS : 0, why);
+}
+
+kmn_err
+kmn_action_judge_instruct(const struct kmn_policy *policy, const json_t *body, uint64_t t, struct kmn_why *why)
+{
+	uint64_t at = t > QUORUM_GRACE_MS ? t - QUORUM_GRACE_MS : 0;
+	struct kmn_action_signer signer;
+	const char *note, *name;
+	kmn_err e;
+
+	if (!kmn_json_get_text(json_object_get(body, "auth"), "note", &note) ||
+	    !kmn_json_get_text(json_object_get(body, "actor"), "name", &name)) {
+		kmn_why_set(why, "no note says that an operator wanted it");
+		return KMN_E_DENIED;
+	}
+	if ((e = kmn_action_judge_note(policy, KMN_SIGNED_INSTRUCTION, note, strlen(note), at, &signer, why)) != KMN_OK)
+		return e;
+	if (strcmp(signer.name, name) == 0)
+		return KMN_OK;
+	kmn_why_set(why, "another person signed than the one it names");
 	return KMN_E_DENIED;
 }
 
@@ -320,9 +330,9 @@ quorum_instruct_apply(struct kmn_quorum *q, struct request *r, const json_t *int
 	kmn_err e;
 	uint64_t i;
 
-	if (!quorum_instruct_named(intent, &i))
+	if (!kmn_instruction_named(intent, &i))
 		return KMN_OK;
-	e = kmn_quorum_check_instructed(q, intent, t > QUORUM_GRACE_MS ? t - QUORUM_GRACE_MS : 0, why);
+	e = kmn_quorum_judge_instructed(q, intent, t, why);
 	if (e != KMN_OK && !q->choosing)
 		return e;
 	r->instruct_i = i;

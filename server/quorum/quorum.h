@@ -192,8 +192,6 @@ void quorum_actions_free(struct kmn_quorum *q);
 /* instruct.c: the body of an intent that was applied; what it was made for is done with. */
 kmn_err quorum_instruct_apply(struct kmn_quorum *q, struct request *r, const json_t *intent, uint64_t t,
     struct kmn_why *why) KMN_MUST_CHECK;
-/* "action N" with N as a number is written: which instruction an application's id names. */
-bool quorum_instruct_named(const json_t *intent, uint64_t *i_out);
 /* Keeps the note's text of an instruct action. */
 kmn_err quorum_instruct_keep(
     struct kmn_quorum *q, uint64_t i, uint64_t t, const char *text, size_t len, struct kmn_why *why) KMN_MUST_CHECK;

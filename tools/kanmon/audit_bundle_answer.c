@@ -10,6 +10,7 @@ static const char *const topics[KMN_TOPICS] = {
     [KMN_ASK_PLACE] = "place",
     [KMN_ASK_WITNESSES] = "witnesses",
     [KMN_ASK_POLICY] = "policy",
+    [KMN_ASK_INSTRUCTED] = "instructed",
     [KMN_ASK_SCREEN] = "screen",
     [KMN_ASK_SIGNED] = "signed",
     [KMN_ASK_DECIDED] = "decided",

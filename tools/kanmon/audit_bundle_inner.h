@@ -1,6 +1,7 @@
 /*
  * What the parts of the judgement of a bundle share: audit_bundle_lines.c (the checkpoint, and every line under it),
- * audit_bundle_judge.c (what the records say), audit_bundle_time.c (time stamps), audit_bundle_answer.c (the answer).
+ * audit_bundle_judge.c (what the records say), audit_bundle_instructed.c (who asked for it at the
+ * console), audit_bundle_time.c (time stamps), audit_bundle_answer.c (the answer).
  */
 #ifndef KANMON_TOOLS_AUDIT_BUNDLE_INNER_H
 #define KANMON_TOOLS_AUDIT_BUNDLE_INNER_H
@@ -15,6 +16,7 @@ enum kmn_topic {
 	KMN_ASK_PLACE,
 	KMN_ASK_WITNESSES,
 	KMN_ASK_POLICY,
+	KMN_ASK_INSTRUCTED,
 	KMN_ASK_SCREEN,
 	KMN_ASK_SIGNED,
 	KMN_ASK_DECIDED,
@@ -56,6 +58,12 @@ const struct kmn_record *kmn_judge_referred(
 bool kmn_judge_is_head(void *cookie, const struct kmn_head *head);
 
 kmn_err kmn_judge_time(struct kmn_judging *j) KMN_MUST_CHECK;
+/*
+ * Of an operator's instruction, before quorum takes the record: of an `instruct` action its signature, of an intent that
+ * names one that it wants just that.
+ */
+void kmn_judge_instruct(struct kmn_judging *j, const struct kmn_record *action);
+void kmn_judge_instructed(struct kmn_judging *j, const struct kmn_record *intent);
 
 /* KMN_AUDIT_*: the worst of the answers. */
 int kmn_judged_exit(const struct kmn_judging *j);

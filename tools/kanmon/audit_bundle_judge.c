@@ -45,6 +45,10 @@ take_action(struct kmn_judging *j, const struct kmn_record *record)
 
 	if (kmn_json_get_text(record->body, "what", &what) && kmn_action_of(what) == KMN_ACTION_WITHDRAW)
 		return; /* nothing was on a screen */
+	if (kmn_json_get_text(record->body, "what", &what) && kmn_action_of(what) == KMN_ACTION_INSTRUCT) {
+		kmn_judge_instruct(j, record);
+		return;
+	}
 	j->actions++;
 	if (!kmn_json_get_b64(record->body, "shown_sha256", shown, sizeof(shown)) || !j->statement ||
 	    memcmp(shown, j->shown, sizeof(shown)) != 0)
@@ -68,6 +72,9 @@ take_record(struct kmn_judging *j, const struct kmn_record *record)
 		break;
 	case KMN_R_ACTION:
 		take_action(j, record);
+		break;
+	case KMN_R_INTENT:
+		kmn_judge_instructed(j, record);
 		break;
 	case KMN_R_APPROVAL:
 	case KMN_R_REJECTION:
@@ -248,6 +255,8 @@ kmn_bundle_judge(const struct kmn_bundle *bundle, const struct kmn_trust *trust,
 		kmn_judge_checkpoint(j);
 		if ((e = kmn_judge_lines(j)) == KMN_OK && (e = judge_records(j)) == KMN_OK) {
 			judge_request(j);
+			kmn_judge_note(j, KMN_ASK_INSTRUCTED, KMN_SAYS_NOT_ASKED,
+			    "no instruction of an operator at the console: its client asked by itself");
 			e = kmn_judge_time(j);
 		}
 	}

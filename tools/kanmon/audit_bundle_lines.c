@@ -85,6 +85,27 @@ kmn_judge_referred(const struct kmn_judging *j, const struct kmn_record *record,
 	return NULL;
 }
 
+/* An instruction stands before the call that it is for, which names it. */
+static bool
+is_instruction(const struct kmn_judging *j, const struct kmn_record *action)
+{
+	bool named = false;
+
+	for (size_t n = 0; !named && n < j->bundle->records; n++) {
+		const struct kmn_bundle_record *part = &j->bundle->record[n];
+		struct kmn_record record = {0};
+		uint64_t i;
+
+		if (part->index != j->bundle->request && part->index != j->window)
+			continue;
+		named = kmn_record_parse(part->line, part->len, &record, NULL) == KMN_OK &&
+			record.kind == KMN_R_INTENT && action->i < record.i && kmn_instruction_named(record.body, &i) &&
+			i == action->i;
+		kmn_record_clear(&record);
+	}
+	return named;
+}
+
 /* A record that is about a request is about this one, and names what is here. */
 static bool
 is_about(const struct kmn_judging *j, const struct kmn_record *record)
@@ -105,6 +126,8 @@ is_about(const struct kmn_judging *j, const struct kmn_record *record)
 		return (to = kmn_judge_referred(j, record, "result")) != NULL &&
 		       (to->kind == KMN_R_RESULT || to->kind == KMN_R_OP);
 	case KMN_R_ACTION:
+		if (is_instruction(j, record))
+			return true;
 		return (to = kmn_judge_referred(j, record, "subject")) != NULL &&
 		       (to->i == j->bundle->request || to->i == j->window);
 	default:
