@@ -59,6 +59,12 @@ export class Ledger {
 		return `${text}\n— ${this.origin} ${signature.toString('base64')}\n`;
 	}
 
+	/* Where a line stands, in base64: {head: the root of the first `size` lines, path}. */
+	placed(index, size) {
+		const leaves = this.leaves(size);
+		return { head: root(leaves).toString('base64'), path: inclusion(index, leaves).map((hash) => hash.toString('base64')) };
+	}
+
 	answer(path, parameters) {
 		const n = (name) => Number(parameters.get(name));
 
@@ -70,8 +76,7 @@ export class Ledger {
 		case 'ledger/consistency':
 			return { from: n('from'), to: n('to'), path: subproof(n('from'), this.leaves(n('to')), true).map((hash) => hash.toString('base64')) };
 		case 'ledger/proof':
-			return { index: n('index'), size: n('size'), root: root(this.leaves(n('size'))).toString('base64'),
-				path: inclusion(n('index'), this.leaves(n('size'))).map((hash) => hash.toString('base64')) };
+			return { index: n('index'), size: n('size'), path: this.placed(n('index'), n('size')).path };
 		default:
 			return undefined;
 		}

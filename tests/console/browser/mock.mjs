@@ -39,6 +39,9 @@ export class Mock {
 		this.seen = []; /* what pages reported as shown */
 		this.requests = new Map();
 		this.answers = JSON.parse(readFileSync(new URL('fixtures/answers.json', import.meta.url), 'utf8'));
+		this.ledger = new Ledger('kanmon.sandbox/gw/2026', this.answers.policy.note);
+		this.ledger.grow(59);
+		this.evidence = false; /* whether there is a bundle of request 35: of another ledger than this one */
 		for (const id of [35, 46]) {
 			const path = fileURLToPath(new URL(`fixtures/request-${id}.json`, import.meta.url));
 			const answer = JSON.parse(readFileSync(path, 'utf8'));
@@ -47,9 +50,18 @@ export class Mock {
 				.replace(/^not-after .*$/m, `not-after ${stamp(now + lifetimeMs)}`);
 			Object.assign(answer.request, { created: now, expires: now + lifetimeMs });
 			this.requests.set(id, answer);
+			this.ledger.lines[id] = answer.intent.line;
 		}
-		this.ledger = new Ledger('kanmon.sandbox/gw/2026', this.answers.policy.note);
-		this.ledger.grow(5);
+		for (const [id, answer] of this.requests)
+			this.place(id, answer);
+	}
+
+	/* The request's record stands in this ledger, and its statement names a head of it. */
+	place(id, answer, ledger = this.ledger) {
+		const { head, path } = ledger.placed(id, id + 1);
+
+		answer.statement = answer.statement.replace(/^head .*$/m, `head ${id + 1} ${head}`);
+		answer.proof = path;
 	}
 
 	async listen(port = 0) {
@@ -161,7 +173,7 @@ export class Mock {
 			return method === 'GET' ? { instructions: this.instructions } : this.instruct(body);
 		if (path === 'notes')
 			return this.vote(body);
-		if (path === 'operations/35/bundle')
+		if (path === 'operations/35/bundle' && this.evidence)
 			return { record: 35, bundle: readFileSync(new URL('fixtures/request.bundle', import.meta.url), 'utf8') };
 		const told = this.answers[path] ?? this.ledger.answer(path, parameters);
 		if (told !== undefined)

@@ -75,6 +75,31 @@ test('the statement on the screen is the statement, byte for byte, and was repor
 	assert.match(await page.locator('.content').textContent(), /more than 398 days/);
 });
 
+test('a statement that names a head of another history, or an approval that nobody proves, is said to be so', async () => {
+	const answer = mock.requests.get(35);
+	const other = new Ledger(mock.ledger.origin, '');
+
+	assert.equal(await page.locator('.checks li', { hasText: 'not proven yet' }).locator('.verdict.unknown').count(), 1);
+	mock.evidence = true;
+	await open('requests/46');
+	await open('requests/35');
+	await page.getByText('A check failed').waitFor();
+	assert.equal(await page.locator('.checks li', { hasText: 'each approval shown' }).locator('.verdict.failed').count(), 1);
+	mock.evidence = false;
+	other.grow(59);
+	other.lines[35] = answer.intent.line;
+	mock.place(35, answer, other);
+	await open('requests/46');
+	await open('requests/35');
+	await page.getByText('A check failed').waitFor();
+	await page.locator('.checks li', { hasText: 'it did not grow out of the head that this browser keeps' }).locator('.verdict.failed').waitFor();
+	assert.equal(await page.locator('#do-approve').isDisabled(), true);
+	mock.place(35, answer);
+	mock.seen.length = 0;
+	await open('requests/46');
+	await open('requests/35');
+});
+
 test('an approval is made of the text on the screen, and counts', async () => {
 	await page.getByRole('button', { name: 'Approve' }).click();
 	await page.getByRole('button', { name: 'Sign with the security key' }).click();
@@ -168,7 +193,7 @@ test('the keyboard alone goes from the list to a decision and back', async () =>
 test('the head moves on only as far as the ledger grew out of it', async () => {
 	mock.ledger.grow(9);
 	mock.tell({ what: 'ledger' });
-	await page.locator('#trust-strip', { hasText: '15 records' }).waitFor();
+	await page.locator('#trust-strip', { hasText: '69 records' }).waitFor();
 });
 
 for (const [says, what, lie] of [
@@ -195,6 +220,7 @@ for (const [says, what, lie] of [
 	});
 
 test('an operation whose evidence is of another log key says FAILED on its line, and where', async () => {
+	mock.evidence = true;
 	await open('operations');
 	await page.locator('.operation .verdict.failed').waitFor();
 	await page.getByRole('button', { name: 'C_Sign' }).click();

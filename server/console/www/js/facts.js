@@ -2,6 +2,7 @@
  * What the records of a bundle say of its operation, for pages that hold something else against them. Only for a bundle
  * that was verified: nothing is checked here.
  */
+import { noteSigners } from './policy.js';
 import { parseBundle } from './verify/bundle.js';
 import { get, parseRecord } from './verify/record.js';
 
@@ -9,7 +10,7 @@ const ENDS = new Set(['result', 'decision', 'op']);
 
 /*
  * {call: body of the intent or the `op`, ends: its results and decisions, statement: text or null, policies: records of
- * notes, refusals: notes, blobs}; `call` is null where the bundle lacks it.
+ * notes, approvedBy: names, refusals: notes, blobs}; `call` is null where the bundle lacks it.
  */
 export async function readFacts(text) {
 	const bundle = await parseBundle(text);
@@ -22,6 +23,7 @@ export async function readFacts(text) {
 		call: records.find((record) => record.i === bundle.request)?.body ?? null,
 		ends: records.filter((record) => ENDS.has(record.type) && isOurs(record)),
 		statement: of('statement').find(isOurs)?.body.text ?? null,
+		approvedBy: of('approval').filter((record) => isOurs(record) && record.body.check === 'ok').flatMap((record) => noteSigners(record.body.note)),
 		refusals: records.filter((record) => (record.type === 'rejection' || record.type === 'veto') && isOurs(record)).map((record) => record.body.note),
 		policies: records.filter((record) => record.type === 'genesis' || record.type === 'policy'),
 	};

@@ -591,6 +591,11 @@ export const table = {
 	'verdict.unknown': ['not known', '未確認'],
 
 	'check.leaf': ['the request is the record whose hash the statement names', '陳述書が示すハッシュの記録が依頼である'],
+	'check.head.ours': ['whether that tree is of the ledger that this browser knows could not be asked', 'その木が既知の台帳のものか確認できませんでした'],
+	'check.votes': ['each approval shown is in the ledger, signed by that person', '表示中の承認はすべて台帳にあり、本人の署名がある'],
+	'check.votes.later': ['an approval that is shown is not proven yet', '表示中の承認の一部は未確認'],
+	'app.word': ['What stands here the gateway says; what leads to a record is proven there.', 'この画面はゲートウェイの申告です。記録への参照があるものは、そこで証明されます。'],
+	'policy.recorded': ['In the ledger', '台帳'],
 	'check.head': ['that record is in the tree of the head in the statement', 'その記録は陳述書が示す木に含まれる'],
 	'check.policy': ['the policy shown is the one whose hash the statement names', '表示中のポリシーは陳述書のハッシュと一致する'],
 	'check.input': ['the data sent has the hash that the statement names', '届いたデータは陳述書のハッシュと一致する'],

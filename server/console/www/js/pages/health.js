@@ -75,6 +75,6 @@ export async function openHealth(app, argument, signal) {
 				part('time_stamps', health.time_stamps), part('guards', health.guards), part('anomalies', health.anomalies)));
 	}
 	await read();
-	fill(app.main, el('div', { class: 'head' }, el('h1', {}, t('health.title'))), body);
+	fill(app.main, el('div', { class: 'head' }, el('div', {}, el('h1', {}, t('health.title')), el('p', { class: 'lead' }, t('app.word')))), body);
 	onChange(signal, () => read().catch((error) => app.failed(error, body)));
 }

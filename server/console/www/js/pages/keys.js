@@ -66,6 +66,6 @@ export async function openKeys(app, argument, signal) {
 			keys.length === 0 ? el('p', { class: 'empty' }, t('app.nothing')) : el('div', { class: 'cards' }, keys.map(keyCard)));
 	}
 	await read();
-	fill(app.main, el('div', { class: 'head' }, el('h1', {}, t('keys.title'))), body);
+	fill(app.main, el('div', { class: 'head' }, el('div', {}, el('h1', {}, t('keys.title')), el('p', { class: 'lead' }, t('app.word')))), body);
 	onChange(signal, () => read().catch((error) => app.failed(error)));
 }

@@ -1,11 +1,15 @@
 /* The policy: the version in force, in its own text and in words, how versions differ, and a next one. */
-import { get } from '../api.js';
+import { ApiError, get } from '../api.js';
 import { b64, sha256 } from '../bytes.js';
 import { el, facts, fill } from '../dom.js';
 import { explain } from '../explain.js';
 import { onChange } from '../live.js';
 import { noteSigners, noteText, readPolicy, relyingPartyOf, roleOf } from '../policy.js';
+import { placedRecord } from '../proof.js';
 import { hash, table } from '../table.js';
+import { kept } from '../trust.js';
+import { Bad } from '../verify/bytes.js';
+import { verdictMark } from '../verdict.js';
 import { t } from '../words.js';
 import { available } from '../webauthn.js';
 import { draftCards, POLICY, policyChanges, sayOutcome, VETO } from './drafts.js';
@@ -75,11 +79,28 @@ async function waitingCard(app, current, note) {
 			onclick: () => openVeto(app, current, policy, text) }, t('request.veto'))) : null);
 }
 
+/* Is what the gateway calls its policy what the ledger has? */
+async function recorded(answer, policy) {
+	const index = answer.versions.find((one) => String(one.version) === policy.head.version)?.record;
+
+	if (kept() === null || index === undefined)
+		return verdictMark('unknown');
+	try {
+		const { type, body } = await placedRecord(index, kept());
+		return [t('policy.record'), ` ${index} `, verdictMark((type === 'genesis' ? body.policy : body.note) === answer.note ? 'ok' : 'failed')];
+	} catch (error) {
+		if (!(error instanceof Bad || error instanceof ApiError))
+			throw error;
+		return verdictMark(error instanceof Bad ? 'failed' : 'unknown');
+	}
+}
+
 async function summary(answer, policy, text) {
 	const role = roleOf(policy, 'policy');
 
 	return el('section', { class: 'card', 'aria-labelledby': 'inforce' }, el('h2', { id: 'inforce' }, t('policy.inforce', policy.head.version)),
 		facts([
+			[t('policy.recorded'), await recorded(answer, policy)],
 			[t('policy.hash'), hash(b64(await sha256(text)))],
 			[t('policy.previous'), policy.head.previous === 'none' ? t('app.none') : hash(policy.head.previous)],
 			[t('policy.between'), `${policy.head['not-before']} → ${policy.head.expires}`],
