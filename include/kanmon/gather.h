@@ -31,6 +31,9 @@ struct kmn_gather {
 struct kmn_gather *kmn_gather_new(uint64_t size);
 void kmn_gather_free(struct kmn_gather *g);
 
+/* Types of which a record can belong to a bundle (KMN_R_COSIGN: only its lines, under the checkpoint). */
+bool kmn_gather_takes(enum kmn_record_kind kind);
+
 /*
  * The request or op that a record is about: itself, or by what it refers to. *next_out is the record to ask about next,
  * the record's own index when it is the one; KMN_E_NOT_FOUND: it is about none.

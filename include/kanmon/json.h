@@ -57,5 +57,8 @@ bool kmn_json_get_b64(const json_t *object, const char *name, void *out, size_t 
 /* The member `name` as a number, or as text; false (and 0, NULL) if it is not there or not of the kind. */
 bool kmn_json_get_number(const json_t *object, const char *name, uint64_t *out) KMN_MUST_CHECK;
 bool kmn_json_get_text(const json_t *object, const char *name, const char **out) KMN_MUST_CHECK;
+/* The same for showing: 0 or "" where it is not there or not of the kind. The text is the object's. */
+uint64_t kmn_json_number(const json_t *object, const char *name);
+const char *kmn_json_text(const json_t *object, const char *name);
 
 #endif

@@ -123,6 +123,8 @@ void kmn_ui_answer_when_durable(const struct kmn_ui_ask *ask, json_t *value);
 void kmn_ui_begin_when_durable(
     const struct kmn_ui_ask *ask, const uint8_t session[KMN_UI_SESSION_BYTES], json_t *value);
 void kmn_ui_refuse(const struct kmn_ui_ask *ask, kmn_err e, const char *reason);
+/* The question has no more fields; false: it was refused. */
+bool kmn_ui_read_all(const struct kmn_ui_ask *ask, struct kmn_reader *r);
 /* By what `why` says, where it says anything. */
 void kmn_ui_refuse_why(const struct kmn_ui_ask *ask, kmn_err e, const struct kmn_why *why);
 /* Tells everybody; `value` is taken over. Nothing without a console. */

@@ -50,28 +50,7 @@ kmn_ui_bundles_drop(struct kmn_keeper *k)
 static bool
 is_wanted(enum kmn_record_kind kind)
 {
-	switch (kind) {
-	case KMN_R_GENESIS:
-	case KMN_R_POLICY:
-	case KMN_R_INTENT:
-	case KMN_R_OP:
-	case KMN_R_ATTACHMENT:
-	case KMN_R_STATEMENT:
-	case KMN_R_APPROVAL:
-	case KMN_R_REJECTION:
-	case KMN_R_VETO:
-	case KMN_R_DECISION:
-	case KMN_R_RESULT:
-	case KMN_R_REDELIVER:
-	case KMN_R_REDELIVERY:
-	case KMN_R_ACTION:
-	case KMN_R_ANCHOR:
-	case KMN_R_COSIGN:
-	case KMN_R_SESSION:
-		return true;
-	default:
-		return false;
-	}
+	return kmn_gather_takes(kind) || kind == KMN_R_COSIGN; /* whose lines go under the checkpoint */
 }
 
 static kmn_err

@@ -41,17 +41,6 @@ head_of(const struct kmn_ui_ask *ask, uint64_t size, struct kmn_head *head)
 	return e == KMN_OK;
 }
 
-/* False: it was refused. */
-static bool
-read_all(const struct kmn_ui_ask *ask, struct kmn_reader *r)
-{
-	kmn_err e = kmn_reader_end(r);
-
-	if (e != KMN_OK)
-		kmn_ui_refuse(ask, e, kmn_err_text(e));
-	return e == KMN_OK;
-}
-
 void
 kmn_ui_checkpoint(const struct kmn_ui_ask *ask, struct kmn_reader *r)
 {
@@ -59,7 +48,7 @@ kmn_ui_checkpoint(const struct kmn_ui_ask *ask, struct kmn_reader *r)
 	size_t len;
 	char *note;
 
-	if (!read_all(ask, r))
+	if (!kmn_ui_read_all(ask, r))
 		return;
 	if (kmn_log_checkpoint(ask->keeper->log, &head, &note, &len) != KMN_OK) {
 		kmn_ui_refuse(ask, KMN_E_LEDGER, "there is no checkpoint");
@@ -89,7 +78,7 @@ kmn_ui_records(const struct kmn_ui_ask *ask, struct kmn_reader *r)
 	json_t *lines;
 	char *line;
 
-	if (!read_all(ask, r))
+	if (!kmn_ui_read_all(ask, r))
 		return;
 	kmn_log_durable(log, &head);
 	if (count > KMN_UI_RECORDS_MAX)
@@ -113,7 +102,7 @@ kmn_ui_proof(const struct kmn_ui_ask *ask, struct kmn_reader *r)
 	struct kmn_head head;
 	struct kmn_path path;
 
-	if (!read_all(ask, r) || !head_of(ask, size, &head))
+	if (!kmn_ui_read_all(ask, r) || !head_of(ask, size, &head))
 		return;
 	if (index >= head.size || kmn_log_inclusion(ask->keeper->log, index, head.size, &path) != KMN_OK)
 		kmn_ui_refuse(ask, KMN_E_NOT_FOUND, "that record is not in a tree of that size");
@@ -130,7 +119,7 @@ kmn_ui_consistency(const struct kmn_ui_ask *ask, struct kmn_reader *r)
 	struct kmn_head head;
 	struct kmn_path path;
 
-	if (!read_all(ask, r) || !head_of(ask, to, &head))
+	if (!kmn_ui_read_all(ask, r) || !head_of(ask, to, &head))
 		return;
 	if (from == 0 || from > head.size || kmn_log_consistency(ask->keeper->log, from, head.size, &path) != KMN_OK)
 		kmn_ui_refuse(ask, KMN_E_NOT_FOUND, "there is no proof between trees of these sizes");
@@ -169,7 +158,7 @@ kmn_ui_blob(const struct kmn_ui_ask *ask, struct kmn_reader *r)
 
 	kmn_reader_raw(r, sha256, sizeof(sha256));
 	record = kmn_reader_u64(r);
-	if (!read_all(ask, r))
+	if (!kmn_ui_read_all(ask, r))
 		return;
 	if (!names_hash(log, record, sha256) || kmn_log_blob_get(log, sha256, &bytes, &len) != KMN_OK) {
 		kmn_ui_refuse(ask, KMN_E_NOT_FOUND, "that record names no such bytes, or they were not kept");
@@ -203,7 +192,7 @@ kmn_ui_policy(const struct kmn_ui_ask *ask, struct kmn_reader *r)
 	uint64_t version = kmn_reader_u64(r);
 	json_t *note, *answer;
 
-	if (!read_all(ask, r))
+	if (!kmn_ui_read_all(ask, r))
 		return;
 	if (version == 0) {
 		answer = kmn_policy_notes(k);

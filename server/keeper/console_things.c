@@ -22,17 +22,6 @@ put(json_t *object, const char *name, json_t *value)
 		KMN_BUG("out of memory");
 }
 
-/* False: it was refused. */
-static bool
-read_all(const struct kmn_ui_ask *ask, struct kmn_reader *r)
-{
-	kmn_err e = kmn_reader_end(r);
-
-	if (e != KMN_OK)
-		kmn_ui_refuse(ask, e, kmn_err_text(e));
-	return e == KMN_OK;
-}
-
 /* ---- keys -------------------------------------------------------------------------------------------------------- */
 
 /* "RSA 3072", "EC P-256", of the public half that is kept; NULL: it is not, or is none. */
@@ -126,7 +115,7 @@ kmn_ui_keys(const struct kmn_ui_ask *ask, struct kmn_reader *r)
 	const struct kmn_policy_token *line;
 	const char *name;
 
-	if (!read_all(ask, r)) {
+	if (!kmn_ui_read_all(ask, r)) {
 		json_decref(keys);
 		return;
 	}
@@ -210,7 +199,7 @@ kmn_ui_tokens(const struct kmn_ui_ask *ask, struct kmn_reader *r)
 	const struct kmn_policy_token *line;
 	json_t *tokens;
 
-	if (!read_all(ask, r))
+	if (!kmn_ui_read_all(ask, r))
 		return;
 	tokens = json_array();
 	for (size_t n = 0; (line = kmn_policy_token_at(kmn_keeper_policy(ask->keeper), n)) != NULL; n++)
@@ -298,7 +287,7 @@ kmn_ui_custodians(const struct kmn_ui_ask *ask, struct kmn_reader *r)
 	const struct kmn_policy_custodian *c;
 	json_t *persons;
 
-	if (!read_all(ask, r))
+	if (!kmn_ui_read_all(ask, r))
 		return;
 	persons = json_array();
 	for (size_t n = 0; (c = kmn_policy_custodian_at(policy, n)) != NULL; n++)
@@ -316,7 +305,7 @@ kmn_ui_windows(const struct kmn_ui_ask *ask, struct kmn_reader *r)
 	const struct kmn_request *request = NULL;
 	json_t *windows;
 
-	if (!read_all(ask, r))
+	if (!kmn_ui_read_all(ask, r))
 		return;
 	windows = json_array();
 	while ((request = kmn_quorum_next(ask->keeper->quorum, request, false)) != NULL)

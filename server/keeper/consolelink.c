@@ -64,6 +64,16 @@ kmn_ui_refuse(const struct kmn_ui_ask *ask, kmn_err e, const char *reason)
 	send_answer(ask->keeper, ask->tag, e, no_session, reason, strlen(reason));
 }
 
+bool
+kmn_ui_read_all(const struct kmn_ui_ask *ask, struct kmn_reader *r)
+{
+	kmn_err e = kmn_reader_end(r);
+
+	if (e != KMN_OK)
+		kmn_ui_refuse(ask, e, kmn_err_text(e));
+	return e == KMN_OK;
+}
+
 void
 kmn_ui_refuse_why(const struct kmn_ui_ask *ask, kmn_err e, const struct kmn_why *why)
 {

@@ -97,6 +97,21 @@ queue(struct kmn_edge *edge, struct kmn_tile *tile)
 	edge->whole_end = &tile->next;
 }
 
+/* An empty one at the edge of its level, in its place; NULL: there is no memory. */
+static struct kmn_tile *
+new_tile(struct kmn_edge *edge, unsigned level)
+{
+	struct kmn_tile *tile = edge->tile[level] = malloc(sizeof(*tile));
+
+	if (tile == NULL)
+		return NULL;
+	tile->level = level;
+	tile->n = edge->size >> 8 * (level + 1);
+	tile->count = 0;
+	tile->next = NULL;
+	return tile;
+}
+
 /* Tiles for every level that the next leaf touches: after this, adding cannot fail. */
 static kmn_err
 make_room(struct kmn_edge *edge)
@@ -104,14 +119,8 @@ make_room(struct kmn_edge *edge)
 	for (unsigned level = 0; level < KMN_TILE_LEVELS; level++) {
 		struct kmn_tile *tile = edge->tile[level];
 
-		if (tile == NULL) {
-			if ((tile = edge->tile[level] = malloc(sizeof(*tile))) == NULL)
-				return KMN_E_NO_MEMORY;
-			tile->level = level;
-			tile->n = edge->size >> 8 * (level + 1);
-			tile->count = 0;
-			tile->next = NULL;
-		}
+		if (tile == NULL && (tile = new_tile(edge, level)) == NULL)
+			return KMN_E_NO_MEMORY;
 		if (tile->count + 1 < KMN_TILE_HASHES)
 			break;
 	}
@@ -210,12 +219,8 @@ fill(struct kmn_edge *edge, unsigned level, const uint8_t *hash)
 {
 	struct kmn_tile *tile;
 
-	if ((tile = edge->tile[level] = malloc(sizeof(*tile))) == NULL)
+	if ((tile = new_tile(edge, level)) == NULL)
 		return KMN_E_NO_MEMORY;
-	tile->level = level;
-	tile->n = edge->size >> 8 * (level + 1);
-	tile->count = 0;
-	tile->next = NULL;
 	for (unsigned n = 0; n < kmn_edge_count(edge->size, level); n++)
 		kmn_tile_put(tile, hash + (size_t)n * KMN_HASH_BYTES);
 	return KMN_OK;

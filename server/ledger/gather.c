@@ -33,6 +33,32 @@ kmn_gather_free(struct kmn_gather *g)
 
 /* ---- which records ---------------------------------------------------------------------------------------------- */
 
+bool
+kmn_gather_takes(enum kmn_record_kind kind)
+{
+	switch (kind) {
+	case KMN_R_GENESIS:
+	case KMN_R_POLICY:
+	case KMN_R_INTENT:
+	case KMN_R_ATTACHMENT:
+	case KMN_R_STATEMENT:
+	case KMN_R_APPROVAL:
+	case KMN_R_REJECTION:
+	case KMN_R_VETO:
+	case KMN_R_DECISION:
+	case KMN_R_RESULT:
+	case KMN_R_OP:
+	case KMN_R_REDELIVER:
+	case KMN_R_REDELIVERY:
+	case KMN_R_ACTION:
+	case KMN_R_ANCHOR:
+	case KMN_R_SESSION: /* of a login that the request let in */
+		return true;
+	default:
+		return false;
+	}
+}
+
 kmn_err
 kmn_gather_subject(const struct kmn_record *record, uint64_t *next_out)
 {

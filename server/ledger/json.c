@@ -306,3 +306,19 @@ kmn_json_get_text(const json_t *object, const char *name, const char **out)
 	*out = json_string_value(string);
 	return true;
 }
+
+uint64_t
+kmn_json_number(const json_t *object, const char *name)
+{
+	uint64_t number;
+
+	return kmn_json_get_number(object, name, &number) ? number : 0;
+}
+
+const char *
+kmn_json_text(const json_t *object, const char *name)
+{
+	const char *text;
+
+	return kmn_json_get_text(object, name, &text) ? text : "";
+}

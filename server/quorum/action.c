@@ -50,26 +50,22 @@ static kmn_err
 find_signer(
     const struct kmn_policy *policy, const struct kmn_note *note, struct kmn_action_signer *signer, struct kmn_why *why)
 {
-	struct kmn_evidence_said *said = NULL;
-	const struct kmn_policy_custodian *c;
-	size_t count = 0;
-	kmn_err e = kmn_evidence_verify_note(policy, note, &said, &count, why);
+	struct quorum_signers signers;
+	const struct quorum_signer *first = &signers.who[0];
+	kmn_err e;
 
 	memset(signer, 0, sizeof(*signer));
-	for (size_t n = 0; e == KMN_OK && (c = kmn_policy_custodian_at(policy, n)) != NULL; n++) {
-		if (!said[n].signed_it)
-			continue;
-		*signer = (struct kmn_action_signer){.name = c->name, .person = c->person, .place = said[n].place};
-		memcpy(signer->spki_sha256, c->key->spki_sha256, KMN_HASH_BYTES);
-	}
-	free(said);
-	if (e == KMN_OK && (count != 1 || note->count != 1)) {
+	if ((e = quorum_signers_find(policy, note, &signers, why)) != KMN_OK)
+		return e;
+	if (signers.count != 1 || note->count != 1) {
 		kmn_why_set(why,
-		    "%zu keys of policy version %" PRIu64 " signed it: one signs what is done at the console", count,
-		    kmn_policy_version(policy));
-		e = KMN_E_SIGNATURE;
+		    "%zu keys of policy version %" PRIu64 " signed it: one signs what is done at the console",
+		    signers.count, kmn_policy_version(policy));
+		return KMN_E_SIGNATURE;
 	}
-	return e;
+	*signer = (struct kmn_action_signer){.name = first->name, .person = first->person, .place = first->place};
+	memcpy(signer->spki_sha256, first->spki_sha256, KMN_HASH_BYTES);
+	return KMN_OK;
 }
 
 static kmn_err
@@ -102,7 +98,6 @@ static kmn_err
 judge_note(const struct kmn_policy *policy, enum kmn_signed_kind kind, const struct kmn_note *note, uint64_t t,
     struct kmn_signed *said, struct kmn_action_signer *signer, struct kmn_why *why)
 {
-	const struct kmn_signed_line *origin;
 	const char *wrong;
 	kmn_err e = kmn_signed_read(note->text, note->text_len, said, why);
 
@@ -112,9 +107,7 @@ judge_note(const struct kmn_policy *policy, enum kmn_signed_kind kind, const str
 	}
 	if (e != KMN_OK)
 		return e == KMN_E_NOT_FOUND ? KMN_E_MALFORMED : e;
-	origin = kmn_signed_line(said, "origin", 0);
-	if (strlen(kmn_policy_origin(policy)) != origin->len ||
-	    memcmp(kmn_policy_origin(policy), origin->value, origin->len) != 0) {
+	if (!quorum_is_about(policy, said)) {
 		kmn_why_set(why, "it is about another ledger");
 		return KMN_E_MALFORMED;
 	}

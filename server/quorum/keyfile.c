@@ -113,20 +113,6 @@ done:
 	return e;
 }
 
-/* The next line must be "KEY VALUE"; the value is cut out of the text. */
-static char *
-next_value(char **at, const char *key)
-{
-	size_t n = strlen(key);
-	char *value = *at, *lf = strchr(value, '\n');
-
-	if (lf == NULL || strncmp(value, key, n) != 0 || value[n] != ' ')
-		return NULL;
-	*lf = 0;
-	*at = lf + 1;
-	return value + n + 1;
-}
-
 static bool
 read_bytes(const char *b64, uint8_t *out, size_t want)
 {
@@ -151,20 +137,20 @@ read_fields(const char *text, size_t len, struct fields *f)
 	if (strlen(copy) != len || strncmp(copy, FIRST_LINE, sizeof(FIRST_LINE) - 1) != 0)
 		return KMN_E_MALFORMED;
 	at = copy + sizeof(FIRST_LINE) - 1;
-	if ((value = next_value(&at, "vkey")) == NULL || kmn_vkey_parse(value, strlen(value), &vkey) != KMN_OK ||
+	if ((value = text_next_value(&at, "vkey")) == NULL || kmn_vkey_parse(value, strlen(value), &vkey) != KMN_OK ||
 	    vkey.type != KMN_NOTE_ED25519)
 		return KMN_E_MALFORMED;
 	strcpy(f->vkey, value);
-	if ((value = next_value(&at, "kdf")) == NULL || strncmp(value, "argon2id ", 9) != 0)
+	if ((value = text_next_value(&at, "kdf")) == NULL || strncmp(value, "argon2id ", 9) != 0)
 		return KMN_E_MALFORMED;
 	f->ops = strtoull(value + 9, &end, 10);
 	f->mem = *end == ' ' ? strtoull(end + 1, &end, 10) : 0;
 	if (*end != 0 || f->ops < crypto_pwhash_OPSLIMIT_MIN || f->ops > COST_OPS_MAX ||
 	    f->mem < crypto_pwhash_MEMLIMIT_MIN || f->mem > COST_MEM_MAX)
 		return KMN_E_MALFORMED;
-	if (!read_bytes(next_value(&at, "salt"), f->salt, sizeof(f->salt)) ||
-	    !read_bytes(next_value(&at, "nonce"), f->nonce, sizeof(f->nonce)) ||
-	    !read_bytes(next_value(&at, "sealed"), f->sealed, sizeof(f->sealed)) || *at != 0)
+	if (!read_bytes(text_next_value(&at, "salt"), f->salt, sizeof(f->salt)) ||
+	    !read_bytes(text_next_value(&at, "nonce"), f->nonce, sizeof(f->nonce)) ||
+	    !read_bytes(text_next_value(&at, "sealed"), f->sealed, sizeof(f->sealed)) || *at != 0)
 		return KMN_E_MALFORMED;
 	text_init(&again, KMN_KEYFILE_MAX_BYTES);
 	if (put_head(&again, f) == KMN_OK && strncmp(text, again.bytes, again.len) == 0) {

@@ -362,26 +362,11 @@ static bool
 find_signers(const struct kmn_policy *policy, const struct kmn_note *note, struct kmn_note_check *check,
     struct quorum_signers *signers)
 {
-	struct kmn_evidence_said *said = NULL;
 	struct kmn_why why = {""};
-	size_t count = 0;
 
-	if (kmn_evidence_verify_note(policy, note, &said, &count, &why) != KMN_OK)
+	if (quorum_signers_find(policy, note, signers, &why) != KMN_OK)
 		return refuse(check, "%.200s", why.text);
-	for (size_t i = 0; i < policy->custodians.count && signers->count < KMN_COUNT_OF(signers->who); i++) {
-		const struct custodian *c = policy->custodians.items[i];
-
-		if (!said[i].signed_it)
-			continue;
-		signers->who[signers->count].name = c->seen.name;
-		signers->who[signers->count].independent = said[i].independent;
-		signers->who[signers->count].has_counter = said[i].has_count;
-		signers->who[signers->count].counter = said[i].count;
-		memcpy(signers->who[signers->count].spki_sha256, c->key.spki_sha256, KMN_HASH_BYTES);
-		signers->who[signers->count++].person = c->seen.person;
-	}
-	free(said);
-	return count > 0 ||
+	return signers->count > 0 ||
 	       refuse(check, "no signature by a key of policy version %llu", (unsigned long long)policy->version);
 }
 

@@ -121,17 +121,23 @@ bool quorum_is_vetoed(const struct kmn_quorum *q, const struct request *r);
 bool quorum_votes_meet(const struct kmn_quorum *q, const struct kmn_request *request, int64_t now);
 bool quorum_is_current(const struct kmn_quorum *q, const struct request *r);
 
-/* Who signed a note, as far as the policy in force knows them. */
+/* Who signed a note, as far as the policy in force knows them: an entry for each key. */
 struct quorum_signers {
 	size_t count;
 	struct quorum_signer {
 		const char *name, *person;
+		const char *place; /* `webauthn` place that it was signed at; NULL: a card or a key file */
 		bool independent;
-		bool has_counter; /* of a security key; then by which key, and what it says */
+		bool has_counter; /* of a security key; then what it says */
 		uint8_t spki_sha256[KMN_HASH_BYTES];
 		uint32_t counter;
 	} who[32];
 };
+/* signers.c: those of `policy`, perhaps none; KMN_E_SIGNATURE: a line of one of its keys does not verify. */
+kmn_err quorum_signers_find(const struct kmn_policy *policy, const struct kmn_note *note, struct quorum_signers *out,
+    struct kmn_why *why) KMN_MUST_CHECK;
+/* Whether a signed text names the ledger of this policy. */
+bool quorum_is_about(const struct kmn_policy *policy, const struct kmn_signed *said);
 /* counters.c: of votes that count, in order; what comes of it is in the counts only. */
 kmn_err quorum_counters_take(
     struct kmn_quorum *q, const struct quorum_signers *signers, uint64_t i) KMN_MUST_CHECK;

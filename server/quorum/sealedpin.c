@@ -187,24 +187,10 @@ kmn_sealed_pin_deal(const struct kmn_deal *deal, uint8_t random[KMN_DEAL_RANDOM_
 
 /* ---- reading ------------------------------------------------------------------------------------------------------- */
 
-/* The value of the next line, which must be "KEY VALUE"; it is cut out of the text. NULL: it is not. */
-static char *
-next(char **at, const char *key)
-{
-	size_t n = strlen(key);
-	char *value = *at, *lf = strchr(value, '\n');
-
-	if (lf == NULL || strncmp(value, key, n) != 0 || value[n] != ' ')
-		return NULL;
-	*lf = '\0';
-	*at = lf + 1;
-	return value + n + 1;
-}
-
 static bool
 next_bytes(char **at, const char *key, uint8_t *out, size_t want)
 {
-	const char *value = next(at, key);
+	const char *value = text_next_value(at, key);
 	size_t n = 0;
 
 	return value != NULL && kmn_b64_parse(value, strlen(value), out, want, &n) == KMN_OK && n == want;
@@ -279,18 +265,18 @@ read_head(struct kmn_sealed_pin *pin, char **at)
 	if (lf == NULL || (size_t)(lf - *at) != strlen(FIRST_LINE) || strncmp(*at, FIRST_LINE, strlen(FIRST_LINE)) != 0)
 		return false;
 	*at = lf + 1;
-	if ((value = next(at, "origin")) == NULL || !text_is_value(value, strlen(value), sizeof(pin->origin) - 1))
+	if ((value = text_next_value(at, "origin")) == NULL || !text_is_value(value, strlen(value), sizeof(pin->origin) - 1))
 		return false;
 	strcpy(pin->origin, value);
-	if ((value = next(at, "token")) == NULL || !is_name(value))
+	if ((value = text_next_value(at, "token")) == NULL || !is_name(value))
 		return false;
 	strcpy(pin->token, value);
-	if ((value = next(at, "user")) == NULL || strcmp(value, USER) != 0)
+	if ((value = text_next_value(at, "user")) == NULL || strcmp(value, USER) != 0)
 		return false;
-	if ((value = next(at, "made")) == NULL || kmn_time_parse(value, strlen(value), &made) != KMN_OK)
+	if ((value = text_next_value(at, "made")) == NULL || kmn_time_parse(value, strlen(value), &made) != KMN_OK)
 		return false;
 	return next_bytes(at, "deal", pin->deal, sizeof(pin->deal)) &&
-	       (pin->least = number(next(at, "least"), KMN_SEALED_PIN_CUSTODIANS_MAX)) != 0 &&
+	       (pin->least = number(text_next_value(at, "least"), KMN_SEALED_PIN_CUSTODIANS_MAX)) != 0 &&
 	       next_bytes(at, "commitment", pin->commitment, sizeof(pin->commitment));
 }
 
@@ -301,7 +287,7 @@ read_all(struct kmn_sealed_pin *pin, char *copy)
 
 	if (!read_head(pin, &at))
 		return false;
-	while ((value = next(&at, "share")) != NULL)
+	while ((value = text_next_value(&at, "share")) != NULL)
 		if (!read_share(pin, value))
 			return false;
 	pin->head_len = (size_t)(at - copy);

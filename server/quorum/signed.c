@@ -43,29 +43,24 @@ static const struct {
 
 /* The persons of the policy in force whose keys signed it, each once. */
 static kmn_err
-find_signers(
+find_persons(
     const struct kmn_policy *policy, const struct kmn_note *note, struct quorum_signers *signers, struct kmn_why *why)
 {
-	struct kmn_evidence_said *said = NULL;
-	const struct kmn_policy_custodian *c;
-	size_t count = 0;
-	kmn_err e = kmn_evidence_verify_note(policy, note, &said, &count, why);
+	kmn_err e = quorum_signers_find(policy, note, signers, why);
+	size_t keys = signers->count;
 
-	memset(signers, 0, sizeof(*signers));
-	for (size_t n = 0; e == KMN_OK && (c = kmn_policy_custodian_at(policy, n)) != NULL; n++) {
-		bool again = !said[n].signed_it || signers->count == KMN_COUNT_OF(signers->who);
+	if (e == KMN_OK && keys == 0) {
+		kmn_why_set(why, "no signature by a key of policy version %" PRIu64, kmn_policy_version(policy));
+		return KMN_E_SIGNATURE;
+	}
+	signers->count = 0;
+	for (size_t n = 0; n < keys; n++) {
+		bool again = false;
 
 		for (size_t i = 0; i < signers->count && !again; i++)
-			again = strcmp(signers->who[i].name, c->name) == 0;
-		if (!again) {
-			signers->who[signers->count].name = c->name;
-			signers->who[signers->count++].person = c->person;
-		}
-	}
-	free(said);
-	if (e == KMN_OK && signers->count == 0) {
-		kmn_why_set(why, "no signature by a key of policy version %" PRIu64, kmn_policy_version(policy));
-		e = KMN_E_SIGNATURE;
+			again = strcmp(signers->who[i].name, signers->who[n].name) == 0;
+		if (!again)
+			signers->who[signers->count++] = signers->who[n];
 	}
 	return e;
 }
@@ -76,16 +71,13 @@ judge(const struct kmn_quorum *q, const struct kmn_note *note, struct kmn_signed
     struct kmn_why *why)
 {
 	const struct kmn_policy *policy = kmn_quorum_policy(q);
-	const struct kmn_signed_line *origin;
 	kmn_err e = kmn_signed_read(note->text, note->text_len, said, why);
 
 	if (e == KMN_E_NOT_FOUND)
 		*why = (struct kmn_why){""};
 	if (e != KMN_OK)
 		return e;
-	origin = kmn_signed_line(said, "origin", 0);
-	if (policy == NULL || origin == NULL || strlen(kmn_policy_origin(policy)) != origin->len ||
-	    memcmp(kmn_policy_origin(policy), origin->value, origin->len) != 0) {
+	if (policy == NULL || !quorum_is_about(policy, said)) {
 		kmn_why_set(why, "it is about another ledger");
 		return KMN_E_MALFORMED;
 	}
@@ -93,7 +85,7 @@ judge(const struct kmn_quorum *q, const struct kmn_note *note, struct kmn_signed
 		kmn_why_set(why, "it is signed for the console, and counts nowhere else");
 		return KMN_E_DENIED;
 	}
-	if ((e = find_signers(policy, note, signers, why)) != KMN_OK)
+	if ((e = find_persons(policy, note, signers, why)) != KMN_OK)
 		return e;
 	return judges[said->kind].check(q, said, signers, why);
 }

@@ -219,3 +219,16 @@ text_take(struct text *t, char **out)
 	text_clear(t);
 	return e;
 }
+
+char *
+text_next_value(char **at, const char *key)
+{
+	size_t n = strlen(key);
+	char *value = *at, *lf = strchr(value, '\n');
+
+	if (lf == NULL || strncmp(value, key, n) != 0 || value[n] != ' ')
+		return NULL;
+	*lf = '\0';
+	*at = lf + 1;
+	return value + n + 1;
+}

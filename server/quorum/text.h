@@ -28,4 +28,7 @@ bool text_is_value(const char *bytes, size_t len, size_t max);
 /* The text, the caller's to free(); the struct is cleared. On failure *out is NULL. */
 kmn_err text_take(struct text *t, char **out) KMN_MUST_CHECK;
 
+/* The value of the next line, which must be "KEY VALUE"; it is cut out of the text. NULL: it is not, and *at stays. */
+char *text_next_value(char **at, const char *key);
+
 #endif

@@ -2,6 +2,8 @@
 
 #include "tools/kanmon/audit_bundle_inner.h"
 
+#include "kanmon/gather.h"
+
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,32 +45,6 @@ kmn_judge_checkpoint(struct kmn_judging *j)
 	else
 		kmn_judge_note(j, KMN_ASK_WITNESSES, KMN_SAYS_SHORT,
 		    "%zu cosigned, which is no quorum of the trust file", cosigned);
-}
-
-static bool
-belongs(const struct kmn_record *record)
-{
-	switch (record->kind) {
-	case KMN_R_GENESIS:
-	case KMN_R_POLICY:
-	case KMN_R_INTENT:
-	case KMN_R_ATTACHMENT:
-	case KMN_R_STATEMENT:
-	case KMN_R_APPROVAL:
-	case KMN_R_REJECTION:
-	case KMN_R_VETO:
-	case KMN_R_DECISION:
-	case KMN_R_RESULT:
-	case KMN_R_OP:
-	case KMN_R_REDELIVER:
-	case KMN_R_REDELIVERY:
-	case KMN_R_ACTION:
-	case KMN_R_ANCHOR:
-	case KMN_R_SESSION: /* of a login that the request let in */
-		return true;
-	default:
-		return false;
-	}
 }
 
 /* A reference of a record to another one of the bundle, by index and leaf; NULL: it is to none. */
@@ -159,7 +135,7 @@ judge_line(struct kmn_judging *j, const struct kmn_bundle_record *part)
 	else if (record->t < j->t)
 		kmn_judge_note(j, KMN_ASK_PLACE, KMN_SAYS_FAILED, "record %" PRIu64 " is older than the one before it",
 		    part->index);
-	else if (!belongs(record) || !is_about(j, record))
+	else if (!kmn_gather_takes(record->kind) || !is_about(j, record))
 		kmn_judge_note(j, KMN_ASK_PLACE, KMN_SAYS_FAILED,
 		    "record %" PRIu64 " (%s) is not about request %" PRIu64, part->index, record->type,
 		    j->bundle->request);

@@ -24,18 +24,10 @@ struct listing {
 	unsigned long listed, unknown, other, bad;
 };
 
-static const char *
-text_of(const json_t *row, const char *name)
-{
-	const char *text = json_string_value(json_object_get(row, name));
-
-	return text != NULL ? text : "";
-}
-
 static void
 print_field(const json_t *row, const char *says, const char *name)
 {
-	const char *text = text_of(row, name);
+	const char *text = kmn_json_text(row, name);
 
 	if (text[0] == '\0')
 		return;
@@ -80,10 +72,10 @@ print_text(const json_t *row)
 	    {"SHA-512", "sha512"},
 	};
 
-	(void)printf("%s signed with ", text_of(row, "kind"));
-	kmn_audit_text(stdout, text_of(row, "key"), 0);
-	(void)printf(", %s, record %s%s%s\n", text_of(row, "time"), text_of(row, "record"),
-	    text_of(row, "request")[0] != '\0' ? ", request " : "", text_of(row, "request"));
+	(void)printf("%s signed with ", kmn_json_text(row, "kind"));
+	kmn_audit_text(stdout, kmn_json_text(row, "key"), 0);
+	(void)printf(", %s, record %s%s%s\n", kmn_json_text(row, "time"), kmn_json_text(row, "record"),
+	    kmn_json_text(row, "request")[0] != '\0' ? ", request " : "", kmn_json_text(row, "request"));
 	for (size_t n = 0; n < KMN_COUNT_OF(fields); n++)
 		print_field(row, fields[n].says, fields[n].name);
 	(void)printf("\n");
@@ -95,7 +87,7 @@ print_csv(const json_t *row)
 	const char *fields[KMN_COUNT_OF(columns)];
 
 	for (size_t n = 0; n < KMN_COUNT_OF(columns); n++)
-		fields[n] = text_of(row, columns[n]);
+		fields[n] = kmn_json_text(row, columns[n]);
 	kmn_csv_line(stdout, fields, KMN_COUNT_OF(fields));
 }
 
@@ -107,7 +99,7 @@ write_out(const struct listing *listing, const json_t *row, enum kmn_finished_ki
 	FILE *file;
 	bool ok;
 
-	if (snprintf(path, sizeof(path), "%s/%s-%s.pem", listing->out, text_of(row, "record"),
+	if (snprintf(path, sizeof(path), "%s/%s-%s.pem", listing->out, kmn_json_text(row, "record"),
 		kmn_finished_name(kind)) >= (int)sizeof(path))
 		return KMN_E_TOO_BIG;
 	if ((file = fopen(path, "wx")) == NULL) {
@@ -135,8 +127,8 @@ each(void *cookie, const struct kmn_signed_certificate *made)
 		return KMN_OK;
 	}
 	listing->listed++;
-	listing->unknown += strcmp(text_of(row, "kind"), "unknown") == 0;
-	listing->bad += strcmp(text_of(row, "signature"), "DOES NOT VERIFY") == 0;
+	listing->unknown += strcmp(kmn_json_text(row, "kind"), "unknown") == 0;
+	listing->bad += strcmp(kmn_json_text(row, "signature"), "DOES NOT VERIFY") == 0;
 	if (listing->json) {
 		(void)json_dumpf(row, stdout, JSON_COMPACT | JSON_SORT_KEYS);
 		(void)printf("\n");

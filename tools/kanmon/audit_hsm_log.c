@@ -23,18 +23,6 @@ struct reconciling {
 	uint64_t met, maybe, crash, ignored, unread, uncovered;
 };
 
-static void *
-grow(void *list, size_t count, size_t *room, size_t size)
-{
-	void *more;
-
-	if (count < *room)
-		return list;
-	if ((more = realloc(list, (*room * 2 + 256) * size)) != NULL)
-		*room = *room * 2 + 256;
-	return more;
-}
-
 static kmn_err
 each_record(void *cookie, const struct kmn_record *record, const struct kmn_place *place)
 {
@@ -49,7 +37,7 @@ each_record(void *cookie, const struct kmn_record *record, const struct kmn_plac
 static kmn_err
 take_line(struct reconciling *r, uint64_t number, const char *line)
 {
-	struct kmn_hsmlog_row *more = grow(r->log, r->log_count, &r->log_room, sizeof(*more));
+	struct kmn_hsmlog_row *more = kmn_hsm_grow(r->log, r->log_count, &r->log_room, sizeof(*more));
 	kmn_err e;
 
 	if (more == NULL)
@@ -187,14 +175,6 @@ judge_counters(struct reconciling *r, unsigned *unmatched)
 	}
 }
 
-static const char *
-text_of(const json_t *row, const char *name)
-{
-	const char *text = json_string_value(json_object_get(row, name));
-
-	return text != NULL ? text : "";
-}
-
 static void
 print_human(const struct reconciling *r, unsigned unmatched)
 {
@@ -205,11 +185,11 @@ print_human(const struct reconciling *r, unsigned unmatched)
 	{
 		(void)printf(
 		    "V11 line %" JSON_INTEGER_FORMAT ": ", json_integer_value(json_object_get(finding, "line")));
-		kmn_audit_text(stdout, text_of(finding, "operation"), 0);
+		kmn_audit_text(stdout, kmn_json_text(finding, "operation"), 0);
 		(void)printf(" with ");
-		kmn_audit_text(stdout, text_of(finding, "key"), 0);
-		(void)printf("%s%s: ", text_of(finding, "time")[0] != '\0' ? " at " : "", text_of(finding, "time"));
-		kmn_audit_text(stdout, text_of(finding, "text"), 0);
+		kmn_audit_text(stdout, kmn_json_text(finding, "key"), 0);
+		(void)printf("%s%s: ", kmn_json_text(finding, "time")[0] != '\0' ? " at " : "", kmn_json_text(finding, "time"));
+		kmn_audit_text(stdout, kmn_json_text(finding, "text"), 0);
 		if (json_object_get(finding, "record") != NULL)
 			(void)printf(" (record %" JSON_INTEGER_FORMAT ")",
 			    json_integer_value(json_object_get(finding, "record")));

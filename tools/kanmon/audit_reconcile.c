@@ -249,14 +249,6 @@ take_missing(void *cookie, uint64_t record, const char *kind)
 		r->unknown += strcmp(kind, "unknown") == 0;
 }
 
-static const char *
-text_of(const json_t *row, const char *name)
-{
-	const char *text = json_string_value(json_object_get(row, name));
-
-	return text != NULL ? text : "";
-}
-
 static void
 print_human(const struct reconciling *r)
 {
@@ -265,21 +257,21 @@ print_human(const struct reconciling *r)
 
 	json_array_foreach(r->issued, n, row)
 	{
-		if (strcmp(text_of(row, "verdict"), verdicts[KMN_MATCHED]) == 0)
+		if (strcmp(kmn_json_text(row, "verdict"), verdicts[KMN_MATCHED]) == 0)
 			continue;
-		kmn_audit_text(stdout, text_of(row, "verdict"), 0);
-		(void)printf("\n  %s ", text_of(row, "kind"));
-		kmn_audit_text(stdout, text_of(row, "subject"), 0);
-		(void)printf(", serial %s, in ", text_of(row, "serial"));
-		kmn_audit_text(stdout, text_of(row, "file"), 0);
+		kmn_audit_text(stdout, kmn_json_text(row, "verdict"), 0);
+		(void)printf("\n  %s ", kmn_json_text(row, "kind"));
+		kmn_audit_text(stdout, kmn_json_text(row, "subject"), 0);
+		(void)printf(", serial %s, in ", kmn_json_text(row, "serial"));
+		kmn_audit_text(stdout, kmn_json_text(row, "file"), 0);
 		if (json_object_get(row, "record") != NULL)
 			(void)printf(
 			    ", record %" JSON_INTEGER_FORMAT, json_integer_value(json_object_get(row, "record")));
-		(void)printf("\n  SHA-256 %s\n", text_of(row, "sha256"));
+		(void)printf("\n  SHA-256 %s\n", kmn_json_text(row, "sha256"));
 	}
 	json_array_foreach(r->missing, n, row)(void)
 	    printf("MISSING: record %" JSON_INTEGER_FORMAT " signed a %s that is not among those given\n",
-		json_integer_value(json_object_get(row, "record")), text_of(row, "kind"));
+		json_integer_value(json_object_get(row, "record")), kmn_json_text(row, "kind"));
 	(void)printf("%lu matched, %lu rogue, %lu foreign, %zu missing\n", r->matched, r->rogue, r->foreign,
 	    json_array_size(r->missing));
 	if (r->unknown > 0)

@@ -13,14 +13,6 @@
 #include "tools/kanmon/options.h"
 #include "tools/kanmon/terminal.h"
 
-static const char *
-text_of(const json_t *object, const char *name)
-{
-	const char *text;
-
-	return kmn_json_get_text(object, name, &text) ? text : "";
-}
-
 static void
 print_field(const char *name, const char *value)
 {
@@ -75,20 +67,20 @@ print_head(const json_t *story)
 	char words[256];
 
 	(void)snprintf(words, sizeof(words), "%" JSON_INTEGER_FORMAT ", %s%s",
-	    json_integer_value(json_object_get(story, "request")), text_of(story, "state"),
+	    json_integer_value(json_object_get(story, "request")), kmn_json_text(story, "state"),
 	    json_is_true(json_object_get(story, "held")) ? ""
 	    : json_object_get(story, "window") != NULL   ? " (its window was approved)"
 							 : " (no approval was needed)");
 	print_field("request", words);
-	(void)snprintf(words, sizeof(words), "%s %s", text_of(story, "function"), text_of(story, "mechanism"));
+	(void)snprintf(words, sizeof(words), "%s %s", kmn_json_text(story, "function"), kmn_json_text(story, "mechanism"));
 	print_field("operation", words);
 	print_window(json_object_get(story, "window"));
-	(void)snprintf(words, sizeof(words), "%s (id %s) on token %s", text_of(key, "label"), text_of(key, "id"),
-	    text_of(key, "token"));
+	(void)snprintf(words, sizeof(words), "%s (id %s) on token %s", kmn_json_text(key, "label"), kmn_json_text(key, "id"),
+	    kmn_json_text(key, "token"));
 	print_field("key", words);
-	print_field("asked by", text_of(story, "client"));
-	print_field("purpose", text_of(story, "purpose"));
-	(void)snprintf(words, sizeof(words), "%s of policy version %" JSON_INTEGER_FORMAT, text_of(story, "rule"),
+	print_field("asked by", kmn_json_text(story, "client"));
+	print_field("purpose", kmn_json_text(story, "purpose"));
+	(void)snprintf(words, sizeof(words), "%s of policy version %" JSON_INTEGER_FORMAT, kmn_json_text(story, "rule"),
 	    json_integer_value(json_object_get(story, "policy_version")));
 	print_field("rule", words);
 	print_time("not before", story, "not_before", "no time stamp before it");
@@ -104,32 +96,32 @@ print_records(const json_t *story)
 	print_heading("WHAT HAPPENED (gateway's clock, UTC)");
 	json_array_foreach(json_object_get(story, "records"), n, record)
 	{
-		(void)printf("%.10s %.12s %6" JSON_INTEGER_FORMAT " %-11s ", text_of(record, "time"),
-		    text_of(record, "time") + 11, json_integer_value(json_object_get(record, "i")),
-		    text_of(record, "type"));
-		kmn_audit_text(stdout, text_of(record, "who"), 0);
-		if (text_of(record, "rule")[0] != '\0')
-			(void)printf(" by rule %s", text_of(record, "rule"));
-		if (text_of(record, "detail")[0] != '\0') {
+		(void)printf("%.10s %.12s %6" JSON_INTEGER_FORMAT " %-11s ", kmn_json_text(record, "time"),
+		    kmn_json_text(record, "time") + 11, json_integer_value(json_object_get(record, "i")),
+		    kmn_json_text(record, "type"));
+		kmn_audit_text(stdout, kmn_json_text(record, "who"), 0);
+		if (kmn_json_text(record, "rule")[0] != '\0')
+			(void)printf(" by rule %s", kmn_json_text(record, "rule"));
+		if (kmn_json_text(record, "detail")[0] != '\0') {
 			(void)printf(" ");
-			kmn_audit_text(stdout, text_of(record, "detail"), 0);
+			kmn_audit_text(stdout, kmn_json_text(record, "detail"), 0);
 		}
-		if (text_of(record, "outcome")[0] != '\0') {
+		if (kmn_json_text(record, "outcome")[0] != '\0') {
 			(void)printf(" -> ");
-			kmn_audit_text(stdout, text_of(record, "outcome"), 0);
+			kmn_audit_text(stdout, kmn_json_text(record, "outcome"), 0);
 		}
-		if (text_of(record, "reason")[0] != '\0') {
+		if (kmn_json_text(record, "reason")[0] != '\0') {
 			(void)printf(", because: ");
-			kmn_audit_text(stdout, kmn_refusal_words(text_of(record, "reason")), 0);
+			kmn_audit_text(stdout, kmn_refusal_words(kmn_json_text(record, "reason")), 0);
 		}
 		(void)printf("\n");
-		if (text_of(json_object_get(record, "hsm"), "serial")[0] != '\0') {
+		if (kmn_json_text(json_object_get(record, "hsm"), "serial")[0] != '\0') {
 			(void)printf("%43s", "by HSM ");
-			kmn_audit_text(stdout, text_of(json_object_get(record, "hsm"), "model"), 0);
+			kmn_audit_text(stdout, kmn_json_text(json_object_get(record, "hsm"), "model"), 0);
 			(void)printf(", serial ");
-			kmn_audit_text(stdout, text_of(json_object_get(record, "hsm"), "serial"), 0);
+			kmn_audit_text(stdout, kmn_json_text(json_object_get(record, "hsm"), "serial"), 0);
 			(void)printf(", firmware ");
-			kmn_audit_text(stdout, text_of(json_object_get(record, "hsm"), "fw"), 0);
+			kmn_audit_text(stdout, kmn_json_text(json_object_get(record, "hsm"), "fw"), 0);
 			(void)printf("\n");
 		}
 	}
@@ -147,17 +139,17 @@ print_votes(const json_t *story)
 	json_array_foreach(votes, n, vote)
 	{
 		(void)printf("%6" JSON_INTEGER_FORMAT " %-9s ", json_integer_value(json_object_get(vote, "i")),
-		    text_of(vote, "type"));
-		kmn_audit_text(stdout, text_of(vote, "custodian"), 0);
+		    kmn_json_text(vote, "type"));
+		kmn_audit_text(stdout, kmn_json_text(vote, "custodian"), 0);
 		(void)printf(" (");
-		kmn_audit_text(stdout, text_of(vote, "person"), 0);
-		(void)printf(", key %s): signature %s; recorded as '", text_of(vote, "key_id"),
+		kmn_audit_text(stdout, kmn_json_text(vote, "person"), 0);
+		(void)printf(", key %s): signature %s; recorded as '", kmn_json_text(vote, "key_id"),
 		    json_is_true(json_object_get(vote, "verifies")) ? "verifies" : "DOES NOT VERIFY");
-		kmn_audit_text(stdout, text_of(vote, "check"), 0);
+		kmn_audit_text(stdout, kmn_json_text(vote, "check"), 0);
 		(void)printf("'\n");
-		if (text_of(vote, "reason")[0] != '\0') {
+		if (kmn_json_text(vote, "reason")[0] != '\0') {
 			(void)printf("       reason: ");
-			kmn_audit_text(stdout, text_of(vote, "reason"), 0);
+			kmn_audit_text(stdout, kmn_json_text(vote, "reason"), 0);
 			(void)printf("\n");
 		}
 	}
@@ -166,7 +158,7 @@ print_votes(const json_t *story)
 static void
 print_statement(const json_t *story)
 {
-	const char *text = text_of(story, "statement");
+	const char *text = kmn_json_text(story, "statement");
 
 	if (text[0] == '\0')
 		return;
@@ -194,16 +186,16 @@ print_compared(const json_t *story)
 	print_heading("SIDE BY SIDE");
 	json_array_foreach(json_object_get(story, "compared"), n, group)
 	{
-		(void)printf("%s\n", text_of(group, "name"));
+		(void)printf("%s\n", kmn_json_text(group, "name"));
 		json_array_foreach(json_object_get(group, "rows"), m, row)
 		{
-			const char *is = text_of(row, "is");
+			const char *is = kmn_json_text(row, "is");
 			bool reference = strcmp(is, "reference") == 0;
 
 			(void)printf("  %-9s ", reference ? "" : is);
-			kmn_audit_text(stdout, text_of(row, "value"), 0);
-			(void)printf("%s", text_of(row, "value")[0] == '\0' ? "" : "\n            ");
-			kmn_audit_text(stdout, text_of(row, "what"), 0);
+			kmn_audit_text(stdout, kmn_json_text(row, "value"), 0);
+			(void)printf("%s", kmn_json_text(row, "value")[0] == '\0' ? "" : "\n            ");
+			kmn_audit_text(stdout, kmn_json_text(row, "what"), 0);
 			if (json_object_get(row, "where") != NULL)
 				(void)printf(", record %" JSON_INTEGER_FORMAT,
 				    json_integer_value(json_object_get(row, "where")));
@@ -221,9 +213,9 @@ print_findings(const json_t *story)
 	(void)printf("\n");
 	json_array_foreach(findings, n, finding)
 	{
-		(void)printf("finding  %-3s record %" JSON_INTEGER_FORMAT ": ", text_of(finding, "check"),
+		(void)printf("finding  %-3s record %" JSON_INTEGER_FORMAT ": ", kmn_json_text(finding, "check"),
 		    json_integer_value(json_object_get(finding, "i")));
-		kmn_audit_text(stdout, text_of(finding, "text"), 0);
+		kmn_audit_text(stdout, kmn_json_text(finding, "text"), 0);
 		(void)printf("\n");
 	}
 	if (json_integer_value(json_object_get(story, "different")) == 0)

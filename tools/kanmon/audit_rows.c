@@ -47,22 +47,6 @@ kmn_column_name(enum kmn_column column)
 
 /* ---- texts ------------------------------------------------------------------------------------------------------- */
 
-static const char *
-text_of(const json_t *object, const char *name)
-{
-	const char *text;
-
-	return kmn_json_get_text(object, name, &text) ? text : "";
-}
-
-static uint64_t
-number_of(const json_t *object, const char *name)
-{
-	uint64_t number;
-
-	return kmn_json_get_number(object, name, &number) ? number : 0;
-}
-
 void
 kmn_ms_text(uint64_t ms, char out[KMN_MS_TEXT_BYTES])
 {
@@ -130,10 +114,10 @@ static const char *
 label_of(const json_t *body)
 {
 	static const char *const templates[] = {"pPrivateKeyTemplate", "pTemplate", "pPublicKeyTemplate"};
-	const char *label = text_of(json_object_get(body, "key"), "label");
+	const char *label = kmn_json_text(json_object_get(body, "key"), "label");
 
 	for (size_t n = 0; label[0] == '\0' && n < KMN_COUNT_OF(templates); n++)
-		label = text_of(json_object_get(json_object_get(body, "template"), templates[n]), "CKA_LABEL");
+		label = kmn_json_text(json_object_get(json_object_get(body, "template"), templates[n]), "CKA_LABEL");
 	return label;
 }
 
@@ -146,13 +130,13 @@ keep_intent(struct kmn_rows *rows, const struct kmn_record *record)
 	const struct {
 		const char **to, *text;
 	} texts[] = {
-	    {&asked->client, text_of(json_object_get(record->body, "requester"), "name")},
+	    {&asked->client, kmn_json_text(json_object_get(record->body, "requester"), "name")},
 	    {&asked->key, label_of(record->body)},
-	    {&asked->key_id, text_of(key, "id")},
-	    {&asked->key_spki, text_of(key, "spki_sha256")},
-	    {&asked->token, text_of(key, "token")},
-	    {&asked->function, text_of(record->body, "op")},
-	    {&asked->mechanism, text_of(json_object_get(record->body, "mech"), "name")},
+	    {&asked->key_id, kmn_json_text(key, "id")},
+	    {&asked->key_spki, kmn_json_text(key, "spki_sha256")},
+	    {&asked->token, kmn_json_text(key, "token")},
+	    {&asked->function, kmn_json_text(record->body, "op")},
+	    {&asked->mechanism, kmn_json_text(json_object_get(record->body, "mech"), "name")},
 	};
 
 	if (e != KMN_OK || asked == NULL)
@@ -167,11 +151,11 @@ static kmn_err
 keep_channel(struct kmn_rows *rows, const struct kmn_record *record)
 {
 	struct asked *asked;
-	kmn_err e = add(&rows->channels, number_of(record->body, "chan"), &asked);
+	kmn_err e = add(&rows->channels, kmn_json_number(record->body, "chan"), &asked);
 
 	if (e != KMN_OK || asked == NULL)
 		return e;
-	asked->client = kmn_textpool_keep(&rows->pool, text_of(json_object_get(record->body, "peer"), "name"));
+	asked->client = kmn_textpool_keep(&rows->pool, kmn_json_text(json_object_get(record->body, "peer"), "name"));
 	return asked->client == NULL ? KMN_E_NO_MEMORY : KMN_OK;
 }
 
@@ -181,7 +165,7 @@ keep_vote(struct kmn_rows *rows, const struct kmn_record *record, struct asked *
 {
 	char all[KMN_ROW_NAMES_BYTES];
 
-	if (asked == NULL || strcmp(text_of(record->body, "check"), "ok") != 0)
+	if (asked == NULL || strcmp(kmn_json_text(record->body, "check"), "ok") != 0)
 		return KMN_OK;
 	(void)snprintf(
 	    all, sizeof(all), "%s%s%.*s", asked->custodians, asked->custodians[0] == '\0' ? "" : " ", 250, signers);
@@ -284,7 +268,7 @@ put_members(struct kmn_row *row, const struct kmn_record *record)
 			if (json_object_get(record->body, members[n].detail[m]) != NULL)
 				add_detail(row, json_object_get(record->body, members[n].detail[m]));
 		if (members[n].outcome != NULL)
-			row->value[KMN_COL_OUTCOME] = text_of(record->body, members[n].outcome);
+			row->value[KMN_COL_OUTCOME] = kmn_json_text(record->body, members[n].outcome);
 	}
 }
 
@@ -294,7 +278,7 @@ put_signed(struct kmn_row *row, const struct kmn_record *record)
 {
 	struct kmn_signed said;
 	struct kmn_note note;
-	const char *bytes = text_of(record->body, "note");
+	const char *bytes = kmn_json_text(record->body, "note");
 
 	if (kmn_signed_of_record(record->kind) == KMN_SIGNED_COUNT ||
 	    kmn_note_parse(bytes, strlen(bytes), &note, NULL) != KMN_OK ||
@@ -331,17 +315,17 @@ put_own(struct kmn_row *row, const struct kmn_record *record)
 		enum kmn_column column;
 		const char *text;
 	} texts[] = {
-	    {KMN_COL_KEY, text_of(key, "label")},
-	    {KMN_COL_KEY_ID, text_of(key, "id")},
-	    {KMN_COL_KEY_SPKI, text_of(key, "spki_sha256")},
-	    {KMN_COL_TOKEN, text_of(key, "token")},
-	    {KMN_COL_FUNCTION, text_of(record->body, "op")},
-	    {KMN_COL_MECHANISM, text_of(json_object_get(record->body, "mech"), "name")},
-	    {KMN_COL_RULE, text_of(record->body, "rule")},
-	    {KMN_COL_CLIENT, text_of(json_object_get(record->body, "peer"), "name")},
-	    {KMN_COL_CLIENT, text_of(json_object_get(record->body, "actor"), "id")},
-	    {KMN_COL_CLIENT, text_of(json_object_get(record->body, "actor"), "address")},
-	    {KMN_COL_CLIENT, text_of(json_object_get(record->body, "actor"), "name")},
+	    {KMN_COL_KEY, kmn_json_text(key, "label")},
+	    {KMN_COL_KEY_ID, kmn_json_text(key, "id")},
+	    {KMN_COL_KEY_SPKI, kmn_json_text(key, "spki_sha256")},
+	    {KMN_COL_TOKEN, kmn_json_text(key, "token")},
+	    {KMN_COL_FUNCTION, kmn_json_text(record->body, "op")},
+	    {KMN_COL_MECHANISM, kmn_json_text(json_object_get(record->body, "mech"), "name")},
+	    {KMN_COL_RULE, kmn_json_text(record->body, "rule")},
+	    {KMN_COL_CLIENT, kmn_json_text(json_object_get(record->body, "peer"), "name")},
+	    {KMN_COL_CLIENT, kmn_json_text(json_object_get(record->body, "actor"), "id")},
+	    {KMN_COL_CLIENT, kmn_json_text(json_object_get(record->body, "actor"), "address")},
+	    {KMN_COL_CLIENT, kmn_json_text(json_object_get(record->body, "actor"), "name")},
 	};
 
 	for (size_t n = 0; n < KMN_COUNT_OF(texts); n++)
@@ -357,11 +341,12 @@ put_channel(const struct kmn_rows *rows, struct kmn_row *row, const struct kmn_r
 
 	if (chan == NULL || row->value[KMN_COL_CLIENT][0] != '\0')
 		return;
-	if ((channel = find(&rows->channels, number_of(record->body, "chan"))) != NULL && channel->client[0] != '\0') {
+	if ((channel = find(&rows->channels, kmn_json_number(record->body, "chan"))) != NULL &&
+	    channel->client[0] != '\0') {
 		row->value[KMN_COL_CLIENT] = channel->client;
 		return;
 	}
-	(void)snprintf(row->peer, sizeof(row->peer), "channel %" PRIu64, number_of(record->body, "chan"));
+	(void)snprintf(row->peer, sizeof(row->peer), "channel %" PRIu64, kmn_json_number(record->body, "chan"));
 	row->value[KMN_COL_CLIENT] = row->peer;
 }
 
@@ -385,9 +370,10 @@ signed_note(const struct kmn_record *record)
 {
 	switch (record->kind) {
 	case KMN_R_GENESIS:
-		return text_of(record->body, "policy");
+		return kmn_json_text(record->body, "policy");
 	case KMN_R_RECOVERY:
-		return json_object_get(record->body, "authorised") == NULL ? NULL : text_of(record->body, "authorised");
+		return json_object_get(record->body, "authorised") == NULL ? NULL
+									   : kmn_json_text(record->body, "authorised");
 	case KMN_R_POLICY:
 	case KMN_R_POLICY_PROPOSAL:
 	case KMN_R_POLICY_VETO:
@@ -396,7 +382,7 @@ signed_note(const struct kmn_record *record)
 	case KMN_R_APPROVAL:
 	case KMN_R_REJECTION:
 	case KMN_R_VETO:
-		return text_of(record->body, "note");
+		return kmn_json_text(record->body, "note");
 	default:
 		return NULL;
 	}
@@ -416,7 +402,7 @@ remember(struct kmn_rows *rows, const struct kmn_record *record, struct asked *a
 		return keep_vote(rows, record, asked, row->signers);
 	case KMN_R_DECISION:
 		if (asked != NULL &&
-		    (asked->rule = kmn_textpool_keep(&rows->pool, text_of(record->body, "rule"))) == NULL)
+		    (asked->rule = kmn_textpool_keep(&rows->pool, kmn_json_text(record->body, "rule"))) == NULL)
 			return KMN_E_NO_MEMORY;
 		return KMN_OK;
 	case KMN_R_RESULT:

@@ -81,25 +81,25 @@ add_vote(struct kmn_story *story, const struct kmn_record *record, const struct 
 	vote = json_pack("{s:I, s:s, s:s, s:s, s:s, s:b, s:s}", "i", (json_int_t)record->i, "type", record->type,
 	    "custodian", signer != NULL ? signer->name : name, "person",
 	    signer != NULL ? signer->person : "not in the policy", "key_id", key_id, "verifies",
-	    (int)evidence.signed_it, "check", kmn_story_text(record->body, "check"));
+	    (int)evidence.signed_it, "check", kmn_json_text(record->body, "check"));
 	if (kmn_statement_read(note->text, note->text_len, &said) == KMN_OK && said.reason[0] != '\0')
 		put(vote, "reason", said.reason);
 	(void)json_array_append_new(story->votes, vote);
-	if (strcmp(kmn_story_text(record->body, "check"), "ok") == 0 && !evidence.signed_it)
+	if (strcmp(kmn_json_text(record->body, "check"), "ok") == 0 && !evidence.signed_it)
 		story->compared.different++; /* it counted, and does not verify: said in its row */
 }
 
 static void
 take_vote(struct kmn_story *story, const struct kmn_record *record)
 {
-	const char *bytes = kmn_story_text(record->body, "note");
+	const char *bytes = kmn_json_text(record->body, "note");
 	struct kmn_note note;
 
 	if (kmn_note_parse(bytes, strlen(bytes), &note, NULL) != KMN_OK)
 		return;
 	for (size_t n = 0; n < note.count; n++)
 		add_vote(story, record, &note, n);
-	if (strcmp(kmn_story_text(record->body, "check"), "ok") == 0)
+	if (strcmp(kmn_json_text(record->body, "check"), "ok") == 0)
 		(void)json_array_append_new(story->notes, json_pack("{s:I, s:s, s:s%}", "i", (json_int_t)record->i,
 							      "type", record->type, "text", note.text, note.text_len));
 }
@@ -133,14 +133,14 @@ static void
 take_action(struct kmn_story *story, const struct kmn_record *record)
 {
 	const json_t *actor = json_object_get(record->body, "actor");
-	const char *name = kmn_story_text(actor, "name");
+	const char *name = kmn_json_text(actor, "name");
 
-	if (kmn_action_of(kmn_story_text(record->body, "what")) == KMN_ACTION_WITHDRAW)
+	if (kmn_action_of(kmn_json_text(record->body, "what")) == KMN_ACTION_WITHDRAW)
 		return; /* nothing was on a screen: the list of records has it */
 	(void)json_array_append_new(
 	    story->notes, json_pack("{s:I, s:s, s:s, s:s}", "i", (json_int_t)record->i, "type", "action", "actor",
-			      name[0] != '\0' ? name : kmn_story_text(actor, "id"), "shown",
-			      kmn_story_text(record->body, "shown_sha256")));
+			      name[0] != '\0' ? name : kmn_json_text(actor, "id"), "shown",
+			      kmn_json_text(record->body, "shown_sha256")));
 }
 
 static void
@@ -160,7 +160,7 @@ add_record(struct kmn_story *story, const struct kmn_record *record, const struc
 	if (row->value[KMN_COL_REASON][0] != '\0')
 		put(line, "reason", row->value[KMN_COL_REASON]);
 	if (record->kind == KMN_R_DECISION)
-		put(line, "rule", kmn_story_text(record->body, "rule"));
+		put(line, "rule", kmn_json_text(record->body, "rule"));
 	if (record->kind == KMN_R_RESULT)
 		(void)json_object_set(line, "hsm", json_object_get(record->body, "hsm"));
 	(void)json_array_append_new(story->records, line);
@@ -362,14 +362,14 @@ finish(struct kmn_story *story)
 	const json_t *body = story->intent.body;
 	json_t *whole = json_pack("{s:I, s:s, s:b, s:s, s:s, s:s, s:O?, s:O, s:O, s:O, s:O, s:I}", "request",
 	    (json_int_t)story->i, "state", request != NULL ? kmn_request_state_name(request->state) : "unknown", "held",
-	    request != NULL && request->held, "function", kmn_story_text(body, "op"), "mechanism",
-	    kmn_story_text(json_object_get(body, "mech"), "name"), "client",
-	    kmn_story_text(json_object_get(body, "requester"), "name"), "key", json_object_get(body, "key"), "records",
+	    request != NULL && request->held, "function", kmn_json_text(body, "op"), "mechanism",
+	    kmn_json_text(json_object_get(body, "mech"), "name"), "client",
+	    kmn_json_text(json_object_get(body, "requester"), "name"), "key", json_object_get(body, "key"), "records",
 	    story->records, "votes", story->votes, "compared", story->compared.groups, "findings", story->findings,
 	    "different", (json_int_t)(story->compared.different + json_array_size(story->findings)));
 
-	if (kmn_story_text(body, "purpose")[0] != '\0')
-		put(whole, "purpose", kmn_story_text(body, "purpose"));
+	if (kmn_json_text(body, "purpose")[0] != '\0')
+		put(whole, "purpose", kmn_json_text(body, "purpose"));
 	if (request != NULL)
 		put(whole, "rule", request->verdict.rule);
 	if (request != NULL && (request->window || request->window_i != 0))
@@ -378,7 +378,7 @@ finish(struct kmn_story *story)
 		(void)json_object_set_new(
 		    whole, "policy_version", json_integer((json_int_t)kmn_policy_version(story->policy)));
 	if (story->statement.owner != NULL)
-		put(whole, "statement", kmn_story_text(story->statement.body, "text"));
+		put(whole, "statement", kmn_json_text(story->statement.body, "text"));
 	if (story->not_before != 0)
 		(void)json_object_set_new(whole, "not_before", json_integer((json_int_t)story->not_before));
 	if (story->not_after != 0)

@@ -35,7 +35,7 @@ compare_word(struct kmn_story *story, const char *key, unsigned word, const char
 	char value[128];
 
 	if (story->statement.owner != NULL &&
-	    word_of(kmn_story_text(story->statement.body, "text"), key, word, value) && strcmp(value, "none") != 0)
+	    word_of(kmn_json_text(story->statement.body, "text"), key, word, value) && strcmp(value, "none") != 0)
 		kmn_compare(&story->compared, what, story->statement.i, value);
 }
 
@@ -56,20 +56,20 @@ compare_text(struct kmn_compared *c, const char *what, uint64_t where, const cha
 static void
 compare_note(struct kmn_story *story, const json_t *note)
 {
-	const char *text = kmn_story_text(note, "text"), *type = kmn_story_text(note, "type");
+	const char *text = kmn_json_text(note, "text"), *type = kmn_json_text(note, "type");
 	struct kmn_compared *c = &story->compared;
 	uint64_t i = (uint64_t)json_integer_value(json_object_get(note, "i"));
 	struct kmn_statement_said said;
 	char what[128], *turned = NULL;
 
 	if (strcmp(type, "action") == 0) {
-		(void)snprintf(what, sizeof(what), "shown on %s's screen", kmn_story_text(note, "actor"));
-		kmn_compare(c, what, i, kmn_story_text(note, "shown"));
+		(void)snprintf(what, sizeof(what), "shown on %s's screen", kmn_json_text(note, "actor"));
+		kmn_compare(c, what, i, kmn_json_text(note, "shown"));
 	} else if (strcmp(type, "approval") == 0) {
 		compare_text(c, "signed by an approval", i, text);
 	} else if (kmn_statement_read(text, strlen(text), &said) == KMN_OK &&
 		   kmn_statement_turn(
-		       kmn_story_text(story->statement.body, "text"), said.decision, said.reason, &turned) == KMN_OK) {
+		       kmn_json_text(story->statement.body, "text"), said.decision, said.reason, &turned) == KMN_OK) {
 		kmn_compare_holds(c, "signed by a rejection or veto: this statement, turned", i,
 		    strcmp(turned, text) == 0, said.reason);
 		free(turned);
@@ -88,8 +88,8 @@ compare_statement(struct kmn_story *story)
 	if (story->statement.owner == NULL)
 		return;
 	kmn_compare_begin(c, "statement, SHA-256");
-	kmn_compare(c, "recorded", story->statement.i, kmn_story_text(story->statement.body, "sha256"));
-	compare_text(c, "of the text recorded", story->statement.i, kmn_story_text(story->statement.body, "text"));
+	kmn_compare(c, "recorded", story->statement.i, kmn_json_text(story->statement.body, "sha256"));
+	compare_text(c, "of the text recorded", story->statement.i, kmn_json_text(story->statement.body, "text"));
 	compare_text(c, "made again from intent, policy, data and head", KMN_NOWHERE, story->again);
 	json_array_foreach(story->notes, n, note) compare_note(story, note);
 }
@@ -123,7 +123,7 @@ compare_requester(struct kmn_story *story)
 	if (story->channel != 0)
 		kmn_compare_hash(c, "on the channel", story->channel, story->peer_spki, KMN_HASH_BYTES);
 	kmn_compare(c, "in the intent", story->i,
-	    kmn_story_text(json_object_get(story->intent.body, "requester"), "spki_sha256"));
+	    kmn_json_text(json_object_get(story->intent.body, "requester"), "spki_sha256"));
 	compare_word(story, "requester", 1, "in the statement");
 }
 
@@ -137,9 +137,9 @@ compare_policy(struct kmn_story *story)
 		kmn_compare_hash(
 		    c, "in force at the intent", KMN_NOWHERE, kmn_policy_sha256(story->policy), KMN_HASH_BYTES);
 	compare_word(story, "policy", 1, "in the statement");
-	if (story->decision.owner != NULL && strcmp(kmn_story_text(story->decision.body, "verdict"), "withdrawn") != 0)
+	if (story->decision.owner != NULL && strcmp(kmn_json_text(story->decision.body, "verdict"), "withdrawn") != 0)
 		kmn_compare(c, "in the decision", story->decision.i,
-		    kmn_story_text(json_object_get(story->decision.body, "policy"), "sha256"));
+		    kmn_json_text(json_object_get(story->decision.body, "policy"), "sha256"));
 }
 
 static void
@@ -190,7 +190,7 @@ static void
 compare_signature(struct kmn_story *story, const struct kmn_norm *norm, const uint8_t *data, size_t data_len,
     const uint8_t *spki, size_t spki_len)
 {
-	const char *b64 = kmn_story_text(json_object_get(story->result.body, "out"), "b64");
+	const char *b64 = kmn_json_text(json_object_get(story->result.body, "out"), "b64");
 	uint8_t signature[8192];
 	struct kmn_pss pss;
 	bool has_pss =
@@ -223,16 +223,16 @@ compare_input(struct kmn_story *story)
 	kmn_err data_e = blob_of(story, "in", "sha256", &data, &data_len);
 	kmn_err spki_e = blob_of(story, "key", "spki_sha256", &spki, &spki_len);
 
-	if (kmn_story_text(json_object_get(story->intent.body, "key"), "spki_sha256")[0] != '\0') {
+	if (kmn_json_text(json_object_get(story->intent.body, "key"), "spki_sha256")[0] != '\0') {
 		kmn_compare_begin(c, "key, SHA-256 of its public key");
 		kmn_compare(c, "in the intent", story->i,
-		    kmn_story_text(json_object_get(story->intent.body, "key"), "spki_sha256"));
+		    kmn_json_text(json_object_get(story->intent.body, "key"), "spki_sha256"));
 		compare_word(story, "key-spki-sha256", 0, "in the statement");
 		compare_blob(c, "of the public key as kept", spki_e, spki, spki_len);
 	}
-	if (kmn_story_text(in, "sha256")[0] != '\0') {
+	if (kmn_json_text(in, "sha256")[0] != '\0') {
 		kmn_compare_begin(c, "data, SHA-256");
-		kmn_compare(c, "in the intent", story->i, kmn_story_text(in, "sha256"));
+		kmn_compare(c, "in the intent", story->i, kmn_json_text(in, "sha256"));
 		compare_word(story, "input-sha256", 0, "in the statement");
 		compare_blob(c, "of the data as kept", data_e, data, data_len);
 	}
@@ -262,16 +262,16 @@ compare_frames(struct kmn_story *story)
 	if (ran == NULL)
 		return;
 	kmn_compare_begin(c, "call, SHA-256 of the request as it came");
-	kmn_compare(c, "in the intent", story->i, kmn_story_text(asked, "req_sha256"));
+	kmn_compare(c, "in the intent", story->i, kmn_json_text(asked, "req_sha256"));
 	if (json_equal(json_object_get(asked, "chan"), json_object_get(ran, "chan")) &&
 	    json_equal(json_object_get(asked, "seq"), json_object_get(ran, "seq"))) {
-		kmn_compare(c, "in the result", story->result.i, kmn_story_text(ran, "req_sha256"));
+		kmn_compare(c, "in the result", story->result.i, kmn_json_text(ran, "req_sha256"));
 	} else {
 		kmn_compare_begin(c, "call that met the approval, SHA-256 of the request as it came");
-		kmn_compare(c, "in the result", story->result.i, kmn_story_text(ran, "req_sha256"));
+		kmn_compare(c, "in the result", story->result.i, kmn_json_text(ran, "req_sha256"));
 	}
 	kmn_compare_begin(c, "answer, SHA-256 of the response as it went out");
-	kmn_compare(c, "in the result", story->result.i, kmn_story_text(ran, "resp_sha256"));
+	kmn_compare(c, "in the result", story->result.i, kmn_json_text(ran, "resp_sha256"));
 }
 
 void

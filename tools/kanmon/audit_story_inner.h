@@ -29,15 +29,6 @@ struct kmn_story {
 	size_t windows;
 };
 
-/* A member that is a text; "" where there is none. */
-static inline const char *
-kmn_story_text(const json_t *object, const char *name)
-{
-	const char *text;
-
-	return kmn_json_get_text(object, name, &text) ? text : "";
-}
-
 /* Every digest that must be the same beside each of its appearances, into story->compared; once all is read. */
 void kmn_story_compare(struct kmn_story *story);
 

@@ -27,8 +27,8 @@ struct kmn_hsm_book {
 	size_t source_count;
 };
 
-static void *
-grow(void *list, size_t count, size_t *room, size_t size)
+void *
+kmn_hsm_grow(void *list, size_t count, size_t *room, size_t size)
 {
 	void *more;
 
@@ -44,7 +44,7 @@ grow(void *list, size_t count, size_t *room, size_t size)
 static kmn_err
 keep_intent(struct kmn_hsm_book *b, const struct kmn_record *record)
 {
-	uint64_t *more = grow(b->intent_t, b->intent_count, &b->intent_room, 2 * sizeof(*more));
+	uint64_t *more = kmn_hsm_grow(b->intent_t, b->intent_count, &b->intent_room, 2 * sizeof(*more));
 
 	if (more == NULL)
 		return KMN_E_NO_MEMORY;
@@ -94,7 +94,7 @@ keep_use(
 	if ((use.label = strdup(row->value[KMN_COL_KEY])) == NULL ||
 	    (use.id = strdup(row->value[KMN_COL_KEY_ID])) == NULL ||
 	    (use.spki = strdup(row->value[KMN_COL_KEY_SPKI])) == NULL || (use.serial = strdup(serial)) == NULL ||
-	    (more = grow(b->uses, b->use_count, &b->use_room, sizeof(*more))) == NULL)
+	    (more = kmn_hsm_grow(b->uses, b->use_count, &b->use_room, sizeof(*more))) == NULL)
 		KMN_BUG("out of memory");
 	b->uses = more;
 	more[b->use_count++] = use;

@@ -12,6 +12,12 @@
 #include "kanmon/record.h"
 #include "tools/kanmon/hsmlog.h"
 
+/*
+ * Room for one more: `list` of `count` items of `size` bytes, moved if need be, and *room raised; NULL without memory, and
+ * the old list is as it was.
+ */
+void *kmn_hsm_grow(void *list, size_t count, size_t *room, size_t size);
+
 struct kmn_hsm_book;
 kmn_err kmn_hsm_book_new(struct kmn_hsm_book **book_out) KMN_MUST_CHECK;
 void kmn_hsm_book_free(struct kmn_hsm_book *book);

@@ -79,9 +79,8 @@ static int
 sign(const char *path, const struct kmn_signer_place *place, bool yes)
 {
 	struct kmn_signer *signer = NULL;
-	char *bytes = NULL, *note = NULL;
+	char *bytes = NULL;
 	size_t len;
-	kmn_err e;
 	int verdict = KMN_EXIT_FAILED;
 
 	if (kmn_file_read_or_say(path, KMN_RESCUE_MAX_BYTES, &bytes, &len) != KMN_OK)
@@ -100,15 +99,11 @@ sign(const char *path, const struct kmn_signer_place *place, bool yes)
 	}
 	if (kmn_signer_open(place, NULL, NULL, &signer) != KMN_OK)
 		goto done;
-	if ((e = kmn_signer_sign(signer, bytes, len, &note)) != KMN_OK ||
-	    (e = kmn_file_replace(path, note, strlen(note), 0644)) != KMN_OK)
-		kmn_fail("%s was not signed: %s", path, kmn_err_text(e));
-	else
+	if (kmn_signer_sign_file(signer, path, bytes, len))
 		verdict = KMN_EXIT_OK;
 done:
 	kmn_signer_free(signer);
 	free(bytes);
-	free(note);
 	return verdict;
 }
 

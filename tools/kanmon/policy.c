@@ -178,8 +178,6 @@ sign(const struct kmn_policy_file *file, const struct kmn_policy_file *before, c
     const struct kmn_signer_place *place, bool yes)
 {
 	struct kmn_signer *signer = NULL;
-	char *note = NULL;
-	kmn_err e;
 	int verdict = KMN_EXIT_FAILED;
 
 	if (!yes) {
@@ -190,14 +188,10 @@ sign(const struct kmn_policy_file *file, const struct kmn_policy_file *before, c
 	}
 	if (kmn_signer_open(place, file->policy, before != NULL ? before->policy : NULL, &signer) != KMN_OK)
 		goto done;
-	if ((e = kmn_signer_sign(signer, file->bytes, file->len, &note)) != KMN_OK ||
-	    (e = kmn_file_replace(path, note, strlen(note), 0644)) != KMN_OK)
-		kmn_fail("%s was not signed: %s", path, kmn_err_text(e));
-	else
+	if (kmn_signer_sign_file(signer, path, file->bytes, file->len))
 		verdict = KMN_EXIT_OK;
 done:
 	kmn_signer_free(signer);
-	free(note);
 	return verdict;
 }
 

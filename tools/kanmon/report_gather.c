@@ -19,14 +19,6 @@
 #define ALONE_MAX 60   /* rows of one key */
 #define RECORDS_MAX 12 /* indexes that a row names */
 
-static const char *
-text_of(const json_t *object, const char *name)
-{
-	const char *text;
-
-	return kmn_json_get_text(object, name, &text) ? text : "";
-}
-
 void
 kmn_gather_count(json_t *object, const char *name, json_int_t by)
 {
@@ -78,11 +70,11 @@ static void
 keep_content(struct kmn_gather *g, uint64_t record, const json_t *row)
 {
 	char index[24], what[600];
-	const char *name = text_of(row, "subject")[0] != '\0' ? "subject" : "issuer";
-	const char *application = text_of(row, "application");
+	const char *name = kmn_json_text(row, "subject")[0] != '\0' ? "subject" : "issuer";
+	const char *application = kmn_json_text(row, "application");
 
 	(void)snprintf(index, sizeof(index), "%" PRIu64, record);
-	(void)snprintf(what, sizeof(what), "%s %.256s%s%s", text_of(row, "kind"), text_of(row, name),
+	(void)snprintf(what, sizeof(what), "%s %.256s%s%s", kmn_json_text(row, "kind"), kmn_json_text(row, name),
 	    application[0] != '\0' ? ", application " : "", application);
 	kmn_gather_text(g->contents, index, what);
 }
@@ -100,7 +92,7 @@ take_signed(void *cookie, const struct kmn_signed_certificate *made)
 	free(der);
 	if (e != KMN_OK || row == NULL)
 		return e;
-	if (strcmp(text_of(row, "kind"), "unknown") != 0) {
+	if (strcmp(kmn_json_text(row, "kind"), "unknown") != 0) {
 		kmn_gather_evidence(g, "certificates_rebuilt", made->record);
 		keep_content(g, made->record, row);
 		if (json_array_size(g->certificates) < CERTIFICATES_MAX)
@@ -126,7 +118,7 @@ kmn_gather_operation(struct kmn_gather *g, const struct kmn_record *record, cons
 	bool alone; /* what persons approved stands in a row of its own, as long as a page can bear it */
 
 	(void)snprintf(index, sizeof(index), "%" PRIu64, record->i);
-	content = text_of(g->contents, index);
+	content = kmn_json_text(g->contents, index);
 	(void)snprintf(name, sizeof(name), "%s\n%s", row->value[KMN_COL_TOKEN],
 	    row->value[KMN_COL_KEY_SPKI][0] != '\0' ? row->value[KMN_COL_KEY_SPKI] : row->value[KMN_COL_KEY]);
 	key = kmn_gather_of(g->keys, name);
@@ -291,8 +283,8 @@ key_rows(struct kmn_gather *g)
 	json_array_foreach(rows, n, row)
 	{
 		(void)json_object_set_new(row, "operations", values_of(json_object_get(row, "operations")));
-		if (json_object_get(g->origins, text_of(row, "spki")) != NULL)
-			(void)json_object_set(row, "origin", json_object_get(g->origins, text_of(row, "spki")));
+		if (json_object_get(g->origins, kmn_json_text(row, "spki")) != NULL)
+			(void)json_object_set(row, "origin", json_object_get(g->origins, kmn_json_text(row, "spki")));
 	}
 	return rows;
 }

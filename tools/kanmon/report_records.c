@@ -12,22 +12,6 @@
 
 #define REFUSALS_MAX 300
 
-static const char *
-text_of(const json_t *object, const char *name)
-{
-	const char *text;
-
-	return kmn_json_get_text(object, name, &text) ? text : "";
-}
-
-static uint64_t
-number_of(const json_t *object, const char *name)
-{
-	uint64_t number;
-
-	return kmn_json_get_number(object, name, &number) ? number : 0;
-}
-
 /* ---- what every row may add -------------------------------------------------------------------------------------- */
 
 static json_t *
@@ -83,7 +67,7 @@ client_of(struct kmn_gather *g, const struct kmn_row *row)
 static void
 take_policy(struct kmn_gather *g, const struct kmn_record *record, const struct kmn_row *row)
 {
-	const char *bytes = text_of(record->body, record->kind == KMN_R_GENESIS ? "policy" : "note");
+	const char *bytes = kmn_json_text(record->body, record->kind == KMN_R_GENESIS ? "policy" : "note");
 	uint8_t hash[KMN_HASH_BYTES];
 	char b64[KMN_B64_LEN(KMN_HASH_BYTES) + 1];
 	struct kmn_note note;
@@ -94,7 +78,7 @@ take_policy(struct kmn_gather *g, const struct kmn_record *record, const struct 
 	kmn_sha256(note.text, note.text_len, hash);
 	kmn_b64(hash, sizeof(hash), b64);
 	line = new_line(record, row);
-	kmn_gather_number(line, "version", record->kind == KMN_R_GENESIS ? 1 : number_of(record->body, "version"));
+	kmn_gather_number(line, "version", record->kind == KMN_R_GENESIS ? 1 : kmn_json_number(record->body, "version"));
 	kmn_gather_text(line, "sha256", b64);
 	kmn_gather_text(line, "signers", row->value[KMN_COL_CUSTODIANS]);
 	(void)json_array_append_new(g->policies, line);
@@ -110,7 +94,7 @@ take_start(struct kmn_gather *g, const struct kmn_record *record, const struct k
 	char detail[256];
 
 	(void)snprintf(detail, sizeof(detail), "%s, config SHA-256 %s",
-	    text_of(json_object_get(record->body, "build"), "version"), text_of(record->body, "config_sha256"));
+	    kmn_json_text(json_object_get(record->body, "build"), "version"), kmn_json_text(record->body, "config_sha256"));
 	kmn_gather_text(line, "detail", detail);
 	(void)json_array_append_new(g->events, line);
 	kmn_gather_evidence(g, "gateway_starts", record->i);
@@ -125,20 +109,20 @@ take_channel(struct kmn_gather *g, const struct kmn_record *record, const struct
 
 	kmn_gather_evidence(g, "channels", record->i);
 	kmn_gather_count(client, "channels", 1);
-	kmn_gather_text(client, "role", text_of(json_object_get(record->body, "peer"), "role"));
-	kmn_gather_text(client, "spki", text_of(json_object_get(record->body, "peer"), "spki_sha256"));
-	(void)snprintf(suite, sizeof(suite), "%s %s", text_of(tls, "ver"), text_of(tls, "suite"));
+	kmn_gather_text(client, "role", kmn_json_text(json_object_get(record->body, "peer"), "role"));
+	kmn_gather_text(client, "spki", kmn_json_text(json_object_get(record->body, "peer"), "spki_sha256"));
+	(void)snprintf(suite, sizeof(suite), "%s %s", kmn_json_text(tls, "ver"), kmn_json_text(tls, "suite"));
 	kmn_gather_count(kmn_gather_of(client, "tls"), suite, 1);
-	if (strcmp(text_of(record->body, "client_head"), "none") != 0)
+	if (strcmp(kmn_json_text(record->body, "client_head"), "none") != 0)
 		kmn_gather_evidence(g, "client_heads", record->i);
 }
 
 static void
 take_session(struct kmn_gather *g, const struct kmn_record *record, const struct kmn_row *row)
 {
-	if (strcmp(text_of(record->body, "event"), "login") != 0)
+	if (strcmp(kmn_json_text(record->body, "event"), "login") != 0)
 		return;
-	if (number_of(record->body, "rv") == 0) {
+	if (kmn_json_number(record->body, "rv") == 0) {
 		kmn_gather_evidence(g, "logins", record->i);
 		return;
 	}
@@ -154,7 +138,7 @@ take_intent(struct kmn_gather *g, const struct kmn_record *record, const struct 
 
 	kmn_gather_evidence(g, "intents", record->i);
 	kmn_gather_intent_window(g, record);
-	if (text_of(record->body, "purpose")[0] != '\0')
+	if (kmn_json_text(record->body, "purpose")[0] != '\0')
 		kmn_gather_evidence(g, "purposes", record->i);
 	(void)snprintf(name, sizeof(name), "%" PRIu64, record->i);
 	kmn_gather_text(line, "client", row->value[KMN_COL_CLIENT]);
@@ -167,7 +151,7 @@ take_intent(struct kmn_gather *g, const struct kmn_record *record, const struct 
 static void
 add_reason(struct kmn_gather *g, const struct kmn_record *record, const struct kmn_row *row)
 {
-	const char *bytes = text_of(record->body, "note");
+	const char *bytes = kmn_json_text(record->body, "note");
 	struct kmn_statement_said said;
 	struct kmn_row with = *row;
 	struct kmn_note note;
@@ -188,7 +172,7 @@ take_vote(struct kmn_gather *g, const struct kmn_record *record, const struct km
 	} kinds[] = {{KMN_R_APPROVAL, "approvals"}, {KMN_R_REJECTION, "rejections"}, {KMN_R_VETO, "vetoes"}};
 	char names[KMN_ROW_NAMES_BYTES], *rest = names, *name;
 
-	if (strcmp(text_of(record->body, "check"), "ok") != 0) {
+	if (strcmp(kmn_json_text(record->body, "check"), "ok") != 0) {
 		kmn_gather_evidence(g, "votes_refused", record->i);
 		add_refusal(g, record, row);
 		return;
@@ -221,7 +205,7 @@ close_request(struct kmn_gather *g, const struct kmn_row *row)
 static void
 take_decision(struct kmn_gather *g, const struct kmn_record *record, const struct kmn_row *row)
 {
-	const char *verdict = text_of(record->body, "verdict");
+	const char *verdict = kmn_json_text(record->body, "verdict");
 	bool of_window = kmn_gather_use_of_window(g, record, row);
 	char name[40];
 
@@ -250,15 +234,15 @@ take_hsm(struct kmn_gather *g, const struct kmn_record *record)
 	char name[256];
 	json_t *entry;
 
-	if (text_of(hsm, "serial")[0] == '\0')
+	if (kmn_json_text(hsm, "serial")[0] == '\0')
 		return;
 	kmn_gather_evidence(g, "hsm_named", record->i);
 	(void)snprintf(
-	    name, sizeof(name), "%s\n%s\n%s", text_of(hsm, "model"), text_of(hsm, "serial"), text_of(hsm, "fw"));
+	    name, sizeof(name), "%s\n%s\n%s", kmn_json_text(hsm, "model"), kmn_json_text(hsm, "serial"), kmn_json_text(hsm, "fw"));
 	entry = kmn_gather_of(g->hsms, name);
-	kmn_gather_text(entry, "model", text_of(hsm, "model"));
-	kmn_gather_text(entry, "serial", text_of(hsm, "serial"));
-	kmn_gather_text(entry, "fw", text_of(hsm, "fw"));
+	kmn_gather_text(entry, "model", kmn_json_text(hsm, "model"));
+	kmn_gather_text(entry, "serial", kmn_json_text(hsm, "serial"));
+	kmn_gather_text(entry, "fw", kmn_json_text(hsm, "fw"));
 	kmn_gather_count(entry, "count", 1);
 }
 
@@ -269,7 +253,7 @@ take_made(struct kmn_gather *g, const struct kmn_record *record, const struct km
 	const json_t *key = json_object_get(record->body, "key"), *origin = json_object_get(key, "origin");
 	const char *function = row->value[KMN_COL_FUNCTION];
 
-	if (number_of(record->body, "rv") != 0)
+	if (kmn_json_number(record->body, "rv") != 0)
 		return;
 	if (strncmp(function, "C_Generate", 10) == 0)
 		kmn_gather_evidence(g, "keys_made", record->i);
@@ -281,8 +265,8 @@ take_made(struct kmn_gather *g, const struct kmn_record *record, const struct km
 		kmn_gather_evidence(g, "keys_local", record->i);
 	if (json_is_true(json_object_get(origin, "CKA_NEVER_EXTRACTABLE")))
 		kmn_gather_evidence(g, "keys_never_extractable", record->i);
-	if (text_of(key, "spki_sha256")[0] != '\0')
-		(void)json_object_set(g->origins, text_of(key, "spki_sha256"), (json_t *)(uintptr_t)origin);
+	if (kmn_json_text(key, "spki_sha256")[0] != '\0')
+		(void)json_object_set(g->origins, kmn_json_text(key, "spki_sha256"), (json_t *)(uintptr_t)origin);
 }
 
 static void
@@ -291,14 +275,14 @@ take_use(struct kmn_gather *g, const struct kmn_record *record, const struct kmn
 	json_t *client = client_of(g, row);
 
 	kmn_gather_evidence(g, record->kind == KMN_R_RESULT ? "results" : "single_records", record->i);
-	if (strcmp(text_of(record->body, "selfcheck"), "sig-verified") == 0)
+	if (strcmp(kmn_json_text(record->body, "selfcheck"), "sig-verified") == 0)
 		kmn_gather_evidence(g, "results_verified", record->i);
 	take_hsm(g, record);
 	if (record->kind == KMN_R_RESULT) {
 		close_request(g, row);
 		take_made(g, record, row);
 	}
-	if (record->kind == KMN_R_OP && number_of(record->body, "rv") != 0) {
+	if (record->kind == KMN_R_OP && kmn_json_number(record->body, "rv") != 0) {
 		kmn_gather_evidence(g, "refused_calls", record->i);
 		kmn_gather_count(client, "refused", 1);
 		add_refusal(g, record, row);
@@ -329,7 +313,7 @@ take_cosign(struct kmn_gather *g, const struct kmn_record *record)
 		witness = kmn_gather_of(g->witnesses, name);
 		kmn_gather_text(witness, "name", name);
 		kmn_gather_count(witness, "count", 1);
-		kmn_gather_number(witness, "size", number_of(record->body, "size"));
+		kmn_gather_number(witness, "size", kmn_json_number(record->body, "size"));
 		kmn_gather_number(witness, "record", record->i);
 	}
 }
@@ -337,13 +321,13 @@ take_cosign(struct kmn_gather *g, const struct kmn_record *record)
 static void
 take_anchor(struct kmn_gather *g, const struct kmn_record *record)
 {
-	json_t *anchor = kmn_gather_of(g->anchors, text_of(record->body, "tsa"));
+	json_t *anchor = kmn_gather_of(g->anchors, kmn_json_text(record->body, "tsa"));
 
 	kmn_gather_evidence(g, "anchors", record->i);
-	kmn_gather_text(anchor, "tsa", text_of(record->body, "tsa"));
+	kmn_gather_text(anchor, "tsa", kmn_json_text(record->body, "tsa"));
 	kmn_gather_count(anchor, "count", 1);
-	kmn_gather_number(anchor, "gen_time", number_of(record->body, "gen_time"));
-	kmn_gather_number(anchor, "size", number_of(record->body, "size"));
+	kmn_gather_number(anchor, "gen_time", kmn_json_number(record->body, "gen_time"));
+	kmn_gather_number(anchor, "size", kmn_json_number(record->body, "size"));
 	kmn_gather_number(anchor, "record", record->i);
 }
 

@@ -16,14 +16,6 @@ static const char *const stances[] = {
     [KMN_STANCE_DEGRADE] = "degrade",
 };
 
-static const char *
-text_of(const json_t *object, const char *name)
-{
-	const char *text;
-
-	return kmn_json_get_text(object, name, &text) ? text : "";
-}
-
 static json_t *
 new_row(json_t *list, const struct kmn_record *record, const struct kmn_row *row)
 {
@@ -83,7 +75,7 @@ kmn_gather_intent_window(struct kmn_gather *g, const struct kmn_record *record)
 bool
 kmn_gather_use_of_window(struct kmn_gather *g, const struct kmn_record *record, const struct kmn_row *row)
 {
-	const char *verdict = text_of(record->body, "verdict");
+	const char *verdict = kmn_json_text(record->body, "verdict");
 	struct kmn_ref of;
 	json_t *window;
 
@@ -120,7 +112,7 @@ put_line(json_t *to, const struct kmn_signed *said, const char *key, const char 
 static bool
 read_note(const struct kmn_record *record, struct kmn_signed *said)
 {
-	const char *bytes = text_of(record->body, "note");
+	const char *bytes = kmn_json_text(record->body, "note");
 	struct kmn_note note;
 
 	return kmn_note_parse(bytes, strlen(bytes), &note, NULL) == KMN_OK &&
@@ -162,7 +154,7 @@ static void
 take_anomaly(struct kmn_gather *g, const struct kmn_record *record, const struct kmn_row *row)
 {
 	json_t *line = new_row(g->anomalies, record, row);
-	const char *token = text_of(record->body, "token");
+	const char *token = kmn_json_text(record->body, "token");
 
 	kmn_gather_text(line, "anomaly_token", token[0] != '\0' ? token : "all_tokens");
 	kmn_gather_text(line, "stance", stance_for(g, token));

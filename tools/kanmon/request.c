@@ -32,14 +32,6 @@ kmn_request_number(const char *command, const char *word, uint64_t *id_out)
 	return KMN_GO_ON;
 }
 
-static const char *
-text_of(const json_t *object, const char *name)
-{
-	const char *text = json_string_value(json_object_get(object, name));
-
-	return text != NULL ? text : "";
-}
-
 struct asked {
 	const char *window, *token, *key, *key_id, *mechanism, *purpose;
 	struct kmn_attach_files files;
@@ -209,7 +201,7 @@ fetch_with_statement(struct kmn_gateway *gateway, uint64_t id, json_t **answer_o
 
 	for (unsigned tries = 0; (e = kmn_request_fetch(gateway, id, answer_out)) == KMN_OK; tries++) {
 		if (json_object_get(*answer_out, "statement") != NULL || tries == STATEMENT_TRIES ||
-		    strcmp(text_of(json_object_get(*answer_out, "request"), "state"), "open") != 0)
+		    strcmp(kmn_json_text(json_object_get(*answer_out, "request"), "state"), "open") != 0)
 			break;
 		json_decref(*answer_out);
 		nanosleep(&pause, NULL);
@@ -221,7 +213,7 @@ fetch_with_statement(struct kmn_gateway *gateway, uint64_t id, json_t **answer_o
 static kmn_err
 fetch_policies(struct kmn_gateway *gateway, json_t *shown)
 {
-	const char *line = strstr(text_of(shown, "policy"), "\nversion ");
+	const char *line = strstr(kmn_json_text(shown, "policy"), "\nversion ");
 	unsigned long version = line == NULL ? 0 : strtoul(line + strlen("\nversion "), NULL, 10);
 	json_t *notes = json_array(), *answer;
 	struct kmn_writer fields;

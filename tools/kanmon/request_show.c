@@ -13,14 +13,6 @@
 #include "tools/kanmon/shown.h"
 #include "tools/kanmon/terminal.h"
 
-static const char *
-text_of(const json_t *object, const char *name)
-{
-	const char *text = json_string_value(json_object_get(object, name));
-
-	return text != NULL ? text : "";
-}
-
 static json_int_t
 number_of(const json_t *object, const char *name)
 {
@@ -82,19 +74,19 @@ kmn_request_print(const json_t *request)
 	kmn_time_text(number_of(request, "created"), created);
 	kmn_time_text(number_of(request, "expires"), expires);
 	printf("%srequest %" JSON_INTEGER_FORMAT "%s  ", kmn_bold(), number_of(request, "id"), kmn_plain());
-	kmn_print_safe(text_of(request, "state"));
+	kmn_print_safe(kmn_json_text(request, "state"));
 	putchar('\n');
-	print_field("asked by", text_of(request, "client"));
-	print_field("operation", text_of(request, "op"));
-	print_field("mechanism", text_of(request, "mech"));
-	print_field("key", text_of(request, "key"));
-	print_field("input", text_of(request, "input_kind"));
-	print_field("summary", text_of(request, "summary"));
-	print_field("purpose", text_of(request, "purpose"));
+	print_field("asked by", kmn_json_text(request, "client"));
+	print_field("operation", kmn_json_text(request, "op"));
+	print_field("mechanism", kmn_json_text(request, "mech"));
+	print_field("key", kmn_json_text(request, "key"));
+	print_field("input", kmn_json_text(request, "input_kind"));
+	print_field("summary", kmn_json_text(request, "summary"));
+	print_field("purpose", kmn_json_text(request, "purpose"));
 	print_window(json_object_get(request, "window"));
-	print_field("application", text_of(request, "application"));
-	print_field("needs", text_of(request, "need"));
-	if (json_array_size(have) == 0 && strcmp(text_of(request, "state"), "open") == 0)
+	print_field("application", kmn_json_text(request, "application"));
+	print_field("needs", kmn_json_text(request, "need"));
+	if (json_array_size(have) == 0 && strcmp(kmn_json_text(request, "state"), "open") == 0)
 		print_field("approved by", "nobody yet");
 	print_names("approved by", have);
 	print_names("rejected by", json_object_get(request, "rejected_by"));
@@ -106,7 +98,7 @@ kmn_request_print(const json_t *request)
 static bool
 is_over(const json_t *shown)
 {
-	const char *state = text_of(json_object_get(shown, "request"), "state");
+	const char *state = kmn_json_text(json_object_get(shown, "request"), "state");
 
 	return strcmp(state, "open") != 0 && strcmp(state, "approved") != 0;
 }
@@ -117,7 +109,7 @@ use_policy_of_its_time(json_t *shown, struct kmn_seen *seen)
 {
 	json_t *before = json_object_get(shown, "policies"), *note;
 	size_t len;
-	const char *value = kmn_statement_value(text_of(shown, "statement"), "policy", &len);
+	const char *value = kmn_statement_value(kmn_json_text(shown, "statement"), "policy", &len);
 	uint64_t version = value == NULL ? 0 : strtoull(value, NULL, 10);
 
 	if (version > 0 && (note = json_array_get(before, version - 1)) != NULL) {
@@ -151,7 +143,7 @@ show_statement(const struct kmn_shown_as *how, json_t *shown, uint64_t id, const
 static void
 print_answer(json_t *answer)
 {
-	const char *text = text_of(answer, "statement");
+	const char *text = kmn_json_text(answer, "statement");
 	char code[KMN_DISPLAY_CODE_BYTES];
 
 	if (text[0] != '\0') {

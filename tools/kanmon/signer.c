@@ -234,3 +234,17 @@ kmn_signer_keyfile(const struct kmn_signer *signer)
 {
 	return signer->file;
 }
+
+bool
+kmn_signer_sign_file(struct kmn_signer *signer, const char *path, const char *bytes, size_t len)
+{
+	char *note = NULL;
+	kmn_err e = kmn_signer_sign(signer, bytes, len, &note);
+
+	if (e == KMN_OK)
+		e = kmn_file_replace(path, note, strlen(note), 0644);
+	if (e != KMN_OK)
+		kmn_fail("%s was not signed: %s", path, kmn_err_text(e));
+	free(note);
+	return e == KMN_OK;
+}

@@ -50,5 +50,7 @@ const struct kmn_evidence_key *kmn_signer_key(const struct kmn_signer *signer);
  * it is given out, so a card with another key, or one that computes wrongly, signs nothing. *note_out: free().
  */
 kmn_err kmn_signer_sign(struct kmn_signer *signer, const char *bytes, size_t len, char **note_out) KMN_MUST_CHECK;
+/* The same, and the note takes the place of the file; what fails is said on stderr. */
+bool kmn_signer_sign_file(struct kmn_signer *signer, const char *path, const char *bytes, size_t len) KMN_MUST_CHECK;
 
 #endif
