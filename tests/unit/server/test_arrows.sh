@@ -1,6 +1,7 @@
 #!/bin/bash
 # The direction of #include, and what each room keeps away from (docs/architecture.md, the room cards). A room's own
-# header is named by its path, "server/gate/reject.h"; all that crosses a border is in include/kanmon.
+# header is named by its path, "server/gate/reject.h"; all that crosses a border is in include/kanmon. A card names the
+# files of its room.
 set -u
 cd "${srcdir:-.}" || exit 99
 n=0
@@ -67,6 +68,51 @@ t 'the provider never exits, raises, installs a handler or speaks on stdout' \
 	"$(calls provider 'exit|_exit|abort|raise|signal|sigaction|printf|puts|putchar|KMN_BUG|assert')"
 t 'transport reads no environment and no file of its own choice' \
 	"$(calls transport 'getenv|secure_getenv')"
+
+# The names of a room card, one a line: `codec_{a,b}` is two, what ends in `.c` or `.h` is its stem, `fuzz_*` a pattern.
+named() {
+	awk '{
+		gsub(/[^A-Za-z0-9_.*{},]+/, " ")
+		n = split($0, word, " ")
+		for (i = 1; i <= n; i++) {
+			if (!match(word[i], /\{[^}]*\}/)) {
+				print word[i]
+				continue
+			}
+			m = split(substr(word[i], RSTART + 1, RLENGTH - 2), part, ",")
+			for (k = 1; k <= m; k++)
+				print substr(word[i], 1, RSTART - 1) part[k] substr(word[i], RSTART + RLENGTH)
+		}
+	}' "$1/README.md" | sed -E 's/[.,]+$//; s/\.(c|h|def)$//' | sort -u
+}
+
+# Files of a room that its card does not name.
+unnamed() {
+	local names=() patterns=() word file stem pattern
+
+	while read -r word; do
+		case $word in
+		?*\*) patterns+=("$word") ;;
+		*) names+=("$word") ;;
+		esac
+	done < <(named "$1")
+	for file in "$1"/*.[ch] "$1"/*.def; do
+		[ -e "$file" ] || continue
+		stem=${file##*/}
+		stem=${stem%.*}
+		[[ " ${names[*]} " == *" $stem "* ]] && continue
+		for pattern in "${patterns[@]}"; do
+			# shellcheck disable=SC2053 # it is a pattern
+			[[ $stem == $pattern ]] && continue 2
+		done
+		echo "$file"
+	done
+}
+
+for room in include/kanmon transport provider server server/ledger server/quorum server/gate server/hsm server/courier server/console server/runner \
+	server/keeper tools/kanmon; do
+	t "the card of $room names each of its files" "$(unnamed "$room")"
+done
 
 echo "1..$n"
 [ $failed -eq 0 ]
