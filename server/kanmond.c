@@ -274,22 +274,23 @@ take_fd(const char *text, int *fd_out)
 	return *text != '\0' && *end == '\0' && n >= 0 && n < 1024 && fcntl((int)n, F_SETFD, FD_CLOEXEC) == 0;
 }
 
+static const struct option options[] = {
+    {"config", required_argument, NULL, 'c'},
+    {"check", no_argument, NULL, 'C'},
+    {"pidfile", required_argument, NULL, 'p'},
+    {"ready-fd", required_argument, NULL, 'r'},
+    {"recovery", required_argument, NULL, 'a'},
+    {"role", required_argument, NULL, 'R'},
+    {"fd", required_argument, NULL, 'f'},
+    {"version", no_argument, NULL, 'V'},
+    {"help", no_argument, NULL, 'h'},
+    {NULL, 0, NULL, 0},
+};
+
 /* -1: go on; otherwise the exit status. */
 static int
 parse(int argc, char **argv, struct asked *asked)
 {
-	static const struct option options[] = {
-	    {"config", required_argument, NULL, 'c'},
-	    {"check", no_argument, NULL, 'C'},
-	    {"pidfile", required_argument, NULL, 'p'},
-	    {"ready-fd", required_argument, NULL, 'r'},
-	    {"recovery", required_argument, NULL, 'a'},
-	    {"role", required_argument, NULL, 'R'},
-	    {"fd", required_argument, NULL, 'f'},
-	    {"version", no_argument, NULL, 'V'},
-	    {"help", no_argument, NULL, 'h'},
-	    {NULL, 0, NULL, 0},
-	};
 	bool right = true;
 	int option;
 

@@ -175,6 +175,19 @@ number_at(const struct kmn_field_cursor *c, unsigned depth, uint16_t at)
 	return 0;
 }
 
+/* How many elements follow. */
+static unsigned
+get_array(struct kmn_reader *r, const struct kmn_field *f, struct kmn_field_view *out)
+{
+	unsigned count;
+
+	out->null = kmn_reader_bool(r);
+	out->number = out->null ? kmn_reader_u64(r) : kmn_reader_count(r, KMN_PARAM_MAX_ELEMENTS, 0);
+	count = out->null ? 0 : (unsigned)out->number;
+	out->inner = count > 0 ? f->inner : NULL;
+	return count;
+}
+
 /* One field; elements of *count_out structures out->inner follow. */
 static void
 get_field(struct kmn_reader *r, const struct kmn_field_cursor *c, const struct kmn_field *f, struct kmn_field_view *out,
@@ -211,10 +224,7 @@ get_field(struct kmn_reader *r, const struct kmn_field_cursor *c, const struct k
 		out->inner = out->null ? NULL : f->inner;
 		return;
 	case KMN_FIELD_ARRAY:
-		out->null = kmn_reader_bool(r);
-		out->number = out->null ? kmn_reader_u64(r) : kmn_reader_count(r, KMN_PARAM_MAX_ELEMENTS, 0);
-		*count_out = out->null ? 0 : (unsigned)out->number;
-		out->inner = *count_out > 0 ? f->inner : NULL;
+		*count_out = get_array(r, f, out);
 		return;
 	case KMN_FIELD_TEMPLATE:
 		get_template(r, out);

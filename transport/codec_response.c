@@ -222,6 +222,18 @@ get_struct(struct kmn_reader *r, enum kmn_kind kind, struct kmn_result *result)
 	r->at += result->len;
 }
 
+/* The length there is, and the bytes where they came. */
+static void
+get_room(struct kmn_reader *r, enum kmn_output output, struct kmn_result *result)
+{
+	result->number = kmn_reader_u64(r);
+	if (output != KMN_OUTPUT_WHOLE)
+		return;
+	result->len = kmn_reader_bytes(r, KMN_OUT_MAX_BYTES, &result->bytes);
+	if (result->len != result->number)
+		kmn_reader_fail(r, KMN_E_MALFORMED);
+}
+
 static void
 get_result(struct kmn_reader *r, struct kmn_result *result)
 {
@@ -242,11 +254,7 @@ get_result(struct kmn_reader *r, struct kmn_result *result)
 		return;
 	case KMN_KIND_ROOM:
 	case KMN_KIND_MAYBE_ROOM:
-		result->number = kmn_reader_u64(r);
-		if (output == KMN_OUTPUT_WHOLE)
-			result->len = kmn_reader_bytes(r, KMN_OUT_MAX_BYTES, &result->bytes);
-		if (output == KMN_OUTPUT_WHOLE && result->len != result->number)
-			kmn_reader_fail(r, KMN_E_MALFORMED);
+		get_room(r, output, result);
 		return;
 	case KMN_KIND_FILL:
 		result->len = kmn_reader_bytes(r, KMN_OUT_MAX_BYTES, &result->bytes);

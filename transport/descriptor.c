@@ -105,11 +105,14 @@ add_choices(struct text *t, const struct kmn_layout *layout, const struct kmn_fi
 static void
 add_field(struct text *t, const struct kmn_layout *layout, const struct kmn_field *f)
 {
-	static const char scalar[] = {[KMN_FIELD_ULONG] = 'u',
-	    [KMN_FIELD_MECH] = 'm',
-	    [KMN_FIELD_MGF] = 'g',
-	    [KMN_FIELD_HANDLE] = 'h',
-	    [KMN_FIELD_BYTE] = 'b'};
+	static const char *const fixed[] = {[KMN_FIELD_ULONG] = "u",
+	    [KMN_FIELD_MECH] = "m",
+	    [KMN_FIELD_MGF] = "g",
+	    [KMN_FIELD_HANDLE] = "h",
+	    [KMN_FIELD_BYTE] = "b",
+	    [KMN_FIELD_MECHANISM] = "*M",
+	    [KMN_FIELD_NEW_OBJECT] = ">h",
+	    [KMN_FIELD_NEW_OBJECT_AT] = "*>h"};
 	static const char way[] = {[KMN_WAY_IN] = 'd', [KMN_WAY_OUT] = 'o', [KMN_WAY_INOUT] = 'x'};
 
 	add(t, "%s:", f->name);
@@ -119,7 +122,10 @@ add_field(struct text *t, const struct kmn_layout *layout, const struct kmn_fiel
 	case KMN_FIELD_MGF:
 	case KMN_FIELD_HANDLE:
 	case KMN_FIELD_BYTE:
-		add(t, "%c", scalar[f->kind]);
+	case KMN_FIELD_MECHANISM:
+	case KMN_FIELD_NEW_OBJECT:
+	case KMN_FIELD_NEW_OBJECT_AT:
+		add(t, "%s", fixed[f->kind]);
 		return;
 	case KMN_FIELD_INLINE:
 		add(t, "b[%u]", f->size);
@@ -144,17 +150,8 @@ add_field(struct text *t, const struct kmn_layout *layout, const struct kmn_fiel
 	case KMN_FIELD_TEMPLATE:
 		add(t, "*t(%s)", f->len_name);
 		return;
-	case KMN_FIELD_MECHANISM:
-		add(t, "*M");
-		return;
 	case KMN_FIELD_CHOICE:
 		add_choices(t, layout, f);
-		return;
-	case KMN_FIELD_NEW_OBJECT:
-		add(t, ">h");
-		return;
-	case KMN_FIELD_NEW_OBJECT_AT:
-		add(t, "*>h");
 		return;
 	case KMN_FIELD_KIND_COUNT:
 		return;

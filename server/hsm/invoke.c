@@ -388,6 +388,23 @@ put_changes(const struct invocation *c, struct kmn_writer *w)
 }
 
 static void
+put_bytes(struct kmn_writer *w, const struct native *a)
+{
+	kmn_writer_u8(w, KMN_OUTPUT_WHOLE);
+	kmn_writer_u64(w, a->n);
+	kmn_writer_bytes(w, a->p, a->n);
+}
+
+/* NULL: the module did not fill it. */
+static void
+put_struct(enum kmn_kind kind, const void *filled, struct kmn_writer *w)
+{
+	kmn_writer_u8(w, filled != NULL ? KMN_OUTPUT_WHOLE : KMN_OUTPUT_NONE);
+	if (filled != NULL)
+		kmn_struct_put(w, kind, filled);
+}
+
+static void
 put_output(const struct invocation *c, const struct kmn_value *v, const struct native *a, struct kmn_writer *w)
 {
 	bool content = c->rv == CKR_OK && a->p != NULL;
@@ -399,13 +416,10 @@ put_output(const struct invocation *c, const struct kmn_value *v, const struct n
 		return;
 	case KMN_KIND_ROOM:
 	case KMN_KIND_MAYBE_ROOM:
-		if (!content || v->uncounted) {
+		if (content && !v->uncounted)
+			put_bytes(w, a);
+		else
 			put_number(w, a);
-			return;
-		}
-		kmn_writer_u8(w, KMN_OUTPUT_WHOLE);
-		kmn_writer_u64(w, a->n);
-		kmn_writer_bytes(w, a->p, a->n);
 		return;
 	case KMN_KIND_FILL:
 		kmn_writer_u8(w, content ? KMN_OUTPUT_WHOLE : KMN_OUTPUT_NONE);
@@ -437,11 +451,8 @@ put_output(const struct invocation *c, const struct kmn_value *v, const struct n
 			kmn_writer_u8(w, KMN_OUTPUT_NONE);
 		return;
 	default:
-		if (!kmn_kind_is_out(v->param->kind))
-			return;
-		kmn_writer_u8(w, content ? KMN_OUTPUT_WHOLE : KMN_OUTPUT_NONE);
-		if (content)
-			kmn_struct_put(w, v->param->kind, a->p);
+		if (kmn_kind_is_out(v->param->kind))
+			put_struct(v->param->kind, content ? a->p : NULL, w);
 		return;
 	}
 }

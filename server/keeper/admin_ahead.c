@@ -98,58 +98,80 @@ ahead_body(struct kmn_admin_wait *wait, const struct kmn_token *token, json_t **
 	return KMN_OK;
 }
 
-/* Judges and records the request; its statement comes when the intent is durable, as with a call. */
+/* Why no request can be made of it; NULL: it can. */
+static const char *
+refuses_ahead(const struct kmn_ahead *ahead, const struct kmn_verdict *verdict)
+{
+	if (verdict->answer == KMN_ANSWER_HELD)
+		return verdict->per == KMN_PER_WINDOW && ahead->rule[0] == '\0'
+			   ? "the rule gives a window: kanmon request new --window RULE"
+			   : NULL;
+	return verdict->answer == KMN_ANSWER_FREE ? "no rule asks for an approval of this: the call runs without"
+						  : verdict->reason;
+}
+
+/* Judges it and says until when it stands. False: it was refused. */
+static bool
+judge_ahead(struct kmn_admin_wait *wait, json_t *body, struct kmn_verdict *verdict)
+{
+	const struct kmn_ahead *ahead = wait->ahead;
+	const struct kmn_material material = {
+	    ahead->data, ahead->data_len, ahead->attached.econtent, ahead->attached.econtent_len};
+	struct kmn_keeper *k = wait->keeper;
+	struct kmn_why why = {""};
+	const char *reason;
+	uint32_t lifetime;
+
+	if (kmn_policy_judge_intent(kmn_keeper_policy(k), body, &material, kmn_keeper_now_ms(), verdict) != KMN_OK)
+		KMN_BUG("an intent that cannot be judged");
+	if ((reason = refuses_ahead(ahead, verdict)) != NULL) {
+		fail_ahead(wait, KMN_E_DENIED, reason);
+		return false;
+	}
+	lifetime = verdict->lifetime_s > 0 ? verdict->lifetime_s : k->setup->request_lifetime_s;
+	if (ahead->lifetime_s > 0 && ahead->lifetime_s < lifetime)
+		lifetime = ahead->lifetime_s;
+	if (json_object_set_new(body, "expires", json_integer(kmn_clock_record_ms(k) + 1000 * (int64_t)lifetime)) != 0)
+		KMN_BUG("out of memory");
+	if (!kmn_record_fits(body) || !kmn_hold_has_room(k, wait->conn->spki_sha256)) {
+		fail_ahead(wait, KMN_E_BUSY, "too many open requests, or too long a request");
+		return false;
+	}
+	if (kmn_quorum_check_instructed(k->quorum, body, (uint64_t)kmn_clock_record_ms(k), &why) != KMN_OK) {
+		fail_ahead(wait, KMN_E_DENIED, why.text);
+		return false;
+	}
+	return true;
+}
+
+/* What people will be shown is kept; false: the ledger takes nothing any more. */
+static bool
+keep_ahead(struct kmn_keeper *k, const struct kmn_ahead *ahead)
+{
+	uint8_t sha256[KMN_HASH_BYTES];
+
+	if (kmn_record_keep_spki(k, &ahead->key) != KMN_OK)
+		return false;
+	if ((ahead->data == NULL || kmn_log_blob_put(k->log, ahead->data, ahead->data_len, sha256) == KMN_OK) &&
+	    kmn_attach_keep(k, &ahead->attached) == KMN_OK)
+		return true;
+	kmn_keeper_ledger_lost(k, "what is to be approved cannot be kept");
+	return false;
+}
+
+/* Judges and records the request; its statement comes when the intent is durable, as with a call. Takes `body`. */
 static void
 open_ahead(struct kmn_admin_wait *wait, json_t *body)
 {
 	struct kmn_keeper *k = wait->keeper;
 	struct kmn_verdict verdict;
-	struct kmn_why why = {""};
 	struct kmn_ref ref;
-	uint8_t sha256[KMN_HASH_BYTES];
-	struct kmn_material material = {wait->ahead->data, wait->ahead->data_len, wait->ahead->attached.econtent,
-	    wait->ahead->attached.econtent_len};
-	int64_t now = kmn_keeper_now_ms();
-	uint32_t lifetime;
 
-	if (kmn_policy_judge_intent(kmn_keeper_policy(k), body, &material, now, &verdict) != KMN_OK)
-		KMN_BUG("an intent that cannot be judged");
-	if (verdict.answer == KMN_ANSWER_HELD && verdict.per == KMN_PER_WINDOW && wait->ahead->rule[0] == '\0') {
+	if (!judge_ahead(wait, body, &verdict)) {
 		json_decref(body);
-		fail_ahead(wait, KMN_E_DENIED, "the rule gives a window: kanmon request new --window RULE");
 		return;
 	}
-	if (verdict.answer != KMN_ANSWER_HELD) {
-		json_decref(body);
-		fail_ahead(wait, KMN_E_DENIED,
-		    verdict.answer == KMN_ANSWER_FREE ? "no rule asks for an approval of this: the call runs without"
-						      : verdict.reason);
-		return;
-	}
-	lifetime = verdict.lifetime_s > 0 ? verdict.lifetime_s : k->setup->request_lifetime_s;
-	if (wait->ahead->lifetime_s > 0 && wait->ahead->lifetime_s < lifetime)
-		lifetime = wait->ahead->lifetime_s;
-	if (json_object_set_new(body, "expires", json_integer(kmn_clock_record_ms(k) + 1000 * (int64_t)lifetime)) != 0)
-		KMN_BUG("out of memory");
-	if (!kmn_record_fits(body) || !kmn_hold_has_room(k, wait->conn->spki_sha256)) {
-		json_decref(body);
-		fail_ahead(wait, KMN_E_BUSY, "too many open requests, or too long a request");
-		return;
-	}
-	if (kmn_quorum_check_instructed(k->quorum, body, (uint64_t)kmn_clock_record_ms(k), &why) != KMN_OK) {
-		json_decref(body);
-		fail_ahead(wait, KMN_E_DENIED, why.text);
-		return;
-	}
-	if (kmn_record_keep_spki(k, &wait->ahead->key) != KMN_OK)
-		return;
-	if ((wait->ahead->data != NULL &&
-		kmn_log_blob_put(k->log, wait->ahead->data, wait->ahead->data_len, sha256) != KMN_OK) ||
-	    kmn_attach_keep(k, &wait->ahead->attached) != KMN_OK) {
-		kmn_keeper_ledger_lost(k, "what is to be approved cannot be kept");
-		return;
-	}
-	if (kmn_keeper_append(k, KMN_R_INTENT, body, &ref) != KMN_OK)
+	if (!keep_ahead(k, wait->ahead) || kmn_keeper_append(k, KMN_R_INTENT, body, &ref) != KMN_OK)
 		return;
 	k->statements_due++;
 	kmn_say(KMN_SAY_INFO, "request %llu: made ahead by %s under rule %s%s", (unsigned long long)ref.i,

@@ -40,54 +40,71 @@ judge_fresh(struct kmn_call_state *call, char durability)
 	memcpy(call->verdict.reason, stale.reason, sizeof(stale.reason));
 }
 
-static void
-judge_recorded(struct kmn_call_state *call)
+/* What it asks, as the ledger would have it, with the keys and data that this names. False: it is refused, or all ends. */
+static bool
+put_into_words(struct kmn_call_state *call)
 {
 	struct kmn_keeper *k = call->keeper;
 
-	call->durability = 'A';
 	if (kmn_record_intent(call, &call->intent) != KMN_OK) {
 		kmn_say(KMN_SAY_WARNING, "%s: what it asks cannot be put into a record", call->view.call->name);
 		snprintf(
 		    call->verdict.reason, sizeof(call->verdict.reason), "its arguments cannot be put into a record");
 		call->verdict.rule = "none";
 		kmn_call_refuse_op(call, CKR_ARGUMENTS_BAD);
-		return;
+		return false;
 	}
 	for (unsigned i = 0; i < call->keys; i++)
 		if (kmn_record_keep_spki(k, &call->key[i]) != KMN_OK)
-			return;
+			return false;
 	if (call->operation != NULL && call->operation->known &&
 	    kmn_record_keep_spki(k, &call->operation->key) != KMN_OK)
-		return;
+		return false;
 	if (!kmn_attach_take(call)) {
 		kmn_call_refuse(call);
-		return;
+		return false;
 	}
-	call->judged_by = kmn_keeper_policy(k);
-	if (kmn_policy_judge_intent(
-		call->judged_by, call->intent, &call->material, kmn_keeper_now_ms(), &call->verdict) != KMN_OK)
+	return true;
+}
+
+/* What the policy says of the intent, and what else speaks against it. */
+static void
+judge_intent(struct kmn_call_state *call)
+{
+	struct kmn_verdict *v = &call->verdict;
+
+	call->judged_by = kmn_keeper_policy(call->keeper);
+	if (kmn_policy_judge_intent(call->judged_by, call->intent, &call->material, kmn_keeper_now_ms(), v) != KMN_OK)
 		KMN_BUG("an intent that cannot be judged");
 	if (call->operation != NULL && !call->operation->known) {
-		call->verdict.answer = KMN_ANSWER_REFUSED;
-		snprintf(call->verdict.reason, sizeof(call->verdict.reason),
+		v->answer = KMN_ANSWER_REFUSED;
+		snprintf(v->reason, sizeof(v->reason),
 		    "nobody knows the key of an operation that C_SetOperationState brought back");
 	}
 	/* A bare digest may be that of content which was shown and approved ahead, or will be attached while it waits. */
-	else if (call->verdict.content_missing)
-		call->verdict.answer = KMN_ANSWER_HELD;
-	if (call->verdict.answer != KMN_ANSWER_REFUSED)
+	else if (v->content_missing)
+		v->answer = KMN_ANSWER_HELD;
+	if (v->answer != KMN_ANSWER_REFUSED)
 		kmn_judge_others(call);
-	if (call->verdict.answer == KMN_ANSWER_HELD && call->view.call->hold == KMN_HOLD_NEVER) {
-		call->verdict.answer = KMN_ANSWER_REFUSED;
-		snprintf(call->verdict.reason, sizeof(call->verdict.reason),
-		    "rule %s: a quorum cannot hold %s; use the one-part call", call->verdict.rule,
-		    call->view.call->name);
+	if (v->answer == KMN_ANSWER_HELD && call->view.call->hold == KMN_HOLD_NEVER) {
+		v->answer = KMN_ANSWER_REFUSED;
+		snprintf(v->reason, sizeof(v->reason), "rule %s: a quorum cannot hold %s; use the one-part call",
+		    v->rule, call->view.call->name);
 	}
 	kmn_stance_degrade(call);
-	if (call->verdict.answer == KMN_ANSWER_FREE)
-		judge_fresh(
-		    call, call->view.call->policy == KMN_POLICY_KEY_USE && call->verdict.durability == 'B' ? 'B' : 'A');
+	if (v->answer == KMN_ANSWER_FREE)
+		judge_fresh(call, call->view.call->policy == KMN_POLICY_KEY_USE && v->durability == 'B' ? 'B' : 'A');
+}
+
+static void
+judge_recorded(struct kmn_call_state *call)
+{
+	struct kmn_keeper *k = call->keeper;
+
+	call->durability = 'A';
+	if (!put_into_words(call))
+		return;
+	judge_intent(call);
 	if (call->verdict.answer == KMN_ANSWER_REFUSED) {
 		if (call->why == KMN_OK)
 			call->why = kmn_mechanisms_hide(call) ? KMN_E_MECHANISM : KMN_E_DENIED;

@@ -368,23 +368,44 @@ detach(struct kmn_keeper *k, struct kmn_conn *conn)
 	kmn_instance_end(k, conn->instance, "finalized");
 }
 
+/* False: it was refused, and the connection may be gone. */
+static bool
+may_come(struct kmn_keeper *k, struct kmn_conn *conn, uint8_t type, const uint8_t *body, size_t len)
+{
+	if (kmn_frame_check(KMN_SENDER_CLIENT, phase_of(conn), type, body, len) != KMN_OK)
+		kmn_gatelink_reject(k, conn, "a frame that is not allowed here or has another shape");
+	else if (conn->peer->terminal && type != KMN_F_ADMIN)
+		kmn_gatelink_reject(k, conn, "a terminal makes no PKCS#11 calls");
+	else if (k->unrecorded && (type == KMN_F_ATTACH || type == KMN_F_JOIN))
+		kmn_gatelink_refuse(k, conn, 0, KMN_E_LEDGER, NO_REQUEST, "the ledger cannot be written");
+	else
+		return true;
+	return false;
+}
+
+static void
+take_alias(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader *r)
+{
+	uint64_t old = kmn_reader_u64(r);
+
+	kmn_alias_take(k, conn, old, kmn_reader_u64(r));
+}
+
+static void
+take_prove(struct kmn_keeper *k, const struct kmn_conn *conn, struct kmn_reader *r)
+{
+	uint64_t from = kmn_reader_u64(r);
+
+	kmn_receipts_prove(k, conn, from, kmn_reader_u64(r));
+}
+
 static void
 take_frame(struct kmn_keeper *k, struct kmn_conn *conn, uint8_t type, const uint8_t *body, size_t len)
 {
 	struct kmn_reader r;
 
-	if (kmn_frame_check(KMN_SENDER_CLIENT, phase_of(conn), type, body, len) != KMN_OK) {
-		kmn_gatelink_reject(k, conn, "a frame that is not allowed here or has another shape");
+	if (!may_come(k, conn, type, body, len))
 		return;
-	}
-	if (conn->peer->terminal && type != KMN_F_ADMIN) {
-		kmn_gatelink_reject(k, conn, "a terminal makes no PKCS#11 calls");
-		return;
-	}
-	if (k->unrecorded && (type == KMN_F_ATTACH || type == KMN_F_JOIN)) {
-		kmn_gatelink_refuse(k, conn, 0, KMN_E_LEDGER, NO_REQUEST, "the ledger cannot be written");
-		return;
-	}
 	kmn_reader_init(&r, body, len);
 	switch (type) {
 	case KMN_F_ATTACH:
@@ -416,21 +437,15 @@ take_frame(struct kmn_keeper *k, struct kmn_conn *conn, uint8_t type, const uint
 	case KMN_F_DETACH:
 		detach(k, conn);
 		break;
-	case KMN_F_ALIAS: {
-		uint64_t old = kmn_reader_u64(&r);
-
-		kmn_alias_take(k, conn, old, kmn_reader_u64(&r));
+	case KMN_F_ALIAS:
+		take_alias(k, conn, &r);
 		break;
-	}
 	case KMN_F_COSIGN:
 		kmn_claim_cosigned(k, conn, &r);
 		break;
-	case KMN_F_PROVE: {
-		uint64_t from = kmn_reader_u64(&r);
-
-		kmn_receipts_prove(k, conn, from, kmn_reader_u64(&r));
+	case KMN_F_PROVE:
+		take_prove(k, conn, &r);
 		break;
-	}
 	default:
 		kmn_admin_take(k, conn, body, len);
 	}

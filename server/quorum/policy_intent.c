@@ -265,13 +265,30 @@ judge_application(const json_t *application, const struct kmn_content *content, 
 	return KMN_OK;
 }
 
+/* Names that the call gives to objects, in its own template and in those that a mechanism has beside it. */
+static void
+judge_all_names(
+    const struct kmn_policy *policy, const struct kmn_question *q, const json_t *intent, struct kmn_verdict *v)
+{
+	const json_t *extra;
+
+	if (json_object_get(intent, "template") != NULL)
+		judge_names(policy, q, json_object_get(intent, "template"), v);
+	for (size_t i = 0; (extra = policy_extra_template(intent, i)) != NULL; i++) {
+		struct kmn_verdict one = *v;
+
+		judge_name(policy, q, extra, "secret-key", false, &one);
+		join_verdicts(v, &one);
+	}
+}
+
 kmn_err
 kmn_policy_judge_intent(const struct kmn_policy *policy, const json_t *intent, const struct kmn_material *m,
     int64_t now, struct kmn_verdict *v)
 {
 	static const struct kmn_material nothing = {.data = NULL};
 	const json_t *key = json_object_get(intent, "key"), *norm_json = json_object_get(intent, "norm");
-	const json_t *requester = json_object_get(intent, "requester"), *extra;
+	const json_t *requester = json_object_get(intent, "requester");
 	struct kmn_question q = {.now = now};
 	struct kmn_content *content = NULL;
 	uint8_t client[KMN_HASH_BYTES];
@@ -303,14 +320,7 @@ kmn_policy_judge_intent(const struct kmn_policy *policy, const json_t *intent, c
 		return e;
 	q.content = content;
 	kmn_policy_judge(policy, &q, v);
-	if (json_object_get(intent, "template") != NULL)
-		judge_names(policy, &q, json_object_get(intent, "template"), v);
-	for (size_t i = 0; (extra = policy_extra_template(intent, i)) != NULL; i++) {
-		struct kmn_verdict one = *v;
-
-		judge_name(policy, &q, extra, "secret-key", false, &one);
-		join_verdicts(v, &one);
-	}
+	judge_all_names(policy, &q, intent, v);
 	policy_check_origin(intent, &q, v);
 	e = judge_application(json_object_get(intent, "application"), content, v);
 	kmn_content_free(content);

@@ -22,11 +22,43 @@ class_name(CK_OBJECT_CLASS class)
 	return class < KMN_COUNT_OF(names) ? names[class] : "other";
 }
 
+/* Whether a URI, from its first attribute on, has those of an object and the token's label, and no query. */
+static bool
+names_object_only(const char *at)
+{
+	static const char *const names[] = {"token", "object", "id", "type"};
+
+	while (at != NULL && *at != 0) {
+		size_t n = strcspn(at, "=");
+		bool known = false;
+
+		for (size_t i = 0; i < KMN_COUNT_OF(names); i++)
+			known = known || (strlen(names[i]) == n && strncmp(names[i], at, n) == 0);
+		if (!known || strchr(at, '?') != NULL)
+			return false;
+		if ((at = strchr(at, ';')) != NULL)
+			at++;
+	}
+	return true;
+}
+
+/* A label as PKCS#11 has it, without the blanks behind it. */
+static char *
+keep_padded(struct parser *p, const CK_UTF8CHAR *padded, size_t n)
+{
+	char label[64] = "";
+
+	n = n < sizeof(label) ? n : sizeof(label) - 1;
+	memcpy(label, padded, n);
+	while (n > 0 && (label[n - 1] == ' ' || label[n - 1] == 0))
+		label[--n] = 0;
+	return policy_keep(p, label);
+}
+
 /* Decoded by p11-kit; only the four attributes that say which object, for the token line says which token. */
 static void
 add_object(struct parser *p, const char *text)
 {
-	static const char *const names[] = {"token", "object", "id", "type"};
 	struct object *o = policy_list_add(p, &p->rule->objects, calloc(1, sizeof(*o)));
 	P11KitUri *uri = p11_kit_uri_new();
 	const CK_TOKEN_INFO *token;
@@ -38,29 +70,12 @@ add_object(struct parser *p, const char *text)
 		fail(p, "'%.80s' is not a PKCS#11 URI (RFC 7512)", text);
 		goto done;
 	}
-	for (const char *at = text + 7; at != NULL && *at != 0;) {
-		size_t n = strcspn(at, "=");
-		bool known = false;
-
-		for (size_t i = 0; i < KMN_COUNT_OF(names); i++)
-			known = known || (strlen(names[i]) == n && strncmp(names[i], at, n) == 0);
-		if (!known || strchr(at, '?') != NULL) {
-			fail(p, "an object's URI has token, object, id, type; the rest is the token line's");
-			goto done;
-		}
-		if ((at = strchr(at, ';')) != NULL)
-			at++;
+	if (!names_object_only(text + 7)) {
+		fail(p, "an object's URI has token, object, id, type; the rest is the token line's");
+		goto done;
 	}
-	token = p11_kit_uri_get_token_info(uri);
-	if (token->label[0] != 0) {
-		char label[sizeof(token->label) + 1] = "";
-		size_t n = sizeof(token->label);
-
-		memcpy(label, token->label, n);
-		while (n > 0 && (label[n - 1] == ' ' || label[n - 1] == 0))
-			label[--n] = 0;
-		o->token = policy_keep(p, label);
-	}
+	if ((token = p11_kit_uri_get_token_info(uri))->label[0] != 0)
+		o->token = keep_padded(p, token->label, sizeof(token->label));
 	if ((a = p11_kit_uri_get_attribute(uri, CKA_LABEL)) != NULL &&
 	    (o->label = policy_new_block(p, a->ulValueLen + 1)) != NULL)
 		memcpy(o->label, a->pValue, a->ulValueLen);

@@ -239,6 +239,25 @@ is_type(const char *type)
 	return false;
 }
 
+static int
+show(const char *dir, struct showing *showing)
+{
+	struct kmn_store *store = NULL;
+	struct kmn_why why = {""};
+	kmn_err e;
+
+	if (sodium_init() < 0 || kmn_audit_open(dir, &store) != KMN_OK)
+		return KMN_AUDIT_INCOMPLETE;
+	e = kmn_rows_new(&showing->rows);
+	if (e == KMN_OK)
+		e = kmn_ledger_read(store, each_record, showing, &why);
+	if (e != KMN_OK)
+		(void)fprintf(stderr, "kanmon audit: %s: %s\n", dir, why.text[0] == '\0' ? kmn_err_text(e) : why.text);
+	kmn_rows_free(showing->rows);
+	kmn_store_files_free(store);
+	return e == KMN_OK ? KMN_AUDIT_VERIFIED : e == KMN_E_CORRUPT ? KMN_AUDIT_FAILED : KMN_AUDIT_INCOMPLETE;
+}
+
 int
 kmn_cmd_audit_show(int argc, char **argv)
 {
@@ -262,10 +281,7 @@ kmn_cmd_audit_show(int argc, char **argv)
 	    KMN_OPTION_FLAG("csv", "CSV (RFC 4180), safe to open in a spreadsheet", &csv),
 	    KMN_OPTION_FLAG("raw", "the lines of the ledger, byte for byte", &raw),
 	};
-	struct kmn_store *store = NULL;
-	struct kmn_why why = {""};
 	int parsed = kmn_options_parse(argc, argv, "audit show", options, KMN_COUNT_OF(options), words_given, 1, 1);
-	kmn_err e;
 
 	if (parsed != KMN_GO_ON)
 		return parsed == KMN_EXIT_OK ? KMN_EXIT_OK : KMN_AUDIT_INCOMPLETE;
@@ -278,15 +294,5 @@ kmn_cmd_audit_show(int argc, char **argv)
 	    !index_of("request", request, &filter->request) || !is_type(filter->type) ||
 	    !time_of("since", since, &filter->since, &unused) || !time_of("until", until, &unused, &filter->before))
 		return KMN_AUDIT_INCOMPLETE;
-	if (sodium_init() < 0 || kmn_audit_open(words_given[0], &store) != KMN_OK)
-		return KMN_AUDIT_INCOMPLETE;
-	e = kmn_rows_new(&showing.rows);
-	if (e == KMN_OK)
-		e = kmn_ledger_read(store, each_record, &showing, &why);
-	if (e != KMN_OK)
-		(void)fprintf(
-		    stderr, "kanmon audit: %s: %s\n", words_given[0], why.text[0] == '\0' ? kmn_err_text(e) : why.text);
-	kmn_rows_free(showing.rows);
-	kmn_store_files_free(store);
-	return e == KMN_OK ? KMN_AUDIT_VERIFIED : e == KMN_E_CORRUPT ? KMN_AUDIT_FAILED : KMN_AUDIT_INCOMPLETE;
+	return show(words_given[0], &showing);
 }

@@ -90,10 +90,46 @@ count_findings(const json_t *verdict)
 }
 
 static void
+put_hsms(const struct kmn_html *p, const json_t *hsms)
+{
+	const json_t *hsm;
+	size_t n;
+
+	meta(p, "hsm");
+	json_array_foreach(hsms, n, hsm)
+	{
+		kmn_put(p, n > 0 ? "; " : "");
+		kmn_put_text(p, kmn_said(hsm, "model"));
+		kmn_put(p, ", ");
+		kmn_put_name(p, "serial_no");
+		kmn_put(p, " ");
+		kmn_put_text(p, kmn_said(hsm, "serial"));
+		kmn_put(p, ", ");
+		kmn_put_name(p, "firmware");
+		kmn_put(p, " ");
+		kmn_put_text(p, kmn_said(hsm, "fw"));
+	}
+}
+
+static void
+put_signatures(const struct kmn_html *p, const json_t *verdict)
+{
+	meta(p, "signatures");
+	kmn_put_number(p, kmn_counted(verdict, "signatures_verified"));
+	if (kmn_counted(verdict, "signatures_skipped") == 0)
+		return;
+	kmn_put(p, " (");
+	kmn_put_number(p, kmn_counted(verdict, "signatures_skipped"));
+	kmn_put(p, " ");
+	kmn_put_name(p, "signatures_skipped");
+	kmn_put(p, ")");
+}
+
+static void
 put_meta(const struct kmn_html *p, const json_t *report)
 {
-	const json_t *period = json_object_get(report, "period"), *hsm;
-	size_t n, findings = count_findings(json_object_get(report, "verdict"));
+	const json_t *period = json_object_get(report, "period");
+	size_t findings = count_findings(json_object_get(report, "verdict"));
 
 	kmn_put(p, "<dl><dt>");
 	kmn_put_name(p, "origin");
@@ -115,34 +151,13 @@ put_meta(const struct kmn_html *p, const json_t *report)
 	put_reach(p, period, "signed_to", "signed_size");
 	put_reach(p, period, "witnessed_to", "witnessed_size");
 	put_reach(p, period, "anchored_to", "anchored_size");
-	meta(p, "hsm");
-	json_array_foreach(json_object_get(report, "hsms"), n, hsm)
-	{
-		kmn_put(p, n > 0 ? "; " : "");
-		kmn_put_text(p, kmn_said(hsm, "model"));
-		kmn_put(p, ", ");
-		kmn_put_name(p, "serial_no");
-		kmn_put(p, " ");
-		kmn_put_text(p, kmn_said(hsm, "serial"));
-		kmn_put(p, ", ");
-		kmn_put_name(p, "firmware");
-		kmn_put(p, " ");
-		kmn_put_text(p, kmn_said(hsm, "fw"));
-	}
+	put_hsms(p, json_object_get(report, "hsms"));
 	meta(p, "findings_no");
 	if (findings == 0)
 		kmn_put_name(p, "none");
 	else
 		kmn_put_number(p, (json_int_t)findings);
-	meta(p, "signatures");
-	kmn_put_number(p, kmn_counted(json_object_get(report, "verdict"), "signatures_verified"));
-	if (kmn_counted(json_object_get(report, "verdict"), "signatures_skipped") > 0) {
-		kmn_put(p, " (");
-		kmn_put_number(p, kmn_counted(json_object_get(report, "verdict"), "signatures_skipped"));
-		kmn_put(p, " ");
-		kmn_put_name(p, "signatures_skipped");
-		kmn_put(p, ")");
-	}
+	put_signatures(p, json_object_get(report, "verdict"));
 	meta(p, "refused_open");
 	kmn_put_number(p, kmn_counted(report, "refused"));
 	kmn_put(p, " / ");

@@ -78,7 +78,8 @@ take_policy(struct kmn_gather *g, const struct kmn_record *record, const struct 
 	kmn_sha256(note.text, note.text_len, hash);
 	kmn_b64(hash, sizeof(hash), b64);
 	line = new_line(record, row);
-	kmn_gather_number(line, "version", record->kind == KMN_R_GENESIS ? 1 : kmn_json_number(record->body, "version"));
+	kmn_gather_number(
+	    line, "version", record->kind == KMN_R_GENESIS ? 1 : kmn_json_number(record->body, "version"));
 	kmn_gather_text(line, "sha256", b64);
 	kmn_gather_text(line, "signers", row->value[KMN_COL_CUSTODIANS]);
 	(void)json_array_append_new(g->policies, line);
@@ -94,7 +95,8 @@ take_start(struct kmn_gather *g, const struct kmn_record *record, const struct k
 	char detail[256];
 
 	(void)snprintf(detail, sizeof(detail), "%s, config SHA-256 %s",
-	    kmn_json_text(json_object_get(record->body, "build"), "version"), kmn_json_text(record->body, "config_sha256"));
+	    kmn_json_text(json_object_get(record->body, "build"), "version"),
+	    kmn_json_text(record->body, "config_sha256"));
 	kmn_gather_text(line, "detail", detail);
 	(void)json_array_append_new(g->events, line);
 	kmn_gather_evidence(g, "gateway_starts", record->i);
@@ -237,8 +239,8 @@ take_hsm(struct kmn_gather *g, const struct kmn_record *record)
 	if (kmn_json_text(hsm, "serial")[0] == '\0')
 		return;
 	kmn_gather_evidence(g, "hsm_named", record->i);
-	(void)snprintf(
-	    name, sizeof(name), "%s\n%s\n%s", kmn_json_text(hsm, "model"), kmn_json_text(hsm, "serial"), kmn_json_text(hsm, "fw"));
+	(void)snprintf(name, sizeof(name), "%s\n%s\n%s", kmn_json_text(hsm, "model"), kmn_json_text(hsm, "serial"),
+	    kmn_json_text(hsm, "fw"));
 	entry = kmn_gather_of(g->hsms, name);
 	kmn_gather_text(entry, "model", kmn_json_text(hsm, "model"));
 	kmn_gather_text(entry, "serial", kmn_json_text(hsm, "serial"));
@@ -294,11 +296,12 @@ take_use(struct kmn_gather *g, const struct kmn_record *record, const struct kmn
 }
 
 static void
-take_cosign(struct kmn_gather *g, const struct kmn_record *record)
+take_cosign(struct kmn_gather *g, const struct kmn_record *record, const struct kmn_row *row)
 {
 	const json_t *lines = json_object_get(record->body, "lines"), *line;
 	size_t n;
 
+	(void)row;
 	kmn_gather_evidence(g, "cosignatures", record->i);
 	json_array_foreach(lines, n, line)
 	{
@@ -319,10 +322,11 @@ take_cosign(struct kmn_gather *g, const struct kmn_record *record)
 }
 
 static void
-take_anchor(struct kmn_gather *g, const struct kmn_record *record)
+take_anchor(struct kmn_gather *g, const struct kmn_record *record, const struct kmn_row *row)
 {
 	json_t *anchor = kmn_gather_of(g->anchors, kmn_json_text(record->body, "tsa"));
 
+	(void)row;
 	kmn_gather_evidence(g, "anchors", record->i);
 	kmn_gather_text(anchor, "tsa", kmn_json_text(record->body, "tsa"));
 	kmn_gather_count(anchor, "count", 1);
@@ -370,63 +374,46 @@ take_reject(struct kmn_gather *g, const struct kmn_record *record, const struct 
 	add_refusal(g, record, row);
 }
 
+/* What a record of each type adds: a function, or that it stands among the evidence of this name. */
+static const struct {
+	enum kmn_record_kind kind;
+	void (*take)(struct kmn_gather *g, const struct kmn_record *record, const struct kmn_row *row);
+	const char *evidence;
+} takers[] = {
+    {KMN_R_GENESIS, take_policy, NULL},
+    {KMN_R_POLICY, take_policy, NULL},
+    {KMN_R_GATEWAY_START, take_start, NULL},
+    {KMN_R_CHANNEL_OPEN, take_channel, NULL},
+    {KMN_R_CHANNEL_REJECT, take_reject, NULL},
+    {KMN_R_SESSION, take_session, NULL},
+    {KMN_R_INTENT, take_intent, NULL},
+    {KMN_R_STATEMENT, NULL, "statements"},
+    {KMN_R_ACTION, NULL, "actions"},
+    {KMN_R_APPROVAL, take_vote, NULL},
+    {KMN_R_REJECTION, take_vote, NULL},
+    {KMN_R_VETO, take_vote, NULL},
+    {KMN_R_DECISION, take_decision, NULL},
+    {KMN_R_RESULT, take_use, NULL},
+    {KMN_R_OP, take_use, NULL},
+    {KMN_R_REDELIVER, NULL, "redelivered"},
+    {KMN_R_CUSTODIAN_CREDENTIAL, NULL, "credentials"},
+    {KMN_R_COSIGN, take_cosign, NULL},
+    {KMN_R_ANCHOR, take_anchor, NULL},
+};
+
 static void
 take(struct kmn_gather *g, const struct kmn_record *record, const struct kmn_row *row)
 {
-	switch (record->kind) {
-	case KMN_R_GENESIS:
-	case KMN_R_POLICY:
-		take_policy(g, record, row);
-		break;
-	case KMN_R_GATEWAY_START:
-		take_start(g, record, row);
-		break;
-	case KMN_R_CHANNEL_OPEN:
-		take_channel(g, record, row);
-		break;
-	case KMN_R_CHANNEL_REJECT:
-		take_reject(g, record, row);
-		break;
-	case KMN_R_SESSION:
-		take_session(g, record, row);
-		break;
-	case KMN_R_INTENT:
-		take_intent(g, record, row);
-		break;
-	case KMN_R_STATEMENT:
-		kmn_gather_evidence(g, "statements", record->i);
-		break;
-	case KMN_R_ACTION:
-		kmn_gather_evidence(g, "actions", record->i);
-		break;
-	case KMN_R_APPROVAL:
-	case KMN_R_REJECTION:
-	case KMN_R_VETO:
-		take_vote(g, record, row);
-		break;
-	case KMN_R_DECISION:
-		take_decision(g, record, row);
-		break;
-	case KMN_R_RESULT:
-	case KMN_R_OP:
-		take_use(g, record, row);
-		break;
-	case KMN_R_REDELIVER:
-		kmn_gather_evidence(g, "redelivered", record->i);
-		break;
-	case KMN_R_CUSTODIAN_CREDENTIAL:
-		kmn_gather_evidence(g, "credentials", record->i);
-		break;
-	case KMN_R_COSIGN:
-		take_cosign(g, record);
-		break;
-	case KMN_R_ANCHOR:
-		take_anchor(g, record);
-		break;
-	default:
+	size_t n = 0;
+
+	while (n < KMN_COUNT_OF(takers) && takers[n].kind != record->kind)
+		n++;
+	if (n == KMN_COUNT_OF(takers))
 		take_event(g, record, row);
-		break;
-	}
+	else if (takers[n].take != NULL)
+		takers[n].take(g, record, row);
+	else
+		kmn_gather_evidence(g, takers[n].evidence, record->i);
 }
 
 static kmn_err
