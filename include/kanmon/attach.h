@@ -28,6 +28,7 @@ struct kmn_attached {
 	uint8_t key_spki_sha256[32]; /* of the applicant */
 };
 
+/* Frees what it has and zeroes it. */
 void kmn_attached_clear(struct kmn_attached *attached);
 bool kmn_attached_is_empty(const struct kmn_attached *attached);
 

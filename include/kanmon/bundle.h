@@ -53,6 +53,7 @@ kmn_err kmn_bundle_put_consistency(
     struct kmn_bundle *bundle, uint64_t size, const struct kmn_path *path) KMN_MUST_CHECK;
 kmn_err kmn_bundle_put_blob(struct kmn_bundle *bundle, const void *bytes, size_t len) KMN_MUST_CHECK;
 
+/* The part by its index or hash, the bundle's own; NULL: it has none such. */
 const struct kmn_bundle_record *kmn_bundle_record(const struct kmn_bundle *bundle, uint64_t index);
 const struct kmn_bundle_blob *kmn_bundle_blob(const struct kmn_bundle *bundle, const uint8_t sha256[KMN_HASH_BYTES]);
 

@@ -191,6 +191,7 @@ const char *kmn_policy_class_word(enum kmn_policy_class c);
 /* The class of that word; false if there is none. */
 bool kmn_policy_class_of(const char *word, enum kmn_policy_class *class_out);
 
+/* Whether an argument of the kind carries something back, or is filled by the module. */
 bool kmn_kind_is_out(enum kmn_kind kind);
 /* A mechanism's parameter, which may come back changed. */
 bool kmn_kind_is_param(enum kmn_kind kind);

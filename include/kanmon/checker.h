@@ -39,6 +39,7 @@ struct kmn_checking {
 	struct kmn_telling *telling; /* what is to be said, in order */
 };
 
+/* A finding (docs/ledger.md 8), counted and told; `place`: the record that it is about. At most 511 bytes of text. */
 void kmn_checker_say(const struct kmn_checking *checking, enum kmn_check check, enum kmn_severity severity,
     const struct kmn_place *place, const char *format, ...) KMN_PRINTF(5, 6);
 

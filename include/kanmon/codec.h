@@ -280,6 +280,10 @@ struct kmn_response_view {
 	size_t late_len;
 };
 
+/*
+ * Views into the answer, which must outlive them; the whole of it is read. Errors: KMN_E_MALFORMED, KMN_E_TRUNCATED,
+ * KMN_E_TRAILING, KMN_E_TOO_BIG; *view_out is zeroed then.
+ */
 kmn_err kmn_response_view_decode(
     const void *bytes, size_t len_bytes, struct kmn_response_view *view_out) KMN_MUST_CHECK;
 

@@ -60,6 +60,7 @@ struct kmn_content_facts {
 kmn_err kmn_content_decode(const struct kmn_material *material, struct kmn_content **content_out) KMN_MUST_CHECK;
 void kmn_content_free(struct kmn_content *content);
 
+/* Lives as long as the content, as do the lines. */
 const struct kmn_content_facts *kmn_content_facts(const struct kmn_content *content);
 
 /* "input <field> <value>" lines, each with its LF, in the order of the specification. */

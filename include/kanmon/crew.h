@@ -22,8 +22,11 @@ kmn_err kmn_crew_new(unsigned threads, struct kmn_crew **crew_out) KMN_MUST_CHEC
 /* No task may be left that was not waited for. */
 void kmn_crew_free(struct kmn_crew *crew);
 
+/* Queues the task: some thread runs it once, perhaps the one that waits. */
 void kmn_crew_give(struct kmn_crew *crew, struct kmn_task *task);
+/* Whether it was run to its end; waits for nothing. */
 bool kmn_crew_is_done(struct kmn_crew *crew, const struct kmn_task *task);
+/* Runs what is queued until this task is done. */
 void kmn_crew_wait(struct kmn_crew *crew, struct kmn_task *task);
 
 #endif

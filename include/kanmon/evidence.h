@@ -31,7 +31,9 @@
 enum kmn_evidence_kind { KMN_EVIDENCE_ROWS(KMN_EVIDENCE_KIND) KMN_EVIDENCE_KIND_COUNT };
 #undef KMN_EVIDENCE_KIND
 
+/* "card, ECDSA P-256"; static. */
 const char *kmn_evidence_words(enum kmn_evidence_kind kind);
+/* Of a security key: its signature is an assertion, with the origin that it was made for. */
 bool kmn_evidence_is_webauthn(enum kmn_evidence_kind kind);
 
 /* A key that signs for a person: a vkey of any of these types. */

@@ -26,6 +26,7 @@ struct kmn_inbox {
 	size_t max;     /* most that the length may claim (type and body) */
 };
 
+/* Allocates nothing yet. `max_bytes`: the most that a length may claim, type and body together. */
 void kmn_inbox_init(struct kmn_inbox *inbox, size_t max_bytes);
 /* Wipes and frees. */
 void kmn_inbox_clear(struct kmn_inbox *inbox);

@@ -43,6 +43,7 @@ struct kmn_key_facts {
 	uint32_t spki_len;                    /* 0 where there is none (secret key, or no public half found) */
 };
 
+/* Appends them; errors are kept in the writer. */
 void kmn_key_facts_put(struct kmn_writer *w, const struct kmn_key_facts *facts);
 /* Errors are kept in r->err; *facts_out is then zeroed. */
 void kmn_key_facts_get(struct kmn_reader *r, struct kmn_key_facts *facts_out);

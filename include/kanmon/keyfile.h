@@ -34,6 +34,7 @@ kmn_err kmn_keyfile_open(const char *text, size_t len, const char *passphrase, s
     struct kmn_keyfile **key_out) KMN_MUST_CHECK;
 void kmn_keyfile_free(struct kmn_keyfile *key);
 
+/* The name it was sealed under, and its vkey; both live as long as the key. */
 const char *kmn_keyfile_name(const struct kmn_keyfile *key);
 const char *kmn_keyfile_vkey(const struct kmn_keyfile *key);
 

@@ -58,6 +58,7 @@ struct kmn_note {
 	struct kmn_note_line line[KMN_NOTE_LINES_MAX];
 };
 
+/* Views into `bytes`. KMN_E_MALFORMED, KMN_E_TOO_BIG with *why; no signature is looked at. */
 kmn_err kmn_note_parse(const char *bytes, size_t len, struct kmn_note *note_out, struct kmn_why *why) KMN_MUST_CHECK;
 
 /*

@@ -108,8 +108,10 @@ kmn_err kmn_policy_parse(
 kmn_err kmn_policy_accept(const char *note, size_t len, const struct kmn_policy *before, struct kmn_policy **policy_out,
     struct kmn_policy_error *error_out) KMN_MUST_CHECK;
 
+/* NULL is fine. */
 void kmn_policy_free(struct kmn_policy *policy);
 
+/* Its text and what stands in it; live as long as the policy. */
 const char *kmn_policy_text(const struct kmn_policy *policy, size_t *len_out);
 const uint8_t *kmn_policy_sha256(const struct kmn_policy *policy);
 const char *kmn_policy_origin(const struct kmn_policy *policy);

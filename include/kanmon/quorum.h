@@ -71,6 +71,7 @@ struct kmn_finding {
 	char text[320];
 };
 
+/* Of an empty ledger. `settings` are copied, what they point to outlives it. kmn_quorum_free(NULL) is fine. */
 kmn_err kmn_quorum_new(const struct kmn_quorum_settings *settings, struct kmn_quorum **quorum_out) KMN_MUST_CHECK;
 void kmn_quorum_free(struct kmn_quorum *quorum);
 

@@ -15,6 +15,7 @@
 
 enum kmn_say_level { KMN_SAY_ERROR, KMN_SAY_WARNING, KMN_SAY_INFO, KMN_SAY_DEBUG };
 
+/* One line, unless `level` is less urgent than kmn_say_init() asked for. */
 void kmn_say(enum kmn_say_level level, const char *format, ...) KMN_PRINTF(2, 3);
 
 /* Once, before there are threads: the role's name (static), the descriptor, and the least urgent level still said. */

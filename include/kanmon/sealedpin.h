@@ -55,6 +55,7 @@ kmn_err kmn_sealed_pin_deal(
 kmn_err kmn_sealed_pin_parse(const char *text, size_t len, struct kmn_sealed_pin **pin_out) KMN_MUST_CHECK;
 void kmn_sealed_pin_free(struct kmn_sealed_pin *pin);
 
+/* What the file says: of which gateway, which token line, and how many shares open it. Live as long as `pin`. */
 const char *kmn_sealed_pin_origin(const struct kmn_sealed_pin *pin);
 const char *kmn_sealed_pin_token(const struct kmn_sealed_pin *pin);
 unsigned kmn_sealed_pin_least(const struct kmn_sealed_pin *pin);

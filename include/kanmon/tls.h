@@ -68,7 +68,9 @@ struct kmn_tls_socket {
 	ino_t ino;
 };
 
+/* KMN_E_IO: a guarded descriptor is not open. */
 kmn_err kmn_tls_socket_init(struct kmn_tls_socket *socket, int fd, bool guarded) KMN_MUST_CHECK;
+/* Whether a guarded descriptor is still the same socket; true for one that is not guarded. */
 bool kmn_tls_socket_is_ours(const struct kmn_tls_socket *socket);
 
 /* An SSL over `socket`, which must outlive it. Nothing it does raises SIGPIPE. */

@@ -27,11 +27,13 @@ struct kmn_path {
 	uint8_t hash[KMN_PATH_MAX_HASHES][KMN_HASH_BYTES];
 };
 
+/* SHA-256 of bytes, of a leaf (0 || line), of a node (1 || left || right). */
 void kmn_sha256(const void *bytes, size_t len, uint8_t out[KMN_HASH_BYTES]);
 void kmn_leaf_hash(const void *line, size_t len, uint8_t out[KMN_HASH_BYTES]);
 void kmn_node_hash(
     const uint8_t left[KMN_HASH_BYTES], const uint8_t right[KMN_HASH_BYTES], uint8_t out[KMN_HASH_BYTES]);
 
+/* The empty tree; one leaf more, by its hash; size and root as they are now. */
 void kmn_frontier_init(struct kmn_frontier *f);
 void kmn_frontier_add(struct kmn_frontier *f, const uint8_t leaf[KMN_HASH_BYTES]);
 void kmn_frontier_head(const struct kmn_frontier *f, struct kmn_head *head_out);

@@ -125,6 +125,10 @@ typedef kmn_err kmn_ledger_record(void *cookie, const struct kmn_record *record,
 kmn_err kmn_ledger_read(
     struct kmn_store *store, kmn_ledger_record *record, void *cookie, struct kmn_why *why) KMN_MUST_CHECK;
 
+/*
+ * Makes all checks of docs/ledger.md 8 that the settings ask for. What is found is in the report and told to the sink;
+ * the result says only whether the verifier could work.
+ */
 kmn_err kmn_verify(const struct kmn_verify_settings *settings, struct kmn_verify_report *report_out) KMN_MUST_CHECK;
 
 #endif

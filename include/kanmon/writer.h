@@ -15,12 +15,14 @@ struct kmn_writer {
 	kmn_err err;    /* first failure, kept */
 };
 
+/* Allocates nothing yet; more than `max_bytes` in all becomes KMN_E_TOO_BIG in w->err. */
 void kmn_writer_init(struct kmn_writer *w, size_t max_bytes);
 /* Wipes and frees; the writer may be initialised again. */
 void kmn_writer_clear(struct kmn_writer *w);
 /* Wipes the bytes and starts over with the same limit and storage. */
 void kmn_writer_reset(struct kmn_writer *w);
 
+/* Big-endian integers; a bool is one byte, 0 or 1. */
 void kmn_writer_u8(struct kmn_writer *w, uint8_t value);
 void kmn_writer_u16(struct kmn_writer *w, uint16_t value);
 void kmn_writer_u32(struct kmn_writer *w, uint32_t value);
