@@ -256,7 +256,7 @@ kmn_bundle_judge(const struct kmn_bundle *bundle, const struct kmn_trust *trust,
 		if ((e = kmn_judge_lines(j)) == KMN_OK && (e = judge_records(j)) == KMN_OK) {
 			judge_request(j);
 			kmn_judge_note(j, KMN_ASK_INSTRUCTED, KMN_SAYS_NOT_ASKED,
-			    "no instruction of an operator at the console: its client asked by itself");
+			    "it names no instruction of an operator at the console");
 			e = kmn_judge_time(j);
 		}
 	}

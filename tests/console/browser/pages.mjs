@@ -331,7 +331,7 @@ test('a bundle that is dropped is verified without the server, against a trust f
 	await open('verify');
 	await page.getByLabel('Drop a bundle here').setInputFiles([fixture('trust'), fixture('request.bundle')]);
 	await page.locator('.chain-verdict .verdict.ok').waitFor();
-	assert.deepEqual(await page.locator('.step h3').allTextContents(), ['What screens showed', 'The statement that was to be signed',
+	assert.deepEqual(await page.locator('.step h3').allTextContents(), ['The instruction', 'What screens showed', 'The statement that was to be signed',
 		'Who signed it', 'What the policy asked', 'The call', 'The decision', 'What the HSM returned', 'Where it stands in the ledger',
 		'The head of the ledger', 'Witnesses', 'Time stamps']);
 	assert.equal(await page.locator('.step.failed').count(), 0);

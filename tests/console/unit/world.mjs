@@ -133,10 +133,17 @@ function openingOf(call) {
 export const answerTo = (body, request, decision) => ({ chan: 0, sess: 1, seq: 1, req_sha256: body.req_sha256, request, decision, rv: 0, rv_name: 'CKR_OK',
 	out: { b64: b64(sign('sha256', DATA, { key: HSM, dsaEncoding: 'ieee-p1363' })) }, hsm: {}, dur_us: 1, resp_sha256: b64(H('r')) });
 
+/* mori's instruction for the call, as record 1: `change` of its text, `by` whom it is signed, `actor` whom it names. */
+function putInstruction(world, { change = (text) => text, by = 'mori', actor = 'mori', late = 0 }) {
+	const text = change(`kanmon/instruction/v1\norigin ${ORIGIN}\nclient ca\nwhat sign\ntoken root\nkey-label k\nmechanism CKM_ECDSA_SHA256\n` +
+		`file-len ${DATA.length}\nfile-sha256 ${b64(H(DATA))}\npurpose a test\nnonce ${b64(H('n1'))}\ntime ${new Date(T).toISOString().replace('.000Z', 'Z')}\n`);
+	world.put('action', { ui_sess: 0, actor: { name: actor }, what: 'instruct', auth: { note: noteOf(text, [by]) } }, T + 1000 + late);
+}
+
 async function putStatement(world, policy, request, body) {
-	const head = { size: 2, root: world.checkpoint().split('\n')[2] };
+	const head = { size: request.i + 1, root: world.checkpoint().split('\n')[2] };
 	const material = await materialOf(body, new Map([[b64(H(DATA)), DATA]]));
-	const text = await makeStatement({ i: 1, t: T + 1000, leaf: world.leaves[1], body, attachment: null }, policy, policy.rules.find((rule) => rule.name === 'guarded'), head, material, '');
+	const text = await makeStatement({ i: request.i, t: world.records[request.i].t, leaf: world.leaves[request.i], body, attachment: null }, policy, policy.rules.find((rule) => rule.name === 'guarded'), head, material, '');
 	world.put('statement', { request, head, sha256: b64(H(text)), text });
 	return text;
 }
@@ -165,15 +172,18 @@ function putUse(world, request, votes, decision, { use, late }) {
 /*
  * votes: [[kind, signers, how they sign]]; `late`: ms that the decision, or the use of a window, is later; `use`: number of
  * the use of a window that is voted on, in place of a call; `answered`: time of the result; `stamp(world)`: an anchor's body,
- * with its blobs, sizes of heads and lines of the trust file.
+ * with its blobs, sizes of heads and lines of the trust file; `instruct`: an operator's instruction before it.
  */
-export async function worldOf({ votes, independent = 0, late = 0, shown = null, use = null, answered = null, stamp = null }) {
+export async function worldOf({ votes, independent = 0, late = 0, shown = null, use = null, answered = null, stamp = null, instruct = null }) {
 	const world = new World();
 	const policyText = POLICY(independent) + (use === null ? '' : '  per window 1d uses 3\n');
 	const policy = await parsePolicy(policyText);
 	world.put('genesis', { origin: ORIGIN, suite: 'K1', vkey: ALL.log.vkey, policy: noteOf(policyText, ['sato']), hsm: {}, limits: {} });
-	const body = use === null ? callOf(T + 3600000) : openingOf(callOf(T + 3600000));
-	const request = world.put('intent', body);
+	const plain = use === null ? callOf(T + 3600000) : openingOf(callOf(T + 3600000));
+	const body = instruct === null ? plain : { ...plain, application: { id: instruct.id ?? 'action 1' }, ...instruct.call };
+	if (instruct !== null)
+		putInstruction(world, instruct);
+	const request = world.put('intent', body, T + 1000 * world.records.length + (instruct?.late ?? 0));
 	const text = await putStatement(world, policy, request, body);
 	if (shown !== null)
 		world.put('action', { ui_sess: 'x', actor: { name: 'sato' }, what: 'show', subject: request, shown_sha256: b64(H(shown(text))) });
@@ -181,7 +191,7 @@ export async function worldOf({ votes, independent = 0, late = 0, shown = null, 
 	const at = T + 1000 * world.records.length;
 	const decision = (said, after = 0) => ({ t: at + after, ref: world.put('decision', { request, rule: 'guarded',
 		policy: { version: 1, sha256: policy.sha256 }, ...refs, not_after: body.expires, ...said }, at + after) });
-	let about = 1;
+	let about = request.i;
 	if (use === null)
 		world.put('result', answerTo(body, request, decision({ verdict: 'allow', use: 1 }, late).ref), answered ?? at + late + 1000);
 	else
@@ -189,7 +199,7 @@ export async function worldOf({ votes, independent = 0, late = 0, shown = null, 
 	const more = stamp === null ? { blobs: [], sizes: [], trust: '' } : stamp(world);
 	if (stamp !== null)
 		world.put('anchor', more.body, world.records.at(-1).t + 1000);
-	return { text: bundleOf(world, about, [2, ...more.sizes], [DATA, SPKI, ...more.blobs]), trust: trustOf(policy, more.trust) };
+	return { text: bundleOf(world, about, [request.i + 1, ...more.sizes], [DATA, SPKI, ...more.blobs]), trust: trustOf(policy, more.trust) };
 }
 
 export const bundleOf = (world, request, sizes, blobs) => world.bundle(['kanmon/bundle/v1', `origin ${ORIGIN}`, `request ${request}`,
@@ -227,6 +237,22 @@ function judged(says, made, wrong) {
 
 const approve = (...who) => ['approval', who];
 
+/* What an operator asked for at the console, and the call that names it. */
+function instructed(votes) {
+	const differs = ['instructed', 'instruct.other'];
+	judged('a call that an operator instructed', { votes, instruct: {} }, null);
+	judged('instructed by somebody who is no operator', { votes, instruct: { by: 'sato', actor: 'sato' } }, ['instructed', 'instruct.may']);
+	judged('instructed in another’s name', { votes, instruct: { actor: 'tanaka' } }, ['instructed', 'instruct.signer']);
+	judged('an instruction that nobody signed', { votes, instruct: { by: 'stranger' } }, ['instructed', 'instruct.signer']);
+	judged('an instruction that is older than five minutes', { votes, instruct: { late: 400000 } }, ['instructed', 'instruct.old']);
+	judged('an instruction with a line twice', { votes, instruct: { change: (text) => text.replace('client ca\n', 'client ca\nclient ca\n') } }, ['instructed', 'instruct.form']);
+	judged('an instruction about another ledger', { votes, instruct: { change: (text) => text.replace(ORIGIN, `${ORIGIN}0`) } }, ['instructed', 'instruct.may']);
+	for (const [says, from, to] of [['another key', 'key-label k', 'key-label other'], ['another mechanism', 'ECDSA_SHA256', 'ECDSA_SHA384'],
+		['another file', b64(H(DATA)), b64(H('other'))], ['a file of another length', `file-len ${DATA.length}`, 'file-len 99'], ['another operation', 'what sign', 'what destroy']])
+		judged(`an instruction that wants ${says} than was used`, { votes, instruct: { change: (text) => text.replace(from, to) } }, differs);
+	judged('an instruction for another token than the client has', { votes, instruct: { change: (text) => text.replace('token root', 'token leaf') } }, ['instructed', 'instruct.may']);
+}
+
 export function world() {
 	judged('a key file and a security key', { votes: [approve('sato'), approve('suzuki')] }, null);
 	judged('security keys of P-256 and of Ed25519', { votes: [approve('suzuki'), approve('yamada')] }, null);
@@ -260,6 +286,7 @@ export function world() {
 	judged('more uses than the window has', { votes: both, use: 4, late: 5000 }, ['decision', 'decision.use']);
 	judged('a use after the window', { votes: both, use: 2, late: 90000000 }, ['decision', 'decision.window']);
 	judged('a window with too few votes', { votes: [approve('sato')], use: 1, late: 5000 }, ['decision', 'decision.need']);
+	instructed(both);
 	judged('a bulk signature, which is one record', { op: {} }, null);
 	judged('whose signature is another’s', { op: { out: { b64: b64(Buffer.alloc(64, 7)) } } }, ['hsm', 'signature.hsm']);
 	judged('without its signature', { op: { out: undefined } }, ['hsm', 'result.signature']);

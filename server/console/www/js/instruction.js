@@ -5,26 +5,18 @@
 import { ApiError } from './api.js';
 import { wholeOf } from './issued.js';
 import { judgeBundle, placedRecord } from './proof.js';
-import { readStatement, valueOf } from './statement.js';
+import { valueOf } from './statement.js';
 import { kept } from './trust.js';
-import { b64, Bad, equal, hex, need, number, unb64, utf8 } from './verify/bytes.js';
-import { evidenceOf } from './verify/evidence.js';
+import { Bad, equal, need, unb64 } from './verify/bytes.js';
+import { instructionOf } from './verify/instructed.js';
 import { parseNote } from './verify/note.js';
-import { parsePolicy } from './verify/policy.js';
 import { get } from './verify/record.js';
 import { sha256b64 } from './verify/sha256.js';
-import { escaped } from './verify/value.js';
 import { reason, t } from './words.js';
 
 const FIRST = 'kanmon/instruction/v1';
 /* Lines that the gateway adds; all others are what somebody typed. */
 const ADDED = new Set(['origin', 'client', 'nonce', 'time']);
-
-/* Calls that each kind may lead to. */
-const CALLS = {
-	generate: ['C_GenerateKeyPair', 'C_GenerateKey'], destroy: ['C_DestroyObject'], window: ['window'],
-	sign: ['C_Sign', 'C_SignFinal', 'C_SignMessage', 'C_SignMessageNext', 'C_SignRecover'],
-};
 
 /* ---- before it is signed -------------------------------------------------------------------------------------- */
 
@@ -49,66 +41,25 @@ export function saysOtherwise(statement, lines) {
 
 const step = (what, verdict, why, digests = []) => ({ what, verdict, why, digests });
 
-/* The record of the instruction, in the ledger that this browser knows. {i, t, text, note, actor} */
+/* The record of the instruction, in the ledger that this browser knows. {i, t, note} */
 async function readInstruction(index, trust) {
 	const record = await placedRecord(index, trust);
 	const note = get(record.body, 'auth', 'note');
 
 	need(record.type === 'action' && record.body.what === 'instruct' && typeof note === 'string', 'instruct.none', { record: index });
-	return { i: record.i, t: record.t, leaf: b64(record.leaf), note: parseNote(note), actor: get(record.body, 'actor', 'name') };
-}
-
-/* Signed by the operator's own key, under the policy that was in force. */
-async function signatureStep(instruction, facts) {
-	const record = facts.policies.findLast((one) => one.i < instruction.i);
-	const policy = await parsePolicy(parseNote(record.type === 'genesis' ? record.body.policy : record.body.note).text);
-	const signers = await evidenceOf(instruction.note, policy.people, policy.places);
-
-	need(signers.length === 1 && signers[0].name === instruction.actor, 'instruct.signer', { name: instruction.actor });
-	return { policy, step: step('instruct', 'ok', reason('instruct.ok', { name: instruction.actor, record: instruction.i }), [
-		{ name: 'record', value: instruction.leaf }, { name: 'text', value: await sha256b64(instruction.note.text) }]) };
-}
-
-/* A line of the text is what the records say; one that is missing says nothing. */
-const agrees = (said, key, value) => valueOf(said, key) === null || (typeof value === 'string' && valueOf(said, key) === escaped(value));
-
-/* CKA_ID of a template: text where it can be, else base64. */
-const idOf = (value) => (typeof value === 'string' ? hex(utf8(value)) : get(value, 'b64') === undefined ? undefined : hex(unb64(value.b64)));
-
-/* The key that is used; of a pair that is made each half, as its template names it. */
-function keysOf(call) {
-	const template = get(call, 'template');
-
-	return template === undefined ? [get(call, 'key') ?? {}] : Object.values(template).map((half) => ({ label: get(half, 'CKA_LABEL'), id: idOf(get(half, 'CKA_ID')) }));
+	return { i: record.i, t: record.t, note: parseNote(note) };
 }
 
 /* The same but for nonce and time: signed again where the call of the first one was lost, it meets what that one asked for. */
 const wish = ({ note }) => note.text.replace(/^(nonce|time) .*\n/gm, '');
 
-async function isNamed(instruction, call, trust) {
-	const id = get(call, 'application', 'id');
-	const earlier = number(/^action (\d+)$/.exec(id)?.[1] ?? '');
+/* The bundle is about a call that names this very instruction; whether that is what it wants, the bundle's own steps say. */
+async function namedStep(instruction, call, trust) {
+	const named = instructionOf(call);
 
-	return id === `action ${instruction.i}` || (earlier !== null && earlier < instruction.i && wish(await readInstruction(earlier, trust)) === wish(instruction));
-}
-
-async function callStep(said, instruction, facts, policy, trust) {
-	const { call } = facts;
-	const token = policy.tokens.find((line) => line.name === valueOf(said, 'token'));
-	const fits = [
-		['application', await isNamed(instruction, call, trust)],
-		['client', agrees(said, 'client', get(call, 'requester', 'name'))],
-		['what', CALLS[valueOf(said, 'what')]?.includes(call.op) ?? false],
-		['token', token !== undefined && token.label === get(call, 'key', 'token')],
-		['key-label', keysOf(call).every((key) => agrees(said, 'key-label', key.label))],
-		['key-id', keysOf(call).every((key) => agrees(said, 'key-id', key.id))],
-		['mechanism', agrees(said, 'mechanism', get(call, 'mech', 'name'))],
-		['rule', agrees(said, 'rule', get(call, 'window', 'rule'))],
-		['file-sha256', agrees(said, 'file-sha256', get(call, 'in', 'sha256'))],
-	];
-	const wrong = fits.filter(([, ok]) => !ok).map(([name]) => name);
-
-	return wrong.length === 0 ? step('asked', 'ok', reason('instruct.asked')) : step('asked', 'failed', reason('instruct.other', { names: wrong.join(', ') }));
+	if (named === instruction.i || (named !== null && named < instruction.i && wish(await readInstruction(named, trust)) === wish(instruction)))
+		return [];
+	return named === null ? [step('named', 'unknown', reason('instruct.unnamed'))] : [step('named', 'failed', reason('instruct.other', { names: 'application' }))];
 }
 
 const same = (given) => (given ? ['ok', reason('instruct.given')] : ['failed', reason('instruct.given.other')]);
@@ -163,10 +114,8 @@ export async function judgeInstruction(answer) {
 
 async function judgeRest(answer, instruction, judged, trust) {
 	const { facts } = judged;
-	const { policy, step: signed } = await signatureStep(instruction, facts);
-	const asked = await callStep(readStatement(instruction.note.text), instruction, facts, policy, trust);
 	const { step: given, ...result } = await resultStep(answer, facts);
-	const steps = [signed, asked, ...judged.steps, given];
+	const steps = [...await namedStep(instruction, facts.call, trust), ...judged.steps, given];
 	const verdict = worst([judged.verdict, ...steps.filter((one) => !judged.steps.includes(one)).map((one) => one.verdict)]);
 
 	return { verdict, steps, bundle: judged.bundle, text: instruction.note.text, refusals: facts.refusals, ...result,

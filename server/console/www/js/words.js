@@ -514,8 +514,8 @@ export const table = {
 	'trust.forget': ['Forget this ledger in this browser', 'このブラウザの記録を消去'],
 
 	// the evidence of an operation
-	'step.instruct': ['The instruction', '指示書'],
-	'step.asked': ['What was asked for it', '指示に対する呼び出し'],
+	'step.instructed': ['The instruction', '指示書'],
+	'step.named': ['What was asked for it', '指示に対する呼び出し'],
 	'step.given': ['The result shown here', '表示している結果'],
 	'step.screen': ['What screens showed', '画面の表示'],
 	'step.statement': ['The statement that was to be signed', '署名された陳述書'],

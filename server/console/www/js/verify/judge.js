@@ -4,6 +4,7 @@
  */
 import { b64, Bad, need, number, Unknown, utf8 } from './bytes.js';
 import { evidenceOf } from './evidence.js';
+import { differs, instructionOf, judgeInstruct } from './instructed.js';
 import { normOf } from './norm.js';
 import { NOTE_IN_RECORD_MAX, parseNote } from './note.js';
 import { judgeOp } from './op.js';
@@ -49,7 +50,7 @@ export class Judge {
 	 * `blobs`: Map of base64 hashes to bytes; `pinned`: base64 hash of policy 1.
 	 */
 	constructor({ note, isHead, blobs, pinned }) {
-		Object.assign(this, { note, isHead, blobs, pinned, policies: [], requests: new Map(), shown: null, signatures: 0, op: null });
+		Object.assign(this, { note, isHead, blobs, pinned, policies: [], requests: new Map(), instructions: new Map(), shown: null, signatures: 0, op: null });
 	}
 
 	get policy() {
@@ -145,6 +146,7 @@ export class Judge {
 			throw new BadPolicy('policy.missing');
 		const { body } = record;
 		need(isIntent(body), 'call.form');
+		this.takeInstructed(record);
 		const material = await materialOf(body, this.blobs);
 		const verdict = this.verdictOf(body, material, record);
 		const request = { i: record.i, leaf: record.leaf, t: record.t, body, material, verdict, policy: this.policy, attachment: null,
@@ -446,9 +448,41 @@ export class Judge {
 		need(request.held && request.result !== null && request.body.op === 'C_Login' && record.body.rv === request.rv, 'result.login');
 	}
 
-	takeAction(record) {
+	/* An operator's instruction, under the policy that it comes under; one that does not count is none for its call. */
+	async takeInstruct(record) {
+		try {
+			need(this.policy !== undefined, 'policy.missing');
+			this.instructions.set(record.i, await judgeInstruct(record, this.policy));
+		} catch (error) {
+			this.instructions.set(record.i, null);
+			this.say(error, record, 'instructed');
+		}
+	}
+
+	/* A call that names an instruction is the one that it wants. */
+	takeInstructed(record) {
+		const i = instructionOf(record.body);
+		if (i === null)
+			return;
+		const instruction = this.instructions.get(i);
+		if (instruction === undefined)
+			this.note('instructed', 'unknown', 'instruct.missing', { record: i });
+		if (!instruction)
+			return;
+		const names = differs(instruction, record.body, record.t, this.policy);
+		if (names.length > 0)
+			this.note('instructed', 'failed', 'instruct.other', { names: names.join(', ') });
+		else
+			this.note('instructed', 'ok', 'instruct.ok', { name: instruction.name, record: i }, [{ name: 'instruction', value: instruction.leaf }]);
+	}
+
+	async takeAction(record) {
 		if (get(record.body, 'what') === 'withdraw')
 			return; // nothing was on a screen
+		if (get(record.body, 'what') === 'instruct') {
+			await this.takeInstruct(record);
+			return;
+		}
 		const shown = get(record.body, 'shown_sha256');
 		need(shown !== undefined && shown === this.shown, 'screen.other', { name: get(record.body, 'actor', 'name') ?? '' });
 		if (get(record.body, 'auth', 'note') !== undefined)

@@ -17,13 +17,14 @@ import { judgeTime } from './anchor.js';
 import { b64, Bad, unb64, Unknown } from './bytes.js';
 import { parseBundle } from './bundle.js';
 import { displayCode } from './code.js';
+import { instructionOf } from './instructed.js';
 import { Judge } from './judge.js';
 import { readCheckpoint, signersOf } from './note.js';
 import { get, parseRecord } from './record.js';
 import { grew, includes } from './tree.js';
 import { quorumMet } from './trust.js';
 
-export const STEPS = ['screen', 'statement', 'votes', 'policy', 'call', 'decision', 'hsm', 'place', 'checkpoint', 'witnesses', 'time'];
+export const STEPS = ['instructed', 'screen', 'statement', 'votes', 'policy', 'call', 'decision', 'hsm', 'place', 'checkpoint', 'witnesses', 'time'];
 
 const NOT = ['not.uses', 'not.whole'];
 const RANK = { none: 0, ok: 1, unknown: 2, failed: 3 };
@@ -84,6 +85,10 @@ function referred(records, record, name) {
 	return ref === undefined || ref.i >= record.i ? undefined : records.find((one) => one.i === ref.i && b64(one.leaf) === ref.leaf);
 }
 
+/* An instruction stands before the call that it is for, which names it. */
+const isNamed = (records, action, wanted) => get(action.body, 'what') === 'instruct' && records.some((one) => one.type === 'intent' &&
+	wanted.includes(one.i) && action.i < one.i && instructionOf(one.body) === action.i);
+
 /* What is about a request is about this one, or about the window that let it run. */
 function isAbout(records, record, wanted) {
 	switch (record.type) {
@@ -99,7 +104,7 @@ function isAbout(records, record, wanted) {
 	case 'redelivery':
 		return ['result', 'op'].includes(referred(records, record, 'result')?.type);
 	case 'action':
-		return wanted.includes(referred(records, record, 'subject')?.i);
+		return isNamed(records, record, wanted) || wanted.includes(referred(records, record, 'subject')?.i);
 	default:
 		return ABOUT.has(record.type) && wanted.includes(referred(records, record, 'request')?.i);
 	}
@@ -169,7 +174,7 @@ function judgeVotes(request, records, judge, steps) {
 	}
 	steps.note('votes', 'ok', 'votes.ok', { names: request.votes.map((vote) => vote.name).join(', '), count: request.votes.length },
 		request.votes.map((vote) => ({ name: vote.name, value: vote.leaf })));
-	const screens = records.filter((record) => record.type === 'action').length;
+	const screens = records.filter((record) => record.type === 'action' && !['instruct', 'withdraw'].includes(get(record.body, 'what'))).length;
 	steps.note('screen', screens === 0 ? 'none' : 'ok', screens === 0 ? 'screen.none' : 'screen.ok', { count: screens },
 		[{ name: 'statement', value: judge.shown }]);
 }
@@ -189,6 +194,7 @@ function judgeOne({ body, leaf, policy }, steps) {
 }
 
 function judgeRest(bundle, records, judge, steps) {
+	steps.note('instructed', 'none', 'instruct.nobody');
 	const request = judge.requests.get(bundle.request);
 	if (judge.op?.i === bundle.request && judge.policy !== undefined) {
 		judgeOne(judge.op, steps);
