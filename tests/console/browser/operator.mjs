@@ -45,14 +45,22 @@ async function instruct(what, fields, pin = gateway.env.PIN) {
 	return Number(page.url().split('/').at(-1));
 }
 
-/* The request that came of the open instruction, decided by these two. */
-async function decide(...voters) {
+/* The request that came of the open instruction. */
+async function requestOf() {
 	const link = page.locator('#progress ~ dl a');
 
 	await link.waitFor();
-	const id = Number((await link.getAttribute('href')).split('/').at(-1));
+	return Number((await link.getAttribute('href')).split('/').at(-1));
+}
+
+/* That request, decided by these two. */
+async function decide(...voters) {
+	const id = await requestOf();
+
 	for (const name of voters) {
 		await openRequest(people[name], id);
+		await people[name].page.getByText('tanaka signed the instruction for it').waitFor();
+		await people[name].page.getByRole('heading', { name: 'What tanaka instructed' }).waitFor();
 		assert.equal(await approveIn(people[name]), 'Recorded, and it counts.');
 	}
 	return id;
@@ -242,8 +250,15 @@ test('a window is opened by two others; inside it the same key signs without ask
 	assert.match(await page.locator('.chain').textContent(), /the same bytes as the records make/);
 });
 
-test('the key is destroyed when two others approved it', async () => {
+test('the key is destroyed when two others approved it; an instruction that was altered on its way to one is noticed', async () => {
 	await instruct('Destroy a key', { 'Label of the key': 'root-ca', 'Id of the key, hexadecimal': '0a0b' });
+	const id = await requestOf();
+	const honest = await altered(people.sato, 'ledger/records?*', (text) => text.replaceAll('root-ca', 'issuing-ca'));
+	await people.sato.goto(`#/requests/${id}`);
+	await people.sato.page.locator('.checks').getByText('not in the tree').waitFor();
+	await people.sato.page.locator('.decide [role=alert]').waitFor();
+	await honest();
+	await people.sato.goto('#/requests');
 	await decide('sato', 'suzuki');
 	await verified();
 	await page.getByText('The key is destroyed.').waitFor();

@@ -95,6 +95,8 @@ export const table = {
 	'request.statement.label': ['Statement of request {0}, {1} lines', '依頼 {0} の陳述書({1} 行)'],
 	'request.no_statement': ['There is nothing to decide yet: the call brought a hash only, and its side has to show what it is of.', 'まだ判断できません。ハッシュのみが届いており、依頼側による内容の提示を待っています。'],
 	'request.code': ['Code to compare', '照合コード'],
+	'request.asked': ['What {0} instructed', '{0} の指示'],
+	'request.asked.how': ['Record {0} of the ledger, signed by that operator before the request was made. You sign the statement, not this.', '依頼の前に運用者が署名した、台帳の記録 {0} です。署名の対象は陳述書であり、これではありません。'],
 	'request.code.how': ['Your own tool shows the same code for {0}. A code that differs: do not sign.', '手元の {0} が表示するコードと照合してください。異なる場合は署名しないでください。'],
 	'request.who': ['Who decides', '承認の状況'],
 	'request.approved_by': ['approved', '承認'],
@@ -592,6 +594,8 @@ export const table = {
 
 	'check.leaf': ['the request is the record whose hash the statement names', '陳述書が示すハッシュの記録が依頼である'],
 	'check.head.ours': ['whether that tree is of the ledger that this browser knows could not be asked', 'その木が既知の台帳のものか確認できませんでした'],
+	'check.asked': ['{0} signed the instruction for it, record {1}, and the call is the one that it wants', '{0} が署名した指示書(記録 {1})のとおりの呼び出しである'],
+	'check.asked.later': ['its instruction, record {0}, cannot be read yet', '指示書(記録 {0})をまだ確認できない'],
 	'check.votes': ['each approval shown is in the ledger, signed by that person', '表示中の承認はすべて台帳にあり、本人の署名がある'],
 	'check.votes.later': ['an approval that is shown is not proven yet', '表示中の承認の一部は未確認'],
 	'app.word': ['What stands here the gateway says; what leads to a record is proven there.', 'この画面はゲートウェイの申告です。記録への参照があるものは、そこで証明されます。'],

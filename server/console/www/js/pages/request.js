@@ -1,5 +1,6 @@
 /* One request: the statement as it is signed, what it decodes to, who decides, and the decision. */
 import { get, post } from '../api.js';
+import { askedBy, askedCard } from '../asked.js';
 import { b64, displayCode, sha256 } from '../bytes.js';
 import { contentCard } from '../content.js';
 import { checksOf } from '../checks.js';
@@ -173,10 +174,11 @@ class RequestPage {
 
 		this.text = this.answer.statement ?? null;
 		this.code = statement === null ? null : await displayCode(this.text);
-		this.checks = await checksOf(this.answer, statement);
+		const asked = await askedBy(this.answer);
+		this.checks = [...await checksOf(this.answer, statement), ...(asked === null ? [] : [asked.check])];
 		fill(app.main, heading(request, statement, this.ends()), el('div', { class: 'split' },
 			el('div', { class: 'wide' }, statement === null ? null : contentCard(statement, Date.now(), 'content'),
-				statement === null ? null : statementSection(request, list, statement)),
+				statement === null ? null : statementSection(request, list, statement), askedCard(asked)),
 			el('div', { class: 'narrow' }, this.decide, statement === null ? null : codeCard(this.code, request),
 				whoDecides(request, statement, policy),
 				el('section', { class: 'card', 'aria-labelledby': 'checks' }, el('h2', { id: 'checks' }, t('request.checks')), this.checkPlace),
