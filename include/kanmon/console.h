@@ -18,6 +18,7 @@
 
 #define KMN_UI_SESSION_BYTES 16u
 #define KMN_UI_CSRF_BYTES 16u
+#define KMN_UI_TLS_MAX_BYTES 63u              /* of the name of a TLS version or suite */
 #define KMN_UI_NAMED_MAX_BYTES 127u           /* of an address and other short texts */
 #define KMN_UI_IDLE_MS (15 * 60 * 1000)       /* a session that asks nothing for so long ends */
 #define KMN_UI_RECORDS_MAX 256u               /* of one RECORDS */
@@ -61,9 +62,9 @@ enum kmn_ui_role {
 #define KMN_UI_ROWS(ROW) \
 ROW(KMN_UI_SIGN_IN_TEXT,     1, KMN_UI_ANYBODY,   false, "text page origin", \
 	"{text, challenge: base64url, rp_id}") \
-ROW(KMN_UI_SIGN_IN,          2, KMN_UI_ANYBODY,   false, "text address, SIGNED of a text of SIGN_IN_TEXT", \
+ROW(KMN_UI_SIGN_IN,          2, KMN_UI_ANYBODY,   false, "text address, text ver, text suite, SIGNED of a text of SIGN_IN_TEXT", \
 	"that of SESSION; the session stands before it") \
-ROW(KMN_UI_SIGN_IN_TLS,      3, KMN_UI_ANYBODY,   false, "text address, raw[32] SHA-256 of the SPKI that TLS saw", \
+ROW(KMN_UI_SIGN_IN_TLS,      3, KMN_UI_ANYBODY,   false, "text address, text ver, text suite, raw[32] SHA-256 of the SPKI that TLS saw", \
 	"that of SESSION; the session stands before it") \
 ROW(KMN_UI_FAILED,           4, KMN_UI_ANYBODY,   false, "text address, text reason, u32 count: the console shut somebody out", \
 	"{record}") \
@@ -75,7 +76,7 @@ ROW(KMN_UI_SIGN_OUT,        11, KMN_UI_PERSON,    true,  "none", \
 ROW(KMN_UI_HEALTH,          12, KMN_UI_PERSON,    false, "none", \
 	"that of KMN_ADMIN_STATUS, and {clients: {name: {channel, t, address?, tls, mode, head?, opened, closed?}}, " \
 	"cosignatures: {witness: {record, t, size}}, anchors: {tsa: {record, t, size, gen_time}}, anomalies: [{record, t, " \
-	"what, token?, detail}], complete: bool}") \
+	"what, token?, detail}], complete: bool, sessions: [{name, address, by, spki_sha256, tls: {ver, suite}, ui_sess, since}]}") \
 ROW(KMN_UI_REQUEST_LIST,    20, KMN_UI_PERSON,    false, "u8 also those that ended", \
 	"{requests: [..]}, as KMN_ADMIN_REQUEST_LIST") \
 ROW(KMN_UI_REQUEST_SHOW,    21, KMN_UI_PERSON,    false, "u64 request", \

@@ -18,8 +18,8 @@
 const struct kmn_api_row kmn_api_rows[] = {
 /*	method path                       question                  answer           body    fields of the question */
 	{POST, "sign-in/begin",           KMN_UI_SIGN_IN_TEXT,      KMN_API_JSON,    64,     {A(ORIGIN, NULL, 0)}},
-	{POST, "sign-in",                 KMN_UI_SIGN_IN,           KMN_API_BEGIN,   SMALL,  {A(ADDRESS, NULL, 0), A(SIGNED, NULL, SMALL)}},
-	{POST, "sign-in/certificate",     KMN_UI_SIGN_IN_TLS,       KMN_API_BEGIN,   64,     {A(ADDRESS, NULL, 0), A(SPKI, NULL, 0)}},
+	{POST, "sign-in",                 KMN_UI_SIGN_IN,           KMN_API_BEGIN,   SMALL,  {A(ADDRESS, NULL, 0), A(TLS, NULL, 0), A(SIGNED, NULL, SMALL)}},
+	{POST, "sign-in/certificate",     KMN_UI_SIGN_IN_TLS,       KMN_API_BEGIN,   64,     {A(ADDRESS, NULL, 0), A(TLS, NULL, 0), A(SPKI, NULL, 0)}},
 	{POST, "sign-out",                KMN_UI_SIGN_OUT,          KMN_API_FINISH,  64,     {A(END, NULL, 0)}},
 	{GET,  "session",                 KMN_UI_SESSION,           KMN_API_JSON,    0,      {A(END, NULL, 0)}},
 	{GET,  "events",                  KMN_UI_SESSION,           KMN_API_EVENTS,  0,      {A(END, NULL, 0)}},

@@ -21,6 +21,7 @@ enum kmn_api_kind {
 	KMN_API_END = 0,
 	KMN_API_ORIGIN,    /* the console's own, as text */
 	KMN_API_ADDRESS,   /* the peer's, as text */
+	KMN_API_TLS,       /* two texts: version and suite of the peer's TLS */
 	KMN_API_SPKI,      /* raw[32], of the certificate that TLS saw */
 	KMN_API_SIGNED,    /* body: {text, assertion} or {note} */
 	KMN_API_PATH,      /* u64, from the path */
@@ -80,6 +81,7 @@ struct kmn_api_input {
 	const char *body;
 	size_t body_len; /* 0: there is none */
 	const char *origin, *address;
+	const char *tls_ver, *tls_suite; /* "" without TLS */
 	const uint8_t *spki_sha256; /* NULL: TLS saw no certificate */
 };
 

@@ -245,6 +245,10 @@ read_own(struct reading *r, const struct kmn_api_field *f)
 	case KMN_API_ADDRESS:
 		kmn_writer_text(r->w, r->in->address);
 		break;
+	case KMN_API_TLS:
+		kmn_writer_text(r->w, r->in->tls_ver);
+		kmn_writer_text(r->w, r->in->tls_suite);
+		break;
 	case KMN_API_SPKI:
 		if (r->in->spki_sha256 == NULL)
 			return refuse(r, KMN_E_PEER, "", "the browser showed no certificate");

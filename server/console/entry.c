@@ -129,6 +129,24 @@ read_certificate(struct kmn_question *q)
 	return done;
 }
 
+/* How the way to the browser is protected, for the record of its sign-in. */
+static void
+read_protection(struct kmn_question *q)
+{
+	const union MHD_ConnectionInfo *info =
+	    kmn_mhd.get_connection_info(q->connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+	const char *ver = NULL, *suite = NULL;
+
+	if (info != NULL && info->tls_session != NULL) {
+		gnutls_session_t tls = (gnutls_session_t)info->tls_session;
+
+		ver = kmn_gnutls.protocol_get_name(kmn_gnutls.protocol_get_version(tls));
+		suite = kmn_gnutls.ciphersuite_get(tls);
+	}
+	q->input.tls_ver = ver != NULL ? ver : "";
+	q->input.tls_suite = suite != NULL ? suite : "";
+}
+
 struct args {
 	struct kmn_question *q;
 	bool wrong;
@@ -166,6 +184,7 @@ kmn_entry_read(struct kmn_question *q)
 	q->input.args = q->args;
 	q->input.origin = q->console->setup->origin;
 	q->input.address = q->client->address;
+	read_protection(q);
 	if (q->row->op == KMN_UI_SIGN_IN_TLS && read_certificate(q))
 		q->input.spki_sha256 = q->spki_sha256;
 	(void)kmn_mhd.get_connection_values_n(q->connection, MHD_GET_ARGUMENT_KIND, take_arg, &args);

@@ -21,7 +21,8 @@
 /* clang-format off */
 /*  function of GnuTLS, without gnutls_ */
 #define KMN_GNUTLS_ROWS(ROW) \
-	ROW(certificate_server_set_request) ROW(certificate_send_x509_rdn_sequence) ROW(certificate_get_peers)
+	ROW(certificate_server_set_request) ROW(certificate_send_x509_rdn_sequence) ROW(certificate_get_peers) \
+	ROW(protocol_get_version) ROW(protocol_get_name) ROW(ciphersuite_get)
 /* clang-format on */
 
 #define KMN_MHD_POINTER(name) __typeof__(&MHD_##name) name;

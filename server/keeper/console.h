@@ -28,6 +28,7 @@ struct kmn_ui_session {
 	uint8_t id[KMN_UI_SESSION_BYTES], csrf[KMN_UI_CSRF_BYTES];
 	uint64_t ui_sess; /* index of its sign-in */
 	char name[KMN_POLICY_NAME_MAX_BYTES + 1], address[KMN_UI_NAMED_MAX_BYTES + 1];
+	char ver[KMN_UI_TLS_MAX_BYTES + 1], suite[KMN_UI_TLS_MAX_BYTES + 1]; /* of the browser's TLS, by the console */
 	bool by_certificate;
 	uint8_t spki_sha256[KMN_HASH_BYTES];          /* of the key that signed, or of the certificate's */
 	int64_t since_ms;                             /* wall clock */
@@ -142,6 +143,8 @@ void kmn_ui_tell_ended(struct kmn_keeper *k, const uint8_t session[KMN_UI_SESSIO
 void kmn_ui_session_end(struct kmn_keeper *k, struct kmn_ui_session *session, const char *reason);
 /* {name, address, ..}: who it was, as records have it. */
 json_t *kmn_ui_actor(const struct kmn_ui_session *session);
+/* Who is signed in, with the protection of the way to each browser as the console saw it. */
+json_t *kmn_ui_sessions_json(const struct kmn_keeper *k);
 void kmn_ui_sessions_tick(struct kmn_keeper *k);
 /* Once a minute: a record of the sign-ins that failed. */
 void kmn_ui_refused_tick(struct kmn_keeper *k);

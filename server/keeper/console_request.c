@@ -21,6 +21,7 @@ kmn_ui_health(const struct kmn_ui_ask *ask, struct kmn_reader *r)
 	}
 	status = kmn_admin_status_json(ask->keeper);
 	kmn_ui_put_health(ask->keeper, status);
+	(void)json_object_set_new(status, "sessions", kmn_ui_sessions_json(ask->keeper));
 	kmn_ui_answer(ask, status);
 }
 

@@ -141,6 +141,30 @@ kmn_ui_actor(const struct kmn_ui_session *session)
 	    kmn_json_b64(session->spki_sha256, KMN_HASH_BYTES));
 }
 
+static json_t *
+tls_json(const struct kmn_ui_session *session)
+{
+	return json_pack("{s:o, s:o}", "ver", kmn_json_label(session->ver, strlen(session->ver)), "suite",
+	    kmn_json_label(session->suite, strlen(session->suite)));
+}
+
+json_t *
+kmn_ui_sessions_json(const struct kmn_keeper *k)
+{
+	json_t *all = json_array();
+
+	for (size_t n = 0; n < k->consoling->sessions; n++) {
+		const struct kmn_ui_session *one = &k->consoling->session[n];
+		json_t *actor = kmn_ui_actor(one);
+
+		(void)json_object_set_new(actor, "tls", tls_json(one));
+		(void)json_object_set_new(actor, "ui_sess", json_integer((json_int_t)one->ui_sess));
+		(void)json_object_set_new(actor, "since", json_integer((json_int_t)one->since_ms));
+		(void)json_array_append_new(all, actor);
+	}
+	return all;
+}
+
 void
 kmn_ui_session_end(struct kmn_keeper *k, struct kmn_ui_session *session, const char *reason)
 {
@@ -268,15 +292,17 @@ static kmn_err
 begin(const struct kmn_ui_ask *ask, struct kmn_ui_session *session, json_t *auth, struct kmn_why *why)
 {
 	struct kmn_keeper *k = ask->keeper;
-	json_t *body;
+	json_t *body, *actor;
 	kmn_err e;
 
 	make_room(k, session->name);
 	session->since_ms = kmn_clock_record_ms(k);
 	session->ui_sess = kmn_log_size(k->log); /* the number this very record gets */
 	session->begun_ms = session->asked_ms = kmn_keeper_boot_ms();
-	body = json_pack("{s:I, s:o, s:s, s:o}", "ui_sess", (json_int_t)session->ui_sess, "actor",
-	    kmn_ui_actor(session), "what", kmn_action_word(KMN_ACTION_SIGN_IN), "auth", auth);
+	actor = kmn_ui_actor(session);
+	(void)json_object_set_new(actor, "tls", tls_json(session));
+	body = json_pack("{s:I, s:o, s:s, s:o}", "ui_sess", (json_int_t)session->ui_sess, "actor", actor, "what",
+	    kmn_action_word(KMN_ACTION_SIGN_IN), "auth", auth);
 	if (body == NULL)
 		KMN_BUG("out of memory");
 	if ((e = kmn_ui_record(k, body, NULL, why)) != KMN_OK)
@@ -384,6 +410,8 @@ kmn_ui_sign_in(const struct kmn_ui_ask *ask, struct kmn_reader *r)
 	kmn_err e;
 
 	kmn_reader_text(r, session.address, sizeof(session.address));
+	kmn_reader_text(r, session.ver, sizeof(session.ver));
+	kmn_reader_text(r, session.suite, sizeof(session.suite));
 	e = kmn_ui_signed_get(ask->keeper, r, &note, &len, &why);
 	if (e == KMN_OK)
 		e = kmn_reader_end(r);
@@ -409,6 +437,8 @@ kmn_ui_sign_in_tls(const struct kmn_ui_ask *ask, struct kmn_reader *r)
 	kmn_err e;
 
 	kmn_reader_text(r, session.address, sizeof(session.address));
+	kmn_reader_text(r, session.ver, sizeof(session.ver));
+	kmn_reader_text(r, session.suite, sizeof(session.suite));
 	kmn_reader_raw(r, session.spki_sha256, sizeof(session.spki_sha256));
 	e = kmn_reader_end(r);
 	person = person_of_terminal(kmn_keeper_policy(ask->keeper), session.spki_sha256);

@@ -28,7 +28,7 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 	const uint8_t *lf = len > 0 ? memchr(bytes, '\n', len) : NULL;
 	size_t line_len = lf != NULL ? (size_t)(lf - bytes) : len;
 	struct kmn_api_arg args[KMN_API_ARGS_MAX];
-	struct kmn_api_input input = {.args = args, .origin = "https://c.example", .address = "192.0.2.1"};
+	struct kmn_api_input input = {.args = args, .origin = "https://c.example", .address = "192.0.2.1", .tls_ver = "TLS1.3", .tls_suite = ""};
 	const struct kmn_api_row *row;
 	char line[LINE_MAX_BYTES + 1], *path = line, *method;
 	struct kmn_why why = {""};

@@ -154,6 +154,7 @@ test('keys, tokens, persons and clients are what the HSM, the policy and the cha
 	await pictures.take(page, 'custodians', { viewport: { width: 1280, height: 760 } });
 	await people.suzuki.goto('#/health');
 	await page.locator('.table').getByText('TLSv1.3').first().waitFor();
+	await page.locator('[aria-labelledby=sessions]').getByText(/TLS1\.3, TLS_(AES|CHACHA20)_/).first().waitFor();
 	await pictures.take(page, 'health', { viewport: { width: 1280, height: 900 } });
 });
 

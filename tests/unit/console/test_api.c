@@ -174,6 +174,8 @@ read_fields(const char *method, const char *path, const char *body, const struct
 	    .body_len = strlen(body),
 	    .origin = "https://c.example",
 	    .address = "192.0.2.1",
+	    .tls_ver = "TLS1.3",
+	    .tls_suite = "TLS_AES_256_GCM_SHA384",
 	    .spki_sha256 = spki};
 	const struct kmn_api_row *row;
 	struct kmn_why why = {""};
@@ -217,7 +219,7 @@ test_bodies(void)
 		{ "sign-in/begin", "",                                         KMN_OK, 4 + 17 },
 		{ "sign-in/begin", "{}",                                       KMN_OK, 4 + 17 },
 		{ "sign-in/begin", "{\"origin\":\"x\"}",                       KMN_E_MALFORMED, 0 },
-		{ "sign-in/certificate", "{}",                                 KMN_OK, 4 + 9 + 32 },
+		{ "sign-in/certificate", "{}",                                 KMN_OK, 4 + 9 + 4 + 6 + 4 + 22 + 32 },
 		{ "instructions/begin", "{\"what\":\"sign\",\"token\":\"t\",\"purpose\":\"p\",\"file_length\":-1}", KMN_E_MALFORMED, 0 },
 		{ "instructions/begin", "{\"what\":\"sign\",\"token\":\"t\",\"purpose\":\"p\",\"file_length\":1.5}", KMN_E_MALFORMED, 0 },
 		{ "instructions/begin", "{\"what\":\"sign\",\"token\":\"t\",\"purpose\":\"p\",\"key\":null}", KMN_E_MALFORMED, 0 },

@@ -157,6 +157,14 @@ take_csrf(struct rig_asked *asked, const json_t *session)
 	CU_ASSERT_EQUAL(len, sizeof(asked->csrf));
 }
 
+void
+desk_put_peer(struct kmn_writer *w, const char *address)
+{
+	kmn_writer_text(w, address);
+	kmn_writer_text(w, "TLS1.3");
+	kmn_writer_text(w, "TLS_AES_256_GCM_SHA384");
+}
+
 uint32_t
 desk_sign_in(struct desk *desk, struct rig_asked *asked, const struct signer *who)
 {
@@ -171,7 +179,7 @@ desk_sign_in(struct desk *desk, struct rig_asked *asked, const struct signer *wh
 		return error;
 	CU_ASSERT_STRING_EQUAL(desk_text(value, "rp_id"), SIGNER_RP);
 	kmn_writer_init(&w, 65536);
-	kmn_writer_text(&w, "192.0.2.7");
+	desk_put_peer(&w, "192.0.2.7");
 	desk_put_assertion(&w, who, desk_text(value, "text"), &signer_honest);
 	json_decref(value);
 	if ((value = desk_ask(desk, asked, KMN_UI_SIGN_IN, &w, &error)) != NULL)

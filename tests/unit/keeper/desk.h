@@ -40,6 +40,8 @@ json_t *desk_ask(
 void desk_put_assertion(
     struct kmn_writer *w, const struct signer *who, const char *text, const struct signer_says *says);
 /* A whole sign-in by the page: the kmn_err. */
+/* What the console says of a browser: its address, version and suite of its TLS. */
+void desk_put_peer(struct kmn_writer *w, const char *address);
 uint32_t desk_sign_in(struct desk *desk, struct rig_asked *asked, const struct signer *who);
 /* Fields that hold one number, to which others may be added; one flag. */
 struct kmn_writer desk_u64(uint64_t value);

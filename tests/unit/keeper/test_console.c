@@ -175,7 +175,7 @@ sign_in_with(struct desk *desk, struct rig_asked *asked, const struct signer *wh
 	uint32_t error;
 
 	kmn_writer_init(&w, 65536);
-	kmn_writer_text(&w, "192.0.2.66");
+	desk_put_peer(&w, "192.0.2.66");
 	desk_put_assertion(&w, who, text, says);
 	json_decref(desk_ask(desk, asked, KMN_UI_SIGN_IN, &w, &error));
 	return error;
@@ -266,14 +266,17 @@ test_certificate(void)
 
 	desk_start(&desk, RULES);
 	kmn_writer_init(&w, 4096);
-	kmn_writer_text(&w, "192.0.2.8");
+	desk_put_peer(&w, "192.0.2.8");
 	kmn_writer_raw(&w, desk.rig.terminal.spki, KMN_HASH_BYTES);
 	value = desk_ask(&desk, &desk_terminal, KMN_UI_SIGN_IN_TLS, &w, NULL);
 	CU_ASSERT_STRING_EQUAL(desk_text(value, "name"), "sato");
 	CU_ASSERT_STRING_EQUAL(desk_text(value, "by"), "certificate");
+	CU_ASSERT_EQUAL(
+	    rig_records(&desk.rig, "action", "\"tls\":{\"suite\":\"TLS_AES_256_GCM_SHA384\",\"ver\":\"TLS1.3\"}"),
+	    1); /* how the browser's way is protected */
 	json_decref(value);
 	kmn_writer_init(&w, 4096);
-	kmn_writer_text(&w, "192.0.2.8");
+	desk_put_peer(&w, "192.0.2.8");
 	kmn_writer_raw(&w, desk.rig.ca.spki, KMN_HASH_BYTES); /* a client's, no person's */
 	CU_ASSERT_PTR_NULL(desk_ask(&desk, &desk_terminal, KMN_UI_SIGN_IN_TLS, &w, &error));
 	CU_ASSERT_EQUAL(error, KMN_E_DENIED);

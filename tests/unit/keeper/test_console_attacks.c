@@ -138,7 +138,7 @@ test_texts(void)
 	for (unsigned n = 0; n < 300; n++)
 		json_decref(text_to_sign_in(&desk, &world));
 	kmn_writer_init(&w, 65536);
-	kmn_writer_text(&w, "192.0.2.7");
+	desk_put_peer(&w, "192.0.2.7");
 	desk_put_assertion(&w, &desk.sato, desk_text(text, "text"), &signer_honest);
 	json_decref(desk_ask(&desk, &sato, KMN_UI_SIGN_IN, &w, NULL));
 	json_decref(text);

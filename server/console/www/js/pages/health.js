@@ -37,6 +37,16 @@ function clientsCard(clients) {
 			: table(t('health.clients'), columns.map((name) => ({ name, label: t(`health.client.${name}`) })), rows));
 }
 
+/* Who is signed in at this console now, and how the way to each browser is protected. */
+function sessionsCard(sessions) {
+	const columns = ['name', 'since', 'tls', 'by', 'address'];
+	const rows = sessions.map((one) => ({ cells: { name: el('strong', {}, one.name), since: utcShort(one.since), tls: flat(one.tls),
+		by: t(`health.session.by.${one.by === 'certificate' ? 'certificate' : 'key'}`), address: one.address } }));
+
+	return el('section', { class: 'card', 'aria-labelledby': 'sessions' }, el('h2', { id: 'sessions' }, t('health.sessions'), ' ', el('span', { class: 'count' }, String(rows.length))),
+		table(t('health.sessions'), columns.map((name) => ({ name, label: t(`health.session.${name}`) })), rows));
+}
+
 function part(id, value) {
 	return value === undefined ? null
 		: el('section', { class: 'card', 'aria-labelledby': id }, el('h2', { id }, t(`health.${id}`)), tree(value));
@@ -70,7 +80,7 @@ export async function openHealth(app, argument, signal) {
 
 		if (signal.aborted || document.querySelector('dialog[open]') !== null)
 			return;
-		refill(body, alarm(health), closed, overview(health), clientsCard(health.clients ?? {}),
+		refill(body, alarm(health), closed, overview(health), clientsCard(health.clients ?? {}), sessionsCard(health.sessions ?? []),
 			el('div', { class: 'cards' }, newest('cosignatures', health.cosignatures), part('witness', health.witness), newest('anchors', health.anchors),
 				part('time_stamps', health.time_stamps), part('guards', health.guards), part('anomalies', health.anomalies)));
 	}
