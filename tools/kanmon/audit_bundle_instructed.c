@@ -37,8 +37,11 @@ kmn_judge_instructed(struct kmn_judging *j, const struct kmn_record *intent)
 	}
 	if (kmn_quorum_judge_instructed(j->quorum, intent->body, intent->t, &why) != KMN_OK)
 		kmn_judge_note(j, KMN_ASK_INSTRUCTED, KMN_SAYS_FAILED, "record %" PRIu64 ": %s", intent->i, why.text);
-	else if (kmn_json_get_text(json_object_get(action->body, "actor"), "name", &name))
+	else if (kmn_json_get_text(json_object_get(action->body, "actor"), "name", &name)) {
+		if (j->row[KMN_ASK_INSTRUCTED].answer == KMN_SAYS_OK)
+			j->row[KMN_ASK_INSTRUCTED].text[0] = '\0'; /* that of its window: the call's own says more */
 		kmn_judge_note(j, KMN_ASK_INSTRUCTED, KMN_SAYS_OK,
 		    "action %" PRIu64 ", signed by %s, wants just what record %" PRIu64 " asks for", i, name,
 		    intent->i);
+	}
 }

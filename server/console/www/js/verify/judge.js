@@ -50,7 +50,7 @@ export class Judge {
 	 * `blobs`: Map of base64 hashes to bytes; `pinned`: base64 hash of policy 1.
 	 */
 	constructor({ note, isHead, blobs, pinned }) {
-		Object.assign(this, { note, isHead, blobs, pinned, policies: [], requests: new Map(), instructions: new Map(), shown: null, signatures: 0, op: null });
+		Object.assign(this, { note, isHead, blobs, pinned, policies: [], requests: new Map(), instructions: new Map(), instructed: null, shown: null, signatures: 0, op: null });
 	}
 
 	get policy() {
@@ -473,7 +473,7 @@ export class Judge {
 		if (names.length > 0)
 			this.note('instructed', 'failed', 'instruct.other', { names: names.join(', ') });
 		else
-			this.note('instructed', 'ok', 'instruct.ok', { name: instruction.name, record: i }, [{ name: 'instruction', value: instruction.leaf }]);
+			this.instructed = instruction; // the call's own comes after that of its window
 	}
 
 	async takeAction(record) {

@@ -194,6 +194,9 @@ function judgeOne({ body, leaf, policy }, steps) {
 }
 
 function judgeRest(bundle, records, judge, steps) {
+	const by = judge.instructed;
+	if (by !== null)
+		steps.note('instructed', 'ok', 'instruct.ok', { name: by.name, record: by.i }, [{ name: 'instruction', value: by.leaf }]);
 	steps.note('instructed', 'none', 'instruct.nobody');
 	const request = judge.requests.get(bundle.request);
 	if (judge.op?.i === bundle.request && judge.policy !== undefined) {
