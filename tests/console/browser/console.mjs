@@ -99,7 +99,7 @@ test('a request that expires while somebody looks says so, and takes no signatur
 
 	await openRequest(people.sato, id);
 	assert.equal(await page.locator('#do-approve').count(), 1);
-	await page.getByText('has expired while you were looking').waitFor();
+	await page.locator('#no-vote', { hasText: 'has expired while you were looking' }).waitFor();
 	await page.locator('#do-approve').waitFor({ state: 'detached' });
 });
 

@@ -119,7 +119,7 @@ class RequestPage {
 		const { request, policy, statement } = this;
 
 		if (!openStates.has(request.state) || statement === null || this.over)
-			return { none: this.over ? t('request.over', t('state.expired')) : t('request.over', stateWord(request.state)) };
+			return { none: this.over ? t('request.expired_now', this.id) : t('request.over', stateWord(request.state)) };
 		const voted = request.have.includes(session.name) || request.rejected_by.includes(session.name);
 		const inGroup = needsOf(policy, ruleOf(policy, valueOf(statement, 'rule'))).some((need) => need.persons.includes(session.name));
 		const operates = operatorsOf(policy, request.client).includes(session.name);
@@ -199,6 +199,12 @@ class RequestPage {
 		await this.read();
 		if (this.signal.aborted || JSON.stringify([this.request, this.answer.statement ?? null]) === before)
 			return;
+		/* By the gateway's clock, which may be ahead of this browser's. */
+		if (this.request.state === 'expired') {
+			await this.draw();
+			this.expired();
+			return;
+		}
 		if (document.querySelector('dialog[open]') !== null) {
 			this.drawDecision();
 			return;
