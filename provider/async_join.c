@@ -1,4 +1,10 @@
-/* C_AsyncGetID and C_AsyncJoin: a call is left to a recipe, and made again by it. */
+/*
+ * C_AsyncGetID and C_AsyncJoin: a call is left to a recipe, and made again by it.
+ *
+ * A recipe holds requests whose handles are those of the process that left it. Here they get the handles of now: those
+ * that find_keys() gives are in the order in which the requests name keys, steps first, and `handle` walks along them
+ * from request to request. Whether what was made again is the same request, the gateway says: by its number.
+ */
 #include "config.h"
 
 #include "provider/async_parts.h"

@@ -1,4 +1,10 @@
-/* Calls that do not wait when they are held. */
+/*
+ * Calls that do not wait when they are held.
+ *
+ * Such a call asks to be left aside (PARK): then its number is out of the window, and others go on. Where too many are
+ * aside already (`crowded`) its number stays in the window, and it is asked for as any call is. Either way it keeps its
+ * link, and each question of it (kmn_parked_ask()) brings CKR_PENDING or its end.
+ */
 #include "config.h"
 
 #include "provider/carriage.h"

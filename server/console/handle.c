@@ -1,4 +1,13 @@
-/* One request, from its first line to its answer. libmicrohttpd calls kmn_handle() for each step of it. */
+/*
+ * One request, from its first line to its answer. libmicrohttpd calls kmn_handle() again and again for it:
+ *
+ *	first, with the headers      begin(): refused at once, or looked at further
+ *	with each part of a body     take_part()
+ *	with an empty part           a page is sent; a question goes to the keeper, and the connection is suspended
+ *	once more, when it goes on   send_answer(): what the keeper said is in the question
+ *
+ * and kmn_handle_completed() when it is over, however that came, also in the midst of any of these.
+ */
 #include "config.h"
 
 #include <sodium.h>

@@ -2,6 +2,9 @@
  * What the CA side hands in beside a call (kanmon/attach.h). Before it: the
  * session keeps it for its next signature. While the call waits: it becomes a
  * record, and the quorum's own rules say whether it may.
+ *
+ * What a session keeps goes to one call and is gone then, also when that call is refused. Of a call that its instruction
+ * does not want, the record names none: one that is named is used up.
  */
 #include "config.h"
 

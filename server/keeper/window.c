@@ -3,6 +3,10 @@
  * opened it, calls run as free ones do: intent and decision, and nobody is asked. A call that brought a digest only is
  * held until its content is attached, and then waits for a window. What a window is, and how often it was used, is the
  * quorum's state (server/quorum/window.c); nothing here counts.
+ *
+ * Two requests are about: that for the window (op "window"), and that of the use, which runs under `window` of its call.
+ * A call that needs no content waits by the request for the window, and its own intent is written when it is used; one
+ * that waited for its content has its intent already, and `opening` is the request for the window that it waits for.
  */
 #include "config.h"
 
