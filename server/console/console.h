@@ -65,6 +65,8 @@ struct kmn_ask {
 	int64_t due_ms;
 };
 
+#define KMN_CONSOLE_ENDED_KEPT 128u /* more than the keeper has sessions: an answer under way may be of one */
+
 /* A page that listens. */
 struct kmn_stream {
 	LIST_ENTRY(kmn_stream) link;
@@ -87,6 +89,8 @@ struct kmn_console {
 	LIST_HEAD(, kmn_client) clients;
 	LIST_HEAD(, kmn_stream) streams;
 	size_t stream_count;
+	uint8_t ended[KMN_CONSOLE_ENDED_KEPT][KMN_UI_SESSION_BYTES]; /* sessions, the last ones */
+	size_t next_ended;
 	struct kmn_ask *asks; /* ask_count places */
 	size_t ask_count;
 	uint32_t last_tag;

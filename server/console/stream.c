@@ -104,6 +104,16 @@ make_room(struct kmn_console *c, const uint8_t session[KMN_UI_SESSION_BYTES])
 	return c->stream_count < c->setup->limits.connections / 2;
 }
 
+/* The answer that let it begin was given before the session ended. */
+static bool
+has_ended(const struct kmn_console *c, const uint8_t session[KMN_UI_SESSION_BYTES])
+{
+	for (size_t n = 0; n < KMN_CONSOLE_ENDED_KEPT; n++)
+		if (memcmp(c->ended[n], session, KMN_UI_SESSION_BYTES) == 0)
+			return true;
+	return false;
+}
+
 enum MHD_Result
 kmn_stream_begin(struct kmn_question *q)
 {
@@ -113,6 +123,8 @@ kmn_stream_begin(struct kmn_question *q)
 	enum MHD_Result result = MHD_NO;
 	struct kmn_stream *s;
 
+	if (has_ended(c, q->session))
+		return kmn_reply_error(q, MHD_HTTP_UNAUTHORIZED, KMN_E_PEER, "the session has ended");
 	if (!make_room(c, q->session) || (s = calloc(1, sizeof(*s))) == NULL)
 		return kmn_reply_error(q, MHD_HTTP_SERVICE_UNAVAILABLE, KMN_E_TOO_MANY, "too many pages listen");
 	s->console = c;
@@ -159,6 +171,8 @@ kmn_stream_end(struct kmn_console *c, const uint8_t *session)
 	static const char bye[] = "event: ended\ndata: {}\n\n";
 	struct kmn_stream *s;
 
+	if (session != NULL)
+		memcpy(c->ended[c->next_ended++ % KMN_CONSOLE_ENDED_KEPT], session, KMN_UI_SESSION_BYTES);
 	LIST_FOREACH(s, &c->streams, link)
 	if (!s->ended && (session == NULL || memcmp(s->session, session, KMN_UI_SESSION_BYTES) == 0)) {
 		put(s, bye, sizeof(bye) - 1);

@@ -272,6 +272,7 @@ ahead_key(struct kmn_keeper *k, void *cookie, struct kmn_reader *r)
 static void
 read_ahead(struct kmn_ahead *a, struct kmn_reader *r)
 {
+	struct kmn_why why;
 	const uint8_t *id, *data;
 
 	kmn_reader_text(r, a->token, sizeof(a->token));
@@ -287,7 +288,8 @@ read_ahead(struct kmn_ahead *a, struct kmn_reader *r)
 	kmn_attached_get(r, &a->attached);
 	if (kmn_reader_end(r) != KMN_OK)
 		return;
-	if (a->attached.data != NULL || a->data_len == 0 || (a->data = malloc(a->data_len)) == NULL)
+	if (kmn_attach_is_lookalike(a->attached.application, &why) || a->attached.data != NULL || a->data_len == 0 ||
+	    (a->data = malloc(a->data_len)) == NULL)
 		kmn_reader_fail(r, KMN_E_ARGUMENTS);
 	else
 		memcpy(a->data, data, a->data_len);

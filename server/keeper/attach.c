@@ -14,9 +14,11 @@
 #include "kanmon/attach.h"
 #include "kanmon/say.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 kmn_err
 kmn_attach_keep(struct kmn_keeper *k, const struct kmn_attached *a)
@@ -65,6 +67,21 @@ static bool
 is_for_any(const struct kmn_attached *a)
 {
 	return a->data == NULL && a->econtent == NULL && !a->has_key;
+}
+
+bool
+kmn_attach_is_lookalike(const char *id, struct kmn_why *why)
+{
+	static const char name[] = "action";
+	const char *at = id + strspn(id, " \t"), *number = at + strlen(name) + 1;
+
+	if (strncasecmp(at, name, strlen(name)) != 0 || isalpha((unsigned char)at[strlen(name)]) != 0)
+		return false;
+	if (at == id && strncmp(id, "action ", strlen(name) + 1) == 0 && number[0] >= '1' && number[0] <= '9' &&
+	    number[strspn(number, "0123456789")] == '\0')
+		return false;
+	kmn_why_set(why, "an application's id that begins with \"action\" is the name of an instruction: \"action N\"");
+	return true;
 }
 
 bool
@@ -129,7 +146,11 @@ kmn_attach_next(struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader *
 	kmn_reader_raw(r, instance, sizeof(instance));
 	handle = kmn_reader_u64(r);
 	kmn_attached_get(r, &attached);
-	if (kmn_reader_end(r) == KMN_OK && (session = find_session(k, conn, instance, handle)) != NULL) {
+	if (kmn_reader_end(r) == KMN_OK && kmn_attach_is_lookalike(attached.application, why)) {
+		kmn_attached_clear(&attached);
+		return KMN_E_ARGUMENTS;
+	}
+	if (r->err == KMN_OK && (session = find_session(k, conn, instance, handle)) != NULL) {
 		kmn_attached_clear(&session->attached);
 		session->attached = attached;
 		return KMN_OK;
@@ -204,8 +225,10 @@ kmn_attach_request(
 		return e;
 	}
 	request = kmn_quorum_request(k->quorum, id);
-	if (request == NULL || !request->held ||
-	    memcmp(request->client_spki_sha256, conn->spki_sha256, KMN_HASH_BYTES) != 0) {
+	if (kmn_attach_is_lookalike(attached.application, why)) {
+		e = KMN_E_ARGUMENTS;
+	} else if (request == NULL || !request->held ||
+		   memcmp(request->client_spki_sha256, conn->spki_sha256, KMN_HASH_BYTES) != 0) {
 		snprintf(why->text, sizeof(why->text), "no such request of this client: only who asked attaches");
 		e = KMN_E_NOT_FOUND;
 	} else if (!request->awaits || request->state != KMN_REQUEST_OPEN) {

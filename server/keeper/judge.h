@@ -61,6 +61,11 @@ bool kmn_attach_take(struct kmn_call_state *call);
  * intent is recorded. False: it is refused (verdict), and its intent names none any more.
  */
 bool kmn_attach_is_instructed(struct kmn_call_state *call);
+/*
+ * An application's id that people would read as an instruction's and that names none ("Action 6", "action 06"): *why says
+ * so. The true form is judged with the call.
+ */
+bool kmn_attach_is_lookalike(const char *id, struct kmn_why *why);
 /* The two questions of admin.h; an error says why where there is more to say than its text. */
 kmn_err kmn_attach_next(
     struct kmn_keeper *k, struct kmn_conn *conn, struct kmn_reader *r, struct kmn_why *why) KMN_MUST_CHECK;

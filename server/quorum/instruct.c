@@ -270,13 +270,18 @@ kmn_quorum_check_instructed(const struct kmn_quorum *q, const json_t *intent, ui
 	const struct quorum_instruction *instruction;
 	struct kmn_signed said;
 	const char *wrong;
-	uint64_t i;
+	uint64_t i, since;
 
 	if (!kmn_instruction_named(intent, &i))
 		return KMN_OK;
 	instruction = find(q, i);
 	if (instruction == NULL || t > instruction->t + KMN_ACTION_INSTRUCTION_LIFE_MS) {
 		kmn_why_set(why, "action %" PRIu64 " is no instruction that still waits for its call", i);
+		return KMN_E_DENIED;
+	}
+	if (kmn_quorum_policy_record(q, kmn_policy_version(kmn_quorum_policy(q)), &since) && i < since) {
+		kmn_why_set(
+		    why, "action %" PRIu64 " was signed under an earlier version of the policy: sign it anew", i);
 		return KMN_E_DENIED;
 	}
 	if (kmn_signed_read(instruction->text, strlen(instruction->text), &said, why) != KMN_OK)

@@ -7,6 +7,7 @@
 
 #include "server/runner/runner.h"
 
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -322,6 +323,7 @@ runner_work(const struct runner_job *job, struct runner_outcome *outcome)
 		bool (*run)(struct desk *d);
 	} rows[] = {{"sign", sign}, {"generate", generate}, {"destroy", destroy}};
 	struct desk d = {.job = job, .outcome = outcome};
+	bool opened;
 	size_t n = 0;
 
 	while (n < KMN_COUNT_OF(rows) && strcmp(rows[n].what, job->what) != 0)
@@ -330,7 +332,10 @@ runner_work(const struct runner_job *job, struct runner_outcome *outcome)
 		(void)fail_with(&d, "the console does no such thing");
 		return;
 	}
-	if (open_desk(&d))
+	opened = open_desk(&d);
+	/* It has been used: what the call now waits for may take weeks. The message is this process's own. */
+	sodium_memzero((uint8_t *)(uintptr_t)job->pin, job->pin_len);
+	if (opened)
 		(void)rows[n].run(&d);
 	/* Of the call, and not of the login before it. */
 	if (!d.said || d.kanmon->GetLastRequest(d.session, &outcome->request) != CKR_OK || outcome->request == d.before)

@@ -8,6 +8,7 @@
 #include "kanmon/admin.h"
 #include "kanmon/attach.h"
 #include "tests/unit/keeper/desk.h"
+#include "tests/unit/keeper/next_policy.h"
 #include "tests/unit/run.h"
 
 #define RULES \
@@ -197,10 +198,43 @@ test_another(void)
 	CU_ASSERT_EQUAL(instruct(&desk, &tanaka, &desk.tanaka, &free_key, "", application), KMN_OK);
 	expect_refused(&desk, &app, application, "third");
 	expect_refused(&desk, &app, "action 1", "other");
+	CU_ASSERT_EQUAL(attach_next(&desk, &app, "Action 1"), KMN_E_ARGUMENTS); /* to be read as if it were one */
+	CU_ASSERT_EQUAL(attach_next(&desk, &app, "action 01"), KMN_E_ARGUMENTS);
+	CU_ASSERT_EQUAL(attach_next(&desk, &app, " action"), KMN_E_ARGUMENTS);
+	CU_ASSERT_EQUAL(attach_next(&desk, &app, "actionable 1"), KMN_OK);
 	CU_ASSERT_EQUAL(attach_next(&desk, &app, application), KMN_OK);
 	CU_ASSERT_EQUAL(rig_generate(&desk.rig, &app, "other", &key), CKR_OK);
 	expect_refused(&desk, &app, application, "other"); /* once */
 	CU_ASSERT_EQUAL(rig_records(&desk.rig, "intent", "\"application\":{\"id\":\"action "), 1);
+	free(tanaka.text);
+	desk_end(&desk);
+}
+
+/* What was wanted under one version is not done under the next, which may have other operators. */
+static void
+test_new_version(void)
+{
+	struct ordered free_key = {"generate", "other", "CKM_RSA_PKCS_KEY_PAIR_GEN", NULL};
+	char application[40], answer[512], *before, *after;
+	const char *pairs[3] = {NULL};
+	struct rig_asked tanaka;
+	struct rig_app app;
+	struct desk desk;
+
+	begin(&desk, &app, &tanaka);
+	CU_ASSERT_EQUAL(instruct(&desk, &tanaka, &desk.tanaka, &free_key, "", application), KMN_OK);
+	rig_open(&desk.rig, 3, &desk.rig.terminal);
+	before = rig_policy(&desk.rig);
+	pairs[0] = desk.suzuki.vkey;
+	pairs[1] = desk.stranger.vkey;
+	after = next_policy(before, pairs);
+	CU_ASSERT_EQUAL(submit_policy(&desk.rig, 3, after, "sato suzuki", answer, sizeof(answer)), KMN_OK);
+	expect_refused(&desk, &app, application, "other");
+	CU_ASSERT_EQUAL(instruct(&desk, &tanaka, &desk.tanaka, &free_key, "", application), KMN_OK);
+	CU_ASSERT_EQUAL(attach_next(&desk, &app, application), KMN_OK);
+	CU_ASSERT_EQUAL(rig_generate(&desk.rig, &app, "other", &(CK_OBJECT_HANDLE){0}), CKR_OK);
+	free(before);
+	free(after);
 	free(tanaka.text);
 	desk_end(&desk);
 }
@@ -237,6 +271,7 @@ main(int argc, char **argv)
 	    {"a key that an operator wants is made when others approve, and the statement says who wanted it",
 		test_generate},
 	    {"an instruction is of one call, the one that it describes", test_another},
+	    {"an instruction ends with the version of the policy that it was signed under", test_new_version},
 	    {"who is no operator, or signs for another, or another file, instructs nothing", test_who},
 	    CU_TEST_INFO_NULL,
 	};

@@ -73,6 +73,7 @@ class Standing:
 
     def put_in_force(self, r, p):
         self.policies.append(p)
+        self.instructions = {}  # they were signed under the version before
         self.in_force_t, self.waiting = r["t"], None
 
     def take_genesis(self, r):

@@ -71,7 +71,7 @@ function checkText(said, signer, policy) {
 }
 
 /**
- * An `instruct` action under the policy in force: {i, t, leaf, name, said: Map of its lines}. Bad('instruct.*') where it is
+ * An `instruct` action under the policy in force: {i, t, leaf, name, said: Map of its lines, policy: its hash}. Bad('instruct.*') where it is
  * not signed by the person that it names, or says what it may not.
  */
 export async function judgeInstruct(record, policy) {
@@ -84,7 +84,7 @@ export async function judgeInstruct(record, policy) {
 	need(signers.length === 1 && note.lines.length === 1 && signers[0].name === actor, 'instruct.signer', { name: actor ?? '' });
 	need(record.t >= made && record.t - GRACE <= made + TEXT_LIFE, 'instruct.old');
 	checkText(said, actor, policy);
-	return { i: record.i, t: record.t, leaf: b64(record.leaf), name: actor, said };
+	return { i: record.i, t: record.t, leaf: b64(record.leaf), name: actor, said, policy: policy.sha256 };
 }
 
 /* ---- the call ------------------------------------------------------------------------------------------------------ */
@@ -107,11 +107,12 @@ const isOver = (said, data) => !said.has('file-sha256') || (get(data, 'sha256') 
 	(!said.has('file-len') || get(data, 'len') === number(said.get('file-len'))));
 
 /** Names of what an intent (its body, at the time `t`) asks for otherwise than the instruction wants. */
-export function differs({ said, t: since }, call, t, policy) {
+export function differs({ said, t: since, policy: under }, call, t, policy) {
 	const token = policy.tokens.find((line) => line.name === said.get('token'));
 	const keys = keysOf(call, said.get('what'));
 	const fits = [
 		['time', t - GRACE <= since + LIFE],
+		['policy', under === policy.sha256],
 		['client', agrees(said, 'client', get(call, 'requester', 'name'))],
 		['what', CALLS[said.get('what')].includes(get(call, 'op'))],
 		['token', token !== undefined && token.label === get(call, 'key', 'token') &&
