@@ -10,6 +10,7 @@
 #include "kanmon/signed.h"
 
 struct kmn_quorum;
+struct kmn_request;
 
 #define KMN_ACTION_TEXT_LIFE_MS (5 * 60 * 1000)           /* a text to be signed at the console, from its `time` */
 #define KMN_ACTION_SESSION_MS (8 * 3600 * 1000)           /* the longest session */
@@ -71,5 +72,12 @@ kmn_err kmn_action_judge_instruct(
     const struct kmn_policy *policy, const json_t *body, uint64_t t, struct kmn_why *why) KMN_MUST_CHECK;
 kmn_err kmn_quorum_judge_instructed(
     const struct kmn_quorum *quorum, const json_t *intent, uint64_t t, struct kmn_why *why) KMN_MUST_CHECK;
+
+/*
+ * The same of `application` of a decision `allow` at `t`: the call that runs was made for another instruction than the
+ * request. KMN_OK where there is none.
+ */
+kmn_err kmn_quorum_check_met(const struct kmn_quorum *quorum, const struct kmn_request *request, const json_t *decision,
+    uint64_t t, struct kmn_why *why) KMN_MUST_CHECK;
 
 #endif

@@ -53,7 +53,7 @@ ROW(VETO, "veto", \
 	"request=ref note=note check=text") \
 ROW(DECISION, "decision", \
 	"request=ref verdict=text rule=text policy=object approvals=refs rejections=refs vetoes=refs use=number " \
-	"not_after=number window?=ref reason?=text") \
+	"not_after=number window?=ref reason?=text application?=object") \
 ROW(RESULT, "result", \
 	"chan=number sess=number seq=number req_sha256=hash request=ref decision=ref rv=number rv_name=text out?=any " \
 	"key?=any hsm=object dur_us=number resp_sha256=hash selfcheck?=text") \

@@ -96,6 +96,22 @@ kmn_attach_is_instructed(struct kmn_call_state *call)
 	return refuse(call, why.text);
 }
 
+/* Where it no longer stands, the request runs as what it was made for, and the ledger does not say that it was met. */
+void
+kmn_attach_say_met(const struct kmn_call_state *call, const struct kmn_request *request, json_t *decision)
+{
+	json_t *own = json_object_get(call->intent, "application");
+	struct kmn_why why;
+
+	if (own == NULL || json_equal(own, json_object_get(request->intent, "application")))
+		return;
+	if (json_object_set(decision, "application", own) != 0)
+		KMN_BUG("out of memory");
+	if (kmn_quorum_check_met(
+		call->keeper->quorum, request, decision, (uint64_t)kmn_clock_record_ms(call->keeper), &why) != KMN_OK)
+		(void)json_object_del(decision, "application");
+}
+
 bool
 kmn_attach_take(struct kmn_call_state *call)
 {

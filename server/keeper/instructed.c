@@ -145,12 +145,26 @@ one_of_request(json_t *parts, const json_t *body)
 	return json_object_get(json_object_get(parts, by_record), text_of(json_object_get(parts, by_request), name));
 }
 
+/* The call that runs was made for a later instruction: its request is the earlier one's. */
+static void
+take_met(json_t *parts, const json_t *body)
+{
+	const char *id = text_of(json_object_get(body, "application"), "id");
+	json_t *one;
+	struct kmn_ref ref;
+
+	if (strncmp(id, NAMED, strlen(NAMED)) == 0 && kmn_ref_get(body, "request", &ref) &&
+	    (one = json_object_get(json_object_get(parts, by_record), id + strlen(NAMED))) != NULL)
+		put_number(one, "met", ref.i);
+}
+
 static void
 take_decision(json_t *parts, const json_t *record, const json_t *body)
 {
 	json_t *one = one_of_request(parts, body);
 	const char *verdict = text_of(body, "verdict");
 
+	take_met(parts, body);
 	if (one == NULL || json_object_get(one, "operation") != NULL) /* the end of a window that was opened */
 		return;
 	put_text(one, "verdict", verdict);
@@ -382,7 +396,7 @@ request_of(const struct kmn_keeper *k, const json_t *one, const struct kmn_job *
 	const char *named;
 	uint64_t request;
 
-	if (kmn_json_get_number(one, "request", &request))
+	if (kmn_json_get_number(one, "request", &request) || kmn_json_get_number(one, "met", &request))
 		return request;
 	if (job == NULL)
 		return 0;

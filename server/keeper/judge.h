@@ -56,6 +56,8 @@ void kmn_attach_load(struct kmn_keeper *k, const json_t *intent, struct kmn_atta
  * the call is refused (verdict).
  */
 bool kmn_attach_take(struct kmn_call_state *call);
+/* Into its decision `allow`: the instruction that the call is for, where the request was made for an earlier one. */
+void kmn_attach_say_met(const struct kmn_call_state *call, const struct kmn_request *request, json_t *decision);
 /*
  * Whether the instruction that its intent names, if it does, still wants just this call: to be asked right before the
  * intent is recorded. False: it is refused (verdict), and its intent names none any more.

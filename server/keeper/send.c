@@ -248,12 +248,16 @@ static kmn_err
 allow_body(struct kmn_call_state *call, json_t **body_out)
 {
 	const struct kmn_request *request = kmn_quorum_request(call->keeper->quorum, call->request.i);
+	kmn_err e;
 
 	if (request != NULL && call->window != 0)
 		return kmn_window_use_body(call, request, body_out);
 	call->use = request == NULL ? 0 : request->used + 1;
-	return request == NULL ? KMN_E_NOT_FOUND
-			       : kmn_quorum_decision_body(call->keeper->quorum, request, "allow", body_out);
+	if (request == NULL)
+		return KMN_E_NOT_FOUND;
+	if ((e = kmn_quorum_decision_body(call->keeper->quorum, request, "allow", body_out)) == KMN_OK)
+		kmn_attach_say_met(call, request, *body_out);
+	return e;
 }
 
 static void

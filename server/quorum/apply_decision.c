@@ -187,10 +187,26 @@ verdict_of(struct step *s, const struct request *r)
 	return verdict;
 }
 
+/* What an operator wanted at the console again, while the request waited. */
+static void
+apply_met(struct step *s, struct request *r, struct request *window)
+{
+	struct kmn_why why = {""};
+	kmn_err e = KMN_OK;
+
+	if (s->record->body != NULL && window == NULL)
+		e = quorum_instruct_met(s->q, r, s->record->body, s->record->t, &why);
+	if (e == KMN_E_DENIED)
+		apply_found(s, "V6", "%.200s", why.text);
+	else if (e != KMN_OK)
+		apply_trouble(s, e);
+}
+
 static void
 apply_allow(struct step *s, struct request *r, struct request *window)
 {
 	check_allow(s, r, window);
+	apply_met(s, r, window);
 	if (s->err == KMN_OK && s->bare->body == NULL && s->record->body != NULL && r->seen.vote_count == 0 &&
 	    window == NULL)
 		quorum_plain_keep(s->q, s->bare, NULL);
@@ -214,6 +230,9 @@ apply_decision(struct step *s)
 		return;
 	if (s->record->body != NULL)
 		check_reason(s, r, verdict);
+	if (json_object_get(s->record->body, "application") != NULL &&
+	    (window != NULL || strcmp(verdict, "allow") != 0))
+		apply_found(s, "V6", "a decision names an instruction, and lets no call of it run");
 	r->seen.decision_i = s->record->i;
 	memcpy(r->decision_leaf, s->record->leaf, sizeof(r->decision_leaf));
 	if (strcmp(verdict, "open") == 0 && r->seen.state == KMN_REQUEST_OFFERED)

@@ -264,17 +264,15 @@ find(const struct kmn_quorum *q, uint64_t i)
 	return NULL;
 }
 
-kmn_err
-kmn_quorum_check_instructed(const struct kmn_quorum *q, const json_t *intent, uint64_t t, struct kmn_why *why)
+/* Does instruction `i` stand at `t`, and want what that intent says? */
+static kmn_err
+check_wants(const struct kmn_quorum *q, uint64_t i, const json_t *intent, uint64_t t, struct kmn_why *why)
 {
-	const struct quorum_instruction *instruction;
+	const struct quorum_instruction *instruction = find(q, i);
 	struct kmn_signed said;
 	const char *wrong;
-	uint64_t i, since;
+	uint64_t since;
 
-	if (!kmn_instruction_named(intent, &i))
-		return KMN_OK;
-	instruction = find(q, i);
 	if (instruction == NULL || t > instruction->t + KMN_ACTION_INSTRUCTION_LIFE_MS) {
 		kmn_why_set(why, "action %" PRIu64 " is no instruction that still waits for its call", i);
 		return KMN_E_DENIED;
@@ -290,6 +288,14 @@ kmn_quorum_check_instructed(const struct kmn_quorum *q, const json_t *intent, ui
 		return KMN_OK;
 	kmn_why_set(why, "the call is not what action %" PRIu64 " wants: %s", i, wrong);
 	return KMN_E_DENIED;
+}
+
+kmn_err
+kmn_quorum_check_instructed(const struct kmn_quorum *q, const json_t *intent, uint64_t t, struct kmn_why *why)
+{
+	uint64_t i;
+
+	return kmn_instruction_named(intent, &i) ? check_wants(q, i, intent, t, why) : KMN_OK;
 }
 
 kmn_err
@@ -319,6 +325,20 @@ kmn_action_judge_instruct(const struct kmn_policy *policy, const json_t *body, u
 	return KMN_E_DENIED;
 }
 
+kmn_err
+kmn_quorum_check_met(const struct kmn_quorum *q, const struct kmn_request *request, const json_t *decision, uint64_t t,
+    struct kmn_why *why)
+{
+	uint64_t i, first;
+
+	if (json_object_get(decision, "application") == NULL)
+		return KMN_OK;
+	if (kmn_instruction_named(decision, &i) && kmn_instruction_named(request->intent, &first) && i != first)
+		return check_wants(q, i, request->intent, t, why);
+	kmn_why_set(why, "what runs was made for no other instruction than the request");
+	return KMN_E_DENIED;
+}
+
 /* ---- state ------------------------------------------------------------------------------------------------------- */
 
 static void
@@ -341,6 +361,23 @@ quorum_instruct_apply(struct kmn_quorum *q, struct request *r, const json_t *int
 	if (e != KMN_OK && !q->choosing)
 		return e;
 	r->instruct_i = i;
+	if ((instruction = find(q, i)) != NULL)
+		forget(q, instruction);
+	return KMN_OK;
+}
+
+kmn_err
+quorum_instruct_met(struct kmn_quorum *q, struct request *r, const json_t *decision, uint64_t t, struct kmn_why *why)
+{
+	struct quorum_instruction *instruction;
+	kmn_err e = kmn_quorum_check_met(q, &r->seen, decision, t > QUORUM_GRACE_MS ? t - QUORUM_GRACE_MS : 0, why);
+	uint64_t i;
+
+	if (e != KMN_OK && !q->choosing)
+		return e;
+	if (!kmn_instruction_named(decision, &i))
+		return KMN_OK;
+	r->met_i = i;
 	if ((instruction = find(q, i)) != NULL)
 		forget(q, instruction);
 	return KMN_OK;

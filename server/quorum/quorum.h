@@ -40,6 +40,7 @@ struct request {
 	uint64_t opened_i;   /* of a window, the decision that opened it, 0: none */
 	uint64_t last_use_i; /* of a window, the decision that used it last, 0: none */
 	uint64_t instruct_i; /* the action that it was made for, 0: none */
+	uint64_t met_i;      /* the later one that the call which ran was made for, 0: none */
 };
 
 struct kmn_quorum {
@@ -197,6 +198,9 @@ kmn_err quorum_action_apply(struct kmn_quorum *q, const struct kmn_record *recor
 void quorum_actions_free(struct kmn_quorum *q);
 /* instruct.c: the body of an intent that was applied; what it was made for is done with. */
 kmn_err quorum_instruct_apply(struct kmn_quorum *q, struct request *r, const json_t *intent, uint64_t t,
+    struct kmn_why *why) KMN_MUST_CHECK;
+/* The body of a decision `allow`: another instruction that it names is done with. */
+kmn_err quorum_instruct_met(struct kmn_quorum *q, struct request *r, const json_t *decision, uint64_t t,
     struct kmn_why *why) KMN_MUST_CHECK;
 /* Keeps the note's text of an instruct action. */
 kmn_err quorum_instruct_keep(

@@ -86,6 +86,8 @@ choose_requests(const struct kmn_quorum *q, struct choice *c)
 			choose(c, r->opened_i);
 		if (r->instruct_i != 0)
 			choose(c, r->instruct_i);
+		if (r->met_i != 0)
+			choose(c, r->met_i);
 		if (r->last_use_i != 0) /* what it was for may be forgotten: that it was counts */
 			choose(c, r->last_use_i);
 	}

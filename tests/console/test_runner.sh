@@ -16,6 +16,8 @@ t 'a key pair is made when two others approve; the operator'"'"'s own approval d
 t 'a runner that dies while its request waits: the instruction is lost, its request is open, and both are said' told 'lost True True open'
 t 'the same instruction, signed again, meets that request' told 'met True'
 t 'what came of it is told of both' told 'both True'
+again=$(sed -n 's/^met-by //p' out)
+t 'the decision says for which instruction it ran' [ "$(kanmon audit show "$LEDGER" --json | jq -s "[.[] | select(.type == \"decision\" and .body.application.id == \"action $again\")] | length")" = 1 ]
 t 'and it ran once' [ "$(made)" = 2 ]
 t 'a window opens when its quorum approves' told 'window window True'
 t 'a certificate is signed under it, without another approval' told 'ca certificate True True mori'

@@ -37,6 +37,7 @@ print("lost", lost["request"] == request, "still open" in lost["why"], d.state(r
 again = d.instruct(what="generate", key="crl-ca", mechanism=RSA, parameters="2048")
 print("met", d.until(again, "running", "request")["request"] == request)
 made = d.decided(again)
+print("met-by", again)
 print("both", made["operation"] == d.until(first, "done")["operation"])
 keep("crl-key", made)
 
@@ -83,7 +84,7 @@ for _ in range(50):
         pass
 after = {i["record"]: i for i in d.ask("instructions")["instructions"]}
 same = [i for i in before if before[i]["state"] == "done" and before[i] == after.get(i)]
-print("restarted", len(same), len([i for i in before if before[i]["state"] == "done" and i != again]), after[refused["record"]]["why"] == refused["why"])
+print("restarted", len(same), len([i for i in before if before[i]["state"] == "done"]), after[refused["record"]]["why"] == refused["why"])
 print("waited", "nothing was done. Sign it again" in d.until(third, "lost")["why"])
-told = d.ask("instructions/%d" % first)
+told = d.ask("instructions/%d" % again)
 print("again", told["result"] == made["result"], told["form"])

@@ -18,7 +18,7 @@ static struct world w;
 
 /* What is wrong with one; zeroed: nothing. */
 struct bent {
-	const char *name, *signers, *origin, *page, *what, *client, *token, *doing;
+	const char *name, *signers, *origin, *page, *what, *client, *token, *doing, *label;
 	int64_t made_before_ms; /* the record */
 	int session_off;
 	uint8_t nonce;
@@ -275,8 +275,9 @@ instruct(uint64_t session, const struct bent *b)
 	uint8_t sha256[KMN_HASH_BYTES];
 	const struct kmn_signed_pair pair[] = {{"origin", ORIGIN}, {"client", b->client != NULL ? b->client : "ca"},
 	    {"what", b->doing != NULL ? b->doing : "sign"}, {"token", b->token != NULL ? b->token : "root"},
-	    {"key-label", "root-ca"}, {"mechanism", "CKM_ECDSA_SHA256"}, {"file-len", "17"}, {"file-sha256", file},
-	    {"purpose", "Monthly CRL"}, {"nonce", b64_nonce((uint8_t)(100 + b->nonce))}, {"time", time}};
+	    {"key-label", b->label != NULL ? b->label : "root-ca"}, {"mechanism", "CKM_ECDSA_SHA256"},
+	    {"file-len", "17"}, {"file-sha256", file}, {"purpose", "Monthly CRL"},
+	    {"nonce", b64_nonce((uint8_t)(100 + b->nonce))}, {"time", time}};
 	char *note;
 	kmn_err e;
 
@@ -374,6 +375,91 @@ test_call(void)
 	world_clear(&w);
 }
 
+/* ---- an instruction that meets the request of an earlier one ------------------------------------------------------- */
+
+static uint64_t
+instructed(uint64_t session, uint8_t nonce)
+{
+	CU_ASSERT_EQUAL_FATAL(instruct(session, &(struct bent){.nonce = nonce}), KMN_OK);
+	return w.count - 1;
+}
+
+/* A request that is approved. */
+static uint64_t
+approved(uint64_t action)
+{
+	uint64_t request = w.count;
+	struct kmn_head head;
+	json_t *body = NULL;
+
+	if (action != 0) {
+		CU_ASSERT_EQUAL_FATAL(call("ca", DATA, action, NULL), KMN_OK);
+	} else {
+		body = world_intent(&w, "ca", (const uint8_t *)DATA, strlen(DATA));
+		CU_ASSERT_EQUAL_FATAL(world_append(&w, KMN_R_INTENT, body), KMN_OK);
+		body = NULL;
+	}
+	world_head(&w, &head);
+	CU_ASSERT_EQUAL_FATAL(
+	    kmn_quorum_statement_body(w.quorum, kmn_quorum_request(w.quorum, request), &head, &body), KMN_OK);
+	CU_ASSERT_EQUAL_FATAL(world_append(&w, KMN_R_STATEMENT, body), KMN_OK);
+	CU_ASSERT_TRUE(world_vote(&w, request, "sato suzuki mori", KMN_APPROVE, NULL));
+	return request;
+}
+
+static kmn_err
+decide_for(uint64_t request, const char *verdict, const char *id)
+{
+	json_t *body = NULL;
+
+	if (kmn_quorum_decision_body(w.quorum, kmn_quorum_request(w.quorum, request), verdict, &body) != KMN_OK)
+		KMN_BUG("a decision");
+	(void)json_object_set_new(body, "application", json_pack("{s:s}", "id", id));
+	return world_append(&w, KMN_R_DECISION, body);
+}
+
+static void
+test_met(void)
+{
+	static const struct {
+		const char *says, *verdict;
+		int of; /* 0, 1, 2: which instruction; 3: none that is there; 4: no instruction */
+		bool uninstructed;
+		kmn_err want;
+	} cases[] = {
+	    {"the same, signed again", "allow", 1, false, KMN_OK},
+	    {"the request's own", "allow", 0, false, KMN_E_CORRUPT},
+	    {"of another key", "allow", 2, false, KMN_E_CORRUPT},
+	    {"one that is not there", "allow", 3, false, KMN_E_CORRUPT},
+	    {"something else", "allow", 4, false, KMN_E_CORRUPT},
+	    {"a request that nobody instructed", "allow", 1, true, KMN_E_CORRUPT},
+	    {"one that nothing runs of", "withdrawn", 1, false, KMN_E_CORRUPT},
+	};
+
+	for (size_t i = 0; i < KMN_COUNT_OF(cases); i++) {
+		uint64_t session = begin(), action[3], request;
+		char id[40];
+		kmn_err e;
+
+		action[0] = instructed(session, 1);
+		action[1] = instructed(session, 2);
+		CU_ASSERT_EQUAL(instruct(session, &(struct bent){.nonce = 3, .label = "other-ca"}), KMN_OK);
+		action[2] = w.count - 1;
+		request = approved(cases[i].uninstructed ? 0 : action[0]);
+		if (cases[i].of < 3)
+			snprintf(id, sizeof(id), "action %llu", (unsigned long long)action[cases[i].of]);
+		else
+			snprintf(id, sizeof(id), "%s", cases[i].of == 3 ? "action 2" : "ticket 7");
+		e = decide_for(request, cases[i].verdict, id);
+		if (e != cases[i].want)
+			printf("# %s: %s: %s\n", cases[i].says, kmn_err_name(e), w.finding.text);
+		CU_ASSERT_EQUAL(e, cases[i].want);
+		if (cases[i].want == KMN_OK)
+			CU_ASSERT_EQUAL(call("ca", DATA, action[1], NULL), KMN_E_CORRUPT); /* used up with it */
+		world_clear(&w);
+	}
+}
+
 int
 main(int argc, char **argv)
 {
@@ -387,6 +473,7 @@ main(int argc, char **argv)
 	    {"without a policy in force nothing counts", test_without_policy},
 	    {"an instruction is an operator's, for the client and the tokens that it runs", test_instruct},
 	    {"a call that names one is the one that was wanted, once", test_call},
+	    {"one that was signed again may meet the request of the earlier one, and is used up with it", test_met},
 	    CU_TEST_INFO_NULL,
 	};
 	static CU_SuiteInfo suites[] = {

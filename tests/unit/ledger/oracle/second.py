@@ -377,6 +377,7 @@ class Ledger(Standing, Actions):
         need(q["end"] is None and q["decision"] is None, "a decision on what is decided")
         if "window" in b:
             need("window" not in q["r"]["body"] and q["statement"] is None, "a window is no use of one")
+            need("application" not in b, "a use names no other instruction")
             return self.take_use(r, q)
         late = r["t"] - 2000 > q["r"]["body"]["expires"]
         approved = {who for (who, _), kind in q["votes"].items() if kind == "approval"}
@@ -384,6 +385,9 @@ class Ledger(Standing, Actions):
             need(b[name] == q["listed"][name], name + " are not the votes that count")
         need(b["policy"] == {"version": p.version, "sha256": b64(p.sha256)}, "not the policy in force")
         need(b["not_after"] == q["r"]["body"]["expires"], "not_after is not that of the request")
+        if "application" in b:
+            need(b["verdict"] == "allow", "it lets no call of an instruction run")
+            self.check_met(r, q)
         if "reason" in b:
             need(b["verdict"] == "deny" and b["reason"] in ("rule", "seal", "stale", "call"), "no such reason")
         vetoed = self.vetoed(q)

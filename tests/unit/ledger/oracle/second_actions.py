@@ -2,6 +2,7 @@
 (action) and docs/statements.md 8."""
 from second_policy import *
 
+INSTRUCTION_NAME = "action (0|[1-9][0-9]*)"
 EARLY, LIFE = 2000, 300000  # ms
 SESSION, INSTRUCTION = 8 * 3600000, 24 * 3600000
 CALLS = {"generate": ["C_GenerateKeyPair", "C_GenerateKey"], "destroy": ["C_DestroyObject"], "window": ["window"],
@@ -122,9 +123,15 @@ class Actions:
         need(said["what"] != "window" or "rule" in said, "a window of no rule")
         self.instructions[r["i"]] = (said, r["t"])
 
+    def check_met(self, r, q):
+        """A later instruction of the same, which the call that runs was made for."""
+        first, own = (one.get("application", {}).get("id", "") for one in (q["r"]["body"], r["body"]))
+        need(all(re.fullmatch(INSTRUCTION_NAME, x) for x in (first, own)) and first != own, "no other instruction than the request's")
+        self.check_instructed({"t": r["t"], "body": {**q["r"]["body"], "application": {"id": own}}})
+
     def check_instructed(self, r):
         b = r["body"]
-        m = re.fullmatch("action (0|[1-9][0-9]*)", b.get("application", {}).get("id", ""))
+        m = re.fullmatch(INSTRUCTION_NAME, b.get("application", {}).get("id", ""))
         if not m:
             return
         said, t = self.instructions.pop(int(m.group(1)), (None, 0))
