@@ -38,6 +38,8 @@ t 'after a restart all that was done is told as before' told 'restarted \([0-9]*
 t 'what waited for a window is lost, and nothing was done' told 'waited True'
 t 'a result is there again, the same bytes' told 'again True public-key'
 t 'the auditor agrees' kanmon audit verify "$LEDGER" --trust "$TRUST"
+t 'and the second verifier, which shares no code with it' \
+	env LEDGER_MD="$source_dir/docs/ledger.md" PYTHONDONTWRITEBYTECODE=1 python3 "$source_dir/tests/unit/ledger/oracle/second.py" "$LEDGER" "$TRUST"
 # The signature that was approved by itself: those before it ran in a window. And the instruction that it names.
 read -r request action < <(kanmon audit show "$LEDGER" --type intent --raw |
 	jq -r 'select(.body.op == "C_Sign") | "\(.i) \(.body.application.id | ltrimstr("action "))"' | tail -n 1)

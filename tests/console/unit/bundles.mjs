@@ -188,6 +188,11 @@ function forged({ whole, signing, agree }) {
 	forge('a result of another decision', 'result', (body) => {
 		body.decision = { ...body.request };
 	}, 'hsm');
+	const content = fresh().records.find((record) => record.type === 'attachment').body.request.i;
+	const spki = { sha256: fresh().records[content].body.key.spki_sha256, len: 91 };
+	forge('an attachment of another application', 'attachment', (body) => Object.assign(body.application, { id: 'APP-2026-9999' }), 'statement', content);
+	forge('an attachment of data that was not what was signed', 'attachment', (body) => Object.assign(body, { in: spki }), 'statement', content);
+	forge('an attachment said to be over a content', 'attachment', (body) => Object.assign(body, { econtent: spki }), 'statement', content);
 	const once = [...whole.keys()].find((i) => whole.get(i).includes('"type":"op"'));
 	for (const [says, change] of [['a call of class A that is one record', (body) => Object.assign(body, { op: 'C_GenerateKeyPair' })],
 		['a use of a key by a rule that decides of none', (body) => Object.assign(body, { op: 'C_Sign' })],

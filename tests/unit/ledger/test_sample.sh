@@ -36,6 +36,8 @@ count=20
 [ -n "${KMN_TEST_LONG:-}" ] && count=1000
 mutate() { python3 "$oracle/mutate.py" "$sample/ledger" "$sample/trust" "$sample/log.key" "$count" "${KMN_TEST_SEED:-$RANDOM}" "$work" "$(command -v kanmon)"; }
 t 'both agree on changes of it' mutate
+attached() { python3 "$oracle/attachment.py" "$sample/ledger" "$sample/trust" "$sample/log.key" "$work" "$(command -v kanmon)"; }
+t 'a wrong attachment, forced in by who holds the log key, is found by both: at its record, or at the statement that names it' attached
 export MUTATE_TYPES='policy policy.proposal policy.veto attestation anomaly reopen clock hsm.log gateway.start op session'
 t 'and of what says which policy is in force, and what stands against a token' mutate
 t_end

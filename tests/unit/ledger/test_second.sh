@@ -47,6 +47,9 @@ t 'a ledger without its checkpoint is incomplete to it' exits 3 env sh -c \
 
 t 'it knows cards and security keys: a note with three types of evidence, made by others' python3 "$second/evidence.py" "$second/evidence.note"
 
+t "a console's ledger: sessions, instructions and their calls, as they must be and in every way that they must not" \
+	python3 "$second/console.py" "$work" "$(command -v kanmon)"
+
 count=80
 [ -n "${KMN_TEST_LONG:-}" ] && count=3000
 python3 "$second/mutate.py" "$LEDGER" "$TRUST" "$work/gw/gateway/log.key" "$count" "${KMN_TEST_SEED:-$RANDOM}" "$work" "$(command -v kanmon)" >out

@@ -61,8 +61,7 @@ class Actions:
             if "tls" in auth:
                 need(self.is_terminal_of(p, auth["tls"], name), "not the certificate of that person")
             else:
-                said = self.take_note(r, "sign-in", name)
-                self.at_page(said)
+                self.take_note(r, "sign-in", name)
             self.sessions[r["i"]] = (name, r["t"])
             return
         need(b["ui_sess"] in self.sessions and self.sessions[b["ui_sess"]][0] == name, "no session of that person stands")
@@ -85,8 +84,9 @@ class Actions:
 
     def take_note(self, r, what, name):
         p, note = self.policies[-1], r["body"].get("auth", {}).get("note", "")
-        text, signed = verify_note(note, [x["key"] for x in p.people], 24576, p.places)
-        said = lines_of(text, what)
+        said = lines_of(parse_note(note, 24576)[0], what)
+        places = p.places if what == "instruct" else self.at_page(said)
+        _, signed = verify_note(note, [x["key"] for x in p.people], 24576, places)
         made = ms_of(said["time"])
         need(said["origin"] == self.origin, "about another ledger")
         need(made <= r["t"] + EARLY and r["t"] - EARLY <= made + LIFE, "not in its time")
@@ -98,7 +98,10 @@ class Actions:
         return said
 
     def at_page(self, said):
-        need(any(place["origin"] == said["page"] for place in self.policies[-1].places), "at no place of the policy")
+        """The one place at which a security key may have signed."""
+        places = [place for place in self.policies[-1].places if place["origin"] == said["page"]][:1]
+        need(places, "at no place of the policy")
+        return places
 
     def check_shown(self, r):
         subject = r["body"]["subject"]["i"]

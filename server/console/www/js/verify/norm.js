@@ -55,6 +55,6 @@ export async function hashOf(norm, data) {
 			return hash;
 	}
 	if (unknown)
-		throw new Unknown('unknown.hash', { hash: norm.hash });
+		throw new Unknown('unknown.hash', { hash: norm.hash || 'SHA-3' });
 	return null;
 }
