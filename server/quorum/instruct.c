@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kanmon/keyparams.h"
 #include "server/quorum/quorum.h"
 #include "server/quorum/text.h"
 
@@ -22,6 +23,17 @@ static const struct {
     {"destroy", {"C_DestroyObject"}},
     {"sign", {"C_Sign", "C_SignFinal", "C_SignMessage", "C_SignMessageNext", "C_SignRecover"}},
     {"window", {"window"}},
+};
+
+static const struct {
+	const char *name;
+	uint64_t bits;
+	const char *curve;
+	size_t curve_len;
+} parameters[] = {
+#define ROW(kind, mechanism, name, bits, curve) {name, bits, curve, sizeof(curve) - 1},
+    KMN_KEY_PARAMETERS(ROW)
+#undef ROW
 };
 
 /* ---- values of lines --------------------------------------------------------------------------------------------- */
@@ -191,6 +203,46 @@ kmn_action_check_text(const struct kmn_policy *policy, const char *text, const c
 
 /* ---- the call ---------------------------------------------------------------------------------------------------- */
 
+/* A template says the size, or the curve, and none says another one. */
+static bool
+is_of(const json_t *templates, uint64_t bits, const char *curve, size_t curve_len)
+{
+	uint8_t bytes[KMN_SIGNED_VALUE_MAX_BYTES / 2];
+	const json_t *template, *value;
+	const char *name;
+	uint64_t number;
+	size_t len, said = 0;
+
+	json_object_foreach((json_t *)(uintptr_t)templates, name, template)
+	{
+		if (json_object_get(template, "CKA_MODULUS_BITS") != NULL) {
+			if (!kmn_json_get_number(template, "CKA_MODULUS_BITS", &number) || number != bits)
+				return false;
+			said++;
+		}
+		if ((value = json_object_get(template, "CKA_EC_PARAMS")) != NULL) {
+			if (!bytes_of(value, bytes, sizeof(bytes), &len) || curve_len == 0 || len != curve_len ||
+			    memcmp(bytes, curve, len) != 0)
+				return false;
+			said++;
+		}
+	}
+	return said > 0;
+}
+
+static bool
+is_parameters(const struct kmn_signed *said, const json_t *intent)
+{
+	const json_t *templates = json_object_get(intent, "template");
+
+	if (kmn_signed_line(said, "parameters", 0) == NULL)
+		return true;
+	for (size_t n = 0; says(said, "what", "generate") && n < KMN_COUNT_OF(parameters); n++)
+		if (says(said, "parameters", parameters[n].name))
+			return is_of(templates, parameters[n].bits, parameters[n].curve, parameters[n].curve_len);
+	return false;
+}
+
 static bool
 is_on_token(const struct kmn_policy *policy, const struct kmn_signed *said, const json_t *key)
 {
@@ -250,6 +302,8 @@ differs(const struct kmn_policy *policy, const struct kmn_signed *said, const js
 		return "another key";
 	if (!agrees(said, "mechanism", json_object_get(intent, "mech"), "name"))
 		return "another mechanism";
+	if (!is_parameters(said, intent))
+		return "another size or curve";
 	if (!agrees(said, "rule", json_object_get(intent, "window"), "rule"))
 		return "another rule";
 	return is_over_file(said, intent) ? NULL : "another file";

@@ -1,5 +1,6 @@
 #include "config.h"
 
+#include "kanmon/keyparams.h"
 #include "server/runner/runner.h"
 
 #include <string.h>
@@ -23,20 +24,14 @@ static const struct runner_signer signers[] = {
 	{"CKM_EDDSA",               MECHANISM_EDDSA,         RUNNER_EDWARDS, 0,          0,                 0},
 };
 
-static const uint8_t p256[] = {0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07};
-static const uint8_t p384[] = {0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22};
-static const uint8_t p521[] = {0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x23};
-static const uint8_t edwards25519[] = {0x13, 0x0c, 'e', 'd', 'w', 'a', 'r', 'd', 's', '2', '5', '5', '1', '9'};
-
 static const struct runner_maker makers[] = {
-/*	name                           parameters  mechanism                  key             bits  curve */
-	{"CKM_RSA_PKCS_KEY_PAIR_GEN",   "2048",    CKM_RSA_PKCS_KEY_PAIR_GEN, RUNNER_RSA,     2048, NULL, 0},
-	{"CKM_RSA_PKCS_KEY_PAIR_GEN",   "3072",    CKM_RSA_PKCS_KEY_PAIR_GEN, RUNNER_RSA,     3072, NULL, 0},
-	{"CKM_RSA_PKCS_KEY_PAIR_GEN",   "4096",    CKM_RSA_PKCS_KEY_PAIR_GEN, RUNNER_RSA,     4096, NULL, 0},
-	{"CKM_EC_KEY_PAIR_GEN",         "P-256",   CKM_EC_KEY_PAIR_GEN,       RUNNER_EC,      0,    p256, sizeof(p256)},
-	{"CKM_EC_KEY_PAIR_GEN",         "P-384",   CKM_EC_KEY_PAIR_GEN,       RUNNER_EC,      0,    p384, sizeof(p384)},
-	{"CKM_EC_KEY_PAIR_GEN",         "P-521",   CKM_EC_KEY_PAIR_GEN,       RUNNER_EC,      0,    p521, sizeof(p521)},
-	{"CKM_EC_EDWARDS_KEY_PAIR_GEN", "Ed25519", MECHANISM_EDWARDS_PAIR,    RUNNER_EDWARDS, 0,    edwards25519, sizeof(edwards25519)},
+#define MECHANISM_RSA CKM_RSA_PKCS_KEY_PAIR_GEN
+#define MECHANISM_EC CKM_EC_KEY_PAIR_GEN
+#define MECHANISM_EDWARDS MECHANISM_EDWARDS_PAIR
+#define ROW(kind, name, parameters, bits, curve) \
+	{name, parameters, MECHANISM_##kind, RUNNER_##kind, bits, (const uint8_t *)(curve), sizeof(curve) - 1},
+    KMN_KEY_PARAMETERS(ROW)
+#undef ROW
 };
 /* clang-format on */
 

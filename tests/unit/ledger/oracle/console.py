@@ -101,8 +101,8 @@ class Made:
 
     def instruct(self, name, session, nonce=b"instruct", drop=(), by=None, **said):
         lines = dict({"origin": ORIGIN, "client": "console", "what": "sign", "token": "root", "key-label": "k", "mechanism": "CKM_ECDSA_SHA256",
-            "file-sha256": HASH, "purpose": "none", "nonce": b64(H(nonce)), "time": when(self.t)}, **{k.replace("_", "-"): v for k, v in said.items()})
-        text = "kanmon/instruction/v1\n" + "".join("%s %s\n" % (k, v) for k, v in lines.items() if k not in drop)
+            "parameters": None, "file-sha256": HASH, "purpose": "none", "nonce": b64(H(nonce)), "time": when(self.t)}, **{k.replace("_", "-"): v for k, v in said.items()})
+        text = "kanmon/instruction/v1\n" + "".join("%s %s\n" % (k, v) for k, v in lines.items() if k not in drop and v is not None)
         return self.action("instruct", name, text, by=by, session=session)
 
     def open(self, name="console"):
@@ -146,7 +146,18 @@ def other_session(m, session, action, chan):
     return m.instruct("mori", m.sign_in("tanaka"), nonce=b"again")
 
 
+def made(parameters, public, **said):
+    """An instruction to make a key pair of these parameters, and a call that makes it by that template."""
+    mechanism = "CKM_RSA_PKCS_KEY_PAIR_GEN" if parameters.isdigit() else "CKM_EC_KEY_PAIR_GEN"
+    halves = {"pPublicKeyTemplate": {"CKA_LABEL": "k", **public}, "pPrivateKeyTemplate": {"CKA_LABEL": "k", "CKA_SIGN": True}}
+    return {"instruct": {"what": "generate", "mechanism": mechanism, "parameters": parameters, "drop": ("file-sha256",), **said},
+        "intent": {"op": "C_GenerateKeyPair", "mech": {"name": mechanism}, "key": {"token": "root"}, "template": halves}}
+
+
+P256, P384 = {"b64": "BggqhkjOPQMBBw=="}, {"b64": "BgUrgQQAIg=="}
 RIGHT = {
+    "a key of the size that is wanted": made("2048", {"CKA_MODULUS_BITS": 2048}),
+    "a key on the curve that is wanted": made("P-256", {"CKA_EC_PARAMS": P256}),
     "a security key at its page": {},
     "a key file": {"who": "tanaka"},
     "the other page": {"sign_in": {"page": "https://desk.example", "at": "desk"}},
@@ -176,6 +187,12 @@ WRONG = {
     "another function": {"intent": {"op": "C_Decrypt"}},
     "a call on another token": {"intent": {"key": {"class": "private-key", "label": "k", "token": "other"}}},
     "a call for no instruction": {"intent": {"application": {"id": "action 2"}}},
+    "a key of another size": made("3072", {"CKA_MODULUS_BITS": 2048}),
+    "a key on another curve": made("P-256", {"CKA_EC_PARAMS": P384}),
+    "a key of no size": made("2048", {}),
+    "a key of a size and a curve": made("2048", {"CKA_MODULUS_BITS": 2048, "CKA_EC_PARAMS": P256}),
+    "a size that nobody knows": made("512", {"CKA_MODULUS_BITS": 512}),
+    "a size of a signature": {"instruct": {"parameters": "2048"}},
     "a second call for one instruction": {"between": twice},
     "a call a day later": {"intent": {"after": 25 * 3600000}},
 }

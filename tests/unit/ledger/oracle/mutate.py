@@ -177,7 +177,7 @@ def main(ledger, trust, log_key, count, seed, work, kanmon):
     for n in range(int(count)):
         folder = os.path.join(work, "bent")
         shutil.rmtree(folder, ignore_errors=True)
-        shutil.copytree(ledger, folder)
+        shutil.copytree(ledger, folder, ignore=shutil.ignore_patterns("*.tmp"))  # its gateway may be writing one
         try:
             what = (disk if n % 2 and "MUTATE_TYPES" not in os.environ else thief)(folder, r, secret)
         except second.Bad:  # a value that no line can hold: nothing to compare

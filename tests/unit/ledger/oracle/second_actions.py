@@ -34,6 +34,18 @@ def lines_of(text, what):
     return out
 
 
+PARAMETERS = {"2048": ("CKA_MODULUS_BITS", 2048), "3072": ("CKA_MODULUS_BITS", 3072), "4096": ("CKA_MODULUS_BITS", 4096),
+    "P-256": ("CKA_EC_PARAMS", "06082a8648ce3d030107"), "P-384": ("CKA_EC_PARAMS", "06052b81040022"),
+    "P-521": ("CKA_EC_PARAMS", "06052b81040023"), "Ed25519": ("CKA_EC_PARAMS", "130c" + b"edwards25519".hex())}
+
+
+def of_parameters(said, templates):
+    """Each template that says a size or a curve says the one that is wanted, and one does."""
+    found = [("CKA_MODULUS_BITS", t["CKA_MODULUS_BITS"]) for t in templates.values() if "CKA_MODULUS_BITS" in t]
+    found += [("CKA_EC_PARAMS", template_value(t["CKA_EC_PARAMS"]).hex()) for t in templates.values() if "CKA_EC_PARAMS" in t]
+    return said["what"] == "generate" and len(found) > 0 and all(one == PARAMETERS.get(said["parameters"]) for one in found)
+
+
 def template_value(v):
     return v.encode() if isinstance(v, str) else unb64(v["b64"], None) if isinstance(v, dict) and "b64" in v else None
 
@@ -152,6 +164,7 @@ class Actions:
                     same("key-id", None if kid is None else kid.hex()), "another key")
         else:
             need(same("key-label", key.get("label")) and same("key-id", key.get("id")), "another key")
+        need("parameters" not in said or of_parameters(said, b.get("template", {})), "another size or curve")
         need(same("mechanism", b["mech"].get("name")) and same("rule", b.get("window", {}).get("rule")), "another mechanism or rule")
         need("file-sha256" not in said or (b.get("in", {}).get("sha256") == said["file-sha256"] and
             said.get("file-len") in (None, str(b["in"]["len"]))), "another file")

@@ -38,6 +38,13 @@ const CALLS = {
 	sign: ['C_Sign', 'C_SignFinal', 'C_SignMessage', 'C_SignMessageNext', 'C_SignRecover'],
 };
 
+/* Sizes and curves of keys that can be asked for: what a template says of them. */
+const PARAMETERS = {
+	2048: ['CKA_MODULUS_BITS', 2048], 3072: ['CKA_MODULUS_BITS', 3072], 4096: ['CKA_MODULUS_BITS', 4096],
+	'P-256': ['CKA_EC_PARAMS', '06082a8648ce3d030107'], 'P-384': ['CKA_EC_PARAMS', '06052b81040022'], 'P-521': ['CKA_EC_PARAMS', '06052b81040023'],
+	Ed25519: ['CKA_EC_PARAMS', '130c656477617264733235353139'],
+};
+
 /** The index of the action that an intent names; null: none. */
 export function instructionOf(intent) {
 	const id = get(intent, 'application', 'id');
@@ -92,7 +99,7 @@ export async function judgeInstruct(record, policy) {
 /* A line is what the records say; one that is missing says nothing. */
 const agrees = (said, key, value) => !said.has(key) || (typeof value === 'string' && said.get(key) === escaped(value));
 
-/* CKA_ID of a template: text where it can be, else base64. */
+/* Bytes of a template in hex: text where they can be, else base64. */
 const idOf = (value) => (typeof value === 'string' ? hex(utf8(value)) : get(value, 'b64') === undefined ? undefined : hex(unb64(value.b64)));
 
 /* The key that is used; of a pair that is made each half, as its template names it. */
@@ -101,6 +108,17 @@ function keysOf(call, what) {
 		return [get(call, 'key') ?? {}];
 	const halves = Object.values(get(call, 'template') ?? {});
 	return halves.length === 0 ? [{}] : halves.map((half) => ({ label: get(half, 'CKA_LABEL'), id: idOf(get(half, 'CKA_ID')) }));
+}
+
+/* A template says the size, or the curve, and none says another one. */
+function isOf(said, call) {
+	const wanted = Object.hasOwn(PARAMETERS, said.get('parameters') ?? '') ? PARAMETERS[said.get('parameters')] : null;
+	const halves = Object.values(get(call, 'template') ?? {});
+	const found = halves.flatMap((half) => [['CKA_MODULUS_BITS', get(half, 'CKA_MODULUS_BITS')], ['CKA_EC_PARAMS', idOf(get(half, 'CKA_EC_PARAMS'))]])
+		.filter(([, value]) => value !== undefined);
+
+	return !said.has('parameters') || (wanted !== null && said.get('what') === 'generate' && found.length > 0 &&
+		found.every(([name, value]) => name === wanted[0] && value === wanted[1]));
 }
 
 const isOver = (said, data) => !said.has('file-sha256') || (get(data, 'sha256') === said.get('file-sha256') &&
@@ -120,6 +138,7 @@ export function differs({ said, t: since, policy: under }, call, t, policy) {
 		['key-label', keys.every((key) => agrees(said, 'key-label', key.label))],
 		['key-id', keys.every((key) => agrees(said, 'key-id', key.id))],
 		['mechanism', agrees(said, 'mechanism', get(call, 'mech', 'name'))],
+		['parameters', isOf(said, call)],
 		['rule', agrees(said, 'rule', get(call, 'window', 'rule'))],
 		['file-sha256', isOver(said, get(call, 'in'))],
 	];
