@@ -25,6 +25,7 @@
 #define KMN_UI_FIND_MAX 100u                  /* operations of one FIND */
 #define KMN_UI_ANSWER_MAX_BYTES (4u << 20)
 #define KMN_UI_FILE_MAX_BYTES (1u << 20)
+#define KMN_UI_KEYS_MAX 256u      /* of one KEYS */
 #define KMN_UI_DRAFTS_MAX 16u      /* texts that signatures are collected for */
 #define KMN_UI_DRAFTS_OF_ONE_MAX 4u /* begun by one person */
 #define KMN_UI_POLICY_MAX_BYTES (256u << 10)
@@ -122,9 +123,11 @@ ROW(KMN_UI_POLICY_WORDS,    41, KMN_UI_PERSON,    false, \
 	"u8 what (1: explain, 2: the difference of two versions, 3: check a draft), u64 version, u64 version, bytes draft", \
 	"1 {lines: [{line, text}], changes: since the version before}; 2 {changes: [{whose, text}]}; 3 {ok, error?: {line, " \
 	"text}, lines, changes: to the one in force}; of lines, what is hardly meant") \
-ROW(KMN_UI_KEYS,            50, KMN_UI_PERSON,    false, "none", \
+ROW(KMN_UI_KEYS,            50, KMN_UI_PERSON,    false, "u64 from (0: the first), `next` of the answer before", \
 	"{keys: [{token, serial, label, id, class, type?, spki_sha256?, token_line?, attributes: {CKA_..: bool}, uses, " \
-	"last_use?, made_by?, destroyed_by?, windows: [request ..]}], complete: bool}: keys that the ledger knows") \
+	"last_use?, made_by?, destroyed_by?, windows: [request ..], known: by the ledger, held?: true}], next?, complete: " \
+	"bool, looked: [{token, serial, why?, more?}]}: keys that the ledger knows, and behind them others that an HSM " \
+	"shows without a login: public objects on the tokens in `looked`") \
 ROW(KMN_UI_TOKENS,          51, KMN_UI_PERSON,    false, "none", \
 	"{tokens: [{name, label, module?, stance, expected: {serial?, model?, manufacturer?, firmware?, level?}, pinned: " \
 	"bool, sealed_pin: bool, shown?: {serial, model, manufacturer, firmware, level}, fits?: bool}]}") \

@@ -52,7 +52,7 @@ const struct kmn_api_row kmn_api_rows[] = {
 		{A(U8, NULL, 2), A(ARG_U64, "from", 0), A(ARG_U64, "to", 0), A(NO_BYTES, NULL, 0)}},
 	{POST, "policy/check",            KMN_UI_POLICY_WORDS,      KMN_API_JSON,    786432,
 		{A(U8, NULL, 3), A(NO_NUMBER, NULL, 0), A(NO_NUMBER, NULL, 0), A(TEXT, "text", KMN_UI_POLICY_MAX_BYTES)}},
-	{GET,  "keys",                    KMN_UI_KEYS,              KMN_API_JSON,    0,      {A(END, NULL, 0)}},
+	{GET,  "keys",                    KMN_UI_KEYS,              KMN_API_JSON,    0,      {A(ARG_U64, "from", 0)}},
 	{GET,  "tokens",                  KMN_UI_TOKENS,            KMN_API_JSON,    0,      {A(END, NULL, 0)}},
 	{GET,  "custodians",              KMN_UI_CUSTODIANS,        KMN_API_JSON,    0,      {A(END, NULL, 0)}},
 	{GET,  "windows",                 KMN_UI_WINDOWS,           KMN_API_JSON,    0,      {A(END, NULL, 0)}},

@@ -99,6 +99,7 @@ struct kmn_consoling {
 	TAILQ_HEAD(, kmn_ui_wait) waits;
 	struct kmn_ui_events events;
 	struct kmn_ui_view *view;            /* console_view.c */
+	struct kmn_ui_hsm *hsm;              /* console_hsm.c */
 	TAILQ_HEAD(, kmn_ui_bundle) bundles; /* that are being made */
 	TAILQ_HEAD(, kmn_ui_draft) drafts;   /* the newest first */
 	int64_t words_ms;                    /* boot clock: since then, for words about policies: */
@@ -248,6 +249,24 @@ bool kmn_ui_view_work(struct kmn_keeper *k);
 bool kmn_ui_view_is_complete(const struct kmn_keeper *k);
 /* Its parts, borrowed: objects by name, or arrays. */
 const json_t *kmn_ui_view_part(const struct kmn_keeper *k, const char *part);
+
+/* What tells a key of a record from another: both halves of a pair are one. False: it is no key. */
+#define KMN_UI_KEY_NAME_BYTES 1200
+bool kmn_ui_key_name(const json_t *key, char *out, size_t room) KMN_MUST_CHECK;
+
+/* ---- console_hsm.c: what the HSMs show to somebody who is not logged in ------------------------------------------ */
+
+void kmn_ui_hsm_begin(struct kmn_keeper *k);
+void kmn_ui_hsm_free(struct kmn_ui_hsm *hsm);
+void kmn_ui_hsm_tick(struct kmn_keeper *k);
+/* Pages ask: it is looked at again, but not more than once in a minute. */
+void kmn_ui_hsm_want(struct kmn_keeper *k);
+/* The token with the line's label as it was seen; NULL: it was not. Borrowed until the loop goes on. */
+const struct kmn_token *kmn_ui_hsm_token(const struct kmn_keeper *k, const struct kmn_policy_token *line);
+/* Keys as records name them, by kmn_ui_key_name(); borrowed; NULL: nothing was seen yet. */
+const json_t *kmn_ui_hsm_keys(const struct kmn_keeper *k, unsigned module);
+/* [{token, serial, module?, why?, more?}]: the tokens whose public objects were looked at. */
+json_t *kmn_ui_hsm_looked(const struct kmn_keeper *k);
 
 /* ---- console_bundle.c ------------------------------------------------------------------------------------------- */
 

@@ -15,6 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define OPEN_WINDOWS_MAX 256u
+
 static void
 put(json_t *object, const char *name, json_t *value)
 {
@@ -83,15 +85,34 @@ is_of_key(const struct kmn_request *window, const json_t *key)
 	return true;
 }
 
-static json_t *
-windows_of(struct kmn_keeper *k, const json_t *key)
+/* One answer to KEYS: some of the keys of the ledger, and behind them those that an HSM alone shows. */
+struct key_list {
+	struct kmn_keeper *k;
+	uint64_t from, at; /* of the first that is wanted, and of the next */
+	json_t *keys;
+	const struct kmn_request *window[OPEN_WINDOWS_MAX];
+	size_t windows;
+};
+
+/* There are few, and many keys: looked up once. */
+static void
+find_windows(struct key_list *list)
 {
 	const struct kmn_request *r = NULL;
+
+	while ((r = kmn_quorum_next(list->k->quorum, r, false)) != NULL && list->windows < OPEN_WINDOWS_MAX)
+		if (r->window && r->state == KMN_REQUEST_WINDOW)
+			list->window[list->windows++] = r;
+}
+
+static json_t *
+windows_of(const struct key_list *list, const json_t *key)
+{
 	json_t *windows = json_array();
 
-	while ((r = kmn_quorum_next(k->quorum, r, false)) != NULL)
-		if (r->window && r->state == KMN_REQUEST_WINDOW && is_of_key(r, key))
-			(void)json_array_append_new(windows, json_integer((json_int_t)r->i));
+	for (size_t n = 0; n < list->windows; n++)
+		if (is_of_key(list->window[n], key))
+			(void)json_array_append_new(windows, json_integer((json_int_t)list->window[n]->i));
 	return windows;
 }
 
@@ -107,39 +128,91 @@ put_type(struct kmn_keeper *k, json_t *key)
 		put(key, "type", type);
 }
 
+/* False: the answer is full. */
+static bool
+add_key(struct key_list *list, json_t *key, bool known, bool held)
+{
+	const struct kmn_policy_token *line;
+	json_t *shown;
+
+	if (list->at++ < list->from)
+		return true;
+	if (json_array_size(list->keys) == KMN_UI_KEYS_MAX) {
+		list->at--;
+		return false;
+	}
+	if (known)
+		put_type(list->k, key);
+	shown = json_copy(key);
+	if ((line = line_of(kmn_keeper_policy(list->k), key)) != NULL)
+		put(shown, "token_line", json_string(line->name));
+	if (json_object_get(shown, "uses") == NULL)
+		put(shown, "uses", json_integer(0));
+	if (json_object_get(shown, "attributes") == NULL)
+		put(shown, "attributes", json_object());
+	put(shown, "windows", windows_of(list, key));
+	put(shown, "known", json_boolean(known));
+	if (held)
+		put(shown, "held", json_true());
+	return json_array_append_new(list->keys, shown) == 0;
+}
+
+static bool
+is_held(const struct kmn_keeper *k, const char *name)
+{
+	for (unsigned m = 0; m < k->setup->module_count; m++)
+		if (json_object_get(kmn_ui_hsm_keys(k, m), name) != NULL)
+			return true;
+	return false;
+}
+
+/* False: there are more. */
+static bool
+add_keys(struct key_list *list)
+{
+	json_t *known = (json_t *)(uintptr_t)kmn_ui_view_part(list->k, "keys"), *key;
+	const char *name;
+
+	json_object_foreach(known, name, key)
+	{
+		if (!add_key(list, key, true, is_held(list->k, name)))
+			return false;
+	}
+	for (unsigned m = 0; m < list->k->setup->module_count; m++) {
+		json_t *held = (json_t *)(uintptr_t)kmn_ui_hsm_keys(list->k, m);
+
+		json_object_foreach(held, name, key)
+		{
+			if (json_object_get(known, name) == NULL && !add_key(list, key, false, true))
+				return false;
+		}
+	}
+	return true;
+}
+
 void
 kmn_ui_keys(const struct kmn_ui_ask *ask, struct kmn_reader *r)
 {
-	struct kmn_keeper *k = ask->keeper;
-	json_t *keys = json_array(), *key, *known = (json_t *)(uintptr_t)kmn_ui_view_part(k, "keys");
-	const struct kmn_policy_token *line;
-	const char *name;
+	struct key_list list = {.k = ask->keeper, .from = kmn_reader_u64(r)};
+	json_t *answer;
+	bool all;
 
-	if (!kmn_ui_read_all(ask, r)) {
-		json_decref(keys);
+	if (!kmn_ui_read_all(ask, r))
 		return;
-	}
-	json_object_foreach(known, name, key)
-	{
-		json_t *shown;
-
-		put_type(k, key);
-		shown = json_copy(key);
-		if ((line = line_of(kmn_keeper_policy(k), key)) != NULL)
-			put(shown, "token_line", json_string(line->name));
-		if (json_object_get(shown, "uses") == NULL)
-			put(shown, "uses", json_integer(0));
-		if (json_object_get(shown, "attributes") == NULL)
-			put(shown, "attributes", json_object());
-		put(shown, "windows", windows_of(k, key));
-		(void)json_array_append_new(keys, shown);
-	}
-	kmn_ui_answer(ask, json_pack("{s:o, s:b}", "keys", keys, "complete", (int)kmn_ui_view_is_complete(k)));
+	kmn_ui_hsm_want(list.k);
+	list.keys = json_array();
+	find_windows(&list);
+	all = add_keys(&list);
+	answer = json_pack("{s:o, s:b, s:o}", "keys", list.keys, "complete", (int)kmn_ui_view_is_complete(list.k),
+	    "looked", kmn_ui_hsm_looked(list.k));
+	if (!all)
+		put(answer, "next", json_integer((json_int_t)list.at));
+	kmn_ui_answer(ask, answer);
 }
 
 /* ---- tokens ------------------------------------------------------------------------------------------------------ */
 
-/* What an application's worker was shown last, of a token with that label. */
+/* What an application's worker was shown last, of a token with that label; where none uses it, the house worker. */
 static const struct kmn_token *
 shown_token(const struct kmn_keeper *k, const struct kmn_policy_token *line)
 {
@@ -151,7 +224,7 @@ shown_token(const struct kmn_keeper *k, const struct kmn_policy_token *line)
 	if (strcmp(token->label, line->label) == 0 &&
 	    (line->module == NULL || token->module == NULL || strcmp(line->module, token->module) == 0))
 		return token;
-	return NULL;
+	return kmn_ui_hsm_token(k, line);
 }
 
 static void
@@ -201,6 +274,7 @@ kmn_ui_tokens(const struct kmn_ui_ask *ask, struct kmn_reader *r)
 
 	if (!kmn_ui_read_all(ask, r))
 		return;
+	kmn_ui_hsm_want(ask->keeper);
 	tokens = json_array();
 	for (size_t n = 0; (line = kmn_policy_token_at(kmn_keeper_policy(ask->keeper), n)) != NULL; n++)
 		(void)json_array_append_new(tokens, token_json(ask->keeper, line));

@@ -74,9 +74,8 @@ part(const struct kmn_ui_view *view, const char *name)
 
 /* ---- keys -------------------------------------------------------------------------------------------------------- */
 
-/* What tells a key from another: both halves of a pair are one. */
-static bool
-key_name(const json_t *key, char *out, size_t room)
+bool
+kmn_ui_key_name(const json_t *key, char *out, size_t room)
 {
 	static const char *const by_public[] = {"token", "serial", "spki_sha256"};
 	static const char *const by_name[] = {"token", "serial", "class", "label", "id", "kcv"};
@@ -95,16 +94,14 @@ key_name(const json_t *key, char *out, size_t room)
 	return n < room;
 }
 
-#define KEY_NAME_BYTES 1200
-
 static json_t *
 key_entry(struct kmn_ui_view *view, const json_t *key)
 {
-	char name[KEY_NAME_BYTES];
+	char name[KMN_UI_KEY_NAME_BYTES];
 	const char *class;
 	json_t *there;
 
-	if (!key_name(key, name, sizeof(name)) || (there = entry(view, "keys", name, KEYS_MAX)) == NULL)
+	if (!kmn_ui_key_name(key, name, sizeof(name)) || (there = entry(view, "keys", name, KEYS_MAX)) == NULL)
 		return NULL;
 	/* Of a pair the private half is what people know by its name. */
 	if (json_object_size(there) == 0 ||

@@ -280,6 +280,7 @@ kmn_consolelink_take(struct kmn_keeper *k, struct kmn_ipc *console, const char *
 		TAILQ_INIT(&k->consoling->bundles);
 		TAILQ_INIT(&k->consoling->drafts);
 		kmn_ui_view_begin(k);
+		kmn_ui_hsm_begin(k);
 		kmn_ui_drafts_load(k);
 	}
 	k->console = console;
@@ -329,6 +330,7 @@ kmn_consolelink_tick(struct kmn_keeper *k)
 		return;
 	kmn_ui_sessions_tick(k);
 	kmn_ui_drafts_tick(k);
+	kmn_ui_hsm_tick(k);
 }
 
 bool
@@ -349,6 +351,7 @@ kmn_consolelink_clear(struct kmn_keeper *k)
 	if (k->consoling != NULL) {
 		kmn_ui_view_free(k->consoling->view);
 		kmn_ui_drafts_free(k->consoling);
+		kmn_ui_hsm_free(k->consoling->hsm);
 		sodium_memzero(k->consoling, sizeof(*k->consoling));
 	}
 	free(k->consoling);

@@ -9,8 +9,11 @@
 #include <sys/mman.h>
 #include <time.h>
 
+#include "kanmon/admin.h"
 #include "kanmon/messages.h"
 #include "tests/unit/run.h"
+
+#define TERMINAL 15 /* connection */
 
 static uint64_t
 clock_ms(clockid_t clock)
@@ -40,6 +43,25 @@ desk_pass(struct desk *desk, int64_t ms)
 	desk->clock->boot += ms;
 }
 
+/* The second answer comes from another socket than the first: a turn of the keeper's loop lies between them. */
+void
+desk_settle(struct desk *desk)
+{
+	struct rig_asked nobody = {.text = NULL};
+	struct kmn_writer w;
+	char answer[16384];
+	uint32_t error;
+
+	if (!desk->terminal)
+		rig_open(&desk->rig, TERMINAL, &desk->rig.terminal);
+	desk->terminal = true;
+	kmn_writer_init(&w, 16);
+	kmn_writer_u16(&w, KMN_ADMIN_POLICY);
+	CU_ASSERT_EQUAL(rig_admin(&desk->rig, TERMINAL, &w, answer, sizeof(answer)), KMN_OK);
+	CU_ASSERT_PTR_NULL(desk_ask(desk, &nobody, KMN_UI_SESSION, NULL, &error));
+	free(nobody.text);
+}
+
 static void
 adapt(struct kmn_keeper_setup *setup, void *cookie)
 {
@@ -58,12 +80,17 @@ desk_start(struct desk *desk, const char *rules)
 void
 desk_start_on(struct desk *desk, const char *token_lines, const char *rules)
 {
+	desk_start_in(desk, NULL, token_lines, rules);
+}
+
+void
+desk_start_in(struct desk *desk, const char *environment, const char *token_lines, const char *rules)
+{
 	struct rig_plan plan = {.tokens = "mock-1 operators tanaka",
 	    .token_lines = desk->lines,
 	    .console = true,
 	    .adapt = adapt,
 	    .adapt_cookie = desk};
-	static const struct rig_module mock = {.name = "mock"};
 
 	memset(desk, 0, sizeof(*desk));
 	desk->clock = mmap(NULL, sizeof(*desk->clock), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -72,7 +99,8 @@ desk_start_on(struct desk *desk, const char *token_lines, const char *rules)
 	desk->sources.now_ms = now_ms;
 	desk->sources.boot_ms = boot_ms;
 	desk->sources.cookie = desk->clock;
-	plan.modules = &mock;
+	desk->module = (struct rig_module){.name = "mock", .environment = {environment}};
+	plan.modules = &desk->module;
 	plan.module_count = 1;
 	signer_init(&desk->sato, "sato-key", KMN_EVIDENCE_WEBAUTHN_ES256, 0);
 	signer_init(&desk->suzuki, "suzuki-key", KMN_EVIDENCE_WEBAUTHN_EDDSA, 0);

@@ -21,13 +21,19 @@ struct desk {
 	struct kmn_log_sources sources;
 	struct signer sato, suzuki, tanaka, stranger;
 	char lines[8192];
+	struct rig_module module;
+	bool terminal; /* it is there, for desk_settle() */
 };
 
 void desk_start(struct desk *desk, const char *rules);
 /* The same with these token lines: of the token mock-1. */
 void desk_start_on(struct desk *desk, const char *token_lines, const char *rules);
+/* The same, and in the module's environment "NAME=VALUE" or NULL. */
+void desk_start_in(struct desk *desk, const char *environment, const char *token_lines, const char *rules);
 /* Time goes by for the keeper, all at once: as for a machine that slept. */
 void desk_pass(struct desk *desk, int64_t ms);
+/* Returns when the keeper has had a turn in which it looked at its clock. */
+void desk_settle(struct desk *desk);
 /* Stops the keeper, verifies the ledger. */
 void desk_end(struct desk *desk);
 /* The same of a ledger that the auditor must refuse. */

@@ -124,12 +124,14 @@ named(const json_t *list, const char *member, const char *text)
 static json_t *
 complete(struct desk *desk, struct rig_asked *asked, uint8_t op)
 {
-	json_t *value = desk_ask(desk, asked, op, NULL, NULL);
+	struct kmn_writer w = desk_u64(0);
+	json_t *value = desk_ask(desk, asked, op, op == KMN_UI_KEYS ? &w : NULL, NULL);
 
 	for (unsigned n = 0; n < 200 && !json_is_true(json_object_get(value, "complete")); n++) {
 		json_decref(value);
 		rig_pump(&desk->rig, 10);
-		value = desk_ask(desk, asked, op, NULL, NULL);
+		w = desk_u64(0);
+		value = desk_ask(desk, asked, op, op == KMN_UI_KEYS ? &w : NULL, NULL);
 	}
 	CU_ASSERT_TRUE(json_is_true(json_object_get(value, "complete")));
 	return value;

@@ -40,6 +40,7 @@ function keyCard(key) {
 
 	return el('section', { class: 'card', 'aria-label': key.label || key.id }, el('h2', {}, key.label || t('keys.nolabel'), ' ',
 		el('span', { class: 'count' }, [key.token, key.type, key.class].filter(Boolean).join(' · '))),
+	key.known === false ? el('p', { class: 'caution' }, t('keys.unknown')) : null,
 	key.destroyed_by === undefined ? null : el('p', { class: 'caution' }, t('keys.destroyed'), ' ', record(key.destroyed_by)),
 	facts([
 		[t('keys.id'), key.id], [t('keys.spki'), hash(key.spki_sha256)], [t('keys.uses'), uses],
@@ -50,11 +51,24 @@ function keyCard(key) {
 	]));
 }
 
+/* All of them: an answer has 256 at most. */
+async function allKeys() {
+	const all = [];
+	let answer = await get('keys');
+
+	all.push(...answer.keys);
+	while (answer.next !== undefined) {
+		answer = await get(`keys?from=${answer.next}`);
+		all.push(...answer.keys);
+	}
+	return { ...answer, keys: all };
+}
+
 export async function openKeys(app, argument, signal) {
 	const body = el('div', {});
 
 	async function read() {
-		const [{ tokens }, { keys, complete }] = await Promise.all([get('tokens'), get('keys')]);
+		const [{ tokens }, { keys, complete }] = await Promise.all([get('tokens'), allKeys()]);
 
 		if (signal.aborted)
 			return;
@@ -63,6 +77,7 @@ export async function openKeys(app, argument, signal) {
 			el('div', { class: 'cards' }, tokens.map(tokenCard)),
 			el('h2', { class: 'group' }, t('keys.keys'), ' ', el('span', { class: 'count' }, String(keys.length))),
 			complete === false ? el('p', { class: 'caution' }, t('keys.incomplete')) : null,
+			el('p', { class: 'quiet' }, t('keys.seen')),
 			keys.length === 0 ? el('p', { class: 'empty' }, t('app.nothing')) : el('div', { class: 'cards' }, keys.map(keyCard)));
 	}
 	await read();
