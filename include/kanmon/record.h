@@ -59,7 +59,7 @@ ROW(RESULT, "result", \
 	"key?=any hsm=object dur_us=number resp_sha256=hash selfcheck?=text") \
 ROW(OP, "op", \
 	"chan=number sess=number seq=number op=text mech=object key?=any in?=any norm?=object rule=text policy=object rv=number " \
-	"rv_name=text out?=any hsm=object dur_us=number req_sha256=hash resp_sha256=hash selfcheck?=text") \
+	"rv_name=text out?=any hsm=object dur_us=number req_sha256=hash resp_sha256=hash selfcheck?=text reason?=text") \
 ROW(REDELIVER, "redeliver", \
 	"result=ref chan=number seq=number") \
 ROW(REDELIVERY, "redelivery", \

@@ -6,6 +6,7 @@
 #include "kanmon/say.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 CK_RV
 kmn_call_refusal_rv(struct kmn_call_state *call)
@@ -44,14 +45,28 @@ kmn_call_say_refused(const struct kmn_call_state *call)
 	kmn_job_refused(call);
 }
 
-/* A refusal of a call that has no intent: one `op` record. */
+/* One `op` record, with the reason as the log has it. */
+static kmn_err
+append_refusal(struct kmn_call_state *call, const struct kmn_response_view *response)
+{
+	const char *reason = call->verdict.reason;
+	json_t *body;
+	kmn_err e;
+
+	if ((e = kmn_record_op(call, response, &body)) != KMN_OK)
+		return e;
+	if (reason[0] != '\0' && json_object_set_new(body, "reason", kmn_json_label(reason, strlen(reason))) != 0)
+		KMN_BUG("out of memory");
+	return kmn_keeper_append(call->keeper, KMN_R_OP, body, &call->outcome);
+}
+
+/* A refusal of a call that has no intent. */
 void
 kmn_call_refuse_op(struct kmn_call_state *call, CK_RV rv)
 {
 	uint8_t *reply;
 	struct kmn_response_view response;
 	size_t len;
-	json_t *body;
 
 	kmn_call_say_refused(call);
 	call->durability = 'B';
@@ -59,8 +74,7 @@ kmn_call_refuse_op(struct kmn_call_state *call, CK_RV rv)
 	    kmn_response_view_decode(reply, len, &response) != KMN_OK)
 		KMN_BUG("a refusal cannot be written");
 	kmn_sha256(reply, len, call->resp_sha256);
-	if (kmn_record_op(call, &response, &body) != KMN_OK ||
-	    kmn_keeper_append(call->keeper, KMN_R_OP, body, &call->outcome) != KMN_OK) {
+	if (append_refusal(call, &response) != KMN_OK) {
 		free(reply);
 		return;
 	}

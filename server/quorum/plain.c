@@ -44,7 +44,7 @@ static const struct {
 } varies[] = {
     {KMN_R_INTENT, "chan expires in nonce_req norm req_sha256 seq sess"},
     {KMN_R_DECISION, "not_after request rule use"},
-    {KMN_R_OP, "chan dur_us hsm in norm out req_sha256 resp_sha256 rv_name selfcheck seq sess"},
+    {KMN_R_OP, "chan dur_us hsm in norm out reason req_sha256 resp_sha256 rv_name selfcheck seq sess"},
 };
 
 /* All that a result may have and still be read without a tree; in order. */

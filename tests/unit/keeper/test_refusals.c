@@ -164,6 +164,9 @@ test_hidden(void)
 	CU_ASSERT_EQUAL(call(&s, KMN_C_EncryptInit, init, 3), CKR_OK);
 	CU_ASSERT_EQUAL(call(&s, KMN_C_GetObjectSize, sized, 3), CKR_OK);
 	CU_ASSERT_TRUE(rig_records(&s.rig, "op", "C_GetObjectSize") >= 1);
+	/* who was refused is told a code, the ledger in words why; what was let through has no reason */
+	CU_ASSERT_TRUE(rig_records(&s.rig, "op", "\"reason\":\"it may not even ask about that object\"") >= 1);
+	CU_ASSERT_EQUAL(rig_records(&s.rig, "op", "\"dur_us\":0,"), rig_records(&s.rig, "op", "\"reason\":\""));
 	end(&s);
 }
 

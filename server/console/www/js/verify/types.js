@@ -19,7 +19,7 @@ rejection request=ref note=note check=text
 veto request=ref note=note check=text
 decision request=ref verdict=text rule=text policy=object approvals=refs rejections=refs vetoes=refs use=number not_after=number window?=ref reason?=text application?=object
 result chan=number sess=number seq=number req_sha256=hash request=ref decision=ref rv=number rv_name=text out?=any key?=any hsm=object dur_us=number resp_sha256=hash selfcheck?=text
-op chan=number sess=number seq=number op=text mech=object key?=any in?=any norm?=object rule=text policy=object rv=number rv_name=text out?=any hsm=object dur_us=number req_sha256=hash resp_sha256=hash selfcheck?=text
+op chan=number sess=number seq=number op=text mech=object key?=any in?=any norm?=object rule=text policy=object rv=number rv_name=text out?=any hsm=object dur_us=number req_sha256=hash resp_sha256=hash selfcheck?=text reason?=text
 redeliver result=ref chan=number seq=number
 redelivery result=ref chan=number sess=number seq=number req_sha256=hash rv=number rv_name=text resp_sha256=hash
 policy version=number note=note effective_after=number proposal?=ref
