@@ -119,6 +119,17 @@ make_text(struct kmn_keeper *k, const struct wanted *w, char **text_out, struct 
 	return e;
 }
 
+static bool
+has_rule(const struct kmn_policy *policy, const char *rule)
+{
+	const char *name;
+
+	for (size_t n = 0; (name = kmn_policy_rule_at(policy, n)) != NULL; n++)
+		if (strcmp(name, rule) == 0)
+			return true;
+	return false;
+}
+
 void
 kmn_ui_instruction_text(const struct kmn_ui_ask *ask, struct kmn_reader *r)
 {
@@ -127,6 +138,10 @@ kmn_ui_instruction_text(const struct kmn_ui_ask *ask, struct kmn_reader *r)
 	char *text;
 	kmn_err e = read_wanted(r, &wanted);
 
+	if (e == KMN_OK && wanted.rule[0] != '\0' && !has_rule(kmn_keeper_policy(ask->keeper), wanted.rule)) {
+		kmn_why_set(&why, "the policy has no rule %s: the Policy page lists its rules", wanted.rule);
+		e = KMN_E_DENIED;
+	}
 	if (e == KMN_OK)
 		e = make_text(ask->keeper, &wanted, &text, &why);
 	if (e == KMN_OK &&

@@ -20,7 +20,7 @@
 #define FILE_TEXT "to be signed"
 
 struct ordered {
-	const char *what, *label, *mechanism, *file;
+	const char *what, *label, *mechanism, *file, *rule;
 };
 
 static json_t *
@@ -35,7 +35,7 @@ offer(struct desk *desk, struct rig_asked *who, const struct ordered *ordered, u
 	kmn_writer_text(&w, SIGNER_ORIGIN);
 	kmn_writer_text(&w, ordered->what);
 	kmn_writer_text(&w, "mock-1");
-	kmn_writer_text(&w, "");
+	kmn_writer_text(&w, ordered->rule != NULL ? ordered->rule : "");
 	kmn_writer_text(&w, ordered->label);
 	kmn_writer_text(&w, "");
 	kmn_writer_text(&w, ordered->mechanism);
@@ -96,7 +96,7 @@ begin(struct desk *desk, struct rig_app *app, struct rig_asked *tanaka)
 	CU_ASSERT_EQUAL_FATAL(rig_login(&desk->rig, app), CKR_OK);
 }
 
-static const struct ordered new_key = {"generate", "new", "CKM_RSA_PKCS_KEY_PAIR_GEN", NULL};
+static const struct ordered new_key = {"generate", "new", "CKM_RSA_PKCS_KEY_PAIR_GEN", NULL, NULL};
 
 /* C_GenerateKeyPair that a quorum holds: the request. */
 static uint64_t
@@ -187,7 +187,7 @@ expect_refused(struct desk *desk, struct rig_app *app, const char *application, 
 static void
 test_another(void)
 {
-	struct ordered free_key = {"generate", "other", "CKM_RSA_PKCS_KEY_PAIR_GEN", NULL};
+	struct ordered free_key = {"generate", "other", "CKM_RSA_PKCS_KEY_PAIR_GEN", NULL, NULL};
 	struct rig_asked tanaka;
 	char application[40];
 	CK_OBJECT_HANDLE key;
@@ -214,7 +214,7 @@ test_another(void)
 static void
 test_new_version(void)
 {
-	struct ordered free_key = {"generate", "other", "CKM_RSA_PKCS_KEY_PAIR_GEN", NULL};
+	struct ordered free_key = {"generate", "other", "CKM_RSA_PKCS_KEY_PAIR_GEN", NULL, NULL};
 	char application[40], answer[512], *before, *after;
 	const char *pairs[3] = {NULL};
 	struct rig_asked tanaka;
@@ -242,7 +242,7 @@ test_new_version(void)
 static void
 test_who(void)
 {
-	static const struct ordered sign = {"sign", "root", "CKM_SHA256_RSA_PKCS", FILE_TEXT};
+	static const struct ordered sign = {"sign", "root", "CKM_SHA256_RSA_PKCS", FILE_TEXT, NULL};
 	struct rig_asked tanaka, sato = {.text = NULL};
 	struct ordered wrong = new_key;
 	char application[40];
@@ -256,6 +256,9 @@ test_who(void)
 	CU_ASSERT_EQUAL(instruct(&desk, &tanaka, &desk.stranger, &new_key, "", application), KMN_E_SIGNATURE);
 	CU_ASSERT_EQUAL(instruct(&desk, &tanaka, &desk.tanaka, &sign, "another file", application), KMN_E_ARGUMENTS);
 	CU_ASSERT_EQUAL(instruct(&desk, &tanaka, &desk.tanaka, &sign, FILE_TEXT, application), KMN_OK);
+	wrong.rule = "no-such-rule";
+	CU_ASSERT_EQUAL(instruct(&desk, &tanaka, &desk.tanaka, &wrong, "", application), KMN_E_DENIED);
+	wrong.rule = NULL;
 	wrong.what = "wipe";
 	CU_ASSERT_EQUAL(instruct(&desk, &tanaka, &desk.tanaka, &wrong, "", application), KMN_E_DENIED);
 	CU_ASSERT_EQUAL(rig_records(&desk.rig, "action", "\"what\":\"instruct\""), 1);
@@ -272,7 +275,8 @@ main(int argc, char **argv)
 		test_generate},
 	    {"an instruction is of one call, the one that it describes", test_another},
 	    {"an instruction ends with the version of the policy that it was signed under", test_new_version},
-	    {"who is no operator, or signs for another, or another file, instructs nothing", test_who},
+	    {"who is no operator, or signs for another, another file, or names no rule of the policy, instructs nothing",
+		test_who},
 	    CU_TEST_INFO_NULL,
 	};
 	static CU_SuiteInfo suites[] = {
