@@ -219,6 +219,15 @@ for (const [says, what, lie] of [
 		await page.locator('#trust-strip .verdict.ok').waitFor();
 	});
 
+test('what this browser kept and cannot read is an alarm, until the ledger is forgotten by hand', async () => {
+	await page.evaluate(() => localStorage.setItem('kanmon.trust', '{"origin":'));
+	await page.reload();
+	await page.locator('#trust-alarm', { hasText: 'cannot be read' }).waitFor();
+	await page.getByRole('button', { name: 'Forget this ledger' }).click();
+	await page.getByRole('button', { name: 'they agree' }).click();
+	await page.locator('#trust-strip .verdict.ok').waitFor();
+});
+
 test('an operation whose evidence is of another log key says FAILED on its line, and where', async () => {
 	mock.evidence = true;
 	await open('operations');

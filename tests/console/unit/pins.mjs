@@ -60,6 +60,19 @@ export async function pins() {
 		assert.equal(await whys(one.take(ledger.checkpoint(200), prover(ledger))), 'pin.old');
 		assert.equal(await whys((await fresh(storage)).take(ledger.checkpoint(200), prover(ledger))), 'pin.old');
 	});
+	t('what is kept and cannot be read is an error that stays, and no first sight', async () => {
+		for (const spoilt of ['{', '', 'null', '[]', '{"origin":"x"}', '{"origin":1,"policySha256":"","log":"","head":null,"error":null}']) {
+			const storage = new Storage();
+			storage.setItem('ledger', spoilt);
+			const one = new Pins(storage, 'ledger', undefined);
+			assert.equal(await whys(one.take(ledger.checkpoint(100), prover(ledger))), 'pin.spoilt', spoilt);
+			await assert.rejects(one.pin(trust), { why: 'pin.other' });
+			assert.equal(one.read().error.why, 'pin.spoilt');
+			one.forget();
+			await one.pin(trust);
+			assert.equal(await whys(one.take(ledger.checkpoint(100), prover(ledger))), null);
+		}
+	});
 	t('a fork is an error, whoever proves it', async () => {
 		for (const liar of [ledger, forked]) {
 			const one = await fresh();

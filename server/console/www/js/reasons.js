@@ -76,6 +76,7 @@ export const table = {
 	'pin.fork': ['it did not grow out of the head that this browser keeps', 'このブラウザが保持する木から育ったものではない'],
 	'pin.nothing': ['this browser keeps no ledger', 'このブラウザは台帳を保持していない'],
 	'pin.old': ['it is older than the head that this browser keeps', 'このブラウザが保持する木より古い'],
+	'pin.spoilt': ['what this browser kept of the ledger cannot be read', 'このブラウザが保持していた台帳の情報を読み取れない'],
 	'pin.other': ['this browser keeps another ledger', 'このブラウザは別の台帳を保持している'],
 	'place.about': ['record {record} is about something else', '記録 {record} は別件のものである'],
 	'place.index': ['record {record} stands at another place', '記録 {record} の位置が異なる'],

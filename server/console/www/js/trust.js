@@ -13,7 +13,7 @@ import { parseTrust } from './verify/trust.js';
 const pins = new Pins(localStorage, 'kanmon.trust');
 
 /* What is said of an alarm: the last is for anything that is no checkpoint of this ledger. */
-const ALARMS = { 'pin.old': 'older', 'pin.fork': 'forked', 'form.checkpoint': 'origin' };
+const ALARMS = { 'pin.old': 'older', 'pin.fork': 'forked', 'pin.spoilt': 'spoilt', 'form.checkpoint': 'origin' };
 
 /* As pages read it: {origin, log, policy, first?, head?, alarm?: {what, kept, shown}}; null: nothing is kept. */
 function asPages(one) {

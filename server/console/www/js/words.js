@@ -520,6 +520,7 @@ export const table = {
 	'trust.alarm.signature': ['The head of the ledger is not signed by its log key', '台帳の先端がログ鍵で署名されていません'],
 	'trust.alarm.older': ['The gateway shows an older ledger than this browser has seen', 'ゲートウェイが、以前に確認したものより古い台帳を示しています'],
 	'trust.alarm.forked': ['The ledger did not grow out of what this browser has seen', '台帳が、以前に確認した内容から連続していません'],
+	'trust.alarm.spoilt': ['What this browser kept of the ledger cannot be read', 'このブラウザが保持していた台帳の情報を読み取れません'],
 	'trust.alarm.how': ['Do not sign anything. Keep this page and tell the auditor: these two heads are the evidence.', '署名しないでください。この画面を保存し、監査人に連絡してください。次の二つが証拠になります。'],
 	'trust.alarm.kept': ['seen before: {0} records, root {1}', '以前の確認: {0} 件、ルート {1}'],
 	'trust.alarm.shown': ['What the gateway shows now', '現在ゲートウェイが示す内容'],

@@ -34,10 +34,21 @@ export class Pins {
 		Object.assign(this, { storage, name, locks });
 	}
 
-	/** What is kept, read anew each time: another tab may have written. null: nothing. */
+	/**
+	 * What is kept, read anew each time: another tab may have written. null: nothing. What cannot be read is not nothing, or
+	 * the next ledger that comes along would be taken for the first one: it is an error that stays.
+	 */
 	read() {
 		const text = this.storage.getItem(this.name);
-		return text === null ? null : JSON.parse(text);
+		if (text === null)
+			return null;
+		try {
+			const kept = JSON.parse(text);
+			need(PINNED.every((name) => typeof kept[name] === 'string') && typeof kept.head === 'object' && typeof kept.error === 'object', 'pin.spoilt');
+			return kept;
+		} catch {
+			return { origin: '', policySha256: '', log: '', first: false, head: null, error: { why: 'pin.spoilt', note: text, head: null } };
+		}
 	}
 
 	write(kept) {
